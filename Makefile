@@ -1,0 +1,53 @@
+# make run    sets everything up and serves         make test   sets everything up and passes the tests
+# make setup  the private environment and nothing else; does nothing while requirements.lock stays the same
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
+BIN := .venv/bin
+
+.PHONY: run test setup lint unit test-opencode lock clean
+
+run: setup
+	@exec $(BIN)/llama-bridge serve
+
+test: setup lint unit
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+unit: setup
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+test-opencode: setup
+	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/opencode.py
+
+setup:
+	@cmp -s requirements.lock .venv/requirements.lock || $(MAKE) --no-print-directory .venv
+
+.PHONY: .venv
+.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "llama-bridge needs Python 3.11 or newer. Found: $$($(PYTHON) --version 2>&1 || echo none)."; \
+		echo "Install one (Debian/Ubuntu: sudo apt install python3.11 python3.11-venv; macOS: brew install python)"; \
+		echo "or name the one you have:  make run PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv module, which the private environment is made with."; \
+		echo "Install it (Debian/Ubuntu: sudo apt install python3-venv) and run make again."; exit 1; }
+	@echo "Making the private environment .venv (once, about a minute) ..."
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@cp requirements.lock .venv/requirements.lock
+
+# Needs uv (pip install uv). The lock holds every platform and the hash of every file.
+lock:
+	uv pip compile pyproject.toml --group dev --universal --generate-hashes --python-version 3.11 \
+		--quiet --upgrade --custom-compile-command "make lock" --output-file requirements.lock
+
+clean:
+	rm -rf .venv .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,60 @@
+"""Where a backend is: the base of its API, what stands before the base, and whether a stranger runs it."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+import httpx
+
+ZEN = "https://opencode.ai/zen/v1"
+_VERSION = re.compile(r"v\d+")
+_HOME_NAMES = ("localhost", ".localhost", ".local", ".lan", ".home", ".internal", ".home.arpa", ".intranet")
+_CARRIER_NAT = ipaddress.ip_network("100.64.0.0/10")  # Tailscale and the like hand these out
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    base: str  # http://host:port/v1, no slash at the end
+    key: str | None = None
+
+    @property
+    def root(self) -> str:
+        return self.base.rpartition("/")[0]
+
+    @property
+    def host(self) -> str:
+        return httpx.URL(self.base).host
+
+    @property
+    def is_public(self) -> bool:
+        host = self.host
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return "." in host and not host.endswith(_HOME_NAMES)
+        return not (address.is_private or address.is_loopback or address.is_link_local or address in _CARRIER_NAT)
+
+    def of(self, path: str) -> str | None:
+        """The URL for a path of ours; None where asking would leave the base of a public host."""
+        if path == "/v1" or path.startswith("/v1/"):
+            return self.base + path.removeprefix("/v1")
+        return None if self.is_public else self.root + path
+
+
+def parse(url: str, key: str | None = None) -> Address:
+    """A last segment `v<digits>` is the base of the API, else `/v1` is added. ValueError says what is wrong."""
+    try:
+        parsed = httpx.URL(ZEN if url == "zen" else url if "://" in url else f"http://{url}")
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url!r} is no URL: {error}") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"{url!r} must begin with http:// or https:// and name a host")
+    if parsed.query or parsed.fragment or parsed.userinfo:
+        raise ValueError(f"{url!r} must not hold a user, a query or a fragment")
+    path = parsed.path.rstrip("/")
+    if not _VERSION.fullmatch(path.rpartition("/")[2]):
+        path += "/v1"
+    address = Address(str(parsed.copy_with(path=path)), key)
+    if key and parsed.scheme == "http" and address.is_public:
+        raise ValueError(f"a key is never sent to a public host over plain http: use https for {parsed.host}")
+    return address

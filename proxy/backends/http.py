@@ -1,0 +1,90 @@
+"""One HTTP client for all backends; every foreign error is translated here, once."""
+
+import socket
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+
+from proxy.errors import BridgeError, BrokenOff, TimedOut, Unavailable
+
+TIMEOUTS = {"connect": 10.0, "read": 600.0, "write": 600.0, "pool": None}
+PROBE_TIMEOUTS = {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": None}
+# No limit on connections: httpx's own 100 would queue the 101st stream. Few are kept: its pool is searched at each request.
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=4.0)
+_NO_ANSWER_YET = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+
+
+def default_transport(url: str, *, public: bool) -> httpx.AsyncBaseTransport:
+    """A public host may lie behind the proxy that the environment names; a server at home never does."""
+    proxy = None
+    if public and not urllib.request.proxy_bypass(httpx.URL(url).host):
+        proxy = urllib.request.getproxies().get(httpx.URL(url).scheme)
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    return httpx.AsyncHTTPTransport(limits=_LIMITS, proxy=proxy, socket_options=options, http2=False)
+
+
+class Http:
+    def __init__(self, transport: httpx.AsyncBaseTransport, on_refused: Callable[[], None] = lambda: None) -> None:
+        self._transport = transport
+        self._on_refused = on_refused
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        """The head of the answer; the body is still to be read, or closed."""
+        request.extensions.setdefault("timeout", TIMEOUTS)
+        try:
+            return await self._transport.handle_async_request(request)
+        except httpx.TransportError as error:
+            raise self._translated(error, request) from error
+
+    async def ask(self, request: httpx.Request) -> httpx.Response:
+        """As `send`, for a question that may be asked twice: a kept connection may have been closed at the other end, and
+        this shows only when no answer comes at all."""
+        request.extensions.setdefault("timeout", TIMEOUTS)
+        try:
+            return await self._transport.handle_async_request(request)
+        except _NO_ANSWER_YET:
+            return await self.send(request)
+        except httpx.TransportError as error:
+            raise self._translated(error, request) from error
+
+    async def read(self, response: httpx.Response, limit: int = 4 * 1024 * 1024) -> bytes:
+        """A short body, whole. Beyond the limit the rest is left unread."""
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async for piece in self.pieces(response):
+                pieces.append(piece)
+                size += len(piece)
+                if size > limit:
+                    break
+        finally:
+            await response.aclose()
+        return b"".join(pieces)[:limit]
+
+    async def pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """The bytes as they come, undecoded."""
+        assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
+        try:
+            async for piece in response.stream:
+                yield piece
+        except httpx.ReadTimeout as error:
+            raise TimedOut("the backend has sent nothing for 10 minutes") from error
+        except httpx.TransportError as error:
+            raise BrokenOff("the connection to the backend was lost in the middle of the answer (connection lost)") from error
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    def _translated(self, error: httpx.TransportError, request: httpx.Request) -> BridgeError:
+        place = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
+        match error:
+            case httpx.ConnectError() | httpx.ConnectTimeout():
+                self._on_refused()
+                return Unavailable(f"nothing answers at {place}: is the backend running, and is BACKEND_URL right?")
+            case httpx.TimeoutException():
+                return TimedOut(f"{place} has sent nothing for {request.extensions['timeout']['read']:.0f} seconds")
+            case httpx.UnsupportedProtocol() | httpx.ProxyError():
+                return Unavailable(f"{place} cannot be reached: {error}")
+            case _:
+                return BrokenOff(f"{place} closed the connection without an answer (connection lost)")

@@ -1,0 +1,71 @@
+"""llama.cpp's llama-server: our own child, or one that somebody else runs.
+
+It sends nothing before it has read the whole prompt, unless it is asked for its progress; it takes a tool_choice that
+names a tool for "auto"; it answers 500 to questions that can never be answered; and a request with X-Conversation-Id goes
+on generating when the client has left.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from proxy.backends.base import Backend, Facts
+from proxy.backends.models import Model
+from proxy.errors import BackendFailed, BackendRefused, BridgeError, ContextOverflow
+from proxy.requests.preparation import Needs
+from proxy.requests.question import Question
+
+# Template, schema, history, image: asked again, the answer is the same, so a client must not ask again.
+_FOR_EVER = re.compile(
+    r"JSON schema error|failed to parse grammar|Failed to initialize samplers|Unable to generate parser|While executing|Jinja|jinja|"
+    r"Failed to parse (messages|tools|tool call arguments)|is not supported|json\.exception|Unknown reasoning format"
+)
+_BY_CHANCE = re.compile(r"does not match the expected|Failed to parse input")
+
+
+class LlamaCpp(Backend):
+    kind = "llama_cpp"
+    counts_tokens = True
+    never_forwarded = frozenset({b"x-conversation-id"})
+    needs = Needs(progress=True, named_tool=False, logprobs_beside_tools=False)
+
+    @classmethod
+    def recognises(cls, headers: Mapping[str, str], models: list[Model]) -> bool:
+        return headers.get("server") == "llama.cpp" or any(model.owned_by == "llamacpp" for model in models)
+
+    def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
+        error = super().meaning(status, body, headers)
+        if isinstance(error, BackendFailed) and _FOR_EVER.search(error.message) and not _BY_CHANCE.search(error.message):
+            return BackendRefused(error.message)
+        return error
+
+    async def refuse_overflow(self, question: Question) -> None:
+        """It counts while it is busy with others; its own refusal would only come when a slot is free."""
+        response = await self._post(orjson.dumps(question.body), [], "/chat/completions/input_tokens")
+        if response.status_code != 200:
+            await response.aclose()
+            return
+        counted = await self._json(response)
+        prompt = counted.get("input_tokens") if isinstance(counted, dict) else None
+        context = next((model.context for model in await self.models() if model.context), None)
+        if isinstance(prompt, int) and context is not None and prompt >= context:
+            sentence = f"request ({prompt} tokens) exceeds the available context size ({context} tokens), try increasing it"
+            raise ContextOverflow(sentence, context=context, prompt=prompt)
+
+    async def facts(self) -> Facts:
+        props = await self.get_json("/props")
+        settings = _dict(props, "default_generation_settings")
+        context, alias = settings.get("n_ctx"), props.get("model_alias")
+        has_tools = _dict(props, "chat_template_caps").get("supports_tools")
+        return Facts(
+            model=alias if isinstance(alias, str) and alias else (await super().facts()).model,
+            context=context if isinstance(context, int) else None,
+            template_has_tools=has_tools if isinstance(has_tools, bool) else None,
+        )
+
+
+def _dict(value: Any, key: str) -> dict[str, Any]:
+    inner = value.get(key) if isinstance(value, dict) else None
+    return inner if isinstance(inner, dict) else {}

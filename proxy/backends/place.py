@@ -1,0 +1,39 @@
+"""Where a backend is at this moment. Our own child must first be made ready, and has another port after each start."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.backends.address import Address
+
+
+class Place(Protocol):
+    async def address(self) -> Address:
+        """Waits until somebody can answer there, where we can do something about it."""
+
+    def not_ready(self) -> str | None:
+        """Why nobody answers there now, as far as it is known without asking."""
+
+    def device(self) -> str | None:
+        """What the model runs on, as far as it is known."""
+
+    def answered(self) -> None:
+        """An answer was finished: whoever looks after the place may want to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A server that somebody else looks after."""
+
+    named: Address
+
+    async def address(self) -> Address:
+        return self.named
+
+    def not_ready(self) -> str | None:
+        return None
+
+    def device(self) -> str | None:
+        return None
+
+    def answered(self) -> None:
+        return None

@@ -1,0 +1,149 @@
+"""The command `llama-bridge`: serve (what it does when nothing is said), parse, key."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import orjson
+import uvicorn
+
+from proxy import __version__, dialects, welcome
+from proxy.app import Bridge, create_app
+from proxy.errors import BridgeError
+from proxy.settings import Settings, SettingsError, add_flags, load
+from proxy.web import key_file
+
+logger = logging.getLogger("llama-bridge")
+
+
+class Server(uvicorn.Server):
+    """Says what it speaks for once it serves, and on Ctrl-C ends its answers at once instead of waiting for them."""
+
+    def __init__(self, bridge: Bridge, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            bridge,  # type: ignore[arg-type]  # uvicorn's own ASGI types are narrower than the protocol
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        super().__init__(config)
+        self._bridge = bridge
+        self._listener = listener
+        self._announcement: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announcement = asyncio.create_task(self._announce())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._announcement is not None:
+            self._announcement.cancel()
+        self._bridge.close()
+        await super().shutdown(sockets)
+
+    async def _announce(self) -> None:
+        bridge = self._bridge
+        if bridge.supervisor is not None:
+            try:
+                await bridge.supervisor.ensure_ready()
+            except BridgeError as error:
+                logger.error("%s", error.message)
+            if warning := bridge.supervisor.warning:
+                logger.warning("%s", warning)
+        report = await bridge.status.now()
+        settings = bridge.house.settings
+        where = welcome.address_for_clients(settings, self._listener.getsockname()[1])
+        print(welcome.text(where, next(iter(bridge.house.keys), None), report), flush=True)
+
+
+def serve(settings: Settings) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for noisy in ("uvicorn", "uvicorn.error", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    try:
+        bridge = create_app(settings)
+        listener = _listen(settings)
+    except (ValueError, OSError) as error:
+        _stop(str(error))
+    with contextlib.suppress(KeyboardInterrupt):  # all has ended by then; the signal is only told once more
+        Server(bridge, listener).run(sockets=[listener])
+    return 0
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.proxy_host, settings.proxy_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}. Another program? PROXY_PORT chooses another port.") from None
+
+
+def parse_text(arguments: argparse.Namespace) -> int:
+    try:
+        tools = orjson.loads(Path(arguments.tools).read_bytes()) if arguments.tools else []
+        if not isinstance(tools, list):
+            raise ValueError(f"{arguments.tools} holds no list of tools")
+        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+        message = dialects.parse(text, tools=tools, dialect=arguments.dialect, thinking=arguments.thinking)
+    except (ValueError, OSError) as error:
+        _stop(str(error))
+    print(orjson.dumps(message, option=orjson.OPT_INDENT_2).decode())
+    return 0
+
+
+def key(arguments: argparse.Namespace) -> int:
+    place = key_file.place()
+    try:
+        print(key_file.make(place) if arguments.new else key_file.read_or_make(place))
+    except OSError as error:
+        _stop(f"{place}: {error.strerror}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="llama-bridge", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"llama-bridge {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    add_flags(commands.add_parser("serve", help="listen, and stand before the backend (the default)"))
+    parse = commands.add_parser("parse", help="read what a model wrote from standard input, print the message it means")
+    parse.add_argument("--dialect", default="auto", help="how it writes calls; default: found out")
+    parse.add_argument("--tools", metavar="FILE", help="the `tools` of the request, as JSON")
+    parse.add_argument("--thinking", default="tags", choices=("tags", "forced", "off"))
+    parse.set_defaults(run=parse_text)
+    keys = commands.add_parser("key", help="show the key that clients from other machines need")
+    keys.add_argument("--new", action="store_true", help="make a new one; the old one opens nothing from the next start on")
+    keys.set_defaults(run=key)
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> NoReturn:
+    words = list(sys.argv[1:] if words is None else words)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+        words.insert(0, "serve")
+    arguments = _parser().parse_args(words)
+    if arguments.command != "serve":
+        sys.exit(arguments.run(arguments))
+    try:
+        settings = load(os.environ, vars(arguments))
+    except SettingsError as error:
+        _stop(str(error))
+    sys.exit(serve(settings))
+
+
+def _stop(reason: str) -> NoReturn:
+    print(f"llama-bridge: {reason}", file=sys.stderr)
+    sys.exit(2)

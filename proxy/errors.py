@@ -1,0 +1,181 @@
+"""Everything that can go wrong between a client and a model, as one tree; each leaf knows its status and its JSON.
+
+BridgeError
+├── Refused                 4xx: asking again the same way is useless
+│   ├── BadRequest          400 invalid_request
+│   │   ├── ContextOverflow 400 context_length_exceeded
+│   │   └── BackendRefused  400 backend_refused
+│   ├── Unauthorized        401 invalid_api_key
+│   ├── Forbidden           403 forbidden
+│   ├── NotFound            404 not_found
+│   │   └── ModelNotFound   404 model_not_found
+│   ├── NotAllowed          405 method_not_allowed
+│   ├── TooLarge            413 request_too_large
+│   └── BackendSaid         any other 4xx of the backend, passed on
+├── Unavailable             503 backend_unavailable: later it may work
+│   ├── ModelLoading        503 model_loading
+│   └── ChildFailed         503 child_failed
+├── BackendFailed           5xx of the backend, passed on
+├── BadAnswer               502 bad_answer: neither SSE nor JSON, or nothing at all
+├── BrokenOff               502 broken_off: the answer stopped in the middle
+├── TimedOut                504 backend_timeout
+├── Loop                    508 loop: the request has been here before
+└── Stopping                503 stopping: this proxy is shutting down
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+_FORBIDDEN_RUN = re.compile(r"429|500|502|503|504|524")
+_LONG_NUMBER = re.compile(r"(?<![\d.,])\d{4,}(?![\d.,]*\d)|\d{4,}")
+_WORD_JOINER = "\u2060"  # has no width: the eye reads the number, a client's pattern does not
+
+
+def calm(message: str) -> str:
+    """Words that clients take for a passing trouble must not stand in a refusal: OpenCode would ask again for a minute."""
+    message = re.sub("server_error", "server error", message, flags=re.IGNORECASE)
+    message = _LONG_NUMBER.sub(lambda found: f"{int(found[0]):,}" if len(found[0]) <= 18 else found[0], message)
+    return _FORBIDDEN_RUN.sub(lambda found: found[0][0] + _WORD_JOINER + found[0][1:], message)
+
+
+class BridgeError(Exception):
+    status: int = 500
+    type: str = "server_error"
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class Refused(BridgeError):
+    status = 400
+    type = "invalid_request_error"
+    code = "refused"
+
+    def body(self) -> dict[str, Any]:
+        return {"error": {"message": calm(self.message), "type": calm(self.type), "param": self.param, "code": self.code}}
+
+
+class BadRequest(Refused):
+    code = "invalid_request"
+
+
+class ContextOverflow(BadRequest):
+    """The one refusal whose words stay as they are: clients know the sentence and shorten the conversation."""
+
+    code = "context_length_exceeded"
+
+    def __init__(self, message: str, *, context: int | None = None, prompt: int | None = None) -> None:
+        super().__init__(message)
+        self.numbers = {"n_ctx": context, "n_prompt_tokens": prompt}
+
+    def body(self) -> dict[str, Any]:
+        error = BridgeError.body(self)["error"]
+        return {"error": error | {key: value for key, value in self.numbers.items() if value is not None}}
+
+
+class BackendRefused(BadRequest):
+    code = "backend_refused"
+
+
+class Unauthorized(Refused):
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class Forbidden(Refused):
+    status = 403
+    type = "permission_error"
+    code = "forbidden"
+
+
+class NotFound(Refused):
+    status = 404
+    type = "not_found_error"
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class NotAllowed(Refused):
+    status = 405
+    code = "method_not_allowed"
+
+
+class TooLarge(Refused):
+    status = 413
+    code = "request_too_large"
+
+
+class BackendSaid(Refused):
+    """A refusal of the backend that needs no other words than its own."""
+
+    code = "backend_refused"
+
+    def __init__(self, message: str, *, status: int, type: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, headers=headers)
+        self.status = status
+        self.type = type
+
+
+class Unavailable(BridgeError):
+    status = 503
+    type = "unavailable_error"
+    code = "backend_unavailable"
+
+
+class ModelLoading(Unavailable):
+    code = "model_loading"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"retry-after": "5"})
+
+
+class ChildFailed(Unavailable):
+    code = "child_failed"
+
+
+class Stopping(Unavailable):
+    code = "stopping"
+
+
+class BackendFailed(BridgeError):
+    code = "backend_failed"
+
+    def __init__(self, message: str, *, status: int = 500, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, headers=headers)
+        self.status = status
+
+
+class BadAnswer(BridgeError):
+    status = 502
+    code = "bad_answer"
+
+
+class BrokenOff(BridgeError):
+    """In the middle of an answer: the words and the type are the ones that make OpenCode ask again."""
+
+    status = 502
+    code = "broken_off"
+
+
+class TimedOut(BridgeError):
+    status = 504
+    type = "timeout_error"
+    code = "backend_timeout"
+
+
+class Loop(BridgeError):
+    status = 508
+    type = "loop_error"
+    code = "loop"

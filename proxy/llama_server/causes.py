@@ -1,0 +1,87 @@
+"""Why did the child die? Read from its last lines and its exit code: a cause by name, and the cure in one sentence."""
+
+import re
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_GPU = r"cuda|rocm|hip|vulkan|metal|sycl|device memory|vram"
+_NO_MEMORY = r"out of memory|outofdevicememory|insufficient memory|failed to allocate|unable to allocate|\w*alloc failed|bad_alloc"
+
+
+@dataclass(frozen=True)
+class Cause:
+    sign: re.Pattern[str]
+    name: str  # {0} is what the sign caught
+    cure: str
+
+
+def _cause(sign: str, name: str, cure: str) -> Cause:
+    return Cause(re.compile(sign, re.IGNORECASE), name, cure)
+
+
+# The first that is found anywhere in the last lines: what is above explains what is below.
+CAUSES = (
+    _cause(
+        r"the engine cannot be started: (.+)",
+        "the engine cannot be started: {0}",
+        "LLAMA_SERVER must name a llama-server that was built for this machine.",
+    ),
+    _cause(
+        rf"(?:{_GPU}).*(?:{_NO_MEMORY})|(?:{_NO_MEMORY}).*(?:{_GPU})",
+        "out of GPU memory",
+        "Take a smaller context or a smaller model, or close what else uses the GPU.",
+    ),
+    _cause(_NO_MEMORY, "out of memory", "Take a smaller context or a smaller model, or close other programs."),
+    _cause(
+        r"(?:invalid|unknown) argument: (\S+)|error while handling argument \"([^\"]+)",
+        "bad flag {0}",
+        "This build of llama-server does not take it: see `llama-server --help`.",
+    ),
+    _cause(r"(?:invalid|expected) value for argument: (.+)", "bad value for the flag {0}", "See `llama-server --help`."),
+    _cause(r"couldn't bind|address already in use", "port in use", "The next start takes another port by itself."),
+    _cause(
+        r"failed to open (?:GGUF file )?'?(.+?)'?:? ['(]?No such file or directory",
+        "model file missing: {0}",
+        "Check the path of the model.",
+    ),
+    _cause(r"failed to open (?:GGUF file )?'?(.+?)'?:? ['(]?Permission denied", "model file not readable: {0}", "Check its permissions."),
+    _cause(
+        r"unknown (?:model|pre-tokenizer) (?:architecture|type): (\S+)",
+        "unknown kind of model {0}",
+        "It is newer than this build of llama.cpp: update llama-server.",
+    ),
+    _cause(
+        r"not within the file bounds|invalid magic|corrupted or incomplete|failed to read (?:magic|tensor|header|key-value)",
+        "model file damaged",
+        "It is no whole GGUF file: download it again.",
+    ),
+    _cause(
+        r"while loading shared libraries: ([^:]+)",
+        "library missing: {0}",
+        "Install it, or take a llama-server built for this machine.",
+    ),
+    _cause(r"chat template is not supported", "bad chat template", "Leave the chat template out: the model's own is taken."),
+    _cause(r"failed to load model", "model not loadable", "The lines below say why; most often the file is damaged or too new."),
+)
+SIGNALS = {number.value: number.name for number in signal.Signals}
+KILLED: dict[int, str] = {
+    signal.SIGKILL: "When nobody did that by hand, the system was out of memory: take a smaller context or model.",
+    signal.SIGILL: "This llama-server was built for another processor: take a build for this one.",
+}
+
+
+def cause_of_death(lines: Sequence[str], exit_code: int | None) -> str:
+    for cause in CAUSES:
+        for line in lines:
+            if found := cause.sign.search(line):
+                return f"{cause.name.format(*filter(None, found.groups()))}. {cause.cure}"
+    if exit_code is not None and exit_code < 0:
+        return _killed(-exit_code)
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    code = "with its guard" if exit_code is None else f"with code {exit_code}"
+    return f"ended {code}: {last}"
+
+
+def _killed(number: int) -> str:
+    return f"killed by {SIGNALS.get(number, f'signal {number}')}. {KILLED.get(number, '')}".rstrip()

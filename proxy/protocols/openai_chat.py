@@ -1,0 +1,179 @@
+"""OpenAI chat completions as clients really read them: strict order, names and ids once, exactly one finish and one [DONE]."""
+
+import secrets
+import string
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from proxy.stream import sse
+from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Logprobs, Reasoning, TextEvent, Usage
+
+FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+
+
+def new_id(prefix: str) -> str:
+    """Letters only: clients search bodies for 500 and the like to decide whether to ask again."""
+    return prefix + "".join(secrets.choice(string.ascii_letters) for _ in range(24))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is the same in every chunk of an answer."""
+
+    id: str
+    created: int
+    model: str
+    wants_usage: bool
+
+
+class Stream:
+    """Events in, server-sent chunks out. What was said since the last `take` leaves in one piece."""
+
+    media_type = b"text/event-stream"
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        fields = {"id": head.id, "object": "chat.completion.chunk", "created": head.created, "model": head.model}
+        self._frame = orjson.dumps(fields)[:-1]
+        self._begun: set[int] = set()
+        self._out: list[bytes] = []
+
+    def say(self, choice: int, event: TextEvent | Logprobs) -> None:
+        delta: dict[str, Any]
+        match event:
+            case Content(text):
+                delta = {"content": text}
+            case CallArguments(index, text):
+                delta = {"tool_calls": [{"index": index, "function": {"arguments": text}}]}
+            case Reasoning(text):
+                delta = {"reasoning_content": text}
+            case CallStart(index, id, name):
+                function = {"name": name, "arguments": ""}
+                delta = {"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]}
+            case CallEnd():
+                return
+            case Logprobs(value):
+                self._begin(choice)
+                self._choice({"index": choice, "delta": {}, "logprobs": value, "finish_reason": None})
+                return
+        self._begin(choice)
+        self._choice({"index": choice, "delta": delta, "finish_reason": None})
+
+    def abandon_half_calls(self, choice: int) -> None:
+        """What was sent was sent: its arguments stay unclosed, and no client runs them."""
+
+    def finish(self, choice: int, reason: str) -> None:
+        self._begin(choice)
+        self._choice({"index": choice, "delta": {}, "finish_reason": reason})
+
+    def end(self, usage: Usage) -> None:
+        if self._head.wants_usage:
+            self._out.append(sse.event(self._frame + b',"choices":[],"usage":' + orjson.dumps(_usage(usage)) + b"}"))
+        self._out.append(sse.DONE)
+
+    def fail(self, body: dict[str, Any]) -> None:
+        """Instead of a finish: nothing after it, no [DONE], the answer must not look complete."""
+        self._out.append(sse.event(orjson.dumps(body)))
+
+    def take(self) -> bytes:
+        out = b"".join(self._out)
+        self._out.clear()
+        return out
+
+    def _begin(self, choice: int) -> None:
+        if choice not in self._begun:
+            self._begun.add(choice)
+            self._choice({"index": choice, "delta": {"role": "assistant", "content": ""}, "finish_reason": None})
+
+    def _choice(self, choice: dict[str, Any]) -> None:
+        self._out.append(sse.event(self._frame + b',"choices":[' + orjson.dumps(choice) + b"]}"))
+
+
+@dataclass
+class _Message:
+    content: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    calls: dict[int, tuple[CallStart, list[str]]] = field(default_factory=dict)
+    ended: set[int] = field(default_factory=set)
+    logprobs: dict[str, list[Any]] = field(default_factory=dict)
+    finish: str = "stop"
+
+    def as_choice(self, index: int) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self.content), "refusal": None}
+        if self.calls and not self.content:
+            message["content"] = None
+        if self.reasoning:
+            message["reasoning_content"] = "".join(self.reasoning)
+        if self.calls:
+            message["tool_calls"] = [
+                {"id": start.id, "type": "function", "function": {"name": start.name, "arguments": "".join(arguments)}}
+                for start, arguments in self.calls.values()
+            ]
+        return {"index": index, "message": message, "logprobs": self.logprobs or None, "finish_reason": self.finish}
+
+
+class Whole:
+    """The same events for a client that did not ask to stream: one JSON at the end."""
+
+    media_type = b"application/json"
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self._messages: dict[int, _Message] = {}
+        self._out = b""
+
+    def say(self, choice: int, event: TextEvent | Logprobs) -> None:
+        message = self._messages.setdefault(choice, _Message())
+        match event:
+            case Content(text):
+                message.content.append(text)
+            case Reasoning(text):
+                message.reasoning.append(text)
+            case CallStart(index):
+                message.calls[index] = (event, [])
+            case CallArguments(index, text):
+                message.calls[index][1].append(text)
+            case CallEnd(index, whole):
+                message.ended |= {index} if whole else set()
+            case Logprobs(value):
+                for key, part in value.items():
+                    if isinstance(part, list):
+                        message.logprobs.setdefault(key, []).extend(part)
+
+    def abandon_half_calls(self, choice: int) -> None:
+        if (message := self._messages.get(choice)) is not None:
+            message.calls = {index: call for index, call in message.calls.items() if index in message.ended}
+
+    def finish(self, choice: int, reason: str) -> None:
+        self._messages.setdefault(choice, _Message()).finish = reason
+
+    def end(self, usage: Usage) -> None:
+        head = self._head
+        self._out = orjson.dumps(
+            {
+                "id": head.id,
+                "object": "chat.completion",
+                "created": head.created,
+                "model": head.model,
+                "choices": [message.as_choice(index) for index, message in sorted(self._messages.items())],
+                "usage": _usage(usage),
+            }
+        )
+
+    def take(self) -> bytes:
+        out, self._out = self._out, b""
+        return out
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    counts: dict[str, Any] = {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+    }
+    if usage.reasoning is not None:
+        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
+    return counts

@@ -1,0 +1,80 @@
+"""A client's chat question, read once: its body, and the few things that we ourselves must know of it."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from proxy.errors import BadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    body: dict[str, Any]
+    size: int  # in bytes
+    model: str | None
+    streamed: bool
+    wants_usage: bool
+    choices: int
+    tools: tuple[Any, ...]  # empty where no call is wanted
+    one_call: bool  # parallel_tool_calls: false
+    used_ids: frozenset[str]  # of the calls that stand in the conversation already
+
+
+def read(raw: bytes) -> Question:
+    body = _parsed(raw)
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        raise BadRequest("`messages` must be a list of messages", param="messages")
+    tools = body.get("tools")
+    if tools is not None and not isinstance(tools, list):
+        raise BadRequest("`tools` must be a list of tools", param="tools")
+    model = body.get("model")
+    if model is not None and not isinstance(model, str):
+        raise BadRequest("`model` must be a string", param="model")
+    choices = body.get("n")
+    if choices is not None and (not isinstance(choices, int) or isinstance(choices, bool) or choices < 1):
+        raise BadRequest("`n` must be a whole number, 1 or more", param="n")
+    options = body.get("stream_options")
+    return Question(
+        body=body,
+        size=len(raw),
+        model=model,
+        streamed=body.get("stream") is True,
+        wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        choices=choices or 1,
+        tools=() if not tools or body.get("tool_choice") == "none" else tuple(tools),
+        one_call=body.get("parallel_tool_calls") is False,
+        used_ids=_ids(messages),
+    )
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        body = _with_half_letters(raw)
+        if body is None:
+            raise BadRequest(f"the body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    if not isinstance(body, dict):
+        raise BadRequest("the body must be a JSON object")
+    return body
+
+
+def _with_half_letters(raw: bytes) -> Any:
+    """JavaScript clients cut long tool results in the middle of an emoji and send half of it; llama.cpp would refuse it."""
+    try:
+        text = json.dumps(json.loads(raw), ensure_ascii=False)
+        return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _ids(messages: list[Any]) -> frozenset[str]:
+    calls = (call for message in messages if isinstance(message, dict) for call in _listed(message.get("tool_calls")))
+    return frozenset(call["id"] for call in calls if isinstance(call, dict) and isinstance(call.get("id"), str))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,145 @@
+"""Every option once: its name, type, default and help. Each is an environment variable and a flag; what is set stays as it is.
+
+A flag wins over the environment. A secret may be written as @file, so that it stands in no process list.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from proxy.backends import address
+from proxy.dialects import DIALECTS
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used: one line that says which and why."""
+
+
+def _comma_separated(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backend_url: Annotated[str, Field(description="the server to stand before; `local` or empty: our own child; `zen`: OpenCode's zen")] = (
+        "local"
+    )
+    backend_api_key: Annotated[SecretStr | None, Field(description="the key that this backend wants; sent nowhere else")] = None
+    backend_kind: Annotated[
+        Literal["auto", "llama_cpp", "llamacpp", "generic"],
+        Field(description="what kind of server it is; `auto` finds out"),
+    ] = "auto"
+    backend_model: Annotated[str | None, Field(description="the model to use where a client names one that the backend does not have")] = (
+        None
+    )
+    proxy_host: Annotated[str, Field(description="the address to listen on; `0.0.0.0` for the whole LAN, then with a key")] = "127.0.0.1"
+    proxy_port: Annotated[int, Field(ge=0, le=65535, description="the port to listen on; 0 takes a free one")] = 8081
+    proxy_api_keys: Annotated[
+        tuple[SecretStr, ...] | None,
+        Field(description="keys that clients must send, with commas between; `none` leaves the door open; default: open on loopback only"),
+    ] = None
+    allowed_hosts: Annotated[
+        tuple[str, ...], Field(description="further names under which clients may reach us, with commas between, such as `mypc.lan`")
+    ] = ()
+    tool_parsing: Annotated[
+        Literal["auto", "native"],
+        Field(description="`auto`: the backend's own calls, and those that it leaves in the text; `native`: text is not looked at"),
+    ] = "auto"
+    tool_dialect: Annotated[tuple[str, ...], Field(description="how the model writes calls, with commas between; `auto` recognises it")] = (
+        "auto",
+    )
+    thinking: Annotated[
+        Literal["auto", "tags", "forced", "off"],
+        Field(description="`tags`: thoughts begin with a tag; `forced`: every answer begins inside them; `off`: tags are text"),
+    ] = "auto"
+    llama_server: Annotated[Path | None, Field(description="the llama-server to start; default: the one on PATH, else the wheel's")] = None
+    llama_model: Annotated[Path | None, Field(description="the GGUF file to serve; default: the tiny model that shows the road")] = None
+
+    @field_validator("allowed_hosts", "tool_dialect", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return _comma_separated(value)
+
+    @field_validator("proxy_api_keys", mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        return () if value == "none" else _comma_separated(_from_file(value))
+
+    @field_validator("backend_api_key", mode="before")
+    @classmethod
+    def _key(cls, value: Any) -> Any:
+        return _from_file(value)
+
+    @field_validator("llama_server", "llama_model")
+    @classmethod
+    def _at_home(cls, value: Path | None) -> Path | None:
+        return value.expanduser() if value is not None else None
+
+    @field_validator("tool_dialect")
+    @classmethod
+    def _known_dialect(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = {dialect.name for dialect in DIALECTS} | {"auto"}
+        if unknown := sorted(set(value) - known):
+            raise ValueError(f"no such dialect: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        return value or ("auto",)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if not self.own_child:
+            address.parse(self.backend_url, self.backend_key)
+        return self
+
+    @property
+    def own_child(self) -> bool:
+        return self.backend_url in ("", "local")
+
+    @property
+    def backend_key(self) -> str | None:
+        return self.backend_api_key.get_secret_value() or None if self.backend_api_key is not None else None
+
+    @property
+    def keys(self) -> tuple[str, ...] | None:
+        """None where nothing was said of keys, empty where the door is open on purpose."""
+        return None if self.proxy_api_keys is None else tuple(key.get_secret_value() for key in self.proxy_api_keys)
+
+    @property
+    def listens_beyond_loopback(self) -> bool:
+        return self.proxy_host not in LOOPBACK
+
+
+def _from_file(value: Any) -> Any:
+    """`@/run/secrets/key` stands for what that file holds."""
+    if not isinstance(value, str) or not value.startswith("@"):
+        return value
+    path = Path(value[1:]).expanduser()
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    for name, field in Settings.model_fields.items():
+        parser.add_argument("--" + name.replace("_", "-"), metavar="VALUE", help=f"{field.description} [{name.upper()}]")
+
+
+def load(environment: Mapping[str, str], flags: Mapping[str, str | None] | None = None) -> Settings:
+    given: dict[str, str] = {}
+    for name in Settings.model_fields:
+        flag = (flags or {}).get(name)
+        value = flag if flag is not None else environment.get(name.upper())
+        if value is not None and (value != "" or name == "backend_url"):
+            given[name] = value
+    try:
+        return Settings.model_validate(given)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else "BACKEND_URL"
+        raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -1,0 +1,1 @@
+"""No I/O here: bytes become chunks, text becomes events."""

@@ -1,0 +1,199 @@
+"""Calls written as JSON objects: `{"name": …, "arguments": {…}}` in every shape that models give them."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from proxy.stream.calls import Calls
+from proxy.stream.json_text import Ends, escaped, key, scalar, string, value
+from proxy.stream.json_text import closes as one_closes
+from proxy.stream.reader import Reader, Steps, complete
+from proxy.stream.schema import Kinds, integer, quote, typed
+
+BETWEEN = re.compile(r"[\s,;\[\]}]*")
+OPENING = re.compile(r"[\s\[]*")
+DEPTH_LIMIT = 4
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a dialect spells its objects, and which names it lets pass."""
+
+    names: frozenset[str] = frozenset({"name", "tool_name", "function_name"})
+    arguments: frozenset[str] = frozenset({"arguments", "parameters", "args"})
+    wrappers: frozenset[str] = frozenset({"function", "function_call", "tool_call"})
+    around: frozenset[str] = frozenset({"id", "type", "index", "tool_call_id"})
+    ends: Ends = ()
+    name: Callable[[Calls, str], str | None] = Calls.name
+
+
+@dataclass
+class Found:
+    """What one object has told so far."""
+
+    name: str | None = None
+    id: str | None = None
+    arguments: str | None = None  # JSON that came before the name
+    others: dict[str, str] = field(default_factory=dict)
+
+
+def call_objects(read: Reader, calls: Calls, shape: Shape) -> Steps[None]:
+    """One object, several, or an array of them; what is no call any more is left unread."""
+    yield from read.run(OPENING)
+    while True:
+        here = read.mark()
+        if not (yield from _call_object(read, calls, shape, Found(), 0)):
+            if calls.open:
+                calls.abort()
+            else:
+                read.rewind(here)
+            read.release(here)
+            return
+        read.release(here)
+        here = read.mark()
+        yield from read.run(BETWEEN)
+        letter = yield from read.next()
+        if letter and letter != "{" and not (shape.ends and (yield from read.peek(*shape.ends))):
+            read.rewind(here)
+        read.release(here)
+        if letter != "{" or read.tired:
+            return
+
+
+def _call_object(read: Reader, calls: Calls, shape: Shape, found: Found, depth: int) -> Steps[bool]:
+    if not (yield from read.take("{")) or depth > DEPTH_LIMIT:
+        return False
+    while (name := (yield from key(read))) is not None:
+        if not (yield from _member(read, calls, shape, found, name, depth)):
+            return False
+    if not (yield from one_closes(read, ["{"], shape.ends)) and not (calls.open and (yield from read.next())):
+        return False
+    return True if depth else _finish(calls, shape, found)
+
+
+def _member(read: Reader, calls: Calls, shape: Shape, found: Found, name: str, depth: int) -> Steps[bool]:
+    yield from read.skip()
+    letter = yield from read.next()
+    if name in shape.wrappers and letter == "{":
+        return (yield from _call_object(read, calls, shape, found, depth + 1))
+    if name in shape.arguments and not calls.open and found.arguments is None:
+        return (yield from _arguments(read, calls, shape, found, letter))
+    parts: list[str] = []
+    if not (yield from value(read, parts.append, "object", shape.ends)):
+        return False
+    text = "".join(parts)
+    if (name in shape.names or name in shape.wrappers) and found.name is None:
+        found.name = shape.name(calls, _unquoted(text)) if text.startswith('"') else None
+        return found.name is not None
+    if name == "id" and text.startswith('"'):
+        found.id = _unquoted(text) or None
+    found.others[name] = text
+    return True
+
+
+def _unquoted(text: str) -> str:
+    parts: list[str] = []
+    complete(string(ended(text), parts.append, "alone", ()))
+    return "".join(parts)
+
+
+def ended(text: str) -> Reader:
+    read = Reader(text)
+    read.end()
+    return read
+
+
+def _arguments(read: Reader, calls: Calls, shape: Shape, found: Found, letter: str) -> Steps[bool]:
+    if letter == "{" and found.name is not None:
+        calls.start(found.name, found.id)
+        return (yield from arguments(read, calls, shape.ends))
+    parts: list[str] = []
+    if not (yield from value(read, parts.append, "object", shape.ends)):
+        return False
+    text = "".join(parts)
+    if text.startswith('"'):
+        text = _unquoted(text).strip() or "null"
+    if text == "null":
+        text = "{}"
+    found.arguments = _object(text)
+    return found.arguments is not None
+
+
+def _object(text: str) -> str | None:
+    """The text as one compact object, if it is one and nothing else."""
+    read, parts = ended(text), list[str]()
+    if text.startswith("{") and complete(value(read, parts.append, "alone", ())) and not read.ahead()[0].strip():
+        return "".join(parts)
+    return None
+
+
+def _finish(calls: Calls, shape: Shape, found: Found) -> bool:
+    if not calls.open:
+        if found.name is None or (found.arguments is None and not _flat(calls, shape, found)):
+            return False
+        calls.start(found.name, found.id)
+        complete(arguments(ended(found.arguments or "{}"), calls, ()))
+        for name, text in found.others.items() if found.arguments is None else ():
+            if name not in shape.around:
+                calls.key(name)
+                calls.write(fitting(text, calls.kinds.get(name, frozenset())))
+    calls.end()
+    return True
+
+
+def _flat(calls: Calls, shape: Shape, found: Found) -> bool:
+    """Without arguments every other key must be one: the body had text, and a call without it would be another call."""
+    return found.others.keys() - shape.around <= calls.tools.kinds(found.name or "").keys()
+
+
+def arguments(read: Reader, calls: Calls, ends: Ends) -> Steps[bool]:
+    """The object of arguments of the open call, all but its last brace. False if it broke off."""
+    yield from read.take("{")
+    while (name := (yield from key(read))) is not None:
+        calls.key(name)
+        if not (yield from _argument(read, calls, calls.kinds.get(name, frozenset()), ends)):
+            return False
+    return (yield from one_closes(read, ["{"], ends))
+
+
+def json_body(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
+    """An object of arguments whose name stood before it. Sure when its first key begins."""
+    if not (yield from read.take("{")):
+        return
+    yield from read.skip()
+    if (yield from read.peek('"', "'", "}")):
+        calls.start(name)
+        if (yield from arguments(read, calls, ends)):
+            calls.end()
+        else:
+            calls.abort()
+
+
+def _argument(read: Reader, calls: Calls, kinds: Kinds, ends: Ends) -> Steps[bool]:
+    yield from read.skip()
+    letter = yield from read.next()
+    if letter and letter in "\"'" and (not kinds or "string" in kinds):
+        calls.write('"')
+        whole = yield from string(read, lambda text: calls.write(escaped(text)), "object", ends)
+        calls.write('"' if whole else "")
+        return whole
+    if letter and letter in "{[":
+        return (yield from value(read, calls.write, "object", ends))
+    if letter and letter in "\"'":
+        parts: list[str] = []
+        whole = yield from string(read, parts.append, "object", ends)
+        calls.write(typed("".join(parts), kinds) if whole else "")
+        return whole
+    word = yield from scalar(read)
+    calls.write(fitting(word, kinds))
+    return word != ""
+
+
+def fitting(word: str, kinds: Kinds) -> str:
+    """A scalar of JSON as the schema wants it: a number for a string is quoted, 3.0 for an integer is 3."""
+    if word[:1] in "-0123456789" and word:
+        if "string" in kinds and not kinds & {"number", "integer"}:
+            return quote(word)
+        if "integer" in kinds and "number" not in kinds:
+            return integer(word) or word
+    return word

@@ -1,0 +1,88 @@
+"""Where Markdown says that a text is code: markers in there are quoted, not meant."""
+
+import re
+
+PIECES = re.compile(r"\n|`+|~+|[^\n`~]+")
+LOUD = re.compile(r"[\n`~]")
+SHORTEST_FENCE = 3
+
+
+class Code:
+    """Follows fences and inline code spans through a text that comes in pieces."""
+
+    __slots__ = ("_fence", "_head", "_indent", "_quoted", "_run", "_span", "_turn")
+
+    def __init__(self) -> None:
+        self._run = ""  # backticks or tildes that may go on in the next piece
+        self._indent: int | None = 0  # blanks since the line began; None after anything else
+        self._head = ""  # a run that began this line: a fence when the line ends, unless more backticks follow
+        self._turn = False  # this line began with what closes the open fence, if nothing follows it
+        self._fence = ""  # the run that opened the fence we are in
+        self._quoted = False
+        self._span = 0  # the length of the run that opened the inline code we are in
+
+    @property
+    def fenced(self) -> bool:
+        return bool(self._fence)
+
+    @property
+    def inline(self) -> bool:
+        """Whether the next letter, which is no backtick, would stand in inline code or in the opening line of a fence."""
+        if self._run[:1] == "`" and not self._fence:
+            return self._span != len(self._run)
+        return bool(self._span or self._head)
+
+    def quote(self) -> None:
+        """A marker stands in this inline code: then it does not end with the line, but with its closing run or an empty line."""
+        self._quoted = True
+
+    def see(self, text: str) -> None:
+        if not self._run and not LOUD.search(text):
+            self._words(text)
+            return
+        for piece in PIECES.findall(text):
+            if piece[0] in "`~":
+                if self._run and self._run[0] != piece[0]:
+                    self._ran()
+                self._run += piece
+                continue
+            self._ran()
+            if piece == "\n":
+                self._line()
+            else:
+                self._words(piece)
+
+    def end(self) -> None:
+        """The text is over: so is its last line."""
+        self._ran()
+        self._line()
+
+    def _words(self, text: str) -> None:
+        self._ran()
+        if text.strip():
+            self._indent, self._turn = None, False
+        elif self._indent is not None:
+            self._indent += len(text)
+
+    def _ran(self) -> None:
+        """A run of backticks or tildes is complete."""
+        run, self._run = self._run, ""
+        if not run:
+            return
+        heads, self._indent = self._indent is not None and self._indent < 4 and len(run) >= SHORTEST_FENCE, None
+        if self._fence:
+            self._turn = heads and run[0] == self._fence[0] and len(run) >= len(self._fence)
+        elif heads:
+            self._head = run
+        elif run[0] == "`":
+            self._span, self._head = (0, "") if self._span == len(run) or self._head[:1] == "`" else (self._span or len(run), self._head)
+
+    def _line(self) -> None:
+        if self._turn:
+            self._fence = ""
+        elif self._head:
+            self._fence = self._head
+        self._quoted = self._quoted and self._indent is None
+        if not self._quoted:
+            self._span = 0
+        self._indent, self._head, self._turn = 0, "", False

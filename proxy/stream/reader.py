@@ -1,0 +1,227 @@
+"""Pull-style reading of pushed text.
+
+A grammar reads as if the text lay there whole. Where it runs out, the generator pauses (a bare `yield`) and goes on when more was
+pushed or the text has ended. Every answer depends on the text alone, never on how it was cut: what more letters could still change waits.
+"""
+
+import re
+from collections.abc import Callable, Generator
+from typing import TypeAlias, TypeVar
+
+from proxy.stream.markers import compiled
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[None, None, T]
+"""A computation that pauses where it needs more text."""
+Emit: TypeAlias = Callable[[str], None]
+
+WORD_LIMIT = 256
+"""No name, key or tag is longer; a reader that waits for one looks no further."""
+
+HELD_LIMIT = 4 << 20
+"""No more text is ever held back; what would need more is text."""
+
+AGAIN_FLOOR = 1 << 14
+AGAIN_SHARE = 2
+"""So often may every letter be read again, on average."""
+
+BLANKS = re.compile(r"\s*")
+TAG = re.compile(r"<[^<>\n]{0,254}(?:>|(?=[<\n]))")
+HALF_TAG = re.compile(r"<[^<>\n]{0,254}|")
+
+
+class Reader:
+    """A window on the text: what is before `_at` was read, what is behind `_end` is out of sight."""
+
+    __slots__ = ("_again", "_at", "_base", "_end", "_kept", "_kept_from", "_marks", "_text", "allowance", "cut", "ended", "furthest")
+
+    def __init__(self, text: str = "") -> None:
+        self._text, self._at, self._end = text, 0, len(text)
+        self._base = 0  # where in the whole text `_text` begins
+        self._kept: list[str] = []  # read since the first mark and no longer in `_text`
+        self._kept_from = 0
+        self._marks: list[int] = []
+        self.allowance = HELD_LIMIT  # how much may be kept to be given back
+        self._again = 0  # letters given back in all
+        self.furthest = 0  # where the last of them stands
+        self.ended = False
+        self.cut = False  # it ended in the middle: nothing may be completed
+
+    # what the parser does
+
+    def push(self, text: str) -> None:
+        read = self._at
+        if read:
+            if self._marks:
+                self._kept.append(self._text[:read])
+            self._base += read
+            self._at = 0
+        self._text = self._text[read:] + text
+        self._see()
+
+    def end(self, *, cut: bool = False) -> None:
+        self.ended, self.cut = True, cut
+
+    @property
+    def position(self) -> int:
+        return self._base + self._at
+
+    @property
+    def hidden(self) -> bool:
+        """Whether there is text out of sight, because what is kept may not grow further."""
+        return self._end < len(self._text)
+
+    def _see(self) -> None:
+        self._end = len(self._text)
+        if self._marks:
+            self._end = max(self._at, min(self._end, self._marks[0] + self.allowance - self._base))
+
+    @property
+    def tired(self) -> bool:
+        """Whether so much was given back that reading on like that would take more than linear time."""
+        return self._again > AGAIN_FLOOR + AGAIN_SHARE * self.furthest
+
+    # what may be given back
+
+    def mark(self) -> int:
+        """From here on everything can be had again."""
+        if not self._marks:
+            self._kept_from = self._base
+        self._marks.append(self.position)
+        self._see()
+        return self.position
+
+    def since(self, mark: int) -> str:
+        whole = "".join(self._kept) + self._text[: self._at]
+        return whole[mark - self._kept_from :]
+
+    def rewind(self, mark: int) -> None:
+        """Back to a mark or to any place behind it."""
+        self._again += self.position - mark
+        self.furthest = max(self.furthest, self.position)
+        if mark >= self._base:
+            self._at = mark - self._base
+        else:
+            whole = "".join(self._kept) + self._text
+            before = mark - self._kept_from
+            self._kept = [whole[:before]] if before else []
+            self._text, self._base, self._at = whole[before:], mark, 0
+        self._see()
+
+    def release(self, mark: int) -> None:
+        self._marks.remove(mark)
+        if not self._marks:
+            self._kept.clear()
+        self._see()
+
+    def release_all(self) -> None:
+        """Nothing will be given back; what a broken grammar still meant to give back is unread again."""
+        if self._marks:
+            self.rewind(self._marks[0])
+            self._marks.clear()
+            self._kept.clear()
+            self._see()
+
+    # what grammars do
+
+    def more(self) -> bool:
+        """Whether there may be more text than is to be seen now."""
+        return not self.ended or self._end < len(self._text)
+
+    def until(self, *markers: str, emit: Emit | None = None) -> Steps[str | None]:
+        """Up to the first marker, which is read too; None if the text ended first."""
+        known = compiled(markers)
+        while True:
+            growing = self.more()
+            found = (known.growing if growing else known.ended).search(self._text, self._at, self._end)
+            stop = found.start() if found else self._end
+            if stop > self._at:
+                if emit:
+                    emit(self._text[self._at : stop])
+                self._at = stop
+            if found and (not growing or self._whole(found, known.all, known.shorter)):
+                self._at = found.end()
+                return found.group()
+            if not growing:
+                return None
+            yield
+
+    def peek(self, *markers: str) -> Steps[str]:
+        """Which marker comes next, not read; empty if none does."""
+        known = compiled(markers)
+        while True:
+            growing = self.more()
+            found = (known.growing if growing else known.ended).match(self._text, self._at, self._end)
+            if found is None:
+                if self._at == self._end and growing:
+                    yield
+                    continue
+                return ""
+            if not growing or self._whole(found, known.all, known.shorter):
+                return found.group()
+            yield
+
+    def _whole(self, found: re.Match[str], known: frozenset[str], shorter: frozenset[str]) -> bool:
+        word = found.group()
+        return word in known and (found.end() < self._end or word not in shorter)
+
+    def take(self, *markers: str) -> Steps[str]:
+        """The marker that comes next, read; empty if none does."""
+        found = yield from self.peek(*markers)
+        self._at += len(found)
+        return found
+
+    def drop(self, letters: int) -> None:
+        """Reads what was peeked at."""
+        self._at += letters
+
+    def back(self, letters: int) -> None:
+        """Unreads the marker just read."""
+        self._at -= letters
+
+    def next(self) -> Steps[str]:
+        """The next letter, not read; empty at the end."""
+        while self._at == self._end:
+            if not self.more():
+                return ""
+            yield
+        return self._text[self._at]
+
+    def run(self, letters: re.Pattern[str]) -> Steps[str]:
+        """All letters that match; the pattern repeats one kind of letter and may match nothing."""
+        parts: list[str] = []
+        while True:
+            found = letters.match(self._text, self._at, self._end)
+            if found and found.end() > self._at:
+                parts.append(found.group())
+                self._at = found.end()
+            if self._at < self._end or not self.more():
+                return "".join(parts)
+            yield
+
+    def skip(self) -> Steps[str]:
+        """All blanks."""
+        return (yield from self.run(BLANKS))
+
+    def tag(self) -> Steps[str]:
+        """The tag `<…>` that comes next, not read; empty if none does. One that is never closed ends with its line."""
+        while True:
+            if found := TAG.match(self._text, self._at, self._end):
+                return found.group()
+            if not self.more() or not HALF_TAG.fullmatch(self._text, self._at, self._end):
+                return ""
+            yield
+
+    def ahead(self, letters: int = WORD_LIMIT) -> tuple[str, bool]:
+        """What can be seen now, not read, and whether more text could lengthen it: for the few who must look ahead by hand."""
+        seen = self._text[self._at : min(self._end, self._at + letters)]
+        return seen, len(seen) < letters and self.more()
+
+
+def complete(steps: Steps[T]) -> T:
+    """Runs a computation whose text is all there."""
+    try:
+        next(steps)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    raise AssertionError("paused although its text has ended")

@@ -1,0 +1,65 @@
+"""Server-sent events as bytes: what a backend sends, line by line, and what we send.
+
+httpx's own line reader also cuts at U+2028 and other letters that may stand inside JSON; SSE knows CR, LF and CRLF only.
+"""
+
+PING = b": ping\n\n"
+DONE = b"data: [DONE]\n\n"
+LINE_LIMIT = 4 * 1024 * 1024
+
+
+class LineTooLong(ValueError):
+    """A line of more than LINE_LIMIT bytes: no chunk of any server is that long."""
+
+
+def event(payload: bytes) -> bytes:
+    return b"data: " + payload + b"\n\n"
+
+
+class Decoder:
+    """Bytes in, cut anywhere; the payload of each complete event out."""
+
+    def __init__(self) -> None:
+        self._unfinished: list[bytes] = []  # the line that has no end yet, in pieces
+        self._length = 0
+        self._after_cr = False
+        self._data: list[bytes] = []  # the data lines of the event that has no end yet
+
+    def feed(self, data: bytes) -> list[bytes]:
+        if self._after_cr and data:
+            self._after_cr = False
+            if data.startswith(b"\n"):
+                data = data[1:]
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        first, newline, rest = data.partition(b"\n")
+        self._length += len(first)
+        if self._length > LINE_LIMIT:
+            raise LineTooLong(f"a line of more than {LINE_LIMIT:,} bytes")
+        self._unfinished.append(first)
+        if not newline:
+            return []
+        *lines, unfinished = rest.split(b"\n")
+        lines.insert(0, b"".join(self._unfinished))
+        self._unfinished, self._length = [unfinished], len(unfinished)
+        return [payload for line in lines if (payload := self._line(line)) is not None]
+
+    def close(self) -> list[bytes]:
+        """Servers that die, and some that do not, leave the last blank line out."""
+        last = b"".join(self._unfinished)
+        self._unfinished, self._length = [], 0
+        return [payload for line in (last, b"") if (payload := self._line(line)) is not None]
+
+    def _line(self, line: bytes) -> bytes | None:
+        if not line:
+            payload = b"\n".join(self._data)
+            self._data = []
+            return payload or None
+        field, colon, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data" and colon:
+            self._data.append(value)
+        elif field == b"error" and value.startswith(b"{"):
+            self._data.append(b'{"error":' + value + b"}")  # llama.cpp before 2026: an error as a field of its own
+        return None

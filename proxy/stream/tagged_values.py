@@ -1,0 +1,182 @@
+"""A raw value between tags: it ends at the closing tag that is proven by what follows it. Any other is part of the text.
+
+A text may itself tell how calls are written. While a function tag stands open in it, the closers that follow may belong to that one: what
+comes then is held, and if no other end comes it was the end.
+"""
+
+from proxy.stream.calls import Calls, RawValue
+from proxy.stream.layout import Layout
+from proxy.stream.reader import Reader, Steps
+
+QUOTING = " \t\"'`("
+"""After one of these a tag is only mentioned."""
+DOUBT_LIMIT = 1 << 20
+"""So much is held behind a doubtful end. Beyond it, it was none."""
+
+
+class Value:
+    def __init__(self, read: Reader, calls: Calls, layout: Layout, name: str, given: set[str]) -> None:
+        self._read, self._layout, self._given, self._declared = read, layout, given, calls.kinds
+        self._tools = calls.tools
+        self._out = RawValue(calls, name)
+        self._last = "\n"
+        self._parameters = 0  # parameter tags in the text that are still open
+        self._functions = 0  # function tags
+        self._doubt: int | None = None  # where a doubtful end stands
+        self._weak = False  # text followed its call: a later doubtful end is more likely
+        self._behind: list[str] = []  # what was read since
+        self._size = 0
+
+    def read(self) -> Steps[bool]:
+        """False if it broke off."""
+        layout = self._layout
+        yield from self._read.take("\r\n", "\n")
+        while met := (yield from self._read.until(*layout.stops, emit=self._write)):
+            if met in layout.value_closers:
+                over = yield from self._closed(met)
+            elif met == layout.parameter:
+                over = yield from self._next_begins(met)
+            elif met == layout.function:
+                over = yield from self._function_begins(met)
+            else:
+                over = yield from self._function_ends(met)
+            if over:
+                self._believe()
+                self._out.end()
+                return True
+        if self._doubt is None or self._read.cut:
+            self._believe()
+            return False
+        self._read.rewind(self._doubt)
+        self._read.release(self._doubt)
+        while (yield from self._read.take(*layout.value_closers)):
+            yield from self._read.skip()
+        self._out.end()
+        return True
+
+    def _write(self, text: str) -> None:
+        if not text:
+            return
+        self._last = text[-1]
+        if self._doubt is None:
+            self._out.write(text)
+            return
+        self._behind.append(text)
+        self._size += len(text)
+        if self._size > DOUBT_LIMIT:
+            self._believe()
+
+    def _believe(self) -> None:
+        """The doubtful end was none: what was read behind it belongs to the value."""
+        if self._doubt is not None:
+            self._read.release(self._doubt)
+            self._doubt, self._weak, self._size = None, False, 0
+            self._out.write("".join(self._behind))
+            self._behind.clear()
+
+    def _closed(self, closer: str) -> Steps[bool]:
+        """A closing tag, or a row of them: whoever doubles it means one."""
+        self._read.back(len(closer))
+        here = self._read.mark()
+        self._read.drop(len(closer))
+        row = [closer]
+        gap = yield from self._read.skip()
+        while met := (yield from self._read.take(*self._layout.value_closers)):
+            row.append(gap + met)
+            gap = yield from self._read.skip()
+        over = yield from self._proven()
+        doubtful = over and self._functions > 0 and not self._read.tired and (yield from self._read.next()) != ""
+        if doubtful and (self._doubt is None or self._weak):
+            self._believe()
+            self._doubt = here
+        else:
+            self._read.release(here)
+        over = over and not doubtful
+        if over:
+            self._write("".join(row[: min(self._parameters, len(row) - 1)]))
+            return True
+        self._parameters = max(0, self._parameters - len(row))
+        self._write("".join(row) + gap)
+        return False
+
+    def _proven(self) -> Steps[bool]:
+        layout = self._layout
+        if not (yield from self._read.next()):
+            return True
+        if (yield from self._read.peek(*layout.function_closers, *layout.closers)):
+            return not (yield from self._quoted())
+        if (yield from self._function_follows()):
+            return True
+        parameter = layout.parameter_tag.fullmatch((yield from self._read.tag()))
+        if not parameter or parameter[1] in self._given:
+            return False
+        return parameter[1] in self._declared or not self._parameters
+
+    def _quoted(self) -> Steps[bool]:
+        """Whether a quote follows the closers that come: then they stand in a string of some program."""
+        here = self._read.mark()
+        while (yield from self._read.take(*self._layout.function_closers, *self._layout.closers)):
+            pass
+        letter = yield from self._read.next()
+        self._read.rewind(here)
+        self._read.release(here)
+        return letter != "" and letter in "\"'`"
+
+    def _function_follows(self) -> Steps[bool]:
+        """Whether the next call begins here, all other closing tags forgotten."""
+        here = self._read.mark()
+        while (yield from self._read.take(*self._layout.openers)):
+            yield from self._read.skip()
+        function = self._layout.function_tag.fullmatch((yield from self._read.tag()))
+        self._read.rewind(here)
+        self._read.release(here)
+        return function is not None and self._tools.declared(function[1]) is not None
+
+    def _next_begins(self, opener: str) -> Steps[bool]:
+        """The next parameter, this one's closing tag forgotten; or only a mention."""
+        self._read.back(len(opener))
+        parameter = self._layout.parameter_tag.fullmatch((yield from self._read.tag()))
+        if (
+            parameter
+            and parameter[1] in self._declared
+            and parameter[1] not in self._given
+            and self._last not in QUOTING
+            and not self._functions
+        ):
+            return True
+        self._read.drop(len(opener))
+        self._parameters += 1
+        self._write(opener)
+        return False
+
+    def _function_begins(self, opener: str) -> Steps[bool]:
+        """A call that the text tells of, or a mention."""
+        self._read.back(len(opener))
+        self._functions += self._layout.function_tag.fullmatch((yield from self._read.tag())) is not None
+        self._read.drop(len(opener))
+        self._write(opener)
+        return False
+
+    def _function_ends(self, closer: str) -> Steps[bool]:
+        """The end of the call, the closing tag of its last value forgotten; or of a call that the text tells of; or a mention."""
+        self._read.back(len(closer))
+        here = self._read.mark()
+        self._read.drop(len(closer))
+        gap = yield from self._read.skip()
+        over = self._last not in QUOTING and (yield from self._nothing_else())
+        if self._functions and closer in self._layout.function_closers:
+            self._functions -= 1
+            over = over and not (yield from self._read.next())
+        elif self._doubt is not None:
+            self._weak, over = self._weak or not over, False
+        if over:
+            self._read.rewind(here)
+        self._read.release(here)
+        if not over:
+            self._write(closer + gap)
+        return over
+
+    def _nothing_else(self) -> Steps[bool]:
+        if not (yield from self._read.next()):
+            return not self._read.cut
+        return bool((yield from self._read.peek(*self._layout.closers, *self._layout.openers)))

@@ -1,0 +1,66 @@
+"""Thoughts, and the calls that models hide in them."""
+
+from collections.abc import Mapping, Sequence
+
+from proxy.stream.attempt import Attempts, Trial
+from proxy.stream.code import Code
+from proxy.stream.desk import Desk
+from proxy.stream.reader import Reader, Steps
+
+
+class Thinking:
+    """Reads one block of thoughts, up to its closer or to the end.
+
+    A call in there is held until the next thing that is no blank: another call joins it, more thinking makes it a rehearsal.
+    """
+
+    def __init__(self, desk: Desk, read: Reader, attempts: Attempts, trials: Mapping[str, Sequence[Trial]]) -> None:
+        self._desk, self._read, self._attempts, self._trials = desk, read, attempts, trials
+        self._code = Code()
+        self._blanks: list[str] = []
+        self._before = ""  # the last letter
+        self._shown = False  # something of this block was shown
+
+    def block(self, closers: Sequence[str] = ()) -> Steps[None]:
+        self._blanks, self._shown, self._desk.thought = [], False, True
+        yield from self._read.take("\r\n", "\n")
+        while met := (yield from self._read.until(*closers, *self._trials, emit=self._think)):
+            if met not in closers:
+                yield from self._call(met)
+            elif self._before == "`" and (yield from self._read.next()) == "`":
+                self._think(met)
+            else:
+                break
+        if not self._desk.held_in_thoughts and self._shown:
+            self._desk.think("".join(self._blanks).removesuffix("\n").removesuffix("\r"))
+
+    def _call(self, opener: str) -> Steps[None]:
+        if self._code.inline:
+            self._think(opener)
+            return
+        self._read.back(len(opener))
+        read = yield from self._attempts.held(self._trials[opener], self._desk.held_in_thoughts)
+        if read and read.events:
+            self._desk.rehearse("".join(self._blanks) + read.raw, read.events)
+            self._blanks, self._before = [], ""
+        elif read:
+            self._think(read.raw)
+        else:
+            self._read.drop(len(opener))
+            self._think(opener)
+
+    def _think(self, text: str) -> None:
+        """Blanks wait: at the edge, one newline belongs to the markup, and after a call they decide nothing."""
+        self._code.see(text)
+        self._before = text[-1]
+        core = text.rstrip()
+        if not core:
+            self._blanks.append(text)
+            return
+        if self._desk.held_in_thoughts:
+            self._desk.rehearsed()
+        elif not self._shown and self._desk.reasoned:
+            self._desk.think("\n")
+        self._shown = True
+        self._desk.think("".join(self._blanks) + core)
+        self._blanks = [text[len(core) :]]

@@ -1,0 +1,132 @@
+"""One request of a client and the answer to it, over ASGI's two callables.
+
+uvicorn swallows what is sent after the client has left, so somebody must listen for that; and a stream that is silent for
+long must show that it lives.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+from proxy.errors import TooLarge
+from proxy.stream import sse
+from proxy.web.headers import RawHeaders
+from proxy.web.record import Record
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+BODY_LIMIT = 64 * 1024 * 1024
+PING_AFTER = 10.0
+
+
+class ClientGone(Exception):
+    """The client hung up: nobody waits for the answer."""
+
+
+class Connection:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+        self.scope = scope
+        self.record = record
+        self.headers: RawHeaders = list(scope["headers"])
+        self.started = False
+        self._receive = receive
+        self._send = send
+        self._uploaded = False
+        self._sending = False
+        self._sent_at = 0.0
+
+    async def body(self) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self.pieces():
+            size += len(piece)
+            if size > BODY_LIMIT:
+                raise TooLarge(f"the request is larger than {BODY_LIMIT:,} bytes")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it arrives."""
+        while not self._uploaded:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            self._uploaded = not message.get("more_body", False)
+            if piece := message.get("body", b""):
+                yield piece
+
+    async def gone(self) -> None:
+        """Returns when the client has left. Not before the body was read: that is a reader of its own."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def unless_gone(self, work: Awaitable[None]) -> None:
+        """Does the work; where the client leaves first, the work is cancelled, and with it all that it waits for."""
+        working = asyncio.ensure_future(work)
+        leaving = asyncio.ensure_future(self.gone())
+        try:
+            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise ClientGone
+            await working
+        finally:
+            for task in (working, leaving):
+                task.cancel()
+            await asyncio.gather(working, leaving, return_exceptions=True)
+
+    async def start(self, status: int, headers: RawHeaders) -> None:
+        self.started = True
+        self.record.status = status
+        await self._write({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes) -> None:
+        await self._write({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        await self._write({"type": "http.response.body", "body": data})
+
+    async def answer(self, status: int, body: bytes, headers: RawHeaders) -> None:
+        await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self.end(b"" if self.scope["method"] == "HEAD" else body)
+
+    @contextlib.asynccontextmanager
+    async def kept_alive(self) -> AsyncIterator[None]:
+        """Within, a comment leaves whenever nothing was sent for ten seconds. Comments only: a data line would be read."""
+        beat = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            beat.cancel()
+            await asyncio.gather(beat, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        while True:
+            wait = self._sent_at + PING_AFTER - time.monotonic()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            elif self._sending:
+                await asyncio.sleep(1.0)  # the client is slow, not the backend: it has something to read
+            else:
+                await self.write(sse.PING)
+
+    async def _write(self, message: MutableMapping[str, Any]) -> None:
+        self._sending = True
+        try:
+            await self._send(message)
+        finally:
+            self._sending = False
+            self._sent_at = time.monotonic()
+
+
+class Endpoint:
+    """What answers a connection, as the ASGI application that a router asks for."""
+
+    def __init__(self, answer: Callable[[Connection], Awaitable[None]]) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
+        await self._answer(scope["connection"])

@@ -1,0 +1,48 @@
+"""Which headers go on to the other side, both ways: all but those that speak of one connection, or that are secrets of one side."""
+
+from collections.abc import Iterable
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+MARK = b"x-llama-bridge"
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_OURS = frozenset({b"host", b"authorization", b"x-api-key", b"cookie", b"origin", b"referer", MARK})
+_OF_THE_BODY = frozenset({b"content-length", b"content-type", b"content-encoding", b"accept", b"accept-encoding", b"expect"})
+
+
+def to_backend(headers: Iterable[tuple[bytes, bytes]], never: frozenset[bytes], mark: bytes) -> RawHeaders:
+    """The client's own key and cookies stay here; our mark tells a proxy that meets its own question again."""
+    kept = [(name, value) for name, value in _end_to_end(headers) if name not in _OURS and name not in never and name != b"expect"]
+    return [*kept, (MARK, mark)]
+
+
+def to_backend_without_body(headers: Iterable[tuple[bytes, bytes]], never: frozenset[bytes], mark: bytes) -> RawHeaders:
+    """For a question whose body we write anew."""
+    return [(name, value) for name, value in to_backend(headers, never, mark) if name not in _OF_THE_BODY]
+
+
+def to_client(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    """Duplicates and their order are kept. Who may read us from another web page is not for the backend to say."""
+    return [(name, value) for name, value in _end_to_end(headers) if not name.startswith(b"access-control-")]
+
+
+def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    raw = [(name.lower(), value) for name, value in headers]
+    named = {token.strip().lower() for name, value in raw if name == b"connection" for token in value.split(b",")}
+    return [(name, value) for name, value in raw if name not in _HOP_BY_HOP and name not in named]
+
+
+def first(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None:
+    return next((value.decode("latin-1") for name, value in headers if name == wanted), None)

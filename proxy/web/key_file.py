@@ -1,0 +1,32 @@
+"""The key that clients need: made at the first start that needs one, kept where only its owner reads it."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def place(environment: Mapping[str, str] = os.environ) -> Path:
+    base = environment.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "llama-bridge" / "key"
+
+
+def read_or_make(path: Path) -> str:
+    try:
+        if key := path.read_text().strip():
+            return key
+    except FileNotFoundError:
+        pass
+    return make(path)
+
+
+def make(path: Path) -> str:
+    """Replaces the old one in one step: nobody ever reads half a key."""
+    key = "lb-" + secrets.token_urlsafe(24)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(key + "\n")
+    new.replace(path)
+    return key

@@ -1,0 +1,35 @@
+"""`/v1/models`: always the same shape, whatever shape the backend's list has."""
+
+import orjson
+
+from proxy.backends.models import Model
+from proxy.errors import ModelNotFound, NotAllowed
+from proxy.web.connection import Connection
+from proxy.web.house import House
+
+_JSON = [(b"content-type", b"application/json")]
+
+
+class Models:
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def __call__(self, connection: Connection) -> None:
+        if connection.scope["method"] not in ("GET", "HEAD"):
+            raise NotAllowed("models are listed with GET", headers={"allow": "GET, HEAD"})
+        backend = await self._house.backend()
+        models = await backend.models(kept=1.0)
+        wanted = connection.scope["path_params"].get("id")
+        if wanted is None:
+            body = orjson.dumps({"object": "list", "data": [_as_json(model) for model in models]})
+        else:
+            found = next((model for model in models if wanted == model.id or wanted in model.aliases), None)
+            if found is None:
+                raise ModelNotFound(f"there is no model {wanted!r} here; GET /v1/models lists them", param="model")
+            body = orjson.dumps(_as_json(found))
+        await connection.answer(200, body, _JSON)
+
+
+def _as_json(model: Model) -> dict[str, object]:
+    shown: dict[str, object] = {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
+    return shown | ({"context_length": model.context} if model.context is not None else {})

@@ -1,0 +1,64 @@
+"""`/health`: whether a request would be served now, by what, and if not, why."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import orjson
+
+from proxy.errors import BridgeError
+from proxy.web.connection import Connection
+from proxy.web.house import House
+
+_ASKED_EVERY = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """As JSON it is the body of /health."""
+
+    status: str  # ok | unavailable
+    backend: str | None = None
+    url: str | None = None
+    model: str | None = None
+    context: int | None = None
+    tools: bool | None = None  # whether the model's template shows tools to the model; None where nobody can tell
+    device: str | None = None
+    reason: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+
+class Status:
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._report: Report | None = None
+        self._asked = 0.0
+        self._asking = asyncio.Lock()
+
+    async def __call__(self, connection: Connection) -> None:
+        report = await self.now()
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        await connection.answer(200 if report.ok else 503, orjson.dumps(report), headers)
+
+    async def now(self) -> Report:
+        """However many ask, the backend is asked once a second."""
+        async with self._asking:
+            if self._report is None or time.monotonic() - self._asked >= _ASKED_EVERY:
+                self._report = await self._ask()
+                self._asked = time.monotonic()
+            return self._report
+
+    async def _ask(self) -> Report:
+        place = self._house.place
+        if (reason := place.not_ready()) is not None:
+            return Report("unavailable", device=place.device(), reason=reason)
+        try:
+            address = await place.address()
+            backend = await self._house.backend()
+            facts = await backend.facts()
+        except BridgeError as error:
+            return Report("unavailable", device=place.device(), reason=error.message)
+        return Report("ok", backend.kind, address.base, facts.model, facts.context, facts.template_has_tools, place.device())

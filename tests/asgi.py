@@ -1,0 +1,120 @@
+"""ASGI driven by hand: a client that sees each message when it is sent, reads slowly, or hangs up."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from proxy.web.connection import Receive, Scope, Send
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Call:
+    """One request and what came of it so far."""
+
+    def __init__(
+        self,
+        application: Application,
+        path: str = "/v1/chat/completions",
+        body: Any = None,
+        *,
+        method: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        pieces: Iterable[bytes] | None = None,
+        server: tuple[str, int] = ("127.0.0.1", 8081),
+    ) -> None:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+        path, _, query = path.partition("?")
+        given = [(name.lower().encode(), value.encode()) for name, value in headers]
+        if not any(name == b"host" for name, _ in given):
+            given.append((b"host", b"127.0.0.1:8081"))
+        if raw:
+            given.append((b"content-length", b"%d" % len(raw)))
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "method": method or ("POST" if raw or pieces is not None else "GET"),
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "headers": given,
+            "server": server,
+            "client": ("127.0.0.1", 50000),
+        }
+        self.messages: list[MutableMapping[str, Any]] = []
+        self.times: list[float] = []
+        self.may_send = asyncio.Event()  # cleared: the client does not read
+        self.may_send.set()
+        self._upload = [*([raw] if pieces is None else pieces)]
+        self._news = asyncio.Event()
+        self._left = asyncio.Event()
+        self._began = time.monotonic()
+        self.task = asyncio.create_task(self._run(application))
+
+    async def _run(self, application: Application) -> None:
+        await application(self.scope, self._receive, self._send)
+
+    async def _receive(self) -> MutableMapping[str, Any]:
+        if self._upload:
+            piece = self._upload.pop(0)
+            return {"type": "http.request", "body": piece, "more_body": bool(self._upload)}
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        await self.may_send.wait()
+        self.messages.append(message)
+        self.times.append(time.monotonic() - self._began)
+        self._news.set()
+
+    def hang_up(self) -> None:
+        self._left.set()
+
+    async def until(self, seen: Callable[["Call"], bool], seconds: float = 10.0) -> None:
+        """Waits until what was sent so far satisfies the question."""
+        async with asyncio.timeout(seconds):
+            while not seen(self):
+                self._news.clear()
+                assert not self.task.done() or seen(self), self.text
+                await self._news.wait()
+
+    async def done(self, seconds: float = 20.0) -> "Call":
+        async with asyncio.timeout(seconds):
+            await self.task
+        return self
+
+    @property
+    def status(self) -> int:
+        return int(self.messages[0]["status"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.messages[0]["headers"]}
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages[1:])
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer was ended as it should; if not, the server cuts the connection."""
+        return len(self.messages) > 1 and not self.messages[-1].get("more_body", False)
+
+    @property
+    def data(self) -> list[Any]:
+        """The payloads of a stream, `[DONE]` as it is."""
+        lines = [line.removeprefix("data: ") for line in self.text.split("\n") if line.startswith("data: ")]
+        return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+async def ask(application: Application, *arguments: Any, **more: Any) -> Call:
+    return await Call(application, *arguments, **more).done()

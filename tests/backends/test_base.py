@@ -1,0 +1,149 @@
+"""How any backend is asked: which model, what is asked again, what it tells."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from proxy.backends import KINDS
+from proxy.backends.address import Address
+from proxy.backends.base import Backend, Facts
+from proxy.backends.detection import Detection
+from proxy.backends.generic import Generic
+from proxy.backends.http import Http
+from proxy.backends.llama_cpp import LlamaCpp
+from proxy.backends.place import Named
+from proxy.errors import BackendRefused, BackendSaid, ModelNotFound, Unavailable
+from proxy.requests.question import Question, read
+from tests.backend import Backend as Script
+from tests.backend import models, stream
+
+PLACE = Named(Address("http://10.0.0.5/v1", "k"))
+MODELS, CHAT = "/v1/models", "/v1/chat/completions"
+
+
+def _question(model: str = "m") -> Question:
+    return read(b'{"messages": [], "model": "%s"}' % model.encode())
+
+
+def _generic(script: Script, wanted: str | None = None) -> Backend:
+    return Generic(Http(script), PLACE, wanted)
+
+
+async def test_a_named_place_is_always_there() -> None:
+    PLACE.answered()
+    assert (PLACE.not_ready(), PLACE.device(), (await PLACE.address()).host) == (None, None, "10.0.0.5")
+
+
+async def test_the_question_and_its_headers() -> None:
+    script = Script({MODELS: models("m"), CHAT: stream()})
+    response = await _generic(script).ask(_question(), [(b"x-session-id", b"s")])
+    assert response.status_code == 200
+    sent = script.asked[-1].headers
+    assert (sent["authorization"], sent["x-session-id"], sent["accept-encoding"]) == ("Bearer k", "s", "identity")
+    assert script.questions()[0]["model"] == "m"
+
+
+async def test_without_a_key_none_is_sent() -> None:
+    script = Script({MODELS: models("m"), CHAT: stream()})
+    await Generic(Http(script), Named(Address("http://10.0.0.5/v1"))).ask(_question(), [])
+    assert "authorization" not in script.asked[-1].headers
+
+
+async def test_a_backend_that_refuses_stream_options_is_asked_without_and_this_is_remembered() -> None:
+    refusal = httpx.Response(422, json={"detail": "stream_options: extra fields not permitted"})
+    script = Script({MODELS: models("m"), CHAT: [refusal, stream(), stream()]})
+    backend = _generic(script)
+    await backend.ask(_question(), [])
+    await backend.ask(_question(), [])
+    assert ["stream_options" in question for question in script.questions()] == [True, False, False]
+
+
+async def test_any_other_refusal_is_not_asked_again() -> None:
+    script = Script({MODELS: models("m"), CHAT: httpx.Response(400, json={"error": "bad"})})
+    backend = _generic(script)
+    with pytest.raises(BackendRefused, match="bad"):
+        await backend.ask(_question(), [])
+    assert len(script.questions()) == 1
+    script.answers[CHAT] = httpx.Response(401, json={"error": "Unauthorized"})
+    with pytest.raises(BackendSaid, match="Unauthorized"):
+        await backend.ask(_question(), [])
+
+
+async def test_an_unknown_model_is_looked_for_once_more_then_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script({MODELS: [models("a"), models("a", "new")]})
+    backend = _generic(script)
+    assert await backend.model_for("a") == "a"
+    assert await backend.model_for("other") == "a"
+    assert len(script.asked) == 1  # not more than once a second
+    backend._models_at -= 2
+    assert await backend.model_for("new") == "new"
+    with pytest.raises(ModelNotFound):
+        await backend.model_for("other")
+
+
+async def test_a_server_that_lists_nothing_while_it_generates() -> None:
+    script = Script({MODELS: httpx.ReadTimeout("busy")})
+    assert await _generic(script).model_for("m") == "m"
+
+
+async def test_what_any_backend_tells() -> None:
+    script = Script({MODELS: httpx.Response(200, json={"data": [{"id": "v", "max_model_len": 99}]})})
+    assert await _generic(script).facts() == Facts("v", 99)
+    assert await _generic(script, "other").facts() == Facts("other")
+    assert await _generic(Script({MODELS: models("a", "b")})).facts() == Facts()
+
+
+async def test_the_reply_and_nothing_to_count() -> None:
+    backend = _generic(Script())
+    await backend.refuse_overflow(_question())
+    assert list(backend.reply().read({"choices": []})) == []
+
+
+def _detection(script: Script, kinds: tuple[type[Backend], ...] = KINDS) -> Detection:
+    return Detection(kinds, Http(script), PLACE, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (models("m", server="llama.cpp"), LlamaCpp),
+        (models("m", owner="llamacpp"), LlamaCpp),
+        (httpx.Response(503, json={"error": {"message": "Loading model"}}, headers={"server": "llama.cpp"}), LlamaCpp),
+        (models("m"), Generic),
+        (httpx.Response(404), Generic),
+        (httpx.Response(200, text="<html>"), Generic),
+    ],
+)
+async def test_which_kind_it_is(answer: httpx.Response, kind: type[Backend]) -> None:
+    script = Script({MODELS: answer})
+    assert type(await _detection(script).backend()) is kind
+    assert script.asked[0].headers["authorization"] == "Bearer k"
+
+
+async def test_it_is_found_out_once_and_anew_after_a_refusal() -> None:
+    script = Script({MODELS: models("m", server="llama.cpp")})
+    detection = _detection(script)
+    first = await asyncio.gather(detection.backend(), detection.backend())
+    assert first[0] is first[1]
+    assert len(script.asked) == 1
+    detection.forget()
+    script.answers[MODELS] = models("m")
+    assert type(await detection.backend()) is Generic
+
+
+async def test_a_backend_that_is_down_is_found_when_it_comes() -> None:
+    script = Script({MODELS: [httpx.ConnectError("refused"), models("m")]})
+    detection = _detection(script)
+    with pytest.raises(Unavailable):
+        await detection.backend()
+    assert type(await detection.backend()) is Generic
+
+
+async def test_a_kind_that_was_said_is_not_asked_for() -> None:
+    script = Script()
+    detection = _detection(script, (LlamaCpp,))
+    first = await detection.backend()
+    detection.forget()
+    assert await detection.backend() is first
+    assert script.asked == []

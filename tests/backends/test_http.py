@@ -1,0 +1,124 @@
+"""Foreign errors are translated at the border; a kept connection that died is no error at all."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from proxy.backends.http import Http, default_transport
+from proxy.errors import BridgeError, BrokenOff, TimedOut, Unavailable
+from tests.backend import Backend, Piece, stream
+
+URL = "http://10.0.0.5:1/v1/models"
+
+
+def _http(*answers: Any) -> tuple[Http, Backend]:
+    backend = Backend({"/v1/models": list(answers)})
+    return Http(backend), backend
+
+
+def _request() -> httpx.Request:
+    return httpx.Request("GET", URL)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (httpx.ConnectError("refused"), Unavailable),
+        (httpx.ConnectTimeout("slow"), Unavailable),
+        (httpx.ReadTimeout("slow"), TimedOut),
+        (httpx.WriteTimeout("slow"), TimedOut),
+        (httpx.ProxyError("no"), Unavailable),
+        (httpx.UnsupportedProtocol("no"), Unavailable),
+        (httpx.RemoteProtocolError("closed"), BrokenOff),
+        (httpx.ReadError("reset"), BrokenOff),
+    ],
+)
+async def test_every_transport_error_is_one_of_ours(error: Exception, kind: type[BridgeError]) -> None:
+    for send in (_http(error)[0].send, _http(error)[0].ask):
+        with pytest.raises(kind, match=r"10\.0\.0\.5:1"):
+            await send(_request())
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_tried_once_more() -> None:
+    http, backend = _http(httpx.RemoteProtocolError("closed"), httpx.Response(200, json=[]))
+    assert (await http.ask(_request())).status_code == 200
+    assert len(backend.asked) == 2
+
+
+async def test_what_may_not_be_asked_twice_is_not() -> None:
+    http, backend = _http(httpx.ReadError("closed"), httpx.Response(200))
+    with pytest.raises(BrokenOff):
+        await http.send(_request())
+    assert len(backend.asked) == 1
+
+
+async def test_whoever_refuses_is_reported() -> None:
+    refused: list[int] = []
+    http = Http(Backend({"/v1/models": httpx.ConnectError("no")}), lambda: refused.append(1))
+    with pytest.raises(Unavailable, match="BACKEND_URL"):
+        await http.ask(_request())
+    assert refused == [1]
+
+
+@pytest.mark.parametrize(("error", "kind"), [(httpx.ReadError("reset"), BrokenOff), (httpx.ReadTimeout("slow"), TimedOut)])
+async def test_a_break_while_reading(error: Exception, kind: type[BridgeError]) -> None:
+    response = stream(b"a", error)
+    http, _ = _http(response)
+    pieces = []
+    with pytest.raises(kind):
+        async for piece in http.pieces(await http.send(_request())):
+            pieces.append(piece)
+    assert pieces == [b"a"]
+
+
+async def test_a_short_body_is_bounded_and_closed() -> None:
+    endless: list[Piece] = [b"x" * 100] * 50
+    response = stream(*endless)
+    http, _ = _http(response)
+    assert await http.read(await http.send(_request()), limit=250) == b"x" * 250
+    assert response.is_closed or response.stream.closed  # type: ignore[attr-defined]  # our script
+
+
+async def test_the_real_transport_reads_a_real_answer_unchanged() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        http = Http(default_transport(f"http://127.0.0.1:{port}", public=False))
+        response = await http.send(httpx.Request("GET", f"http://127.0.0.1:{port}/"))
+        assert response.headers.get_list("set-cookie") == ["a", "b"]
+        assert await http.read(response) == b"ok"
+        await http.aclose()
+
+
+async def test_a_host_in_the_world_may_lie_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        met.append(await reader.readline())
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        http = Http(default_transport("http://example.invalid", public=True))
+        assert (await http.send(httpx.Request("GET", "http://example.invalid/x"))).status_code == 204
+        await http.aclose()
+    assert met == [b"GET http://example.invalid/x HTTP/1.1\r\n"]
+
+
+async def test_pieces_are_read_one_by_one() -> None:
+    http, _ = _http(stream(b"a", 0.0, b"b"))
+    pieces: AsyncIterator[bytes] = http.pieces(await http.send(_request()))
+    assert [piece async for piece in pieces] == [b"a", b"b"]

@@ -1,0 +1,60 @@
+"""The llama.cpp backend against recorded answers; the real server has tests of its own."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from proxy.backends.address import Address
+from proxy.backends.base import Facts
+from proxy.backends.http import Http
+from proxy.backends.llama_cpp import LlamaCpp
+from proxy.backends.place import Named
+from proxy.errors import BadAnswer, ContextOverflow
+from proxy.requests.question import read
+from tests.backend import Backend
+
+QUESTION = read(b'{"messages": [], "model": "m"}')
+LISTED = {"data": [{"id": "m", "owned_by": "llamacpp", "meta": {"n_ctx": 2048}}]}
+COUNT = "/v1/chat/completions/input_tokens"
+
+
+def llama_cpp(**answers: Any) -> tuple[LlamaCpp, Backend]:
+    script = Backend({"/v1/models": httpx.Response(200, json=LISTED), **{path: answer for path, answer in answers.items()}})
+    return LlamaCpp(Http(script), Named(Address("http://10.0.0.5/v1", "k"))), script
+
+
+def _counted(number: Any) -> httpx.Response:
+    return httpx.Response(200, json={"input_tokens": number})
+
+
+async def test_an_overflow_is_refused_in_llama_cpp_s_own_words() -> None:
+    backend, script = llama_cpp(**{COUNT: _counted(15003)})
+    with pytest.raises(ContextOverflow) as caught:
+        await backend.refuse_overflow(QUESTION)
+    assert caught.value.body()["error"]["message"] == (
+        "request (15003 tokens) exceeds the available context size (2048 tokens), try increasing it"
+    )
+    assert caught.value.numbers == {"n_ctx": 2048, "n_prompt_tokens": 15003}
+    assert script.asked[0].headers["authorization"] == "Bearer k"
+
+
+@pytest.mark.parametrize("answer", [_counted(2047), _counted("x"), httpx.Response(200, json=[]), httpx.Response(404)])
+async def test_what_fits_or_cannot_be_counted_is_not_refused(answer: httpx.Response) -> None:
+    await llama_cpp(**{COUNT: answer})[0].refuse_overflow(QUESTION)
+
+
+async def test_what_it_tells_of_itself() -> None:
+    props = {"default_generation_settings": {"n_ctx": 512}, "model_alias": "tiny", "chat_template_caps": {"supports_tools": True}}
+    assert await llama_cpp(**{"/props": httpx.Response(200, json=props)})[0].facts() == Facts("tiny", 512, True)
+
+
+async def test_an_old_one_tells_less() -> None:
+    assert await llama_cpp(**{"/props": httpx.Response(200, json={"chat_template_caps": 5})})[0].facts() == Facts("m")
+
+
+async def test_something_else_at_that_path() -> None:
+    with pytest.raises(BadAnswer, match="no JSON"):
+        await llama_cpp(**{"/props": httpx.Response(200, text="<html>")})[0].facts()
+    with pytest.raises(BadAnswer, match="no props"):
+        await llama_cpp(**{"/props": httpx.Response(200, json=[])})[0].facts()

@@ -1,0 +1,51 @@
+"""A models list in every shape, and the model that a client means."""
+
+from typing import Any
+
+import pytest
+
+from proxy.backends.models import Model, choose, knows, models_in
+from proxy.errors import ModelNotFound
+
+FULL = {"id": "m", "created": 5, "owned_by": "llamacpp", "aliases": ["n", 3], "meta": {"n_ctx": 512, "n_ctx_train": 9}}
+
+
+@pytest.mark.parametrize(
+    ("listed", "right"),
+    [
+        ({"object": "list", "data": [FULL]}, [Model("m", 5, "llamacpp", 512, ("n",))]),
+        ([FULL], [Model("m", 5, "llamacpp", 512, ("n",))]),
+        ({"models": [{"name": "tiny"}]}, [Model("tiny")]),
+        ({"data": [{"id": "v", "max_model_len": 4096}]}, [Model("v", context=4096)]),
+        ({"data": [{"id": "v", "context_length": 0, "meta": "x", "aliases": "x", "created": "x", "owned_by": 1}]}, [Model("v")]),
+        ({"data": ["a", {"model": "b"}, 5, {"x": 1}]}, [Model("a"), Model("b")]),
+        ({"object": "list", "data": None}, []),
+        (None, []),
+        ("text", []),
+    ],
+)
+def test_every_shape(listed: Any, right: list[Model]) -> None:
+    assert models_in(listed) == right
+
+
+ONE, TWO = [Model("a", aliases=("alias",))], [Model("a"), Model("b")]
+
+
+def test_a_known_name_stays() -> None:
+    assert choose(TWO, "b", "a") == "b"
+    assert choose(ONE, "alias", None) == "alias"
+    assert knows(ONE, "alias")
+    assert not knows(ONE, None)
+
+
+def test_an_unknown_name_means_the_chosen_or_the_only_model() -> None:
+    assert choose(TWO, "x", "b") == "b"
+    assert choose(ONE, "x", None) == "a"
+    assert choose(ONE, None, None) == "a"
+    assert choose([], "x", None) == "x"
+    assert choose([], "x", "b") == "b"
+
+
+def test_several_and_none_chosen() -> None:
+    with pytest.raises(ModelNotFound, match=r"BACKEND_MODEL: a, b"):
+        choose(TWO, "x", None)

@@ -1,0 +1,83 @@
+"""A chunk is read by its shape, whichever server sent it."""
+
+from typing import Any
+
+import pytest
+
+from proxy.backends.reply import Reply
+from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Failed, Finish, Logprobs, Progress, Reasoning, Usage
+
+
+def _read(*chunks: dict[str, Any]) -> list[Any]:
+    reply = Reply()
+    return [said for chunk in chunks for said in reply.read(chunk)]
+
+
+def _choice(**fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, **fields}]}
+
+
+@pytest.mark.parametrize(
+    ("chunk", "events"),
+    [
+        (_choice(delta={"role": "assistant", "content": None}), []),
+        (_choice(delta={"content": "a"}), [(0, Content("a"))]),
+        (_choice(delta={"content": ""}), []),
+        (_choice(delta={"content": [{"type": "text", "text": "a"}, "x", {"text": "b"}]}), [(0, Content("ab"))]),
+        (_choice(delta={"reasoning_content": "r", "reasoning": "r"}), [(0, Reasoning("r"))]),
+        (_choice(delta={"reasoning": "r"}), [(0, Reasoning("r"))]),
+        (_choice(delta={"reasoning_content": None, "content": "a"}), [(0, Content("a"))]),
+        (_choice(delta={"tool_calls": None, "function_call": None}), []),
+        (_choice(delta={"tool_calls": "x"}), []),
+        (_choice(delta={"tool_calls": [None]}), []),
+        (_choice(delta=None, finish_reason="eos"), [(0, Finish("eos"))]),
+        (_choice(delta={}, logprobs={"content": []}), [(0, Logprobs({"content": []}))]),
+        ({"choices": [{"delta": {"content": "a"}}, None, {"delta": {"content": "c"}}]}, [(0, Content("a")), (2, Content("c"))]),
+        ({"choices": [{"index": 3, "message": {"content": "a"}, "finish_reason": "stop"}]}, [(3, Content("a")), (3, Finish("stop"))]),
+        ({"choices": None}, []),
+        ({}, []),
+        ({"error": {"message": "m"}, "choices": []}, [(0, Failed({"message": "m"}))]),
+        ({"error": "text"}, [(0, Failed("text"))]),
+        ({"choices": [], "prompt_progress": {"total": 9, "processed": 4}}, [(0, Progress(4, 9))]),
+        ({"choices": [], "prompt_progress": {"total": "x"}}, [(0, Progress(0, 0))]),
+        ({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}, [(0, Usage(5, 2))]),
+        ({"usage": {"prompt_tokens": 5, "cached_tokens": 4}}, [(0, Usage(5, 0, 4))]),
+        (
+            {
+                "usage": {
+                    "prompt_tokens": 5,
+                    "completion_tokens": 2,
+                    "prompt_tokens_details": {"cached_tokens": 1},
+                    "completion_tokens_details": {"reasoning_tokens": 2},
+                }
+            },
+            [(0, Usage(5, 2, 1, 2))],
+        ),
+        ({"usage": {"prompt_tokens_details": None, "completion_tokens_details": {"x": 1}}}, [(0, Usage(0, 0))]),
+        ({"usage": None}, []),
+    ],
+)
+def test_every_shape(chunk: dict[str, Any], events: list[Any]) -> None:
+    assert _read(chunk) == events
+
+
+def test_calls_of_two_choices() -> None:
+    def call(index: int, **function: str) -> dict[str, Any]:
+        return {"choices": [{"index": index, "delta": {"tool_calls": [{"index": 0, "id": f"c{index}", "function": function}]}}]}
+
+    events = _read(call(0, name="f", arguments='{"a"'), call(1, name="g", arguments="{}"), call(0, arguments=":1}"))
+    events += [(1, "finish")]
+    assert (0, CallStart(0, "c0", "f", "native")) in events
+    assert (1, CallStart(0, "c1", "g", "native")) in events
+
+
+def test_a_finish_ends_the_calls_of_its_choice() -> None:
+    delta = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]}
+    events = [event for _, event in _read(_choice(delta=delta, finish_reason="tool_calls"))]
+    assert events == [
+        CallStart(0, "c", "f", "native"),
+        CallArguments(0, "{"),
+        CallArguments(0, "}"),
+        CallEnd(0, whole=True),
+        Finish("tool_calls"),
+    ]

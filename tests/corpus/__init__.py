@@ -1,0 +1,1 @@
+"""Recorded and built answers of models, each with what is right."""

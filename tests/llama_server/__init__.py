@@ -1,0 +1,1 @@
+"""The child's tests: real processes that start late, crash, hang, lie and do not want to die."""

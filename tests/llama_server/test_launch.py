@@ -1,0 +1,75 @@
+"""What is started: the engine that is found, its command line, its environment, a free port."""
+
+import random
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from proxy.llama_server import EngineMissing, Launch, find_engine
+from proxy.llama_server import launch as launching
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = tmp_path / "llama-server"
+    path.touch(mode=0o755)
+    return path
+
+
+def test_the_engine_that_is_named(program: Path) -> None:
+    assert find_engine(program, environment={}) == program
+    assert find_engine("llama-server", environment={"PATH": str(program.parent)}) == program
+
+
+def test_a_named_engine_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(EngineMissing, match=r"LLAMA_SERVER names .*no-such"):
+        find_engine(tmp_path / "no-such", environment={})
+
+
+def test_else_the_one_on_the_path(program: Path) -> None:
+    assert find_engine(environment={"PATH": str(program.parent)}) == program
+
+
+def test_else_the_wheel(tmp_path: Path) -> None:
+    assert find_engine(environment={"PATH": str(tmp_path)}) is None
+
+
+def test_else_an_error_that_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "WHEEL", "no_such_wheel")
+    with pytest.raises(EngineMissing, match=r"pip install no_such_wheel.*LLAMA_SERVER.*BACKEND_URL"):
+        find_engine(environment={"PATH": str(tmp_path)})
+
+
+def test_the_command_line_of_a_binary() -> None:
+    launch = Launch(Path("m.gguf"), "a", engine=Path("/bin/llama-server"), context=4096, temperature=0, threads=1)
+    expected = "/bin/llama-server -m m.gguf --alias a --host 127.0.0.1 --port 5 -c 4096 --temp 0 -t 1"
+    assert launch.command(5) == expected.split()
+
+
+def test_the_command_line_of_the_wheel() -> None:
+    command = Launch(Path("m.gguf"), "a").command(5)
+    assert command[:2] == [sys.executable, "-P"]
+    assert Path(command[2]).name == "engine.py"
+    assert command[3:] == ["-m", "m.gguf", "--alias", "a", "--host", "127.0.0.1", "--port", "5", "-c", "32768"]
+
+
+def test_the_child_gets_its_key_and_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROXY_API_KEYS", "secret")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    environment = Launch(Path("m.gguf"), "a").environment("key")
+    assert environment["LLAMA_API_KEY"] == "key"
+    assert environment["CUDA_VISIBLE_DEVICES"] == "1"
+    assert "PROXY_API_KEYS" not in environment
+
+
+def test_a_taken_port_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = launching.free_port()
+    with socket.create_server((launching.HOST, 0)) as taken:
+        ports = [taken.getsockname()[1], free]
+        monkeypatch.setattr(random, "sample", lambda *_: ports)
+        assert launching.free_port() == free
+        ports.pop()
+        with pytest.raises(OSError, match="No free port"):
+            launching.free_port()

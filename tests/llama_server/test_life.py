@@ -1,0 +1,94 @@
+"""The life as histories: what happened, and where that leads."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from proxy.llama_server.life import LONGEST_REST, TABLE, TRIES, Happening, Life, State
+
+BEGIN, UP, SAID, DEATH, RESTED, STOP, GONE = (
+    Happening.WANTED,
+    Happening.CAME_UP,
+    Happening.ANSWERED,
+    Happening.DIED,
+    Happening.RESTED,
+    Happening.STOP_ASKED,
+    Happening.GONE,
+)
+
+
+def lived(*history: Happening) -> Life:
+    life = Life()
+    for happening in history:
+        life = life.after(happening)
+    return life
+
+
+@pytest.mark.parametrize(
+    ("history", "state"),
+    [
+        ([], State.STOPPED),
+        ([BEGIN], State.STARTING),
+        ([BEGIN, UP], State.READY),
+        ([BEGIN, DEATH], State.STARTING),
+        ([BEGIN, DEATH, DEATH], State.STARTING),
+        ([BEGIN, DEATH, DEATH, DEATH], State.FAILED),
+        ([BEGIN, DEATH, DEATH, UP, DEATH, RESTED, DEATH, DEATH], State.STARTING),  # not three in a row
+        ([BEGIN, DEATH, DEATH, DEATH, BEGIN], State.STARTING),
+        ([BEGIN, DEATH, DEATH, DEATH, BEGIN, DEATH], State.FAILED),  # one try, not three
+        ([BEGIN, DEATH, DEATH, DEATH, BEGIN, UP], State.READY),
+        ([BEGIN, UP, DEATH], State.RESTING),
+        ([BEGIN, UP, DEATH, RESTED], State.STARTING),
+        ([BEGIN, UP, SAID, DEATH], State.STARTING),
+        ([BEGIN, UP, SAID, DEATH, UP, DEATH], State.RESTING),  # an answer counts for the child that gave it
+        ([BEGIN, STOP], State.STOPPING),
+        ([BEGIN, UP, STOP], State.STOPPING),
+        ([BEGIN, UP, STOP, GONE], State.STOPPED),
+        ([BEGIN, UP, DEATH, STOP], State.STOPPING),
+        ([BEGIN, DEATH, DEATH, DEATH, STOP, GONE], State.STOPPED),
+        ([STOP], State.STOPPED),
+        ([DEATH], State.STOPPED),
+        ([BEGIN, BEGIN], State.STARTING),
+        ([BEGIN, UP, STOP, DEATH], State.STOPPING),
+    ],
+)
+def test_what_follows(history: list[Happening], state: State) -> None:
+    assert lived(*history).state is state
+
+
+def test_rests_double_up_to_a_minute_and_an_answer_forgives_them_all() -> None:
+    life, rests = lived(BEGIN), []
+    for _ in range(8):
+        life = life.after(UP).after(DEATH)
+        rests.append(life.rest)
+        life = life.after(RESTED)
+    assert rests == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert life.after(UP).after(SAID).after(DEATH).after(UP).after(DEATH).rest == 1
+
+
+def test_a_stop_begins_a_new_life() -> None:
+    assert lived(BEGIN, DEATH, DEATH, STOP, GONE) == Life()
+
+
+def test_the_reason_is_that_of_the_last_change() -> None:
+    life = Life().after(BEGIN).after(DEATH, "out of memory")
+    assert life.reason == "out of memory"
+    assert life.after(RESTED, "nothing").reason == "out of memory"
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(Happening)))
+@example([BEGIN, DEATH, DEATH, UP, GONE, DEATH, RESTED, DEATH])
+def test_no_history_leads_astray(history: list[Happening]) -> None:
+    early, life = 0, Life()
+    for happening in history:
+        before, life = life, life.after(happening)
+        if (before.state, happening) not in TABLE:
+            assert life is before
+        if before.state is State.STARTING and happening is DEATH:
+            early += 1
+            assert (life.state is State.FAILED) == (early >= TRIES)
+        elif life.state in (State.READY, State.STOPPED):
+            early = 0
+        assert life.state is not State.RESTING or 1 <= life.rest <= LONGEST_REST
+        assert not (life.answered and life.idle_deaths)

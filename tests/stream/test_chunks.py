@@ -1,0 +1,58 @@
+"""Payloads as chunks: what is none is dropped, halves of letters are joined."""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.stream.chunks import Chunks
+
+
+def _content(*texts: str, index: int = 0) -> list[bytes]:
+    return [json.dumps({"choices": [{"index": index, "delta": {"content": text}}]}).encode() for text in texts]
+
+
+def _text(chunk: dict[str, Any] | None) -> str:
+    assert chunk is not None
+    return str(chunk["choices"][0]["delta"]["content"])
+
+
+@pytest.mark.parametrize("payload", [b"", b"ping", b"{", b"[1]", b'"text"', b"null", b"[" * 5000, b"\xff"])
+def test_what_is_no_chunk(payload: bytes) -> None:
+    assert Chunks().parse(payload) is None
+
+
+def test_a_chunk() -> None:
+    assert Chunks().parse(b'{"choices":[]}') == {"choices": []}
+
+
+def test_halves_in_two_deltas_become_one_letter() -> None:
+    chunks = Chunks()
+    assert [_text(chunks.parse(payload)) for payload in _content("a\ud83d", "\ude00b")] == ["a", "😀b"]
+
+
+def test_halves_of_two_choices_are_kept_apart() -> None:
+    chunks = Chunks()
+    first, second = _content("\ud83d", index=0), _content("\ud83c", index=1)
+    assert [_text(chunks.parse(payload)) for payload in first + second] == ["", ""]
+    assert _text(chunks.parse(_content("\udf3f", index=1)[0])) == "🌿"
+    assert _text(chunks.parse(_content("\ude00", index=0)[0])) == "😀"
+
+
+def test_a_half_that_stays_alone() -> None:
+    chunks = Chunks()
+    assert _text(chunks.parse(_content("a\ude00b")[0])) == "a\ufffdb"
+
+
+def test_halves_inside_the_arguments_of_a_call_and_beside_numbers() -> None:
+    chunks = Chunks()
+
+    def payload(text: str) -> bytes:
+        return json.dumps({"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": text}}, None]}}], "n": 1}).encode()
+
+    texts = []
+    for piece in ('{"a":"\ud83d', '\ude00"}'):
+        chunk = chunks.parse(payload(piece))
+        assert chunk is not None
+        texts.append(chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"])
+    assert "".join(texts) == '{"a":"😀"}'

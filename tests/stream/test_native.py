@@ -1,0 +1,145 @@
+"""Calls that a backend parsed itself, in every shape in which servers were seen to hand them over."""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.stream.events import CallArguments, CallEnd, CallStart, TextEvent
+from proxy.stream.native import Arguments, NativeCalls
+
+
+def _delta(index: int | None = 0, id: str | None = None, name: str | None = None, arguments: Any = None) -> dict[str, Any]:
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    return {key: value for key, value in (("index", index), ("id", id), ("function", function)) if value is not None}
+
+
+def _fed(*deltas: dict[str, Any], finish: str | None = "tool_calls") -> list[TextEvent]:
+    calls = NativeCalls()
+    events = [event for delta in deltas for event in calls.feed(delta)]
+    return events + (calls.end(finish) if finish is not None else [])
+
+
+def _calls(events: list[TextEvent]) -> list[tuple[str | None, str, str, bool | None]]:
+    """Id, name, joined arguments, whether whole."""
+    found: dict[int, list[Any]] = {}
+    for event in events:
+        match event:
+            case CallStart(index, id, name, source):
+                assert index not in found
+                assert source == "native"
+                found[index] = [id, name, "", None]
+            case CallArguments(index, text):
+                assert found[index][3] is None
+                found[index][2] += text
+            case CallEnd(index, whole):
+                assert found[index][3] is None
+                found[index][3] = whole
+    assert sorted(found) == list(range(len(found)))
+    return [tuple(call) for _, call in sorted(found.items())]
+
+
+PIECES = ["{", '"command"', ":", '"ls', " -la", '"', "}"]
+
+
+def test_as_openai_sends_it() -> None:
+    events = _fed(_delta(0, "a", "bash", ""), *(_delta(0, arguments=piece) for piece in PIECES))
+    assert _calls(events) == [("a", "bash", '{"command":"ls -la"}', True)]
+
+
+def test_the_last_brace_waits_until_the_call_is_whole() -> None:
+    before = _fed(_delta(0, "a", "bash", '{"a":{"b":"}"}}'), finish=None)
+    assert "".join(event.text for event in before if isinstance(event, CallArguments)) == '{"a":{"b":"}"}'
+    next_begins = _fed(_delta(0, "a", "bash", '{"a":1}'), _delta(1, "b", "bash", "{"), finish=None)
+    assert _calls(next_begins) == [("a", "bash", '{"a":1}', True), ("b", "bash", "{", None)]
+
+
+@pytest.mark.parametrize("text", ['{"a":"x\\"}{\\\\"}', '{"a":[{"b":"]"}],"c":"\\\\"}', "{}", '{"a":"\\u00e9"} \n'])
+def test_every_cut_of_the_arguments(text: str) -> None:
+    for cut in range(len(text) + 1):
+        arguments = Arguments()
+        sent = arguments.feed(text[:cut]) + arguments.feed(text[cut:])
+        with pytest.raises(ValueError, match=r"."):
+            json.loads(sent)
+        assert json.loads(sent + arguments.end()) == json.loads(text)
+    letters = Arguments()
+    assert "".join(letters.feed(letter) for letter in text) + letters.end() == text.rstrip()
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ("", "{}"),
+        ("null", "{}"),
+        (" ", "{}"),
+        ({}, "{}"),
+        ({"a": "é"}, '{"a":"é"}'),
+        ('"{\\"a\\": 1}"', '{"a": 1}'),
+        ('"text"', '"text"'),
+        ("[1]", "[1]"),
+        ([1], "[1]"),
+        ('  {"a":1}', '{"a":1}'),
+        ("not json", "not json"),
+        ('{"a":1}, oops', '{"a":1}, oops'),
+        ('{"a":1', '{"a":1'),
+    ],
+)
+def test_what_stands_for_an_object(given: Any, right: str) -> None:
+    assert _calls(_fed(_delta(0, "a", "f", given))) == [("a", "f", right, True)]
+
+
+def test_one_letter_at_a_time_for_what_begins_oddly() -> None:
+    for text, right in ((' \n{"a":1}', '{"a":1}'), ('"{\\"a\\":1}"', '{"a":1}'), ("null", "{}")):
+        assert _calls(_fed(_delta(0, "a", "f", ""), *(_delta(0, arguments=letter) for letter in text))) == [("a", "f", right, True)]
+
+
+def test_no_arguments_at_all() -> None:
+    assert _calls(_fed(_delta(0, "a", "f"))) == [("a", "f", "{}", True)]
+
+
+def test_cut_by_the_length() -> None:
+    assert _calls(_fed(_delta(0, "a", "f", '{"a":1}'), finish="length")) == [("a", "f", '{"a":1', False)]
+    assert _calls(_fed(_delta(0, "a", "f", '{"a'), finish="length")) == [("a", "f", '{"a', False)]
+
+
+def test_id_and_name_said_again() -> None:
+    events = _fed(*(_delta(0, "a", "bash", piece) for piece in PIECES))
+    assert _calls(events) == [("a", "bash", '{"command":"ls -la"}', True)]
+
+
+def test_a_name_that_grows_or_comes_in_pieces() -> None:
+    assert _calls(_fed(_delta(0, "a", "ba"), _delta(0, "a", "bash"), _delta(0, arguments="{}"))) == [("a", "bash", "{}", True)]
+    assert _calls(_fed(_delta(0, "a", "ba"), _delta(0, name="sh"), _delta(0, arguments="{}"))) == [("a", "bash", "{}", True)]
+    assert _calls(_fed(_delta(0, "a", "bash", '{"a"'), _delta(0, name="x", arguments=":1}"))) == [("a", "bash", '{"a":1}', True)]
+
+
+def test_missing_index() -> None:
+    whole = _fed(_delta(None, "a", "f", '{"a":1}'), _delta(None, "b", "f", '{"a":2}'))
+    assert _calls(whole) == [("a", "f", '{"a":1}', True), ("b", "f", '{"a":2}', True)]
+    split = _fed(_delta(None, "a", "f", '{"a"'), _delta(None, arguments=":1}"))
+    assert _calls(split) == [("a", "f", '{"a":1}', True)]
+    nothing = _fed(_delta(None, None, "f", '{"a":1}'), _delta(None, None, "g", '{"a":2}'))
+    assert _calls(nothing) == [(None, "f", '{"a":1}', True), (None, "g", '{"a":2}', True)]
+
+
+def test_one_index_for_two_calls() -> None:
+    events = _fed(_delta(0, "a", "f", "{}"), _delta(0, "b", "g", "{}"))
+    assert _calls(events) == [("a", "f", "{}", True), ("b", "g", "{}", True)]
+
+
+def test_two_calls_in_turn() -> None:
+    deltas = [_delta(0, "a", "f", '{"x"'), _delta(1, "b", "g", '{"y"'), _delta(0, arguments=":1}"), _delta(1, arguments=":2}")]
+    assert _calls(_fed(*deltas)) == [("a", "f", '{"x":1}', True), ("b", "g", '{"y":2}', True)]
+
+
+def test_without_the_function_around_it() -> None:
+    assert _calls(_fed({"name": "f", "arguments": {"a": 1}})) == [(None, "f", '{"a":1}', True)]
+    assert _calls(_fed({"index": 0, "id": "a", "function": None})) == []
+    assert _calls(_fed({"index": 0, "function": {"arguments": "{}"}})) == []
+
+
+def test_a_long_argument_in_single_letters_is_read_once() -> None:
+    arguments = Arguments()
+    out = [arguments.feed('{"a":"')] + [arguments.feed("x") for _ in range(100_000)]
+    assert len("".join(out)) == 100_006
+    assert arguments.feed('"}') + arguments.end() == '"}'

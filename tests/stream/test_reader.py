@@ -1,0 +1,148 @@
+"""Each primitive, in every cutting."""
+
+import re
+
+import pytest
+
+from proxy.stream.reader import HELD_LIMIT, Reader, Steps, complete
+from tests.stream.cuts import everywhere
+
+
+@pytest.mark.parametrize(
+    ("text", "met", "before", "rest"),
+    [
+        ("ab</x>c", "</x>", "ab", "c"),
+        ("ab</y>c", None, "ab</y>c", ""),
+        ("ab</", None, "ab</", ""),
+        ("<tool_call>1", "<tool_call>", "", "1"),
+        ("<tool", "<tool", "", ""),
+        ("<tool_cal", "<tool", "", "_cal"),
+        ("a<tool_</x>", "<tool", "a", "_</x>"),
+        ("", None, "", ""),
+    ],
+)
+def test_until(text: str, met: str | None, before: str, rest: str) -> None:
+    def steps(read: Reader) -> Steps[tuple[str | None, str]]:
+        parts: list[str] = []
+        found = yield from read.until("</x>", "<tool", "<tool_call>", emit=parts.append)
+        return found, "".join(parts)
+
+    assert everywhere(steps, text) == ((met, before), rest)
+
+
+def test_until_without_a_listener() -> None:
+    assert everywhere(lambda read: read.until("."), "ab.c") == (".", "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("<tool_call>x", "<tool_call>"),
+        ("<tool>", "<tool"),
+        ("<tool", "<tool"),
+        ("<too", ""),
+        ("x<tool", ""),
+        ("", ""),
+        ("<tool_calm", "<tool"),
+    ],
+)
+def test_peek_and_take(text: str, found: str) -> None:
+    assert everywhere(lambda read: read.peek("<tool", "<tool_call>"), text) == (found, text)
+    assert everywhere(lambda read: read.take("<tool", "<tool_call>"), text) == (found, text[len(found) :])
+
+
+def test_next_skip_run() -> None:
+    assert everywhere(lambda read: read.next(), "ab") == ("a", "ab")
+    assert everywhere(lambda read: read.next(), "") == ("", "")
+    assert everywhere(lambda read: read.skip(), " \n\t x ") == (" \n\t ", "x ")
+    assert everywhere(lambda read: read.skip(), "x") == ("", "x")
+    assert everywhere(lambda read: read.run(re.compile(r"\d*")), "12345a") == ("12345", "a")
+    assert everywhere(lambda read: read.run(re.compile(r"\d+")), "a1") == ("", "a1")
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        ("<a=b> x", "<a=b>"),
+        ("<a=b\nx", "<a=b"),
+        ("<a<b>", "<a"),
+        ("<a=b", ""),
+        ("a>", ""),
+        ("", ""),
+        ("<" + "x" * 300 + ">", ""),
+        ("<" + "x" * 254 + ">", "<" + "x" * 254 + ">"),
+    ],
+)
+def test_tag(text: str, tag: str) -> None:
+    assert everywhere(lambda read: read.tag(), text) == (tag, text)
+
+
+def test_marks_give_everything_back() -> None:
+    def steps(read: Reader) -> Steps[tuple[str, str, str]]:
+        yield from read.until(".")
+        outer = read.mark()
+        yield from read.until(".")
+        inner = read.mark()
+        yield from read.until(".")
+        whole, part = read.since(outer), read.since(inner)
+        read.rewind(inner)
+        again = yield from read.run(re.compile("[a-z]*"))
+        read.release(inner)
+        read.rewind(outer)
+        read.release(outer)
+        return whole, part, again
+
+    assert everywhere(steps, "ab.cd.ef.gh") == (("cd.ef.", "ef.", "ef"), "cd.ef.gh")
+
+
+def test_back_and_drop() -> None:
+    def steps(read: Reader) -> Steps[int]:
+        yield from read.until("<x>")
+        read.back(3)
+        read.drop(1)
+        return read.position
+
+    assert everywhere(steps, "ab<x>c") == (3, "x>c")
+
+
+def test_release_all_unreads_to_the_first_mark() -> None:
+    def steps(read: Reader) -> Steps[None]:
+        read.release_all()
+        yield from read.until("a")
+        read.mark()
+        yield from read.until("b")
+        read.mark()
+        yield from read.until("c")
+        read.release_all()
+
+    assert everywhere(steps, "abcd") == (None, "bcd")
+
+
+def test_no_more_is_kept_than_allowed() -> None:
+    read = Reader()
+    read.push("ab")
+    read.allowance = 4
+    mark = read.mark()
+    steps = read.until("!")
+    next(steps)
+    read.push("cdef!")
+    next(steps)
+    assert read.hidden
+    assert read.since(mark) == "abcd"
+    read.end()
+    next(steps)
+    assert read.hidden
+    read.release(mark)
+    assert not read.hidden
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    assert stop.value.value == "!"
+    assert Reader().allowance == HELD_LIMIT == 4 << 20
+
+
+def test_complete_needs_the_whole_text() -> None:
+    read = Reader("ab")
+    with pytest.raises(AssertionError):
+        complete(read.until("!"))
+    read.end()
+    assert complete(read.next()) == ""

@@ -1,0 +1,121 @@
+"""Raw text becomes JSON of the declared type, or stays the text it is."""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.stream.schema import LITERAL_LIMIT, integer, properties, typed
+
+DEFINITIONS = {
+    "$defs": {"Place": {"type": "object"}, "Self": {"$ref": "#/$defs/Self"}, "a/b": {"type": "integer"}},
+    "definitions": {"Age": {"type": "integer"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "kinds"),
+    [
+        ({"type": "string"}, {"string"}),
+        ({"type": ["string", "null"]}, {"string", "null"}),
+        ({"type": "varchar"}, {"string"}),
+        ({"type": "Int"}, {"integer"}),
+        ({"type": "geometry"}, set()),
+        ({"type": 5}, set()),
+        ({"type": "integer", "nullable": True}, {"integer", "null"}),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, {"string", "integer"}),
+        ({"oneOf": [{"type": "array"}, {"type": "null"}]}, {"array", "null"}),
+        ({"allOf": [{"$ref": "#/$defs/Place"}, {"description": "x"}]}, {"object"}),
+        ({"$ref": "#/definitions/Age"}, {"integer"}),
+        ({"$ref": "#/$defs/a~1b"}, {"integer"}),
+        ({"$ref": "#/$defs/Self"}, set()),
+        ({"$ref": "#/$defs/Nobody/x"}, set()),
+        ({"$ref": 7}, set()),
+        ({"anyOf": "x"}, set()),
+        ({"enum": ["a", "b"]}, {"string"}),
+        ({"enum": [1, None, True, 2.5, [], {}]}, {"integer", "null", "boolean", "number", "array", "object"}),
+        ({"enum": "x"}, set()),
+        ({"const": "x"}, {"string"}),
+        ({"properties": {}}, {"object"}),
+        ({"items": {}}, {"array"}),
+        ({}, set()),
+        (True, set()),
+    ],
+)
+def test_kinds_of_a_schema(schema: Any, kinds: set[str]) -> None:
+    assert properties({**DEFINITIONS, "properties": {"it": schema}}) == {"it": kinds}
+
+
+def test_properties_behind_a_reference() -> None:
+    parameters = {"$ref": "#/$defs/All", "$defs": {"All": {"properties": {"a": {"type": "string"}, 5: {}}}}}
+    assert properties(parameters) == {"a": {"string"}}
+    assert properties(None) == properties({"properties": []}) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "value"),
+    [
+        ("12", "integer", 12),
+        (" 12 ", "integer", 12),
+        ("3.0", "integer", 3),
+        ("3.5", "integer", "3.5"),
+        ("1e3", "integer", 1000),
+        ("1e400", "integer", "1e400"),
+        ("-007", "integer", -7),
+        ("+7", "integer", 7),
+        ("-0", "integer", 0),
+        ('"9"', "integer", 9),
+        ("'9'", "integer", 9),
+        ('"', "integer", '"'),
+        ("98765432109876543210", "integer", 98765432109876543210),
+        ("twelve", "integer", "twelve"),
+        ("12", "string", "12"),
+        ("12", "", "12"),
+        ("412.5", "number", 412.5),
+        ("11", "number", 11),
+        (".5", "number", 0.5),
+        ("5.", "number", 5),
+        ("+1.5", "number", 1.5),
+        ("1e999", "number", "1e999"),
+        ("NaN", "number", "NaN"),
+        ("Infinity", "integer number", "Infinity"),
+        ("9" * 400, "number", int("9" * 400)),
+        ("TRUE", "boolean", True),
+        ("False", "boolean", False),
+        ("1", "boolean", True),
+        ("0", "boolean null", False),
+        ("yes", "boolean", "yes"),
+        ("1", "boolean integer", 1),
+        ("1", "boolean string", "1"),
+        ("null", "string", "null"),
+        ("null", "string null", None),
+        ("None", "integer", None),
+        ("null", "", "null"),
+        ("97", "string integer", 97),
+        ("Radio 5", "string integer", "Radio 5"),
+        ('"9"', "string integer", '"9"'),
+        ('["a", 1]', "array", ["a", 1]),
+        ("['a', True]", "array", ["a", True]),
+        ("('a', 'b')", "array", ["a", "b"]),
+        ('["a",]', "array", ["a"]),
+        ('["a\nb"]', "array", ["a\nb"]),
+        ("{'a': None}", "object", {"a": None}),
+        ('{"a": 1}', "array", '{"a": 1}'),
+        ('{"a": 1}', "string", '{"a": 1}'),
+        ("[NaN]", "array", "[NaN]"),
+        ("[1e999]", "array", "[1e999]"),
+        ("['\\d']", "array", ["\\d"]),
+        ("[see]", "array", "[see]"),
+        ("plain", "array", "plain"),
+        ("{1, 2}", "object", "{1, 2}"),
+        ("[" * 100_000, "array", "[" * 100_000),
+        ("['" + "x" * LITERAL_LIMIT + "']", "array", "['" + "x" * LITERAL_LIMIT + "']"),
+    ],
+)
+def test_typed(text: str, kinds: str, value: Any) -> None:
+    found = json.loads(typed(text, frozenset(kinds.split())))
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_an_integer_has_no_limit() -> None:
+    assert integer("1" * 10_000) == "1" * 10_000
