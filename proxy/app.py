@@ -10,6 +10,7 @@ from starlette.routing import Route, Router
 
 from proxy.backends import KINDS, address
 from proxy.backends.address import Address
+from proxy.backends.base import Backend
 from proxy.backends.detection import Detection
 from proxy.backends.http import Http, default_transport
 from proxy.backends.llama_cpp import LlamaCpp
@@ -85,6 +86,7 @@ class Bridge(Door):
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Bridge:
     """The application; a transport stands in for the network, in tests."""
     place: Place
+    kinds: tuple[type[Backend], ...]
     supervisor = None
     if settings.own_child:
         supervisor = Supervisor(launch(settings))

@@ -28,7 +28,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, bridge: Bridge, listener: socket.socket) -> None:
         config = uvicorn.Config(
-            bridge,  # type: ignore[arg-type]  # uvicorn's own ASGI types are narrower than the protocol
+            bridge,
             http="httptools",
             ws="none",
             lifespan="on",

@@ -12,7 +12,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from proxy.backends import address
-from proxy.dialects import DIALECTS
+from proxy.dialects import chosen
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -85,9 +85,7 @@ class Settings(BaseModel):
     @field_validator("tool_dialect")
     @classmethod
     def _known_dialect(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        known = {dialect.name for dialect in DIALECTS} | {"auto"}
-        if unknown := sorted(set(value) - known):
-            raise ValueError(f"no such dialect: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        chosen(value)
         return value or ("auto",)
 
     @model_validator(mode="after")

@@ -60,9 +60,10 @@ class Backend(httpx.AsyncBaseTransport):
         if isinstance(answer, Exception):
             raise answer
         assert isinstance(answer, httpx.Response)
-        if not isinstance(answer.stream, Script):
-            answer = httpx.Response(answer.status_code, headers=answer.headers, stream=Script([answer.content]))
-        return answer
+        response: httpx.Response = answer
+        if not isinstance(response.stream, Script):
+            response = httpx.Response(answer.status_code, headers=answer.headers, stream=Script([answer.content]))
+        return response
 
     async def aclose(self) -> None:
         self.open = False

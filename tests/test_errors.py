@@ -63,4 +63,5 @@ def test_every_error_has_the_four_fields_of_openai() -> None:
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
     assert errors.__doc__ is not None
-    assert {leaf.__name__ for leaf in _leaves()} == set(re.findall(r"^[ │]*[├└]?[─ ]*([A-Z]\w+)", errors.__doc__.partition("\n\n")[2], re.M))
+    tree = errors.__doc__.partition("\n\n")[2]
+    assert {leaf.__name__ for leaf in _leaves()} == set(re.findall(r"^[ │]*[├└]?[─ ]*([A-Z]\w+)", tree, re.MULTILINE))

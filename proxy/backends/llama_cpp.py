@@ -13,7 +13,7 @@ import orjson
 
 from proxy.backends.base import Backend, Facts
 from proxy.backends.models import Model
-from proxy.errors import BackendFailed, BackendRefused, BridgeError, ContextOverflow
+from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow
 from proxy.requests.preparation import Needs
 from proxy.requests.question import Question
 
@@ -56,6 +56,8 @@ class LlamaCpp(Backend):
 
     async def facts(self) -> Facts:
         props = await self.get_json("/props")
+        if not isinstance(props, dict):
+            raise BadAnswer("the backend calls itself llama.cpp, but GET /props tells no props")
         settings = _dict(props, "default_generation_settings")
         context, alias = settings.get("n_ctx"), props.get("model_alias")
         has_tools = _dict(props, "chat_template_caps").get("supports_tools")

@@ -20,7 +20,7 @@ COUNT = "/v1/chat/completions/input_tokens"
 
 
 def llama_cpp(**answers: Any) -> tuple[LlamaCpp, Backend]:
-    script = Backend({"/v1/models": httpx.Response(200, json=LISTED), **{path: answer for path, answer in answers.items()}})
+    script = Backend({"/v1/models": httpx.Response(200, json=LISTED), **answers})
     return LlamaCpp(Http(script), Named(Address("http://10.0.0.5/v1", "k"))), script
 
 

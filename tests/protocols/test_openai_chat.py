@@ -7,7 +7,7 @@ from proxy.protocols.openai_chat import Head, Stream, Whole, new_id
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Logprobs, Reasoning, TextEvent, Usage
 
 HEAD = Head("chatcmpl-a", 5, "m", wants_usage=True)
-CALL = [CallStart(0, "call_a", "f"), CallArguments(0, '{"a":'), CallArguments(0, "1}"), CallEnd(0, whole=True)]
+CALL: list[TextEvent] = [CallStart(0, "call_a", "f"), CallArguments(0, '{"a":'), CallArguments(0, "1}"), CallEnd(0, whole=True)]
 ANSWER: list[TextEvent | Logprobs] = [Reasoning("hm"), Content("é"), Logprobs({"content": [1]}), Logprobs({"content": [2]}), *CALL]
 
 
