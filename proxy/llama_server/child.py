@@ -54,10 +54,10 @@ class Child:
 
     async def _until_over(self) -> None:
         try:
-            await self._report.ended.wait()  # only the guard holds that pipe: it is gone, or just going
-        finally:  # or our loop is, and there is no time for manners
-            self._bury()
-        try:
+            try:
+                await self._report.ended.wait()  # only the guard holds that pipe: it is gone, or just going
+            finally:  # or our loop is, and there is no time for manners
+                self._bury()
             async with asyncio.timeout(self._kill):
                 await self._output.ended.wait()
         except TimeoutError:
