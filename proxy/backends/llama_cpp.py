@@ -5,6 +5,7 @@ names a tool for "auto"; it answers 500 to questions that can never be answered;
 on generating when the client has left.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +23,7 @@ _FOR_EVER = re.compile(
     r"JSON schema error|failed to parse grammar|Failed to initialize samplers|Unable to generate parser|While executing|Jinja|jinja|"
     r"Failed to parse (messages|tools|tool call arguments)|is not supported|json\.exception|Unknown reasoning format"
 )
+_COUNTING = 5.0  # seconds
 _BY_CHANCE = re.compile(r"does not match the expected|Failed to parse input")
 
 
@@ -43,16 +45,24 @@ class LlamaCpp(Backend):
 
     async def refuse_overflow(self, question: Question) -> None:
         """It counts while it is busy with others; its own refusal would only come when a slot is free."""
+        try:
+            async with asyncio.timeout(_COUNTING):
+                prompt = await self._count(question)
+                context = next((model.context for model in await self.models() if model.context), None)
+        except (TimeoutError, BridgeError):
+            return  # it was only asked in order to know early
+        if prompt is not None and context is not None and prompt >= context:
+            sentence = f"request ({prompt} tokens) exceeds the available context size ({context} tokens), try increasing it"
+            raise ContextOverflow(sentence, context=context, prompt=prompt)
+
+    async def _count(self, question: Question) -> int | None:
         response = await self._post(orjson.dumps(question.body), [], "/chat/completions/input_tokens")
         if response.status_code != 200:
             await response.aclose()
-            return
+            return None
         counted = await self._json(response)
         prompt = counted.get("input_tokens") if isinstance(counted, dict) else None
-        context = next((model.context for model in await self.models() if model.context), None)
-        if isinstance(prompt, int) and context is not None and prompt >= context:
-            sentence = f"request ({prompt} tokens) exceeds the available context size ({context} tokens), try increasing it"
-            raise ContextOverflow(sentence, context=context, prompt=prompt)
+        return prompt if isinstance(prompt, int) else None
 
     async def facts(self) -> Facts:
         props = await self.get_json("/props")

@@ -1,8 +1,6 @@
 """How models write calls and thoughts. One small file each; this is the one list, in order of trial."""
 
 from collections.abc import Iterable, Mapping
-from secrets import choice
-from string import ascii_letters
 from typing import Any
 
 from proxy.dialects import hermes, qwen3_coder
@@ -11,11 +9,10 @@ from proxy.stream import parser
 from proxy.stream.calls import entries
 from proxy.stream.dialect import Dialect
 from proxy.stream.events import Content, Reasoning
+from proxy.stream.ids import new_id
 from proxy.stream.parser import ThinkingMode
 
 DIALECTS: Mapping[str, Dialect] = {one.name: one for one in (qwen3_coder.DIALECT, hermes.DIALECT)}
-
-ID_LETTERS = 24
 
 
 def chosen(dialect: str | Iterable[str]) -> list[Dialect]:
@@ -44,9 +41,5 @@ def parse(text: str, *, tools: object = (), dialect: str | Iterable[str] = "auto
     if thoughts:
         message["reasoning_content"] = thoughts
     if calls:
-        message["tool_calls"] = [{**call, "id": call["id"] or new_id()} for call in calls]
+        message["tool_calls"] = [{**call, "id": call["id"] or new_id("call_")} for call in calls]
     return message
-
-
-def new_id() -> str:
-    return "call_" + "".join(choice(ascii_letters) for _ in range(ID_LETTERS))

@@ -1,8 +1,7 @@
 """OpenAI chat completions as clients really read them: strict order, names and ids once, exactly one finish and one [DONE]."""
 
-import secrets
-import string
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -13,19 +12,17 @@ from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Logp
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
-def new_id(prefix: str) -> str:
-    """Letters only: clients search bodies for 500 and the like to decide whether to ask again."""
-    return prefix + "".join(secrets.choice(string.ascii_letters) for _ in range(24))
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
     """What is the same in every chunk of an answer."""
 
     id: str
     created: int
-    model: str
+    model: str | None  # None until the backend names one, where the client named none
     wants_usage: bool
+
+    def fields(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model or "unknown"}
 
 
 class Stream:
@@ -34,11 +31,13 @@ class Stream:
     media_type = b"text/event-stream"
 
     def __init__(self, head: Head) -> None:
-        self._head = head
-        fields = {"id": head.id, "object": "chat.completion.chunk", "created": head.created, "model": head.model}
-        self._frame = orjson.dumps(fields)[:-1]
+        self.head = head
         self._begun: set[int] = set()
         self._out: list[bytes] = []
+
+    @cached_property
+    def _frame(self) -> bytes:
+        return orjson.dumps(self.head.fields("chat.completion.chunk"))[:-1]
 
     def say(self, choice: int, event: TextEvent | Logprobs) -> None:
         delta: dict[str, Any]
@@ -69,7 +68,7 @@ class Stream:
         self._choice({"index": choice, "delta": {}, "finish_reason": reason})
 
     def end(self, usage: Usage) -> None:
-        if self._head.wants_usage:
+        if self.head.wants_usage:
             self._out.append(sse.event(self._frame + b',"choices":[],"usage":' + orjson.dumps(_usage(usage)) + b"}"))
         self._out.append(sse.DONE)
 
@@ -120,7 +119,7 @@ class Whole:
     media_type = b"application/json"
 
     def __init__(self, head: Head) -> None:
-        self._head = head
+        self.head = head
         self._messages: dict[int, _Message] = {}
         self._out = b""
 
@@ -150,17 +149,8 @@ class Whole:
         self._messages.setdefault(choice, _Message()).finish = reason
 
     def end(self, usage: Usage) -> None:
-        head = self._head
-        self._out = orjson.dumps(
-            {
-                "id": head.id,
-                "object": "chat.completion",
-                "created": head.created,
-                "model": head.model,
-                "choices": [message.as_choice(index) for index, message in sorted(self._messages.items())],
-                "usage": _usage(usage),
-            }
-        )
+        choices = [message.as_choice(index) for index, message in sorted(self._messages.items())]
+        self._out = orjson.dumps(self.head.fields("chat.completion") | {"choices": choices, "usage": _usage(usage)})
 
     def take(self) -> bytes:
         out, self._out = self._out, b""

@@ -16,10 +16,11 @@ import orjson
 from proxy.backends.base import Backend
 from proxy.backends.http import Http
 from proxy.errors import BadAnswer, BridgeError, BrokenOff, NotAllowed
-from proxy.protocols.openai_chat import Head, Stream, Whole, new_id
+from proxy.protocols.openai_chat import Head, Stream, Whole
 from proxy.requests import question as questions
 from proxy.requests.question import Question
 from proxy.stream import sse
+from proxy.stream.ids import new_id
 from proxy.web import headers
 from proxy.web.connection import Connection
 from proxy.web.house import House
@@ -33,7 +34,7 @@ _SSE_BEGINS = (b"data:", b":", b"event:", b"id:", b"retry:", b"error:")
 class Patience:
     """How long a silent backend is waited for before the head of a streamed answer leaves."""
 
-    before_counting: float = 5.0  # a backend that counts tokens is asked whether the prompt fits at all
+    before_counting: float = 5.0  # then a backend that counts tokens is asked whether the prompt fits at all
     without_count: float = 20.0
 
 
@@ -104,7 +105,7 @@ class Chat:
                 await connection.write(data)
 
     def _translation(self, connection: Connection, question: Question, backend: Backend) -> Translation:
-        head = Head(new_id("chatcmpl-"), int(time.time()), question.model or backend.wanted_model or "unknown", question.wants_usage)
+        head = Head(new_id("chatcmpl-"), int(time.time()), question.model or backend.wanted_model, question.wants_usage)
         writer = Stream(head) if question.streamed else Whole(head)
         scans = self._house.settings.tool_parsing == "auto"
         make_parser = (lambda: self._house.parser(question)) if scans else None

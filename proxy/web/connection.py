@@ -35,7 +35,8 @@ class Connection:
         self.started = False
         self._receive = receive
         self._send = send
-        self._uploaded = False
+        self._reads_body = False
+        self._uploaded = asyncio.Event()
         self._sending = False
         self._sent_at = 0.0
 
@@ -49,18 +50,25 @@ class Connection:
             pieces.append(piece)
         return b"".join(pieces)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it arrives."""
-        while not self._uploaded:
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Who reads it sees the client leave meanwhile, as ClientGone."""
+        self._reads_body = True
+        return self._pieces()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        while not self._uploaded.is_set():
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
-            self._uploaded = not message.get("more_body", False)
+            if not message.get("more_body", False):
+                self._uploaded.set()
             if piece := message.get("body", b""):
                 yield piece
 
     async def gone(self) -> None:
-        """Returns when the client has left. Not before the body was read: that is a reader of its own."""
+        """Returns when the client has left. There is one reader at a time: first of the body, then of this."""
+        if self._reads_body:
+            await self._uploaded.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
 

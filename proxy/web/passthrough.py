@@ -20,11 +20,7 @@ class PassThrough:
         path = raw_path.decode("latin-1")
         if path == UPSTREAM or path.startswith(UPSTREAM + "/"):
             path = path.removeprefix(UPSTREAM) or "/"
-        request = await self._request(connection, path)
-        if "content" in request.extensions:
-            await self._answer(connection, request)  # the body is being read: whoever reads it sees the client leave
-        else:
-            await connection.unless_gone(self._answer(connection, request))
+        await connection.unless_gone(self._answer(connection, await self._request(connection, path)))
 
     async def _request(self, connection: Connection, path: str) -> httpx.Request:
         house, scope = self._house, connection.scope

@@ -8,7 +8,7 @@ import orjson
 from proxy.backends.reply import Reply
 from proxy.dialects import Parser
 from proxy.errors import BridgeError, BrokenOff
-from proxy.protocols.openai_chat import FINISH_REASONS, Stream, Whole, new_id
+from proxy.protocols.openai_chat import FINISH_REASONS, Stream, Whole
 from proxy.requests.question import Question
 from proxy.stream import sse
 from proxy.stream.chunks import Chunks
@@ -26,6 +26,7 @@ from proxy.stream.events import (
     TextEvent,
     Usage,
 )
+from proxy.stream.ids import new_id
 from proxy.web.record import Record
 
 MakeParser = Callable[[], Parser]
@@ -169,6 +170,9 @@ class Translation:
                 self._say(chunk)
 
     def _say(self, chunk: dict[str, Any]) -> None:
+        head = self._writer.head
+        if head.model is None and isinstance(named := chunk.get("model"), str):
+            head.model = named
         for index, event in self._reply.read(chunk):
             match event:
                 case Failed(body):

@@ -20,7 +20,7 @@ from .fake_server import ROOT, Conduct, starts
 
 DEAF = "trap '' TERM"
 PARENT = """
-import asyncio, json, sys
+import asyncio, json, signal, sys
 from pathlib import Path
 from proxy.llama_server import Launch, Supervisor, Timings
 
@@ -31,6 +31,7 @@ async def main(model, engine):
         print(json.dumps([supervisor.group, supervisor.pid]), flush=True)
         await asyncio.sleep(600)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests in the background had it ignored
 asyncio.run(main(*sys.argv[1:]))
 """
 

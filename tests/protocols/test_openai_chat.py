@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from proxy.protocols.openai_chat import Head, Stream, Whole, new_id
+from proxy.protocols.openai_chat import Head, Stream, Whole
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Logprobs, Reasoning, TextEvent, Usage
 
 HEAD = Head("chatcmpl-a", 5, "m", wants_usage=True)
@@ -124,8 +124,3 @@ def test_half_a_call_is_left_out_of_a_whole_that_broke_off() -> None:
     whole.finish(0, "tool_calls")
     whole.end(Usage(1, 1))
     assert [call["id"] for call in json.loads(whole.take())["choices"][0]["message"]["tool_calls"]] == ["call_a"]
-
-
-def test_ids_have_no_digits() -> None:
-    assert new_id("call_").removeprefix("call_").isalpha()
-    assert new_id("a") != new_id("a")

@@ -32,7 +32,9 @@ def _calls(events: list[TextEvent]) -> list[tuple[str | None, str, str, bool | N
             case CallArguments(index, text):
                 assert found[index][3] is None
                 found[index][2] += text
-            case CallEnd(index, whole):
+            case _:
+                assert isinstance(event, CallEnd)
+                index, whole = event.index, event.whole
                 assert found[index][3] is None
                 found[index][3] = whole
     assert sorted(found) == list(range(len(found)))
