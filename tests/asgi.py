@@ -67,6 +67,8 @@ class Call:
         self.messages.append(message)
         self.times.append(time.monotonic() - self._began)
         self._news.set()
+        if self.complete:
+            self._left.set()  # as uvicorn does: what is received after the answer is that nobody is there any more
 
     def hang_up(self) -> None:
         self._left.set()

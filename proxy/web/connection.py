@@ -33,6 +33,7 @@ class Connection:
         self.record = record
         self.headers: RawHeaders = list(scope["headers"])
         self.started = False
+        self.ended = False
         self._receive = receive
         self._send = send
         self._reads_body = False
@@ -78,7 +79,7 @@ class Connection:
         leaving = asyncio.ensure_future(self.gone())
         try:
             await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
+            if not working.done() and not self.ended:  # a server also says so when it has all of the answer
                 raise ClientGone
             await working
         finally:
@@ -95,6 +96,7 @@ class Connection:
         await self._write({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
+        self.ended = True
         await self._write({"type": "http.response.body", "body": data})
 
     async def answer(self, status: int, body: bytes, headers: RawHeaders) -> None:

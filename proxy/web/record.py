@@ -50,7 +50,7 @@ class Record:
         if self.usage is None:
             return []
         about = "~" if self.estimated else ""
-        words = [f"in {about}{self.usage.prompt:,} (cached {self.usage.cached:,}) out {about}{self.usage.completion:,}"]
+        words = [f"in {about}{self.usage.prompt:,} (cached {self.usage.cached:,}) out {about}{self.usage.completion:,},"]
         if self.first is not None and self.last is not None and self.last > self.first and self.usage.completion > 1:
-            words.append(f"{self.usage.completion / (self.last - self.first):,.1f} tok/s")
-        return [f"{' '.join(words)},"]
+            words.append(f"{self.usage.completion / (self.last - self.first):,.1f} tok/s,")
+        return words

@@ -1,0 +1,50 @@
+"""What README promises is what the program has."""
+
+import json
+import re
+from pathlib import Path
+
+from proxy.settings import Settings, load
+from proxy.welcome import opencode
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def rows() -> list[str]:
+    shown: list[str] = []
+    for name, field in Settings.model_fields.items():
+        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        shown.append(f"| `{name.upper()}` | {f'`{default}`' if default not in (None, '') else ''} | {field.description} |")
+    return shown
+
+
+def test_the_table_of_options_is_the_list_of_options() -> None:
+    table = README[README.index("| Option | Default |") :].partition("\n\n")[0]
+    assert table.split("\n")[2:] == rows()
+
+
+def test_the_options_named_in_the_text_exist() -> None:
+    named = set(re.findall(r"\b((?:BACKEND|PROXY|ALLOWED|TOOL|LLAMA)_[A-Z_]+)\b", README))
+    assert named <= {name.upper() for name in Settings.model_fields}
+    assert len(named) > 8
+
+
+def test_the_snippet_for_opencode_is_the_one_that_is_printed() -> None:
+    shown = README[README.index("```json\n") + 8 :].partition("```")[0]
+    assert json.loads(shown) == json.loads(opencode("http://127.0.0.1:8081", None, "my-model", 32768))
+    assert load({}).proxy_port == 8081
+
+
+def test_what_a_person_reads_is_what_make_says() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for words in ("llama-bridge needs Python 3.11 or newer. Found: ", "has no venv module, which the private environment is made with."):
+        assert words in makefile
+        assert words in README
+
+
+def test_each_command_of_make_that_is_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    named = set(re.findall(r"`make ([a-z-]+)", README))
+    assert named >= {"run", "test", "setup", "test-opencode"}
+    assert all(f"\n{name}:" in makefile for name in named)
