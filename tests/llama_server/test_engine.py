@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -65,6 +66,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["--bogus"], "error: invalid argument: --bogus"),
         (["-c"], "error: expected value for argument: -c"),
         (["-c", "many"], "error: invalid value for argument: -c many"),
+        (["-fa", "maybe"], "error: invalid value for argument: -fa maybe"),
+        (["--chat-template-file", "/no/such"], "error: invalid value for argument: --chat-template-file /no/such"),
+        (["--chat-template-kwargs", "[]"], "error: invalid value for argument: --chat-template-kwargs []"),
+        (["--spec-type", "magic"], "error: invalid value for argument: --spec-type magic"),
     ],
 )
 def test_a_bad_flag_is_told_as_llama_server_tells_it(arguments: list[str], said: str) -> None:
@@ -93,6 +98,32 @@ def test_flags_are_attributes() -> None:
     assert parameters.api_keys == ["k"]
     engine.configure(parameters, [], "")
     assert parameters.api_keys == []
+
+
+@pytest.mark.parametrize("names", engine.OPTIONS)
+def test_every_flag_of_the_table_reaches_its_attribute(names: str, tmp_path: Path) -> None:
+    """Read back from the real structure: an attribute that a new wheel has no more would be found here."""
+    attribute, (flag, *others) = engine.OPTIONS[names], names.split()
+    file = tmp_path / "f"
+    file.write_text("text")
+    given = {"JSON": '{"a": true}', "TYPES": "ngram-mod,draft-simple", "FILE": str(file), "FOLDER": str(tmp_path)}
+    values: list[list[str]] = [[word] for word in attribute.words] or [[given.get(attribute.hint, "7")]]
+    if attribute.is_switch:
+        values = [[]]
+    for value in values:
+        for name in [flag, *others]:
+            parameters: Any = xllamacpp.CommonParams()
+            engine.configure(parameters, [name, *value], "")
+            for part in attribute.path.split("."):
+                parameters = getattr(parameters, part)
+            expected = attribute.kind(value[0]) if value else not attribute.inverted
+            assert parameters in (expected, list(expected) if isinstance(expected, set) else None)
+    if attribute.is_switch:
+        parameters = xllamacpp.CommonParams()
+        engine.configure(parameters, [f"--no-{flag[2:]}"], "")
+        for part in attribute.path.split("."):
+            parameters = getattr(parameters, part)
+        assert parameters is attribute.inverted
 
 
 def test_devices_in_the_words_of_llama_server() -> None:

@@ -1,0 +1,155 @@
+"""llama-server.conf: an INI in the style of llama.cpp's own presets. `[*]` is for all models, `[name]` for one.
+
+Read into plain values, each with the file and the line it came from, so that whoever cannot use one can say where it stands.
+A file `llama-server.local.conf` beside it overrides it, value by value: an update of the first never meets your own changes.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ALL = "*"
+_SECTION = re.compile(r"\[(?P<name>[^\[\]]+)\]")
+_LINE = re.compile(r"-{0,2}(?P<key>\w[\w.-]*)\s*(?P<rest>(?:(?<=\s)|=|$).*)")
+_TRUE, _FALSE = ("true", "yes", "on", "1", "enabled"), ("false", "no", "off", "0", "disabled")
+
+
+class ConfigurationError(ValueError):
+    """What is wrong, where, and what was probably meant: one line each."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    key: str
+    value: str | None  # None: the key stands alone
+    file: Path
+    line: int
+
+    def wrong(self, what: str) -> ConfigurationError:
+        return ConfigurationError(f"{self.file}:{self.line}: {what}")
+
+    def switch(self) -> bool:
+        said = "true" if self.value is None else self.value.lower()
+        if said not in _TRUE + _FALSE:
+            raise self.wrong(f"{self.key} is a switch: `true` or `false`, not {self.value!r}")
+        return said in _TRUE
+
+    def number(self, *, least: float) -> float:
+        try:
+            number = float(self.value or "")
+        except ValueError:
+            number = least - 1
+        if not number >= least:
+            raise self.wrong(f"{self.key} is a number, {least:g} or more, not {self.value or 'nothing'!r}")
+        return number
+
+    def one_of(self, *words: str) -> str:
+        if self.value not in words:
+            raise self.wrong(f"{self.key} is {' or '.join(f'`{word}`' for word in words)}, not {self.value or 'nothing'!r}")
+        return self.value
+
+    def words(self) -> tuple[str, ...]:
+        return tuple(word.strip() for word in (self.value or "").split(",") if word.strip())
+
+    def text(self) -> str:
+        if not self.value:
+            raise self.wrong(f"{self.key} needs a value: `{self.key} = …`")
+        return self.value
+
+
+Entries = Mapping[str, Entry]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    common: Entries = field(default_factory=dict)
+    models: Mapping[str, Entries] = field(default_factory=dict)  # what `[*]` says is not in it
+
+    def of(self, name: str) -> dict[str, Entry]:
+        return {**self.common, **self.models.get(name, {})}
+
+
+def local_beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.local{path.suffix}")
+
+
+def read(path: Path | None) -> Configuration:
+    """Both files. No file at all is an empty configuration; one that was named and is not there is an error of its reader."""
+    sections: dict[str, dict[str, Entry]] = {}
+    wrong: list[str] = []
+    for file in [path, local_beside(path)] if path else []:
+        if file.exists():
+            _read_one(file, sections, wrong)
+    if wrong:
+        raise ConfigurationError("\n".join(wrong))
+    common = sections.pop(ALL, {})
+    return Configuration(common, sections)
+
+
+def _read_one(file: Path, sections: dict[str, dict[str, Entry]], wrong: list[str]) -> None:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        wrong.append(f"{file}: cannot be read: {error}")
+        return
+    section: dict[str, Entry] | None = None
+    seen: set[tuple[int, str]] = set()
+    for number, raw in enumerate(lines, 1):
+        line = raw.strip()
+        if not line or line[0] in "#;":
+            continue
+        try:
+            if line[0] == "[":
+                section = sections.setdefault(_section(file, number, line), {})
+            else:
+                entry = _entry(file, number, line)
+                if section is None and entry.key == "version":
+                    continue  # llama.cpp's presets begin with it
+                if section is None:
+                    raise entry.wrong(f"{entry.key} stands before the first section; write [*] above it to mean all models")
+                if (id(section), entry.key) in seen:
+                    raise entry.wrong(f"{entry.key} was said in this section already")
+                seen.add((id(section), entry.key))
+                section[entry.key] = entry
+        except ConfigurationError as error:
+            wrong.append(str(error))
+
+
+def _section(file: Path, number: int, line: str) -> str:
+    found = _SECTION.fullmatch(_without_comment(line))
+    if found is None:
+        raise ConfigurationError(f"{file}:{number}: {line!r} is no section; write [*] for all models, [name] for one")
+    return found["name"].strip()
+
+
+def _entry(file: Path, number: int, line: str) -> Entry:
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise ConfigurationError(f"{file}:{number}: {line!r} is no line of a configuration; write `key = value`")
+    name, rest = found["key"], found["rest"]
+    if rest.startswith("="):
+        value: str | None = _unquoted(_without_comment(rest[1:].strip()))
+    elif meant := _without_comment(rest).replace(" = ", " "):
+        raise ConfigurationError(f"{file}:{number}: there is no `=` after {name}. Probably meant: `{name} = {meant}`")
+    else:
+        value = None
+    return Entry(name.replace("_", "-").lower(), value, file, number)
+
+
+def _without_comment(value: str) -> str:
+    """A comment begins after a blank: `#` inside a word, a JSON or a quoted text belongs to it."""
+    if value[:1] in ("'", '"') and (end := value.find(value[0], 1)) > 0:
+        return value[: end + 1]
+    return re.split(r"(?:^|\s)[#;]", value, maxsplit=1)[0].strip()
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """`. Probably meant: x`, where something is near enough."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.65)
+    return f". Probably meant: {near[0]}" if near else ""

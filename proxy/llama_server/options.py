@@ -1,0 +1,215 @@
+"""What a build of llama-server can be told, and how a line of our configuration is said to it.
+
+Options come, go and change their names between builds. A binary is asked (`--help`) and the answer remembered until the binary
+changes; for the wheel, the table in engine.py says what it can take.
+"""
+
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.llama_server import engine
+from proxy.llama_server.configuration import Entry, closest
+from proxy.llama_server.renamed import FALSE, NO_TEMPLATE, OLD, OURS, TEMPLATE_REASON, TRUE
+
+_NAMES = re.compile(r"(?:--?\w[\w.-]*(?:,\s*(?=-))?)+")
+_WORDS = re.compile(r"\[([\w|]+)\]$|<(\w+(?:\|\w+)+)>$|\{([\w,]+)\}$")
+_ALLOWED = re.compile(r"allowed values: ([\w, ]+)")
+_QUOTED = re.compile(r"'([a-z]+)'")
+_TEMPLATES = re.compile(r"list of built-in templates:\s*([\w.,\s-]+?)\s*(?:\(env|$)")
+_ENVIRONMENT = re.compile(r"\(env: (\w+)\)")
+_REMOVED = re.compile(r"argument has been removed\.?(.*)", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
+_HELP_PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Option:
+    name: str  # the longest one, without dashes
+    flag: str
+    off: str | None = None  # the flag that switches it off
+    hint: str = ""  # of its value; empty for a switch
+    words: tuple[str, ...] = ()  # where only these are allowed, or may stand for a number
+    removed: str | None = None  # in the build's own words
+
+    def say(self, value: str | None) -> list[str]:
+        """As words of a command line. ValueError says what is wrong with the value."""
+        said = "" if value is None else value
+        if not self.hint:
+            return self._switch(said)
+        if {"on", "off"} <= set(self.words):
+            said = "on" if said.lower() in TRUE else "off" if said.lower() in FALSE else said
+        if said == "":
+            raise ValueError(f"needs a value: `{self.name} = {self.hint}`")
+        if "gpu-layers" in self.name and said == "-1":
+            said = "auto" if "auto" in self.words else "999"
+        self._check(said)
+        return [self.flag, said]
+
+    def _switch(self, said: str) -> list[str]:
+        if said.lower() in TRUE:
+            return [self.flag]
+        if said.lower() in FALSE or said == "auto":  # older builds have `-fa` alone
+            return [self.off] if self.off and said != "auto" else []
+        raise ValueError(f"is a switch: `true` or `false`, not {said!r}")
+
+    def _check(self, said: str) -> None:
+        if self.name == "chat-template":
+            if said in NO_TEMPLATE or (self.words and said not in self.words and "{" not in said):
+                raise ValueError(TEMPLATE_REASON.format(value=repr(said)))
+        elif self.hint == "N":
+            if not _NUMBER.fullmatch(said) and said not in self.words:
+                raise ValueError(f"is a number{''.join(f' or `{word}`' for word in self.words)}, not {said!r}")
+        elif self.words and said not in self.words:
+            raise ValueError(f"is one of {', '.join(self.words)}, not {said!r}{closest(said, self.words)}")
+
+
+@dataclass(frozen=True)
+class Build:
+    """All the names under which options may be written lead to the option."""
+
+    options: Mapping[str, Option]
+    who: str
+    cure: str
+
+    def knows(self, name: str) -> bool:
+        return name in self.options and self.options[name].removed is None
+
+    def flags(self, entries: Iterable[Entry]) -> tuple[str, ...]:
+        """What is said twice under two names, or cannot be said, raises the configuration's error with file and line."""
+        said: dict[str, tuple[Entry, list[str]]] = {}
+        for entry in entries:
+            try:
+                option, words = self._say(entry.key, entry.value)
+            except ValueError as error:
+                raise entry.wrong(f"{entry.key} {error}") from None
+            if option is None:
+                continue
+            if (other := said.get(option.name)) is not None and other[1] != words:
+                raise entry.wrong(f"{entry.key} and {other[0].key} (line {other[0].line}) both mean `{option.name}`. Say only that one")
+            said[option.name] = (entry, words)
+        return tuple(word for _, words in said.values() for word in words)
+
+    def _say(self, key: str, value: str | None) -> tuple[Option | None, list[str]]:
+        if key in OURS:
+            raise ValueError(f"cannot be set here: {OURS[key]}")
+        option = self.options.get(key)
+        if option is not None and option.removed is None:
+            return option, option.say(value)
+        if key in OLD:
+            try:
+                said = OLD[key]("" if value is None else value)
+            except ValueError as reason:
+                raise ValueError(f"cannot be set: {reason}") from None
+            if said is None:
+                return None, []
+            if self.knows(said[0]):
+                option = self.options[said[0]]
+                return option, option.say(said[1])
+        if option is not None:
+            raise ValueError(f"was removed from this llama-server: {option.removed}")
+        raise ValueError(f"is unknown to {self.who}{closest(key, self.options)}. {self.cure}".rstrip())
+
+
+def of_wheel() -> Build:
+    options: dict[str, Option] = {}
+    for names, attribute in engine.OPTIONS.items():
+        flag, *others = names.split()
+        option = Option(flag[2:], flag, f"--no-{flag[2:]}" if attribute.is_switch else None, attribute.hint, attribute.words)
+        options |= {name.lstrip("-"): option for name in [flag, *others]}
+        if option.off:
+            options[option.off[2:]] = Option(option.name, option.off, flag)
+    cure = "A llama-server of your own (LLAMA_SERVER, or `binary`) takes all of llama.cpp's options"
+    return Build(options, "the server in the xllamacpp wheel, or its public attributes cannot set it", cure)
+
+
+def of_binary(path: Path, cache: Path | None = None) -> Build:
+    """Where it does not tell, nothing is known: then every key is unknown, and its own words say why."""
+    return Build(
+        read_help(_help(path, cache or _cache_folder())), f"this llama-server ({path})", "`llama-server --help` lists what it takes"
+    )
+
+
+def read_help(text: str) -> dict[str, Option]:
+    options: dict[str, Option] = {}
+    for paragraph in re.split(r"\n(?=-)", text):
+        for option, names in _options(paragraph):
+            options |= dict.fromkeys(names, option)
+    return options
+
+
+def _options(paragraph: str) -> list[tuple[Option, list[str]]]:
+    found = _NAMES.match(paragraph)
+    if found is None:
+        return []
+    names = [name.strip() for name in found[0].split(",")]
+    rest = paragraph[found.end() :]
+    hint, text = "", rest
+    if rest[:1] == " " and rest[1:2].strip():  # one blank: what follows is its value; two: what it is for
+        head, _, tail = rest[1:].partition("\n")
+        hint, _, more = head.partition("  ")
+        text = f"{more} {tail}"
+    text = " ".join(text.split())
+    removed = _REMOVED.search(text)
+    on, off = _both_ways(names)
+    longest = max(on, key=len)
+    environment = [word.lower().replace("_", "-") for word in _ENVIRONMENT.findall(text)]
+    turned = max(off, key=len) if off else None
+    option = Option(longest[2:], longest, turned, hint.strip(), _words(names, hint.strip(), text), removed[1].strip() if removed else None)
+    made = [(option, [name.lstrip("-") for name in on] + environment)]
+    return [*made, (Option(option.name, turned, longest), [name.lstrip("-") for name in off])] if turned else made
+
+
+def _both_ways(names: list[str]) -> tuple[list[str], list[str]]:
+    """`-kvo, --kv-offload, -nkvo, --no-kv-offload`: what turns it round comes last. `--no-host` alone is a switch of its own."""
+    first = next((at for at, name in enumerate(names) if name.startswith("--") and not name.startswith("--no-")), None)
+    if first is None or not any(name.startswith("--no-") for name in names):
+        return names, []
+    off = [name for at, name in enumerate(names) if name.startswith("--no-") or (at > first and not name.startswith("--"))]
+    return [name for name in names if name not in off], off
+
+
+def _words(names: list[str], hint: str, text: str) -> tuple[str, ...]:
+    if "--chat-template" in names:
+        found = _TEMPLATES.search(text)
+        return tuple(word.strip() for word in found[1].split(",")) if found else ()
+    if listed := _WORDS.search(hint):
+        return tuple(re.split(r"[|,]", next(filter(None, listed.groups()))))
+    if allowed := _ALLOWED.search(text):
+        return tuple(word.strip() for word in allowed[1].split(","))
+    return tuple(dict.fromkeys(_QUOTED.findall(text))) if hint == "N" else ()
+
+
+def _help(path: Path, cache: Path) -> str:
+    try:
+        stamp = path.stat()
+        mark = hashlib.sha256(f"{path}\n{stamp.st_mtime_ns}\n{stamp.st_size}".encode()).hexdigest()[:32]
+        kept = cache / f"help-{mark}.txt"
+        if kept.exists():
+            return kept.read_text()
+        ran = subprocess.run(
+            [path, "--help"], capture_output=True, text=True, timeout=_HELP_PATIENCE, stdin=subprocess.DEVNULL, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    text = ran.stdout if "--ctx-size" in ran.stdout else ran.stderr
+    if "--ctx-size" in text:
+        _keep(kept, text)
+        return text
+    return ""
+
+
+def _keep(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    except OSError:
+        return  # it is asked again next time
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llama-bridge"
