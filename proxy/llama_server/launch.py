@@ -25,35 +25,31 @@ class EngineMissing(ValueError):
 
 @dataclass(frozen=True)
 class Launch:
-    model: Path
+    model: Path | str  # a file, or what llama-server's own downloader shall fetch: owner/repo:quant
     alias: str
-    context: int = 32768
     engine: Path | None = None  # a llama-server; None is the wheel
-    temperature: float | None = None  # what a request without one gets
-    threads: int | None = None
+    flags: tuple[str, ...] = ()  # as this engine takes them
+    variables: tuple[tuple[str, str], ...] = ()  # of the environment, beside ours
 
     def command(self, port: int) -> list[str]:
         """Both engines take the same flags. The key is not among them: `ps` shows a command line to everybody."""
         engine = [str(self.engine)] if self.engine else [sys.executable, "-P", str(Path(__file__).with_name("engine.py"))]
-        flags: dict[str, object] = {"-m": self.model, "--alias": self.alias, "--host": HOST, "--port": port, "-c": self.context}
-        if self.temperature is not None:
-            flags["--temp"] = self.temperature
-        if self.threads is not None:
-            flags["-t"] = self.threads
-        return engine + [str(part) for flag in flags.items() for part in flag]
+        model = ["-m", str(self.model)] if isinstance(self.model, Path) else ["--hf-repo", self.model]
+        return [*engine, *model, "--alias", self.alias, "--host", HOST, "--port", str(port), *self.flags]
 
     def environment(self, key: str) -> dict[str, str]:
-        ours = {name: value for name, value in os.environ.items() if name not in SECRETS}
-        return ours | {"LLAMA_API_KEY": key}
+        """LLAMA_ARG_… of ours would be flags that nobody sees: the configuration is the place for them."""
+        ours = {name: value for name, value in os.environ.items() if name not in SECRETS and not name.startswith("LLAMA_ARG_")}
+        return ours | dict(self.variables) | {"LLAMA_API_KEY": key}
 
 
-def find_engine(named: Path | str | None = None, *, environment: Mapping[str, str] = os.environ) -> Path | None:
+def find_engine(named: Path | str | None = None, *, environment: Mapping[str, str] = os.environ, by: str = "LLAMA_SERVER") -> Path | None:
     """The engine that LLAMA_SERVER names, else `llama-server` on the PATH, else None for the wheel, else EngineMissing."""
     path = environment.get("PATH")
     if named:
         found = shutil.which(Path(named).expanduser(), path=path)
         if found is None:
-            raise EngineMissing(f"LLAMA_SERVER names {named}, but there is no program of that name. Give the path of a llama-server.")
+            raise EngineMissing(f"{by} names {named}, but there is no program of that name. Give the path of a llama-server.")
         return Path(found).absolute()
     if found := shutil.which("llama-server", path=path):
         return Path(found).absolute()

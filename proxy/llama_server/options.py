@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,23 @@ class Build:
     options: Mapping[str, Option]
     who: str
     cure: str
+    tells_more: bool = False  # at verbosity 4 it tells layers and memory, and no prompts
+
+    def meant(self, key: str) -> str:
+        """The option that a key means, whatever name it is written under."""
+        option = self.options.get(key)
+        if option is None and key in OLD:
+            with suppress(ValueError):
+                said = OLD[key]("")
+                option = self.options.get(said[0]) if said else None
+        return option.name if option else key
+
+    def value(self, flags: Iterable[str], key: str) -> str | None:
+        """What was said to an option; `true` for a switch."""
+        option, said = self.options.get(key), list(flags)
+        if option is None or option.flag not in said:
+            return None
+        return said[said.index(option.flag) + 1] if option.hint else "true"
 
     def knows(self, name: str) -> bool:
         return name in self.options and self.options[name].removed is None
@@ -124,14 +142,14 @@ def of_wheel() -> Build:
         if option.off:
             options[option.off[2:]] = Option(option.name, option.off, flag)
     cure = "A llama-server of your own (LLAMA_SERVER, or `binary`) takes all of llama.cpp's options"
-    return Build(options, "the server in the xllamacpp wheel, or its public attributes cannot set it", cure)
+    return Build(options, "the server in the xllamacpp wheel, or its public attributes cannot set it", cure, tells_more=True)
 
 
 def of_binary(path: Path, cache: Path | None = None) -> Build:
-    """Where it does not tell, nothing is known: then every key is unknown, and its own words say why."""
-    return Build(
-        read_help(_help(path, cache or _cache_folder())), f"this llama-server ({path})", "`llama-server --help` lists what it takes"
-    )
+    """Where it does not tell, nothing is known: then every key is unknown."""
+    text = _help(path, cache or _cache_folder())
+    who = f"this llama-server ({path})"
+    return Build(read_help(text), who, "`llama-server --help` lists what it takes", tells_more="4: trace" in text)
 
 
 def read_help(text: str) -> dict[str, Option]:

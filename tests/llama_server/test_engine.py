@@ -20,7 +20,7 @@ from .conftest import FAST, TINY, alive, nothing_left
 
 
 def supervised(model: Path = TINY) -> Supervisor:
-    return Supervisor(Launch(model, "tiny", temperature=0, threads=1), on_line=print, timings=FAST)
+    return Supervisor(Launch(model, "tiny", flags=("-c", "32768", "--temp", "0", "-t", "1")), on_line=print, timings=FAST)
 
 
 async def test_it_serves_the_tiny_model() -> None:

@@ -43,8 +43,8 @@ def test_else_an_error_that_says_how_to_get_one(tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_command_line_of_a_binary() -> None:
-    launch = Launch(Path("m.gguf"), "a", engine=Path("/bin/llama-server"), context=4096, temperature=0, threads=1)
-    expected = "/bin/llama-server -m m.gguf --alias a --host 127.0.0.1 --port 5 -c 4096 --temp 0 -t 1"
+    launch = Launch(Path("m.gguf"), "a", Path("/bin/llama-server"), ("--ctx-size", "4096", "--jinja"))
+    expected = "/bin/llama-server -m m.gguf --alias a --host 127.0.0.1 --port 5 --ctx-size 4096 --jinja"
     assert launch.command(5) == expected.split()
 
 
@@ -52,15 +52,23 @@ def test_the_command_line_of_the_wheel() -> None:
     command = Launch(Path("m.gguf"), "a").command(5)
     assert command[:2] == [sys.executable, "-P"]
     assert Path(command[2]).name == "engine.py"
-    assert command[3:] == ["-m", "m.gguf", "--alias", "a", "--host", "127.0.0.1", "--port", "5", "-c", "32768"]
+    assert command[3:] == ["-m", "m.gguf", "--alias", "a", "--host", "127.0.0.1", "--port", "5"]
+
+
+def test_a_model_that_llama_server_fetches_itself() -> None:
+    assert Launch("owner/repo:Q4", "a", Path("/s")).command(5)[1:3] == ["--hf-repo", "owner/repo:Q4"]
 
 
 def test_the_child_gets_its_key_and_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROXY_API_KEYS", "secret")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    environment = Launch(Path("m.gguf"), "a").environment("key")
+    monkeypatch.setenv("LLAMA_ARG_CTX_SIZE", "5")
+    environment = Launch(Path("m.gguf"), "a", variables=(("CUDA_VISIBLE_DEVICES", "0"), ("X", "y"))).environment("key")
+    assert environment["X"] == "y"
+    assert "LLAMA_ARG_CTX_SIZE" not in environment
     assert environment["LLAMA_API_KEY"] == "key"
-    assert environment["CUDA_VISIBLE_DEVICES"] == "1"
+    assert environment["CUDA_VISIBLE_DEVICES"] == "0"
+    assert Launch(Path("m.gguf"), "a").environment("key")["CUDA_VISIBLE_DEVICES"] == "1"
     assert "PROXY_API_KEYS" not in environment
 
 

@@ -142,7 +142,7 @@ def test_the_wheel_takes_what_its_attributes_can_set() -> None:
 
 
 def program(path: Path, help: str, marker: Path) -> Path:
-    path.write_text(f"#!/bin/sh\necho asked >> {marker}\ncat <<'EOF'\n{help}\nEOF\n")
+    path.write_text(f"#!/bin/sh\necho asked >> {marker}\n/bin/cat <<'EOF'\n{help}\nEOF\n")
     path.chmod(0o755)
     return path
 

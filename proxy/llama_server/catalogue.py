@@ -1,0 +1,262 @@
+"""Which models there are: from LLAMA_MODEL, from the sections of llama-server.conf, from a folder. Plain values, ready to launch."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from proxy.llama_server import gguf, shelf
+from proxy.llama_server.configuration import Configuration, ConfigurationError, Entry, closest
+from proxy.llama_server.gguf import Damaged
+from proxy.llama_server.launch import EngineMissing, Launch, find_engine
+from proxy.llama_server.options import Build, of_binary, of_wheel
+from proxy.llama_server.shelf import NoModel
+
+# Keys of ours; all others are options of llama-server.
+PER_MODEL = ("model", "hf", "hf-repo", "aliases", "preload", "idle-unload", "group", "dialect", "binary", "env", "require-gpu")
+ONLY_ONE = ("model", "hf", "hf-repo", "aliases")  # make no sense for all models
+FOR_ALL = ("models-max", "side-requests")
+CONTEXT = 32768
+HF = "hf:"
+T = TypeVar("T")
+_CACHE_RAM = 8192  # MiB, what llama-server takes by itself
+
+
+@dataclass(frozen=True)
+class Model:
+    launch: Launch
+    aliases: tuple[str, ...] = ()
+    preload: bool = False
+    idle_unload: float | None = None  # seconds
+    group: str | None = None
+    dialect: str | None = None
+    require_gpu: bool = False
+    context: int | None = None  # of one request, as far as it is known before the start
+
+    @property
+    def name(self) -> str:
+        return self.launch.alias
+
+    @property
+    def together(self) -> str:
+        """Models of one group stay loaded together, and leave together."""
+        return f"group {self.group}" if self.group else f"model {self.name}"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    models: tuple[Model, ...]
+    default: str  # loaded at the start, where nothing says `preload`
+    models_max: int = 1
+    side_requests: str = "loaded"
+    notes: tuple[str, ...] = ()  # damaged files, and the like
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the settings say."""
+
+    model: str | None  # LLAMA_MODEL
+    server: str | None  # LLAMA_SERVER
+    tiny: Path
+    knows_dialect: Callable[[str], object]
+
+
+def make(configuration: Configuration, wishes: Wishes) -> Catalogue:
+    """ConfigurationError tells all that is wrong, EngineMissing that there is nothing to run a model with."""
+    return _Making(configuration, wishes).catalogue()
+
+
+def free_memory() -> int | None:
+    """MiB, as far as the system tells."""
+    try:
+        rows = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line)
+        return int(rows["MemAvailable"].split()[0]) // 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+class _Making:
+    def __init__(self, configuration: Configuration, wishes: Wishes) -> None:
+        self._conf, self._wishes = configuration, wishes
+        self._wrong: dict[str, None] = {}
+        self._notes: list[str] = []
+        self._builds: dict[Path | None, Build] = {}
+
+    def catalogue(self) -> Catalogue:
+        for entry in self._conf.common.values():
+            if entry.key in ONLY_ONE:
+                self._wrong[str(entry.wrong(f"{entry.key} belongs into the section of one model, not into [*]"))] = None
+        models = [model for name in self._conf.models if (model := self._tried(self._section, name))]
+        default, named = self._named()
+        models = [*named, *models]
+        if not models and not self._wrong:
+            models = [model for model in [self._tried(self._tiny)] if model]
+        maximum, side = self._conf.common.get("models-max"), self._conf.common.get("side-requests")
+        count = self._tried(lambda: int(maximum.number(least=1))) if maximum else 1
+        answered_by = self._tried(lambda: side.one_of("loaded", "swap")) if side else "loaded"
+        self._unique(models)
+        if self._wrong:
+            raise ConfigurationError("\n".join(self._wrong))
+        return Catalogue(tuple(models), default or models[0].name, count or 1, answered_by or "loaded", tuple(self._notes))
+
+    def _tried(self, make: Callable[..., T], *arguments: object) -> T | None:
+        try:
+            return make(*arguments)
+        except ConfigurationError as error:
+            self._wrong.update(dict.fromkeys(str(error).split("\n")))
+            return None
+
+    def _named(self) -> tuple[str | None, list[Model]]:
+        named = self._wishes.model
+        if not named or named in self._conf.models:
+            return named, []
+        if named.startswith(HF):
+            model = self._tried(self._hf, named, self._conf.of(""))
+            return None, [model] if model else []
+        try:
+            path = shelf.resolve(named, Path.cwd())
+        except NoModel as error:
+            near = closest(named, self._conf.models)
+            self._wrong[f"LLAMA_MODEL: {error}{near}"] = None
+            return None, []
+        if not path.is_dir():
+            model = self._tried(self._file, path, None, self._conf.of(""), "LLAMA_MODEL")
+            return None, [model] if model else []
+        return None, self._folder(path)
+
+    def _folder(self, path: Path) -> list[Model]:
+        found = shelf.scan(path)
+        self._notes += [f"{file} is left out: {reason}" for file, reason in found.damaged]
+        if not found.models:
+            self._wrong[f"LLAMA_MODEL: there is no whole model in the folder {path}"] = None
+        models: list[Model] = []
+        for one in found.models:
+            if one.name not in self._conf.models:
+                beside = {} if one.projector is None else {"mmproj": str(one.projector)}
+                model = self._tried(self._file, one.path, one.name, self._conf.of(""), "LLAMA_MODEL", beside)
+                models += [model] if model else []
+        return models
+
+    def _section(self, name: str) -> Model:
+        entries = self._conf.of(name)
+        model, hf = entries.get("model"), entries.get("hf") or entries.get("hf-repo")
+        where = next(iter(self._conf.models[name].values()), None)
+        if hf or (model is None and "/" in name) or (model and model.text().startswith(HF)):
+            return self._hf(hf.text() if hf else model.text() if model else name, entries, name)
+        if model is None:
+            place = f"{where.file}:{where.line}: " if where else ""
+            raise ConfigurationError(f"{place}[{name}] says no model: `model = /path/of/a.gguf` or `model = hf:owner/repo:quant`")
+        try:
+            path = shelf.resolve(model.text(), model.file.parent.absolute())
+        except NoModel as error:
+            raise model.wrong(str(error)) from None
+        if path.is_dir():
+            raise model.wrong(f"{path} is a folder; a section is one model (LLAMA_MODEL may name a folder)")
+        return self._file(path, name, entries, f"{model.file}:{model.line}")
+
+    def _tiny(self) -> Model:
+        # It knows four answers by heart: any warmth makes it stammer, a second thread makes it slow.
+        return self._file(self._wishes.tiny, None, self._conf.of(""), "the tiny model", {"temp": "0", "threads": "1"})
+
+    def _hf(self, repository: str, entries: Mapping[str, Entry], name: str | None = None) -> Model:
+        repository = repository.removeprefix(HF)
+        engine = self._engine(entries)
+        if engine is None:
+            raise ConfigurationError(
+                f"hf:{repository}: the server in the xllamacpp wheel downloads nothing. Name a llama-server in LLAMA_SERVER, or a GGUF file"
+            )
+        return self._made(repository, name or repository, entries, {"ctx-size": str(CONTEXT)})
+
+    def _file(self, path: Path, name: str | None, entries: Mapping[str, Entry], where: str, more: Mapping[str, str] | None = None) -> Model:
+        try:
+            header = gguf.read(path)
+        except Damaged as reason:
+            raise ConfigurationError(f"{where}: {path}: {reason}") from None
+        if header.is_projector:
+            raise ConfigurationError(f"{where}: {path} is no model but a projector for images: name the model, and this file as `mmproj`")
+        split = header.split
+        defaults = {"ctx-size": str(min(CONTEXT, header.context or CONTEXT))} | dict(more or {})
+        if header.is_embedding:
+            defaults["embeddings"] = "true"
+        return self._made(path.absolute(), name or (split[0] if split else path.stem), entries, defaults)
+
+    def _engine(self, entries: Mapping[str, Entry]) -> Path | None:
+        binary = entries.get("binary")
+        if binary is None:
+            return find_engine(self._wishes.server)
+        try:
+            return find_engine(binary.text(), by=binary.key)
+        except EngineMissing as error:
+            raise binary.wrong(str(error)) from None
+
+    def _build(self, engine: Path | None) -> Build:
+        if engine not in self._builds:
+            self._builds[engine] = of_binary(engine) if engine else of_wheel()
+        return self._builds[engine]
+
+    def _made(self, model: Path | str, name: str, entries: Mapping[str, Entry], defaults: Mapping[str, str]) -> Model:
+        engine = self._engine(entries)
+        build = self._build(engine)
+        said = [entry for entry in entries.values() if entry.key not in PER_MODEL + FOR_ALL]
+        flags = build.flags([*said, *self._defaults(build, said, defaults)])
+        idle, dialect = entries.get("idle-unload"), entries.get("dialect")
+        if dialect:
+            self._check_dialect(dialect)
+        minutes = idle.number(least=0) if idle else 0
+        context = build.value(flags, "ctx-size")
+        return Model(
+            Launch(model, name, engine, flags, _variables(entries.get("env"))),
+            aliases=entries["aliases"].words() if "aliases" in entries else (),
+            preload="preload" in entries and entries["preload"].switch(),
+            idle_unload=minutes * 60 or None,
+            group=entries["group"].text() if "group" in entries else None,
+            dialect=dialect.text() if dialect else None,
+            require_gpu="require-gpu" in entries and entries["require-gpu"].switch(),
+            context=int(context) // self._slots(build, flags) if context else None,
+        )
+
+    def _slots(self, build: Build, flags: tuple[str, ...]) -> int:
+        """How many share the context: nobody does where the cache is one for all."""
+        unified = build.value(flags, "kv-unified") or build.value(flags, "parallel") in (None, "-1")
+        return 1 if unified else max(1, int(build.value(flags, "parallel") or 1))
+
+    def _defaults(self, build: Build, said: Iterable[Entry], defaults: Mapping[str, str]) -> list[Entry]:
+        """What nobody said, of what this build knows."""
+        memory = free_memory()
+        wanted = dict(defaults)
+        if memory is not None and memory // 4 < _CACHE_RAM:
+            wanted["cache-ram"] = str(memory // 4)
+        if build.tells_more:
+            wanted["log-verbosity"] = "4"  # layers and memory are told from there on
+        if build.knows("jinja") and build.options["jinja"].off is None:
+            wanted["jinja"] = "true"  # an older build, where it is not the default
+        spoken = {build.meant(entry.key) for entry in said}
+        unsaid = {key: value for key, value in wanted.items() if build.knows(key) and build.meant(key) not in spoken}
+        return [Entry(key, value, Path("default"), 0) for key, value in unsaid.items()]
+
+    def _check_dialect(self, entry: Entry) -> None:
+        try:
+            self._wishes.knows_dialect(entry.text())
+        except ValueError as error:
+            raise entry.wrong(str(error)) from None
+
+    def _unique(self, models: Iterable[Model]) -> None:
+        taken: dict[str, str] = {}
+        for model in models:
+            for name in (model.name, *model.aliases):
+                if name in taken:
+                    self._wrong[f"two models answer to the name {name}: [{taken[name]}] and [{model.name}]"] = None
+                taken[name] = model.name
+
+
+def _variables(entry: Entry | None) -> tuple[tuple[str, str], ...]:
+    pairs: list[tuple[str, str]] = []
+    for word in entry.words() if entry else ():
+        name, equals, value = word.partition("=")
+        if not equals or not name.strip().isidentifier():
+            assert entry
+            raise entry.wrong(f"env is `NAME=value, NAME=value`, not {word!r}")
+        pairs.append((name.strip(), os.path.expandvars(value.strip())))
+    return tuple(pairs)

@@ -1,0 +1,214 @@
+"""Which models there are, and how each is launched: from the files and settings that people have."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.llama_server import catalogue
+from proxy.llama_server.catalogue import Catalogue, Wishes, free_memory, make
+from proxy.llama_server.configuration import ConfigurationError, read
+
+from .conftest import TINY
+from .test_gguf import LLAMA, made
+from .test_options import HELP, OLD_HELP, program
+
+
+class Home:
+    """A folder with a configuration, a llama-server and models."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.server: Path | None = None
+        made(path / "a.gguf", LLAMA)
+        made(path / "b.gguf", LLAMA)
+
+    def make(self, text: str = "", model: str | None = None) -> Catalogue:
+        conf = self.path / "llama-server.conf"
+        conf.write_text(text)
+        server = str(self.server) if self.server else None
+        return make(read(conf), Wishes(model, server, TINY, self.dialect))
+
+    @staticmethod
+    def dialect(name: str) -> None:
+        if name != "hermes":
+            raise ValueError(f"unknown dialect {name}")
+
+    def wrong(self, text: str = "", model: str | None = None) -> str:
+        with pytest.raises(ConfigurationError) as error:
+            self.make(text, model)
+        return str(error.value).replace(str(self.path), "")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(catalogue, "free_memory", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    return Home(tmp_path)
+
+
+def only(found: Catalogue) -> Any:
+    (model,) = found.models
+    assert found.default == model.name
+    return model
+
+
+def test_nothing_said_is_the_tiny_model(home: Home) -> None:
+    model = only(home.make())
+    assert (model.name, model.launch.model, model.launch.engine, model.context) == ("tiny-toolcaller", TINY, None, 32768)
+    assert " ".join(model.launch.flags) == "--ctx-size 32768 --temp 0 --threads 1 --log-verbosity 4"
+
+
+def test_what_is_said_for_all_holds_for_a_named_file(home: Home) -> None:
+    model = only(home.make("[*]\nn_gpu_layers = 26\nn-ctx = 16384\ntemperature = 0.5\nlog-verbosity = 3\n", "a.gguf"))
+    assert (model.name, model.launch.model, model.context) == ("a", home.path / "a.gguf", 16384)
+    assert model.launch.flags == ("--gpu-layers", "26", "--ctx-size", "16384", "--temp", "0.5", "--log-verbosity", "3")
+
+
+def test_a_model_trained_on_less_gets_less(home: Home) -> None:
+    assert "--ctx-size 4096" in " ".join(only(home.make("", "~/a*.gguf".replace("~", str(home.path)))).launch.flags)
+
+
+def test_sections(home: Home) -> None:
+    text = """
+[*]
+idle-unload = 10
+models-max = 2
+side-requests = swap
+[main]
+model = a.gguf
+aliases = big, coder
+preload = true
+group = pair
+dialect = hermes
+env = CUDA_VISIBLE_DEVICES=1, X=2
+require-gpu = yes
+[small]
+model = b.gguf
+parallel = 2
+idle-unload = 0
+"""
+    found = home.make(text)
+    main, small = found.models
+    assert (found.default, found.models_max, found.side_requests) == ("main", 2, "swap")
+    assert (main.name, main.aliases, main.preload, main.idle_unload, main.group, main.dialect, main.require_gpu, main.context) == (
+        "main", ("big", "coder"), True, 600, "pair", "hermes", True, 4096,
+    )  # fmt: skip
+    assert main.launch.variables == (("CUDA_VISIBLE_DEVICES", "1"), ("X", "2"))
+    assert (small.preload, small.idle_unload, small.group, small.aliases, small.context) == (False, None, None, (), 2048)
+    assert (main.together, small.together) == ("group pair", "model small")
+    assert home.make(text, "small").default == "small"
+
+
+def test_a_named_file_beside_sections_is_the_default(home: Home) -> None:
+    found = home.make("[main]\nmodel = a.gguf\n", "b.gguf")
+    assert [model.name for model in found.models] == [found.default, "main"] == ["b", "main"]
+
+
+def test_a_folder(home: Home) -> None:
+    made(home.path / "sub/mmproj.gguf", {"general.type": "mmproj"})
+    made(home.path / "sub/eyes.gguf", {"general.architecture": "bert", "bert.pooling_type": 1})
+    (home.path / "sub/bad.gguf").touch()
+    found = home.make("[b]\nmodel = b.gguf\nctx-size = 7\n", ".")
+    assert [model.name for model in found.models] == ["a", "eyes", "b"]
+    assert f"--mmproj {home.path}/sub/mmproj.gguf --embeddings" in " ".join(found.models[1].launch.flags)
+    assert [note.replace(str(home.path), "") for note in found.notes] == [
+        "/sub/bad.gguf is left out: it ends in the middle of its head; download it again"
+    ]
+    empty = home.path / "empty"
+    empty.mkdir()
+    assert home.wrong(model="empty") == "LLAMA_MODEL: there is no whole model in the folder /empty"
+
+
+def test_what_a_new_binary_gets_by_itself(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.server = program(home.path / "server", HELP, home.path / "asked")
+    monkeypatch.setattr(catalogue, "free_memory", lambda: 8000)
+    model = only(home.make("", "a.gguf"))
+    assert model.launch.engine == home.server
+    assert " ".join(model.launch.flags) == "--ctx-size 4096 --cache-ram 2000 --log-verbosity 4"
+    monkeypatch.setattr(catalogue, "free_memory", lambda: 64000)
+    assert "--cache-ram" not in only(home.make("", "a.gguf")).launch.flags
+    assert only(home.make("[*]\ncram = 0\nctx-size = 0\n", "a.gguf")).launch.flags[:4] == ("--cache-ram", "0", "--ctx-size", "0")
+
+
+def test_what_an_old_binary_gets_by_itself(home: Home) -> None:
+    home.server = program(home.path / "server", OLD_HELP + "--jinja    use jinja (default: disabled)\n", home.path / "asked")
+    assert only(home.make("", "a.gguf")).launch.flags == ("--ctx-size", "4096", "--jinja")
+
+
+def test_downloads_only_where_they_are_named_so(home: Home) -> None:
+    home.server = program(home.path / "server", HELP, home.path / "asked")
+    model = only(home.make("", "hf:owner/repo:Q4_K_M"))
+    assert (model.name, model.launch.model, model.context) == ("owner/repo:Q4_K_M", "owner/repo:Q4_K_M", 32768)
+    assert model.launch.command(5)[1:5] == ["--hf-repo", "owner/repo:Q4_K_M", "--alias", "owner/repo:Q4_K_M"]
+    text = "[owner/repo]\n[x]\nhf-repo = owner/x\n[y]\nmodel = hf:owner/y\n"
+    assert [(model.name, model.launch.model) for model in home.make(text).models] == [
+        ("owner/repo", "owner/repo"), ("x", "owner/x"), ("y", "owner/y"),
+    ]  # fmt: skip
+    home.server = None
+    assert home.wrong(model="hf:o/r") == (
+        "hf:o/r: the server in the xllamacpp wheel downloads nothing. Name a llama-server in LLAMA_SERVER, or a GGUF file"
+    )
+
+
+def test_a_binary_of_its_own(home: Home) -> None:
+    program(home.path / "other", HELP, home.path / "asked")
+    assert only(home.make(f"[a]\nmodel = a.gguf\nbinary = {home.path}/other\nn-cpu-moe = 3\n")).launch.engine == home.path / "other"
+    assert home.wrong("[a]\nmodel = a.gguf\nbinary = /no/such\n").startswith(
+        "/llama-server.conf:3: binary names /no/such, but there is no program"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "said"),
+    [
+        ("[*]\nmodel = a.gguf\n", None, "/llama-server.conf:2: model belongs into the section of one model, not into [*]"),
+        (
+            "[a]\nctx-size = 1\n",
+            None,
+            "/llama-server.conf:2: [a] says no model: `model = /path/of/a.gguf` or `model = hf:owner/repo:quant`",
+        ),
+        ("[a]\n", None, "[a] says no model"),
+        ("[a]\nmodel = c.gguf\n", None, "/llama-server.conf:2: there is no file /c.gguf. In  there are: a.gguf, b.gguf"),
+        ("[a]\nmodel = .\n", None, "is a folder; a section is one model"),
+        ("[a]\nmodel = llama-server.conf\n", None, "/llama-server.conf:2: /llama-server.conf: it is no GGUF file"),
+        ("[a]\nmodel = a.gguf\n[b]\nmodel = b.gguf\naliases = a\n", None, "two models answer to the name a: [a] and [b]"),
+        ("[*]\nctx-sise = 1\n[a]\nmodel = a.gguf\n[b]\nmodel = b.gguf\n", None, "/llama-server.conf:2: ctx-sise is unknown"),
+        ("[*]\nmodels-max = 0\n", None, "/llama-server.conf:2: models-max is a number, 1 or more, not '0'"),
+        ("[*]\nside-requests = x\n", None, "/llama-server.conf:2: side-requests is `loaded` or `swap`, not 'x'"),
+        ("[*]\ndialect = x\n", None, "/llama-server.conf:2: unknown dialect x"),
+        ("[*]\nidle-unload = soon\n", None, "/llama-server.conf:2: idle-unload is a number, 0 or more, not 'soon'"),
+        ("[*]\nenv = A\n", None, "/llama-server.conf:2: env is `NAME=value, NAME=value`, not 'A'"),
+        ("[*]\nenv = 1=2\n", None, "env is `NAME=value, NAME=value`, not '1=2'"),
+        ("[a]\nmodel = a.gguf\n", "aa", "LLAMA_MODEL: there is no file /aa"),
+        ("[main]\nmodel = a.gguf\n", "mian", ". Probably meant: main"),
+        ("", "llama-server.conf", "LLAMA_MODEL: /llama-server.conf: it ends in the middle"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(home: Home, text: str, model: str | None, said: str) -> None:
+    told = home.wrong(text, model)
+    assert said in told
+    assert len(told.split("\n")) == 1  # not once for each model
+
+
+def test_a_projector_is_no_model(home: Home) -> None:
+    made(home.path / "p.gguf", {"general.type": "mmproj"})
+    assert "is no model but a projector for images" in home.wrong(model="p.gguf")
+
+
+def test_the_name_of_a_split_model(home: Home) -> None:
+    made(home.path / "big-00001-of-00002.gguf", LLAMA)
+    assert only(home.make("", "big*")).name == "big"
+
+
+def test_free_memory_as_the_system_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = tmp_path / "meminfo"
+    real: Callable[..., Path] = catalogue.Path
+    monkeypatch.setattr(catalogue, "Path", lambda path: real(memory))
+    assert free_memory() is None
+    for text, found in (("x\nMemAvailable:    2048 kB\n", 2), ("MemAvailable: x kB", None), ("other: 1", None)):
+        memory.write_text(text)
+        assert free_memory() == found
