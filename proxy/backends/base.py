@@ -1,7 +1,7 @@
 """How every backend is asked. A kind that is odd in some way is a subclass in a file of its own, with only its oddities."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from proxy.backends.models import Model, choose, knows, models_in
 from proxy.backends.place import Place
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
-from proxy.errors import BadAnswer, BridgeError, TimedOut
+from proxy.errors import BackendFailed, BadAnswer, BridgeError, BrokenOff, Refused, TimedOut, Unavailable
 from proxy.requests.preparation import Needs, prepare
 from proxy.requests.question import Question
 
@@ -34,7 +34,6 @@ class Facts:
 class Backend:
     kind: ClassVar[str]
     never_forwarded: ClassVar[frozenset[bytes]] = frozenset()
-    counts_tokens: ClassVar[bool] = False
     needs = Needs()
 
     def __init__(self, http: Http, place: Place, wanted_model: str | None = None) -> None:
@@ -52,8 +51,9 @@ class Backend:
     async def ask(self, question: Question, headers: Headers) -> httpx.Response:
         """The accepted question: an answer with status 200, its body unread. A refusal is raised as what it means."""
         model = await self.model_for(question.model)
-        response = await self._post(prepare(question, self.needs, model), headers)
-        if response.status_code in (400, 422) and self.needs.stream_options:
+        needs = self.needs  # several may be asking while the first of them learns better
+        response = await self._post(prepare(question, needs, model), headers)
+        if response.status_code in (400, 422) and needs.stream_options:
             error = await self._refusal(response)
             if "stream_options" not in error.message:
                 raise error
@@ -69,12 +69,13 @@ class Backend:
     def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
         return meaning(status, body, headers)
 
-    async def refuse_overflow(self, question: Question) -> None:
-        """Raises ContextOverflow where the size of the prompt can be had, and is too large."""
+    async def refuse_overflow(self, _question: Question) -> bool:
+        """Raises ContextOverflow where the prompt is known to be too large; True where it is known to fit."""
+        return False
 
     async def models(self, kept: float = _MODELS_KEPT) -> list[Model]:
         if time.monotonic() - self._models_at > kept:
-            self._models = models_in(await self.get_json("/v1/models"))
+            self._models = models_in(await self._json(await self._ask(lambda address: _get("/v1/models", address))))
             self._models_at = time.monotonic()
         return self._models
 
@@ -83,8 +84,8 @@ class Backend:
             models = await self.models()
             if not knows(models, asked):
                 models = await self.models(kept=1.0)
-        except TimedOut:
-            models = self._models  # some servers list nothing while they generate
+        except (Refused, TimedOut, BackendFailed, BadAnswer):
+            models = self._models  # some servers list nothing while they generate, some never do: the question itself may be answered
         return choose(models, asked, self.wanted_model)
 
     async def facts(self) -> Facts:
@@ -94,27 +95,41 @@ class Backend:
         return Facts(model=name, context=next((model.context for model in models if model.id == name), None))
 
     async def get_json(self, path: str) -> Any:
-        address = await self.place.address()
-        url = address.of(path)
-        assert url is not None  # only asked for what lies under the base, or of a server at home
-        response = await self.http.ask(httpx.Request("GET", url, headers=authorized(address, []), extensions={"timeout": PROBE_TIMEOUTS}))
-        if response.status_code != 200:
-            raise await self._refusal(response)
-        return await self._json(response)
+        """A look at what is there now: nobody is waited for who has just gone."""
+        return await self._json(await self.http.ask(_get(path, await self.place.address())))
 
     async def _json(self, response: httpx.Response) -> Any:
+        if response.status_code != 200:
+            raise await self._refusal(response)
         try:
             return orjson.loads(await self.http.read(response))
         except orjson.JSONDecodeError:
             raise BadAnswer("the backend answered with something that is no JSON; is BACKEND_URL the base of its API?") from None
 
     async def _post(self, body: bytes, headers: Headers, path: str = "/chat/completions") -> httpx.Response:
+        def request(address: Address) -> httpx.Request:
+            sent = [*authorized(address, headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
+            return httpx.Request("POST", address.base + path, headers=sent, content=body)
+
+        return await self._ask(request)
+
+    async def _ask(self, request: Callable[[Address], httpx.Request]) -> httpx.Response:
         address = await self.place.address()
-        sent = [*authorized(address, headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
-        return await self.http.ask(httpx.Request("POST", address.base + path, headers=sent, content=body))
+        try:
+            return await self.http.ask(request(address))
+        except (Unavailable, BrokenOff):  # nobody there, or nobody who answered: it may just have died
+            if (other := await self.place.after(address)) is None:
+                raise
+        return await self.http.ask(request(other))
 
     async def _refusal(self, response: httpx.Response) -> BridgeError:
         return self.meaning(response.status_code, await self.http.read(response), response.headers)
+
+
+def _get(path: str, address: Address) -> httpx.Request:
+    url = address.of(path)
+    assert url is not None  # only asked for what lies under the base, or of a server at home
+    return httpx.Request("GET", url, headers=authorized(address, []), extensions={"timeout": PROBE_TIMEOUTS})
 
 
 def authorized(address: Address, headers: Headers) -> list[tuple[bytes, bytes]]:
