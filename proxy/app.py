@@ -2,27 +2,30 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
+import orjson
 from starlette.routing import Route, Router
 
+from proxy import dialects
 from proxy.backends import KINDS, address
-from proxy.backends.address import Address
 from proxy.backends.base import Backend
 from proxy.backends.detection import Detection
 from proxy.backends.http import Http, default_transport
 from proxy.backends.llama_cpp import LlamaCpp
 from proxy.backends.place import Named, Place
-from proxy.llama_server import Address as ReadyAt
-from proxy.llama_server import Launch, State, Supervisor, find_engine
+from proxy.errors import BadRequest, NotAllowed
+from proxy.llama_server import Catalogue, ConfigurationError, Keeper, Supervisor, Wishes, make_catalogue, read_configuration
+from proxy.own_models import OwnModels
 from proxy.settings import Settings
 from proxy.tiny_model import MODEL as TINY_MODEL
 from proxy.web import key_file
 from proxy.web.access import Door
 from proxy.web.chat import Chat
-from proxy.web.connection import Endpoint
+from proxy.web.connection import Connection, Endpoint
 from proxy.web.house import House
+from proxy.web.logs import Logs
 from proxy.web.models import Models
 from proxy.web.passthrough import UPSTREAM, PassThrough
 from proxy.web.status import Status
@@ -30,39 +33,12 @@ from proxy.web.status import Status
 _KIND_SPELLINGS = {"llamacpp": "llama_cpp"}
 
 
-@dataclass(frozen=True, slots=True)
-class OwnChild:
-    """The llama-server that we look after, as a place where a backend is."""
-
-    supervisor: Supervisor
-
-    async def address(self) -> Address:
-        return _api(await self.supervisor.ensure_ready())
-
-    async def after(self, refused: Address) -> Address:
-        return _api(await self.supervisor.ensure_elsewhere(refused.root))
-
-    def not_ready(self) -> str | None:
-        state, reason = self.supervisor.state, self.supervisor.reason
-        return None if state is State.READY else f"our llama-server is {state.value}{f': {reason}' if reason else ''}"
-
-    def device(self) -> str | None:
-        return self.supervisor.facts.device
-
-    def answered(self) -> None:
-        self.supervisor.answered()
-
-
-def _api(ready: ReadyAt) -> Address:
-    return Address(ready.url + "/v1", ready.key)
-
-
 class Bridge(Door):
     """The whole application. What it speaks for can be asked of it before anybody has come in."""
 
-    def __init__(self, house: House, supervisor: Supervisor | None) -> None:
+    def __init__(self, house: House, keeper: Keeper | None) -> None:
         self.house = house
-        self.supervisor = supervisor
+        self.keeper = keeper
         self.status = Status(house)
         chat, models, status = Endpoint(Chat(house)), Endpoint(Models(house)), Endpoint(self.status)
         passthrough = Endpoint(PassThrough(house))
@@ -74,6 +50,8 @@ class Bridge(Door):
             Route("/v1/models/{id:path}", models),
             Route("/models/{id:path}", models),
             Route("/health", status),
+            Route("/reload", Endpoint(self.reload)),
+            Route("/logs", Endpoint(Logs(keeper.rings if keeper else {}))),
             Route("/", status),
             Route(UPSTREAM, passthrough),
             Route(UPSTREAM + "/{path:path}", passthrough),
@@ -84,19 +62,39 @@ class Bridge(Door):
     async def _open(self, _: object) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.house.http.aclose)
-            if self.supervisor is not None:
-                await stack.enter_async_context(self.supervisor)
+            if self.keeper is not None:
+                await stack.enter_async_context(self.keeper)
             yield
+
+    @property
+    def supervisor(self) -> Supervisor | None:
+        """Of the model that is loaded first."""
+        return self.keeper.supervisor(self.keeper.catalogue.default) if self.keeper is not None else None
+
+    async def reload(self, connection: Connection) -> None:
+        """llama-server.conf is read anew. A broken file changes nothing, and says why."""
+        if connection.scope["method"] != "POST":
+            raise NotAllowed("the configuration is read anew with POST", headers={"allow": "POST"})
+        body = orjson.dumps({"changed": self.read_anew()})
+        await connection.answer(200, body, [(b"content-type", b"application/json")])
+
+    def read_anew(self) -> list[str]:
+        if self.keeper is None:
+            raise BadRequest("there is nothing to read anew: the backend is named by BACKEND_URL")
+        try:
+            return self.keeper.reload(catalogue_of(self.house.settings))
+        except ValueError as error:
+            raise BadRequest(f"the configuration is unchanged: {error}") from None
 
 
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Bridge:
     """The application; a transport stands in for the network, in tests."""
     place: Place
     kinds: tuple[type[Backend], ...]
-    supervisor = None
+    keeper = None
     if settings.own_child:
-        supervisor = Supervisor(launch(settings))
-        place, kinds, url, public = OwnChild(supervisor), (LlamaCpp,), "http://127.0.0.1", False
+        keeper = Keeper(catalogue_of(settings))
+        place, kinds, url, public = OwnModels(keeper, settings.backend_model), (LlamaCpp,), "http://127.0.0.1", False
     else:
         named = address.parse(settings.backend_url, settings.backend_key)
         wanted = _KIND_SPELLINGS.get(settings.backend_kind, settings.backend_kind)
@@ -105,15 +103,22 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     http = Http(transport or default_transport(url, public=public), on_refused=lambda: detection.forget())
     detection = Detection(kinds, http, place, settings.backend_model)
     house = House(settings, http, place, detection, keys_of(settings))
-    return Bridge(house, supervisor)
+    return Bridge(house, keeper)
 
 
-def launch(settings: Settings) -> Launch:
-    engine = find_engine(str(settings.llama_server or ""))
-    if settings.llama_model is None:
-        # It knows four answers by heart: any warmth makes it stammer, a second thread makes it slow.
-        return Launch(TINY_MODEL, TINY_MODEL.stem, engine=engine, temperature=0.0, threads=1)
-    return Launch(settings.llama_model, settings.llama_model.stem, engine=engine)
+def catalogue_of(settings: Settings) -> Catalogue:
+    """ConfigurationError tells all that is wrong in llama-server.conf, with file and line."""
+    path = settings.llama_server_conf or next((place for place in configuration_places() if place.exists()), None)
+    if settings.llama_server_conf is not None and not settings.llama_server_conf.exists():
+        raise ConfigurationError(f"LLAMA_SERVER_CONF: there is no file {settings.llama_server_conf}")
+    server = str(settings.llama_server) if settings.llama_server else None
+    wishes = Wishes(settings.llama_model, server, TINY_MODEL, lambda name: dialects.chosen((name,)))
+    return make_catalogue(read_configuration(path), wishes)
+
+
+def configuration_places() -> tuple[Path, ...]:
+    """In the folder where we were started, else beside the key."""
+    return Path("llama-server.conf"), key_file.place().with_name("llama-server.conf")
 
 
 def keys_of(settings: Settings) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ import uvicorn
 
 from proxy import __version__, dialects, welcome
 from proxy.app import Bridge, create_app
-from proxy.errors import BridgeError
 from proxy.settings import Settings, SettingsError, add_flags, load
 from proxy.web import key_file
 
@@ -55,11 +54,8 @@ class Server(uvicorn.Server):
 
     async def _announce(self) -> None:
         bridge = self._bridge
-        if bridge.supervisor is not None:
-            try:
-                await bridge.supervisor.ensure_ready()
-            except BridgeError as error:
-                logger.error("%s", error.message)
+        if bridge.keeper is not None:
+            await bridge.keeper.opened()
         report = await bridge.status.now()
         settings = bridge.house.settings
         where = welcome.address_for_clients(settings, self._listener.getsockname()[1])

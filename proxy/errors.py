@@ -4,7 +4,8 @@ BridgeError
 ├── Refused                 4xx: asking again the same way is useless
 │   ├── BadRequest          400 invalid_request
 │   │   ├── ContextOverflow 400 context_length_exceeded
-│   │   └── BackendRefused  400 backend_refused
+│   │   ├── BackendRefused  400 backend_refused
+│   │   └── KillsModel      400 kills_model: the child died under it again and again
 │   ├── Unauthorized        401 invalid_api_key
 │   ├── Forbidden           403 forbidden
 │   ├── NotFound            404 not_found
@@ -83,6 +84,10 @@ class ContextOverflow(BadRequest):
 
 class BackendRefused(BadRequest):
     code = "backend_refused"
+
+
+class KillsModel(BadRequest):
+    code = "kills_model"
 
 
 class Unauthorized(Refused):

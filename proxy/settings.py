@@ -60,7 +60,16 @@ class Settings(BaseModel):
         Field(description="`tags`: thoughts begin with a tag; `forced`: every answer begins inside them; `off`: tags are text"),
     ] = "auto"
     llama_server: Annotated[Path | None, Field(description="the llama-server to start; default: the one on PATH, else the wheel's")] = None
-    llama_model: Annotated[Path | None, Field(description="the GGUF file to serve; default: the tiny model that shows the road")] = None
+    llama_server_conf: Annotated[
+        Path | None,
+        Field(description="options of llama-server and further models; default: `llama-server.conf` in this folder, or beside the key"),
+    ] = None
+    llama_model: Annotated[
+        str | None,
+        Field(
+            description="a GGUF file, a folder of them, a section of llama-server.conf, or `hf:owner/repo:quant`; default: the tiny model"
+        ),
+    ] = None
 
     @field_validator("allowed_hosts", "tool_dialect", mode="before")
     @classmethod
@@ -86,7 +95,7 @@ class Settings(BaseModel):
     def _key(cls, value: Any) -> Any:
         return _from_file(value)
 
-    @field_validator("llama_server", "llama_model")
+    @field_validator("llama_server", "llama_server_conf")
     @classmethod
     def _at_home(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value is not None else None

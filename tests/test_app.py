@@ -10,11 +10,12 @@ import pytest
 
 from proxy import app as application
 from proxy import create_app
-from proxy.app import Bridge, OwnChild
+from proxy.app import Bridge
 from proxy.backends.address import Address
 from proxy.backends.place import Named
 from proxy.errors import Stopping
-from proxy.llama_server import Launch, State, Supervisor
+from proxy.llama_server import Keeper, Launch, State
+from proxy.own_models import OwnModels
 from proxy.settings import load
 from proxy.tiny_model import MODEL as TINY
 from tests.asgi import Call, ask
@@ -82,10 +83,10 @@ async def test_where_a_named_server_is() -> None:
 
 
 async def test_an_interrupted_start_is_a_failed_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    async def fails(_: Supervisor) -> None:
+    async def fails(_: Keeper) -> Keeper:
         raise OSError("no more processes")
 
-    monkeypatch.setattr(Supervisor, "start", fails)
+    monkeypatch.setattr(Keeper, "__aenter__", fails)
     app = create_app(load({"LLAMA_SERVER": str(Conduct().script(tmp_path / "llama-server"))}))
     lifespan = Lifespan(app)
     with pytest.raises(OSError, match="no more processes"):
@@ -95,22 +96,22 @@ async def test_an_interrupted_start_is_a_failed_one(monkeypatch: pytest.MonkeyPa
 
 def test_what_is_started_when_nothing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    tiny = application.launch(load({}))
-    assert (tiny.model, tiny.alias, tiny.engine) == (TINY, "tiny-toolcaller", None)
-    assert (tiny.temperature, tiny.threads) == (0.0, 1)
+    (tiny,) = application.catalogue_of(load({})).models
+    assert (tiny.launch.model, tiny.name, tiny.launch.engine) == (TINY, "tiny-toolcaller", None)
+    assert tiny.launch.flags[:6] == ("--ctx-size", "32768", "--temp", "0", "--threads", "1")
 
 
 def test_what_is_started_when_it_is_named(tmp_path: Path) -> None:
     engine = Conduct().script(tmp_path / "my-server")
-    named = application.launch(load({"LLAMA_MODEL": "/models/Qwen3.gguf", "LLAMA_SERVER": str(engine)}))
-    assert named == Launch(Path("/models/Qwen3.gguf"), "Qwen3", engine=engine)
+    (named,) = application.catalogue_of(load({"LLAMA_MODEL": "/models/Qwen3.gguf", "LLAMA_SERVER": str(engine)})).models
+    assert named.launch == Launch(Path("/models/Qwen3.gguf"), "Qwen3", engine, ("--ctx-size", "32768"))
 
 
 async def test_our_own_child_from_the_first_question_to_the_end(tmp_path: Path) -> None:
     engine = Conduct(says=("- CUDA0 : a card (1 MiB, 1 MiB free)",)).script(tmp_path / "llama-server")
     app = create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(tmp_path / "qwen.gguf")}))
     assert app.supervisor is not None
-    assert isinstance(app.house.place, OwnChild)
+    assert isinstance(app.house.place, OwnModels)
     async with Lifespan(app):
         waiting = Call(app, "/props")  # it comes while the child starts, and waits
         assert (await waiting.done()).json["model_alias"] == "qwen"

@@ -26,7 +26,8 @@ OPTIONS: list[tuple[str, str, Any]] = [
     ("tool_dialect", ",", ("auto",)),
     ("thinking", "forced", "forced"),
     ("llama_server", "/opt/llama-server", Path("/opt/llama-server")),
-    ("llama_model", "~/m.gguf", Path.home() / "m.gguf"),
+    ("llama_server_conf", "~/c.conf", Path.home() / "c.conf"),
+    ("llama_model", "~/m.gguf", "~/m.gguf"),
 ]
 SECRETS: list[tuple[str, str, Any]] = [
     ("backend_api_key", "k1", "k1"),

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import httpx
 import orjson
@@ -43,6 +44,14 @@ class Backend:
         self._models: list[Model] = []
         self._models_at = float("-inf")
 
+    def at(self, place: Place) -> Self:
+        """This backend for one request, where it has a place of its own."""
+        if place is self.place:
+            return self
+        other = copy(self)
+        other.place, other.wanted_model = place, place.model() or self.wanted_model
+        return other
+
     @classmethod
     def recognises(cls, _headers: Mapping[str, str], _models: list[Model]) -> bool:
         """Whether the answer to GET /models shows this kind."""
@@ -74,6 +83,8 @@ class Backend:
         return False
 
     async def models(self, kept: float = _MODELS_KEPT) -> list[Model]:
+        if (known := self.place.models()) is not None:
+            return known
         if time.monotonic() - self._models_at > kept:
             self._models = models_in(await self._json(await self._ask(lambda address: _get("/v1/models", address))))
             self._models_at = time.monotonic()

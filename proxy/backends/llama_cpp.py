@@ -67,7 +67,8 @@ class LlamaCpp(Backend):
         try:
             async with asyncio.timeout(_COUNTING):
                 prompt = await self._count(question)
-                context = next((model.context for model in await self.models() if model.context), None)
+                models = [model for model in await self.models() if self.place.model() in (None, model.id)]
+                context = next((model.context for model in models if model.context), None)
         except (TimeoutError, BridgeError):
             return False  # it was only asked in order to know early
         if prompt is None or context is None:

@@ -1,9 +1,20 @@
 """Where a backend is at this moment. Our own child must first be made ready, and has another port after each start."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from proxy.backends.address import Address
+from proxy.backends.models import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request asks of a place that has several models."""
+
+    model: str | None = None
+    tools: bool = False
+    side: bool = False  # a chat without tools: a title, a summary
+    mark: str | None = None  # the same for the same question asked again
 
 
 class Place(Protocol):
@@ -21,6 +32,24 @@ class Place(Protocol):
 
     def answered(self) -> None:
         """An answer was finished: whoever looks after the place may want to know."""
+
+    def at(self, wish: Wish) -> "Place":
+        """Where this one request is answered. `leave` ends it."""
+
+    def leave(self) -> None:
+        """The request has its answer, or does not want one any more."""
+
+    def model(self) -> str | None:
+        """The model that answers here, where that is not for the request to say."""
+
+    def models(self) -> list[Model] | None:
+        """All that can be asked for, where it is known without asking."""
+
+    def details(self) -> list[dict[str, Any]] | None:
+        """Each model's state, for /health."""
+
+    def asleep(self) -> bool:
+        """Nothing is loaded, and the next request will load it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +72,21 @@ class Named:
 
     def answered(self) -> None:
         return None
+
+    def at(self, wish: Wish) -> Place:  # noqa: ARG002 the server there has the models that it has
+        return self
+
+    def leave(self) -> None:
+        return None
+
+    def model(self) -> str | None:
+        return None
+
+    def models(self) -> list[Model] | None:
+        return None
+
+    def details(self) -> list[dict[str, Any]] | None:
+        return None
+
+    def asleep(self) -> bool:
+        return False

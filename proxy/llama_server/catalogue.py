@@ -18,6 +18,7 @@ PER_MODEL = ("model", "hf", "hf-repo", "aliases", "preload", "idle-unload", "gro
 ONLY_ONE = ("model", "hf", "hf-repo", "aliases")  # make no sense for all models
 FOR_ALL = ("models-max", "side-requests")
 CONTEXT = 32768
+MEMORY = Path("/proc/meminfo")
 HF = "hf:"
 T = TypeVar("T")
 _CACHE_RAM = 8192  # MiB, what llama-server takes by itself
@@ -71,7 +72,7 @@ def make(configuration: Configuration, wishes: Wishes) -> Catalogue:
 def free_memory() -> int | None:
     """MiB, as far as the system tells."""
     try:
-        rows = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line)
+        rows = dict(line.split(":") for line in MEMORY.read_text().splitlines() if ":" in line)
         return int(rows["MemAvailable"].split()[0]) // 1024
     except (OSError, KeyError, ValueError):
         return None
@@ -118,6 +119,8 @@ class _Making:
         try:
             path = shelf.resolve(named, Path.cwd())
         except NoModel as error:
+            if Path(named).is_absolute() and Path(named).suffix:  # a disk that is not there yet: the proxy stays, and says so
+                return None, [self._made(Path(named), Path(named).stem, self._conf.of(""), {"ctx-size": str(CONTEXT)})]
             near = closest(named, self._conf.models)
             self._wrong[f"LLAMA_MODEL: {error}{near}"] = None
             return None, []

@@ -177,20 +177,37 @@ OPTIONS: dict[str, Attribute] = {
     "--presence-penalty": _decimal("sampling.penalty_present"),
     "--frequency-penalty": _decimal("sampling.penalty_freq"),
 }
-_BY_FLAG = {flag: attribute for names, attribute in OPTIONS.items() for flag in names.split()}
-_OFF = {f"--no-{names.split()[0][2:]}": attribute for names, attribute in OPTIONS.items() if attribute.is_switch}
+
+
+def _flags() -> dict[str, tuple[Attribute, bool]]:
+    """Each flag with its attribute, and whether a switch is on with it."""
+    found = {flag: (attribute, not attribute.inverted) for names, attribute in OPTIONS.items() for flag in names.split()}
+    off = {f"--no-{names.split()[0][2:]}": (attribute, attribute.inverted) for names, attribute in OPTIONS.items() if attribute.is_switch}
+    return found | off
+
+
+def help_text() -> str:
+    """In the form of llama-server's own, so that one reader understands both. `4: trace` tells what is logged."""
+    lines = ["llama-server of the xllamacpp wheel; verbosity 4: trace", ""]
+    for names, attribute in OPTIONS.items():
+        flag, *others = names.split()
+        turned = [f"--no-{flag[2:]}"] if attribute.is_switch else []
+        words = f"  allowed values: {', '.join(attribute.words)}" if attribute.words and attribute.hint != "N" else ""
+        numbers = "".join(f"  '{word}'" for word in attribute.words) if attribute.hint == "N" else ""
+        lines.append(f"{', '.join([*others, flag, *turned])}{f' {attribute.hint}' if attribute.hint else ''}{words}{numbers}")
+    return "\n".join(lines)
 
 
 def configure(parameters: Any, arguments: Sequence[str], key: str) -> None:
     parameters.n_parallel = SLOTS
     parameters.api_keys = [key] if key else []
-    left = iter(arguments)
+    left, flags = iter(arguments), _flags()
     for flag in left:
-        attribute = _BY_FLAG.get(flag) or _OFF.get(flag)
-        if attribute is None:
+        if flag not in flags:
             raise ValueError(f"invalid argument: {flag}")
+        attribute, on = flags[flag]
         if attribute.is_switch:
-            attribute.put(parameters, (flag not in _OFF) is not attribute.inverted)
+            attribute.put(parameters, on)
             continue
         value = next(left, None)
         if value is None:
@@ -209,6 +226,9 @@ def devices(found: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> None:
+    if "--help" in arguments:
+        print(help_text())
+        return
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # like SIGTERM: this process has nothing to tidy up
     import xllamacpp
 

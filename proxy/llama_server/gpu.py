@@ -1,10 +1,26 @@
-"""Is there a graphics card that the engine could use? Looked for from outside: the engine cannot tell what it cannot drive."""
+"""Is there a graphics card that the engine could use, and is its memory free again? Looked at from outside.
 
+The engine cannot tell what it cannot drive; and the memory of a process that has gone is free only some time later.
+"""
+
+import asyncio
 import platform
+import re
+import shutil
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 # In this order: what a driver made for computing is worth more than a display's.
 NODES = {"nvidia[0-9]*": "an NVIDIA GPU", "kfd": "an AMD GPU", "dxg": "a GPU (WSL2)", "dri/renderD*": "a GPU"}
+
+
+def since_boot(uptime: Path = Path("/proc/uptime")) -> float:
+    """Seconds; without an answer, long ago."""
+    try:
+        return float(uptime.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return float("inf")
 
 
 def visible_gpu(devices: Path = Path("/dev"), machine: str = "") -> str | None:
@@ -15,3 +31,50 @@ def visible_gpu(devices: Path = Path("/dev"), machine: str = "") -> str | None:
         for node in sorted(devices.glob(pattern)):
             return f"{name} ({node})"
     return None
+
+
+# Each prints how much memory of each card is in use.
+TOOLS: Mapping[str, tuple[str, ...]] = {
+    "nvidia-smi": ("--query-gpu=memory.used", "--format=csv,noheader,nounits"),
+    "rocm-smi": ("--showmeminfo", "vram", "--csv"),
+}
+_LONGEST = 10.0  # seconds; a driver that has not given it back by then does not
+_STEP = 0.1
+_ANSWER = 5.0
+
+
+async def memory_settled() -> None:
+    """Returns when the memory in use has stopped falling; at once where nothing can be asked."""
+    end = time.monotonic() + _LONGEST
+    last = await used_memory()
+    while last is not None and time.monotonic() < end:
+        await asyncio.sleep(_STEP)
+        now = await used_memory()
+        if now is None or now >= last:
+            return
+        last = now
+
+
+async def used_memory() -> int | None:
+    for tool, arguments in TOOLS.items():
+        if program := shutil.which(tool):
+            return await _asked(program, arguments)
+    return None
+
+
+async def _asked(program: str, arguments: tuple[str, ...]) -> int | None:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+    except OSError:
+        return None
+    try:
+        async with asyncio.timeout(_ANSWER):
+            told, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return None
+    numbers = [int(number) for number in re.findall(r"(?:^|,)\s*(\d+)\s*$", told.decode(errors="replace"), re.MULTILINE)]
+    return sum(numbers) if numbers else None

@@ -26,6 +26,7 @@ class Happening(Enum):
     CAME_UP = auto()
     ANSWERED = auto()
     DIED = auto()
+    RENEWED = auto()
     RESTED = auto()
     STOP_ASKED = auto()
     GONE = auto()
@@ -88,6 +89,7 @@ TABLE: dict[tuple[State, Happening], Callable[[Life], Life]] = {
     (State.STARTING, Happening.STOP_ASKED): _stop,
     (State.READY, Happening.ANSWERED): _answered,
     (State.READY, Happening.DIED): _died_ready,
+    (State.READY, Happening.RENEWED): _start,
     (State.READY, Happening.STOP_ASKED): _stop,
     (State.RESTING, Happening.RESTED): _start,
     (State.RESTING, Happening.STOP_ASKED): _stop,

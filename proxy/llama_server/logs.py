@@ -4,11 +4,12 @@ import asyncio
 import os
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import IO
 
 KEPT = 500
+RING = 2000  # lines of a model
 TOLD = 50  # so many of them go into an error
 PROCESSOR = ("CPU", "BLAS", "AMX")
 LONGEST = 65536  # a line without an end is cut here
@@ -16,6 +17,8 @@ LONGEST = 65536  # a line without an end is cut here
 _DEVICE = re.compile(r"- (?P<name>\w+)\s*: (?P<what>.+) \(\d+ MiB, \d+ MiB free\)\s*$")
 _USING = re.compile(r"using device (?P<name>\w+) \((?P<what>[^()]*(?:\([^()]*\)[^()]*)*)\)")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers")
+_BUFFER = re.compile(r"(?P<where>\w+?)(?:_Mapped|_Host|_REPACK)? +(?:model|KV|RS|compute|output) +buffer size = +(?P<size>[\d.]+) MiB")
+_NO_GPU = re.compile(r"no usable GPU found")
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,28 @@ class Facts:
     layers: int | None = None
     context: int | None = None  # of one slot
     slots: int | None = None
+    memory: float = 0  # MiB, of all buffers that it told
+    layers_ignored: bool = False  # layers were asked for, and this build cannot use a GPU
 
     @property
     def on_cpu(self) -> bool:
         return self.offloaded == 0 or self.device in PROCESSOR
 
+    @property
+    def where(self) -> str:
+        """In words: device, layers, context of a slot, memory."""
+        layers = f"{self.offloaded} of {self.layers} layers on the GPU" if self.layers is not None else None
+        context = f"context {self.context:,} in {self.slots} slots" if self.context and self.slots else None
+        memory = f"{self.memory:,.0f} MiB" if self.memory else None
+        return ", ".join(part for part in (self.device or "device unknown", layers, context, memory) if part)
+
     def told(self, line: str) -> "Facts":
         if found := _OFFLOADED.search(line):
             return replace(self, offloaded=int(found[1]), layers=int(found[2]))
+        if found := _BUFFER.search(line):
+            return replace(self, memory=self.memory + float(found["size"]))
+        if _NO_GPU.search(line):
+            return replace(self, layers_ignored=True)
         found = _DEVICE.search(line) or _USING.search(line)
         if found and self.device in (None, *PROCESSOR):  # the first that is no CPU does the work
             return replace(self, device=found["name"], device_name=found["what"])
@@ -58,6 +75,33 @@ class Log:
     @property
     def tail(self) -> list[str]:
         return list(self.lines)[-TOLD:]
+
+
+class Ring:
+    """The last lines of a model over all its lives, ours among the child's, and whoever follows them."""
+
+    def __init__(self) -> None:
+        self.lines: deque[str] = deque(maxlen=RING)
+        self._followers: set[asyncio.Queue[str]] = set()
+
+    def add(self, line: str) -> None:
+        self.lines.append(line)
+        for follower in self._followers:
+            if follower.full():
+                follower.get_nowait()  # who reads too slowly misses the oldest lines, and holds up nobody
+            follower.put_nowait(line)
+
+    async def follow(self) -> AsyncIterator[str]:
+        """What is there, then each line as it comes."""
+        queue: asyncio.Queue[str] = asyncio.Queue(RING)
+        for line in self.lines:
+            queue.put_nowait(line)
+        self._followers.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._followers.discard(queue)
 
 
 class Lines:

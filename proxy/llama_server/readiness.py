@@ -70,7 +70,7 @@ def _ours(answer: httpx.Response, launch: Launch) -> Found:
     if answer.status_code != 200 or not isinstance(props, dict):
         raise NeverReady(f"what answers is no llama-server: /props says {answer.status_code}")
     path, alias = props.get("model_path"), props.get("model_alias")
-    if path is not None and Path(path).absolute() != launch.model.absolute():
+    if isinstance(launch.model, Path) and path is not None and Path(path).absolute() != launch.model.absolute():
         raise NeverReady(f"a foreign server answers on its port: it serves {path}")
     if alias is not None and alias != launch.alias:
         raise NeverReady(f"a foreign server answers on its port: it calls itself {alias}")

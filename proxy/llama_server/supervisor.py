@@ -13,10 +13,11 @@ from typing import Any, Self
 from proxy.errors import ChildFailed, ModelLoading, Stopping
 from proxy.llama_server.causes import cause_of_death
 from proxy.llama_server.child import Child
-from proxy.llama_server.gpu import visible_gpu
+from proxy.llama_server.gpu import since_boot
 from proxy.llama_server.launch import HOST, Launch, free_port
 from proxy.llama_server.life import Happening, Life, State
 from proxy.llama_server.logs import Facts, Log
+from proxy.llama_server.placement import small_slot, wrong_place
 from proxy.llama_server.readiness import Address, Found, NeverReady, come_up
 
 logger = logging.getLogger("llama_bridge.child")
@@ -33,6 +34,8 @@ class Timings:
     kill: float = 5  # for what SIGKILL does not end at once
     failed: float = 30  # so long FAILED is answered without another try
     rest: float = 1  # the first rest; each one after it is twice as long
+    boot: float = 600  # so long after the machine's start its GPU may yet appear
+    second_look: float = 30  # then it is looked for once more
 
 
 def _ignore(_: str) -> None:
@@ -46,12 +49,24 @@ async def _let_go(*tasks: asyncio.Future[Any]) -> None:
 
 
 class Supervisor:
-    def __init__(self, launch: Launch, *, on_line: Callable[[str], None] = _ignore, timings: Timings = Timings()) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        *,
+        on_line: Callable[[str], None] = _ignore,
+        on_death: Callable[[], None] = lambda: None,
+        timings: Timings = Timings(),
+        require_gpu: bool = False,
+    ) -> None:
         self.launch = launch
         self.timings = timings
         self.life = Life()
         self.log = Log(on_line)
+        self.users = 0  # answers that run
         self._on_line = on_line
+        self._on_death = on_death
+        self._require_gpu = require_gpu
+        self._looked_twice = False
         self._address = Address("", "")
         self._found = Found(None, None)
         self._child: Child | None = None
@@ -80,6 +95,10 @@ class Supervisor:
                 while self.state is State.READY and self._address.url == url:
                     await self._changed.wait()
         return await self.ensure_ready()
+
+    @property
+    def address(self) -> Address:
+        return self._address
 
     async def start(self) -> None:
         """Comes back at once: the child comes up in the background."""
@@ -121,19 +140,24 @@ class Supervisor:
         return replace(self.log.facts, context=self._found.context, slots=self._found.slots)
 
     @property
+    def gave_up(self) -> bool:
+        """FAILED, and not yet long enough for another try."""
+        return self.state is State.FAILED and not self._may_try
+
+    @property
     def warning(self) -> str | None:
-        """The loud one: a graphics card is there and the engine does not use it."""
-        gpu = visible_gpu()
-        if not gpu or not self.facts.on_cpu:
-            return None
-        cure = "Name a llama-server built for it in LLAMA_SERVER." if self.launch.engine is None else "Take a build made for it."
-        return f"This machine has {gpu}, but the engine runs on the CPU: answers will be many times slower. {cure}"
+        """The loud one: the model does not run where it could."""
+        return wrong_place(self.launch, self.facts)
 
     async def __aenter__(self) -> Self:
         await self.start()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stops it, and nobody starts it again."""
         self._closed = True
         await self.stop()
 
@@ -142,7 +166,7 @@ class Supervisor:
     def _want(self) -> None:
         if self._closed:
             raise Stopping("This proxy is shutting down.")
-        if self.state is State.FAILED and not self._may_try:
+        if self.gave_up:
             lines = "\n".join(self.log.tail)
             raise ChildFailed(f"{self.launch.alias} could not be started: {self.reason}\nThe last lines of its log:\n{lines}")
         self._open()
@@ -165,7 +189,9 @@ class Supervisor:
     def _write(self, happening: Happening, reason: str = "") -> None:
         self.life = self.life.after(happening, reason)
         level = logging.WARNING if happening is Happening.DIED else logging.INFO
-        logger.log(level, "%s is %s%s", self.launch.alias, self.state.value, f": {reason}" if reason else "")
+        line = f"{self.launch.alias} is {self.state.value}{f': {reason}' if reason else ''}"
+        logger.log(level, "%s", line)
+        self._on_line(f"[llama-bridge] {line}")
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -212,14 +238,30 @@ class Supervisor:
             await _let_go(ready)
         if self.warning:
             logger.warning(self.warning)
-        return Happening.CAME_UP, f"in {time.monotonic() - began:.2f} s, process {child.pid}"
+            if self._require_gpu and not self._may_look_again:
+                await child.end()
+                return Happening.DIED, f"require-gpu: {self.warning}"
+        if small := small_slot(self.launch.alias, self._found.context):
+            logger.warning(small)
+        return Happening.CAME_UP, f"in {time.monotonic() - began:.2f} s, process {child.pid}, {self.facts.where}"
 
     async def _ready(self) -> tuple[Happening, str]:
         assert self._child
+        if self.warning and self._may_look_again:
+            done, _ = await asyncio.wait({self._child.over}, timeout=self.timings.second_look)
+            self._looked_twice = True
+            if not done and not self.users:
+                return Happening.RENEWED, "the machine has only just started: its GPU is looked for once more"
         await asyncio.wait({self._child.over})
         if self._answers:
             self._write(Happening.ANSWERED)
+        self._on_death()
         return self._death(self._child)
+
+    @property
+    def _may_look_again(self) -> bool:
+        """Right after the machine's start the driver of a graphics card may come later than we do."""
+        return not self._looked_twice and since_boot() < self.timings.boot
 
     async def _resting(self) -> tuple[Happening, str]:
         await asyncio.sleep(self.life.rest * self.timings.rest)

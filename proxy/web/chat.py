@@ -16,6 +16,7 @@ import orjson
 
 from proxy.backends.base import Backend
 from proxy.backends.http import Http
+from proxy.backends.place import Wish
 from proxy.errors import BadAnswer, BridgeError, BrokenOff, NotAllowed
 from proxy.protocols.openai_chat import Head, Stream, Whole
 from proxy.requests import question as questions
@@ -53,7 +54,7 @@ class Chat:
         await connection.unless_gone(self._answer(connection, question))
 
     async def _answer(self, connection: Connection, question: Question) -> None:
-        backend = await self._house.backend()
+        backend = await self._house.backend(_wish(question))
         translation = self._translation(connection, question, backend)
         upstream = Upstream(backend.http, translation)
         opening = asyncio.create_task(upstream.open(backend, question, self._headers(connection, backend)))
@@ -65,11 +66,12 @@ class Chat:
                 await opening
                 await connection.answer(200, await upstream.whole(), [(b"content-type", Whole.media_type)])
             if translation.finished:
-                self._house.place.answered()
+                backend.place.answered()
         finally:
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
             await upstream.close()
+            backend.place.leave()
 
     async def _stream(
         self, connection: Connection, question: Question, backend: Backend, upstream: "Upstream", opening: asyncio.Task[None]
@@ -115,6 +117,12 @@ class Chat:
 
     def _headers(self, connection: Connection, backend: Backend) -> headers.RawHeaders:
         return headers.to_backend_without_body(connection.headers, backend.never_forwarded)
+
+
+def _wish(question: Question) -> Wish:
+    last = orjson.dumps(question.body["messages"][-1:])
+    mark = f"{question.size}:{hash((last, question.streamed))}"
+    return Wish(question.model, bool(question.tools), not question.body.get("tools"), mark)
 
 
 class Upstream:

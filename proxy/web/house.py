@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from proxy.backends.base import Backend
 from proxy.backends.detection import Detection
 from proxy.backends.http import Http
-from proxy.backends.place import Place
+from proxy.backends.place import Place, Wish
 from proxy.dialects import Parser
 from proxy.requests.question import Question
 from proxy.settings import Settings
@@ -19,8 +19,10 @@ class House:
     detection: Detection
     keys: tuple[str, ...]  # empty: the door is open
 
-    async def backend(self) -> Backend:
-        return await self.detection.backend()
+    async def backend(self, wish: Wish | None = None) -> Backend:
+        """Who answers; with a wish, for one request, whose place has to be left."""
+        backend = await self.detection.backend()
+        return backend if wish is None else backend.at(self.place.at(wish))
 
     def parser(self, question: Question) -> Parser:
         dialect = self.settings.tool_dialect

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from proxy.backends.base import authorized
+from proxy.backends.base import Backend, authorized
+from proxy.backends.place import Wish
 from proxy.errors import BadRequest, BridgeError, NotFound
 from proxy.web import headers
 from proxy.web.connection import Connection
 from proxy.web.house import House
+from proxy.web.peek import model_in
 
 UPSTREAM = "/upstream"
 
@@ -24,10 +26,9 @@ class PassThrough:
         has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in connection.headers)
         await connection.unless_gone(self._answer(connection, path, connection.pieces() if has_body else None))
 
-    async def _request(self, connection: Connection, path: str, content: AsyncIterator[bytes] | None) -> httpx.Request:
-        house, scope = self._house, connection.scope
-        backend = await house.backend()
-        address = await house.place.address()
+    async def _request(self, connection: Connection, backend: Backend, path: str, content: AsyncIterator[bytes] | None) -> httpx.Request:
+        scope = connection.scope
+        address = await backend.place.address()
         url = address.of(path)
         if url is None:
             raise NotFound(f"{path} lies outside the API of {address.host}, and nothing else is asked there")
@@ -40,7 +41,23 @@ class PassThrough:
             raise BadRequest(f"this path cannot be asked for: {error}") from None
 
     async def _answer(self, connection: Connection, path: str, content: AsyncIterator[bytes] | None) -> None:
-        response = await self._house.http.send(await self._request(connection, path, content))
+        wish, content = await self._wish(content)
+        backend = await self._house.backend(wish)
+        try:
+            await self._pass(connection, await self._request(connection, backend, path, content))
+        finally:
+            backend.place.leave()
+
+    async def _wish(self, content: AsyncIterator[bytes] | None) -> tuple[Wish | None, AsyncIterator[bytes] | None]:
+        """Where there are several models, the body says which one is meant. A look at a server wakes and keeps nobody."""
+        known = self._house.place.models()
+        if known is None or content is None:
+            return None, content
+        name, content = await model_in(content) if len(known) > 1 else (None, content)
+        return Wish(name), content
+
+    async def _pass(self, connection: Connection, request: httpx.Request) -> None:
+        response = await self._house.http.send(request)
         try:
             await connection.start(response.status_code, headers.to_client(response.headers.raw))
             async for piece in self._house.http.pieces(response):

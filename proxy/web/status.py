@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import orjson
 
@@ -25,6 +26,7 @@ class Report:
     tools: bool | None = None  # whether the model's template shows tools to the model; None where nobody can tell
     device: str | None = None
     reason: str | None = None
+    models: list[dict[str, Any]] | None = None  # our own children: state, device, layers, context, memory
 
     @property
     def ok(self) -> bool:
@@ -41,13 +43,14 @@ class Status:
     async def __call__(self, connection: Connection) -> None:
         report = await self.now()
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        await connection.answer(200 if report.ok else 503, orjson.dumps(report), headers)
+        told = {key: value for key, value in asdict(report).items() if key != "models" or value is not None}
+        await connection.answer(200 if report.ok else 503, orjson.dumps(told), headers)
 
     async def now(self) -> Report:
         """However many ask, the backend is asked once a second."""
         async with self._asking:
             if self._report is None or time.monotonic() - self._asked >= _ASKED_EVERY:
-                self._report = await self._ask()
+                self._report = replace(await self._ask(), models=self._house.place.details())
                 self._asked = time.monotonic()
             return self._report
 
@@ -55,6 +58,9 @@ class Status:
         place = self._house.place
         if (reason := place.not_ready()) is not None:
             return Report("unavailable", device=place.device(), reason=reason)
+        if place.asleep():
+            known = next((model for model in place.models() or [] if model.id == place.model()), None)
+            return Report("ok", model=place.model(), context=known.context if known else None, reason="asleep: the next request loads it")
         try:
             address = await place.address()
             backend = await self._house.backend()

@@ -7,10 +7,16 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+HELP = """
+-m,    --model FNAME                    model path to load
+-c,    --ctx-size N                     size of the prompt context
+--temp N                                temperature
+"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         own = {
             "model_path": self.flags["-m"],
             "model_alias": self.flags["--alias"],
-            "default_generation_settings": {"n_ctx": int(self.flags["-c"])},
+            "default_generation_settings": {"n_ctx": int(self.flags["--ctx-size"])},
             "total_slots": 1,
         }
         return self.say(conduct.props_status, own if conduct.props is None else conduct.props)
@@ -86,6 +92,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main(script: str) -> None:
+    if "--help" in sys.argv:
+        print(HELP)
+        return
     path = Path(script)
     conduct = Conduct(**json.loads(path.with_suffix(".json").read_text()))
     with path.with_suffix(".starts").open("a") as counter:
@@ -101,6 +110,6 @@ def main(script: str) -> None:
     while conduct.hangs:
         signal.pause()
     arguments = sys.argv[1:]
-    Handler.conduct, Handler.flags = conduct, dict(zip(arguments[::2], arguments[1::2], strict=True))
+    Handler.conduct, Handler.flags = conduct, dict(pairwise(arguments))
     with HTTPServer(("127.0.0.1", int(Handler.flags["--port"])), Handler) as server:
         server.serve_forever()

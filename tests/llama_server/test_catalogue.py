@@ -1,6 +1,5 @@
 """Which models there are, and how each is launched: from the files and settings that people have."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -206,8 +205,7 @@ def test_the_name_of_a_split_model(home: Home) -> None:
 
 def test_free_memory_as_the_system_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = tmp_path / "meminfo"
-    real: Callable[..., Path] = catalogue.Path
-    monkeypatch.setattr(catalogue, "Path", lambda path: real(memory))
+    monkeypatch.setattr(catalogue, "MEMORY", memory)
     assert free_memory() is None
     for text, found in (("x\nMemAvailable:    2048 kB\n", 2), ("MemAvailable: x kB", None), ("other: 1", None)):
         memory.write_text(text)

@@ -25,7 +25,7 @@ from pathlib import Path
 from proxy.llama_server import Launch, Supervisor, Timings
 
 async def main(model, engine):
-    launch = Launch(Path(model), "stand-in", Path(engine) if engine else None, ("-c", "32768"))
+    launch = Launch(Path(model), "stand-in", Path(engine) if engine else None, ("--ctx-size", "32768"))
     async with Supervisor(launch, timings=Timings(grace=0.5)) as supervisor:
         await supervisor.ensure_ready()
         print(json.dumps([supervisor.group, supervisor.pid]), flush=True)

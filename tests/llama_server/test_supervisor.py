@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from proxy.errors import ChildFailed, ModelLoading, Stopping
-from proxy.llama_server import Launch, State, Supervisor, Timings, supervisor
+from proxy.llama_server import Launch, State, Supervisor, Timings, placement, supervisor
 from proxy.llama_server.life import Happening
 
 from .conftest import FAST, Fake, nothing_left, until
@@ -223,7 +223,7 @@ async def test_who_is_refused_by_a_child_that_lives_does_not_wait_for_ever(fake:
 async def test_the_loud_warning(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, device: str | None, gpu: str | None, warned: bool
 ) -> None:
-    monkeypatch.setattr(supervisor, "visible_gpu", lambda: gpu)
+    monkeypatch.setattr(placement, "visible_gpu", lambda: gpu)
     async with fake(says=[f"- {device} : x (1 MiB, 1 MiB free)"] if device else []) as it:
         await it.ensure_ready()
         assert ("This machine has an NVIDIA GPU, but the engine runs on the CPU" in caplog.text) is warned

@@ -10,22 +10,16 @@ from xllamacpp.xllamacpp import CommonGrammar, common_grammar_type
 from proxy.llama_server import engine
 
 
-def _template(parameters: Any, path: str) -> None:
-    parameters.chat_template = Path(path).read_text(encoding="utf-8")
-
-
-def _grammar(parameters: Any, path: str) -> None:
+class _Grammar(engine.Attribute):
     """The model writes what stands there and nothing else, and what it writes arrives as text, thoughts and calls included."""
-    text = Path(path).read_text(encoding="utf-8")
-    parameters.sampling.grammar = CommonGrammar(common_grammar_type.COMMON_GRAMMAR_TYPE_USER, text)
-    parameters.force_pure_content_parser = True
+
+    def put(self, parameters: Any, value: object) -> None:
+        parameters.sampling.grammar = value
+        parameters.force_pure_content_parser = True
 
 
-def _slots(parameters: Any, number: str) -> None:
-    parameters.n_parallel = int(number)
-
-
-FLAGS = {"--chat-template-file": _template, "--grammar-file": _grammar, "-np": _slots}
+def _grammar(path: str) -> CommonGrammar:
+    return CommonGrammar(common_grammar_type.COMMON_GRAMMAR_TYPE_USER, Path(path).read_text(encoding="utf-8"))
 
 
 def script(path: Path, *flags: str) -> Path:
@@ -36,5 +30,5 @@ def script(path: Path, *flags: str) -> Path:
 
 
 if __name__ == "__main__":
-    engine.OPTIONS.update(FLAGS)
+    engine.OPTIONS["--grammar-file"] = _Grammar("sampling.grammar", _grammar, "FILE")
     engine.main(sys.argv[1:])

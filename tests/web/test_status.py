@@ -146,5 +146,7 @@ async def test_a_child_of_ours_that_is_not_ready(state: State, why: str, reason:
     monkeypatch.setattr(Supervisor, "state", state)
     monkeypatch.setattr(Supervisor, "reason", why)
     call = await ask(app, "/health")
-    assert (call.status, call.json) == (503, {"status": "unavailable", **NOTHING, "reason": reason})
+    told = call.json
+    assert [model["state"] for model in told.pop("models")] == [state.value]
+    assert (call.status, told) == (503, {"status": "unavailable", **NOTHING, "reason": reason})
     assert script.asked == []

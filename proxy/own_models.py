@@ -1,0 +1,131 @@
+"""Our own children as the place where a backend is: each request gets the child of its model, when its turn has come."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.backends.address import Address
+from proxy.backends.models import Model
+from proxy.backends.place import Place, Wish
+from proxy.llama_server import Address as ReadyAt
+from proxy.llama_server import Keeper, Lease, State, Supervisor
+
+
+@dataclass(frozen=True)
+class OwnModels:
+    """All of them. Who asks without a wish gets the one that is loaded, or the one that would be."""
+
+    keeper: Keeper
+    wanted: str | None = None  # BACKEND_MODEL
+
+    async def address(self) -> Address:
+        if (ready := self.keeper.ready_one()) is not None:
+            return _api(ready.address)
+        seat = self.at(Wish())
+        try:
+            return await seat.address()
+        finally:
+            seat.leave()
+
+    async def after(self, refused: Address) -> Address | None:
+        return _api(await self._shown.ensure_elsewhere(refused.root))
+
+    def not_ready(self) -> str | None:
+        shown = self._shown
+        if shown.state is State.READY or self.asleep():
+            return None
+        return f"our llama-server is {shown.state.value}{f': {shown.reason}' if shown.reason else ''}"
+
+    def asleep(self) -> bool:
+        return all(self.keeper.supervisor(model.name).state is State.STOPPED for model in self.keeper.models) and self.keeper.open
+
+    def device(self) -> str | None:
+        return self._shown.facts.device
+
+    def answered(self) -> None:
+        self._shown.answered()
+
+    def at(self, wish: Wish) -> Place:
+        lease = self.keeper.lease(wish.model, wanted=self.wanted, side=wish.side, tools=wish.tools, mark=wish.mark)
+        return Seat(self, lease)
+
+    def leave(self) -> None:
+        return None
+
+    def model(self) -> str | None:
+        return self.keeper.named(None, self.wanted).name
+
+    def models(self) -> list[Model]:
+        shown: list[Model] = []
+        for model in self.keeper.models:
+            context = self.keeper.supervisor(model.name).facts.context or model.context
+            shown.append(Model(model.name, owned_by="llamacpp", context=context, aliases=model.aliases))
+        return shown
+
+    def details(self) -> list[dict[str, Any]]:
+        return [self._details(model.name, model.context) for model in self.keeper.models]
+
+    def _details(self, name: str, context: int | None) -> dict[str, Any]:
+        supervisor = self.keeper.supervisor(name)
+        facts, ready = supervisor.facts, supervisor.state is State.READY
+        told: dict[str, Any] = {"id": name, "state": supervisor.state.value, "reason": supervisor.reason or None}
+        told["context"] = facts.context or context
+        if ready:
+            layers = None if facts.layers is None else {"offloaded": facts.offloaded, "all": facts.layers}
+            told |= {"device": facts.device, "layers": layers, "slots": facts.slots, "memory_mib": round(facts.memory) or None}
+            told["warning"] = supervisor.warning
+        return told
+
+    @property
+    def _shown(self) -> Supervisor:
+        """The child that stands for all: the one that is ready, or on its way, or the one that would be loaded."""
+        ready = self.keeper.ready_one()
+        if ready is not None:
+            return ready
+        all_of_them = [self.keeper.supervisor(model.name) for model in self.keeper.models]
+        default = self.keeper.supervisor(self.keeper.named(None, self.wanted).name)
+        return next((one for one in [default, *all_of_them] if one.state is not State.STOPPED), default)
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One request's place."""
+
+    all: OwnModels
+    lease: Lease
+
+    async def address(self) -> Address:
+        return _api(await self.lease.ready())
+
+    async def after(self, refused: Address) -> Address | None:
+        return _api(await self.lease.elsewhere(refused.root))
+
+    def not_ready(self) -> str | None:
+        return self.all.not_ready()
+
+    def asleep(self) -> bool:
+        return self.all.asleep()
+
+    def device(self) -> str | None:
+        return self.lease.supervisor.facts.device
+
+    def answered(self) -> None:
+        self.lease.answered()
+
+    def at(self, wish: Wish) -> Place:
+        return self.all.at(wish)
+
+    def leave(self) -> None:
+        self.lease.leave()
+
+    def model(self) -> str | None:
+        return self.lease.model.name
+
+    def models(self) -> list[Model]:
+        return self.all.models()
+
+    def details(self) -> list[dict[str, Any]]:
+        return self.all.details()
+
+
+def _api(ready: ReadyAt) -> Address:
+    return Address(ready.url + "/v1", ready.key)
