@@ -33,10 +33,12 @@ class OwnModels:
         shown = self._shown
         if shown.state is State.READY or self.asleep():
             return None
-        return f"our llama-server is {shown.state.value}{f': {shown.reason}' if shown.reason else ''}"
+        state = State.STARTING if shown.state is State.STOPPED and self.keeper.coming else shown.state
+        return f"our llama-server is {state.value}{f': {shown.reason}' if shown.reason else ''}"
 
     def asleep(self) -> bool:
-        return all(self.keeper.supervisor(model.name).state is State.STOPPED for model in self.keeper.models) and self.keeper.open
+        stopped = all(self.keeper.supervisor(model.name).state is State.STOPPED for model in self.keeper.models)
+        return stopped and self.keeper.open and not self.keeper.coming
 
     def device(self) -> str | None:
         return self._shown.facts.device

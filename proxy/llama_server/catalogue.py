@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -76,6 +77,12 @@ def free_memory() -> int | None:
         return int(rows["MemAvailable"].split()[0]) // 1024
     except (OSError, KeyError, ValueError):
         return None
+
+
+@cache
+def memory_at_start() -> int | None:
+    """Measured once: what is derived from it must not change from one reading of the configuration to the next."""
+    return free_memory()
 
 
 class _Making:
@@ -227,7 +234,7 @@ class _Making:
 
     def _defaults(self, build: Build, said: Iterable[Entry], defaults: Mapping[str, str]) -> list[Entry]:
         """What nobody said, of what this build knows."""
-        memory = free_memory()
+        memory = memory_at_start()
         wanted = dict(defaults)
         if memory is not None and memory // 4 < _CACHE_RAM:
             wanted["cache-ram"] = str(memory // 4)

@@ -43,6 +43,11 @@ class Keeper:
         return not self._closed
 
     @property
+    def coming(self) -> bool:
+        """Somebody waits for a model."""
+        return bool(self._tasks or self._turns.waiting)
+
+    @property
     def models(self) -> tuple[Model, ...]:
         return self.catalogue.models
 
@@ -131,13 +136,11 @@ class Keeper:
         self._turns.waiting.append(ticket)
         self._leases[ticket] = lease
         self._turns.admit()
-        self._count()
         self._changed.set()
 
     def leave(self, ticket: Ticket) -> None:
         self._turns.left(ticket, self._clock())
         self._leases.pop(ticket, None)
-        self._count()
         self._changed.set()
 
     # the one task that decides
@@ -146,7 +149,6 @@ class Keeper:
         while True:
             self._changed.clear()
             self._turns.admit()
-            self._count()
             if self._changing is None or self._changing.done():
                 self._changing = self._next_change()
             later = self._next_idle() if self._changing is None else None
@@ -221,6 +223,7 @@ class Keeper:
                     on_line=ring.add,
                     on_death=partial(self._note_death, model.name),
                     timings=self._timings,
+                    busy=partial(self._busy, model.name),
                     require_gpu=model.require_gpu,
                 )
 
@@ -241,9 +244,8 @@ class Keeper:
         finally:
             lease.leave()
 
-    def _count(self) -> None:
-        for name, supervisor in self._supervisors.items():
-            supervisor.users = sum(ticket.model == name for ticket in self._turns.running)
+    def _busy(self, name: str) -> bool:
+        return self._turns.busy(name)
 
     def _note_death(self, name: str) -> None:
         self.suspects.note(lease.mark for lease in self._leases.values() if lease.model.name == name and lease.under_way)

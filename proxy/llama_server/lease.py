@@ -6,6 +6,7 @@ from typing import Protocol
 
 from proxy.errors import KillsModel, ModelLoading
 from proxy.llama_server.catalogue import Model
+from proxy.llama_server.life import State
 from proxy.llama_server.readiness import Address
 from proxy.llama_server.supervisor import Supervisor
 from proxy.llama_server.turns import Ticket
@@ -62,7 +63,9 @@ class Lease:
             async with asyncio.timeout(wait):
                 await self._turn()
         except TimeoutError:
-            raise ModelLoading(f"{self.model.name} is waited for since {wait:g} s: other models answer.") from None
+            state = self.supervisor.state
+            why = "other models answer" if state is State.STOPPED else f"it is still {state.value}"
+            raise ModelLoading(f"{self.model.name} did not come within {wait:g} s: {why}.") from None
         self._address = await self.supervisor.ensure_ready()
         return self._address
 

@@ -55,6 +55,7 @@ class Supervisor:
         *,
         on_line: Callable[[str], None] = _ignore,
         on_death: Callable[[], None] = lambda: None,
+        busy: Callable[[], bool] = lambda: False,  # whether answers run
         timings: Timings = Timings(),
         require_gpu: bool = False,
     ) -> None:
@@ -62,7 +63,7 @@ class Supervisor:
         self.timings = timings
         self.life = Life()
         self.log = Log(on_line)
-        self.users = 0  # answers that run
+        self._busy = busy
         self._on_line = on_line
         self._on_death = on_death
         self._require_gpu = require_gpu
@@ -250,7 +251,7 @@ class Supervisor:
         if self.warning and self._may_look_again:
             done, _ = await asyncio.wait({self._child.over}, timeout=self.timings.second_look)
             self._looked_twice = True
-            if not done and not self.users:
+            if not done and not self._busy():
                 return Happening.RENEWED, "the machine has only just started: its GPU is looked for once more"
         await asyncio.wait({self._child.over})
         if self._answers:

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 
 import httpx
 
+from proxy.backends.address import Address
 from proxy.backends.base import Backend, authorized
 from proxy.backends.place import Wish
-from proxy.errors import BadRequest, BridgeError, NotFound
+from proxy.errors import BadRequest, BridgeError, NotFound, Unavailable
 from proxy.web import headers
 from proxy.web.connection import Connection
 from proxy.web.house import House
@@ -26,9 +27,10 @@ class PassThrough:
         has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in connection.headers)
         await connection.unless_gone(self._answer(connection, path, connection.pieces() if has_body else None))
 
-    async def _request(self, connection: Connection, backend: Backend, path: str, content: AsyncIterator[bytes] | None) -> httpx.Request:
+    def _request(
+        self, connection: Connection, backend: Backend, address: Address, path: str, content: AsyncIterator[bytes] | None
+    ) -> httpx.Request:
         scope = connection.scope
-        address = await backend.place.address()
         url = address.of(path)
         if url is None:
             raise NotFound(f"{path} lies outside the API of {address.host}, and nothing else is asked there")
@@ -44,9 +46,18 @@ class PassThrough:
         wish, content = await self._wish(content)
         backend = await self._house.backend(wish)
         try:
-            await self._pass(connection, await self._request(connection, backend, path, content))
+            await self._pass(connection, await self._opened(connection, backend, path, content))
         finally:
             backend.place.leave()
+
+    async def _opened(self, connection: Connection, backend: Backend, path: str, content: AsyncIterator[bytes] | None) -> httpx.Response:
+        address = await backend.place.address()
+        try:
+            return await self._house.http.send(self._request(connection, backend, address, path, content))
+        except Unavailable:  # nobody was there, so nothing of the body has been read
+            if (other := await backend.place.after(address)) is None:
+                raise
+        return await self._house.http.send(self._request(connection, backend, other, path, content))
 
     async def _wish(self, content: AsyncIterator[bytes] | None) -> tuple[Wish | None, AsyncIterator[bytes] | None]:
         """Where there are several models, the body says which one is meant. A look at a server wakes and keeps nobody."""
@@ -56,8 +67,7 @@ class PassThrough:
         name, content = await model_in(content) if len(known) > 1 else (None, content)
         return Wish(name), content
 
-    async def _pass(self, connection: Connection, request: httpx.Request) -> None:
-        response = await self._house.http.send(request)
+    async def _pass(self, connection: Connection, response: httpx.Response) -> None:
         try:
             await connection.start(response.status_code, headers.to_client(response.headers.raw))
             async for piece in self._house.http.pieces(response):

@@ -44,7 +44,7 @@ class Home:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(catalogue, "free_memory", lambda: None)
+    monkeypatch.setattr(catalogue, "memory_at_start", lambda: None)
     monkeypatch.chdir(tmp_path)
     return Home(tmp_path)
 
@@ -124,11 +124,11 @@ def test_a_folder(home: Home) -> None:
 
 def test_what_a_new_binary_gets_by_itself(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.server = program(home.path / "server", HELP, home.path / "asked")
-    monkeypatch.setattr(catalogue, "free_memory", lambda: 8000)
+    monkeypatch.setattr(catalogue, "memory_at_start", lambda: 8000)
     model = only(home.make("", "a.gguf"))
     assert model.launch.engine == home.server
     assert " ".join(model.launch.flags) == "--ctx-size 4096 --cache-ram 2000 --log-verbosity 4"
-    monkeypatch.setattr(catalogue, "free_memory", lambda: 64000)
+    monkeypatch.setattr(catalogue, "memory_at_start", lambda: 64000)
     assert "--cache-ram" not in only(home.make("", "a.gguf")).launch.flags
     assert only(home.make("[*]\ncram = 0\nctx-size = 0\n", "a.gguf")).launch.flags[:4] == ("--cache-ram", "0", "--ctx-size", "0")
 
@@ -206,6 +206,7 @@ def test_the_name_of_a_split_model(home: Home) -> None:
 def test_free_memory_as_the_system_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = tmp_path / "meminfo"
     monkeypatch.setattr(catalogue, "MEMORY", memory)
+    assert catalogue.memory_at_start() is catalogue.memory_at_start()
     assert free_memory() is None
     for text, found in (("x\nMemAvailable:    2048 kB\n", 2), ("MemAvailable: x kB", None), ("other: 1", None)):
         memory.write_text(text)

@@ -1,0 +1,311 @@
+"""The keeper with real processes: who is loaded, who waits, who goes; never two where there is room for one."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.errors import ChildFailed, KillsModel, ModelLoading, ModelNotFound, Stopping
+from proxy.llama_server import Catalogue, Keeper, Launch, Lease, Model, State, Timings, keeper
+from proxy.llama_server.lease import Suspects
+
+from .conftest import FAST, alive, nothing_left, until
+from .fake_server import Conduct, starts
+
+
+class Stable:
+    """Models whose server does as it is told; each has its own program, so that its starts can be counted."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def engine(self, name: str) -> Path:
+        return self.path / f"{name}-server"
+
+    def model(self, name: str, *, flags: tuple[str, ...] = (), conduct: dict[str, Any] | None = None, **more: Any) -> Model:
+        engine = Conduct(**(conduct or {})).script(self.engine(name))
+        return Model(Launch(self.path / f"{name}.gguf", name, engine, ("--ctx-size", "4096", *flags)), **more)
+
+    def keeper(self, *models: Model, timings: Timings = FAST, clock: Callable[[], float] | None = None, **rules: Any) -> Keeper:
+        catalogue = Catalogue(models, models[0].name, **rules)
+        return Keeper(catalogue, timings=timings, **({"clock": clock} if clock else {}))
+
+    def started(self, name: str) -> int:
+        return len(starts(self.engine(name)))
+
+
+@pytest.fixture
+def stable(tmp_path: Path) -> Stable:
+    return Stable(tmp_path)
+
+
+def states(it: Keeper) -> dict[str, str]:
+    return {model.name: it.supervisor(model.name).state.value for model in it.models}
+
+
+async def used(it: Keeper, name: str | None, **more: Any) -> str:
+    """One request from its arrival to its answer; the name of the model that gave it."""
+    lease = it.lease(name, **more)
+    try:
+        await lease.ready()
+        lease.answered()
+        return lease.model.name
+    finally:
+        lease.leave()
+
+
+async def test_the_default_is_loaded_at_the_start_and_another_one_takes_its_place(stable: Stable) -> None:
+    async with stable.keeper(stable.model("a"), stable.model("b")) as it:
+        await it.opened()
+        assert states(it) == {"a": "ready", "b": "stopped"}
+        group = it.supervisor("a").group
+        assert await used(it, "b") == "b"
+        assert states(it) == {"a": "stopped", "b": "ready"}
+        assert alive(group) == []
+        assert it.ready_one() is it.supervisor("b")
+        groups = [it.supervisor(name).group for name in "ab"]
+    assert states(it) == {"a": "stopped", "b": "stopped"}
+    assert it.ready_one() is None
+    for group in groups:
+        await nothing_left(group)
+    with pytest.raises(Stopping):
+        await used(it, "a")
+
+
+async def test_what_is_preloaded_and_what_a_group_keeps_together(stable: Stable) -> None:
+    models = [stable.model("a", preload=True, group="g"), stable.model("b", preload=True, group="g"), stable.model("c")]
+    async with stable.keeper(*models) as it:
+        await it.opened()
+        assert states(it) == {"a": "ready", "b": "ready", "c": "stopped"}
+        await used(it, "c")
+        assert states(it) == {"a": "stopped", "b": "stopped", "c": "ready"}
+
+
+async def test_a_swap_waits_for_the_answer_that_runs_and_who_comes_later_does_not_overtake(stable: Stable) -> None:
+    async with stable.keeper(stable.model("a"), stable.model("b")) as it:
+        running = it.lease("a")
+        await running.ready()
+        order: list[str] = []
+
+        async def request(name: str) -> None:
+            order.append(await used(it, name))
+
+        other = asyncio.create_task(request("b"))
+        await until(lambda: it._turns.waiting)
+        late = asyncio.create_task(request("a"))
+        await until(lambda: len(it._turns.waiting) == 2)
+        assert states(it) == {"a": "ready", "b": "stopped"}
+        running.leave()
+        await asyncio.gather(other, late)
+        assert order == ["b", "a"]
+        assert (stable.started("a"), stable.started("b")) == (2, 1)
+
+
+async def test_waiting_for_others_is_bounded_and_who_leaves_is_forgotten(stable: Stable) -> None:
+    async with stable.keeper(stable.model("a"), stable.model("b")) as it:
+        running = it.lease("a")
+        await running.ready()
+        it.supervisor("b").timings = Timings(wait=0.05)
+        with pytest.raises(ModelLoading, match=r"b did not come within 0\.05 s: other models answer"):
+            await used(it, "b")
+        assert not it._turns.waiting
+        running.leave()
+        running.leave()
+        assert await used(it, "a") == "a"
+        assert stable.started("b") == 0
+
+
+async def test_a_model_that_fails_is_told_to_all_who_wait_and_the_others_go_on(stable: Stable) -> None:
+    broken = stable.model("b", conduct={"exits": 1, "says": ["cudaMalloc failed: out of memory"]})
+    async with stable.keeper(stable.model("a"), broken, timings=replace(FAST, failed=600)) as it:
+        failures = await asyncio.gather(*(used(it, "b") for _ in range(3)), return_exceptions=True)
+        assert {type(failure) for failure in failures} == {ChildFailed}
+        assert stable.started("b") == 3
+        assert await used(it, "a") == "a"
+        with pytest.raises(ChildFailed, match="out of GPU memory"):
+            await used(it, "b")  # at once: nobody is sent away for it
+        assert states(it) == {"a": "ready", "b": "failed"}
+
+
+async def test_a_default_that_fails_is_told_in_the_log(stable: Stable, caplog: pytest.LogCaptureFixture) -> None:
+    async with stable.keeper(stable.model("a", conduct={"exits": 1})) as it:
+        await it.opened()
+    assert "a could not be started: ended with code 1" in caplog.text
+
+
+async def test_a_load_that_takes_longer_than_a_request_waits_goes_on(stable: Stable) -> None:
+    async with stable.keeper(stable.model("a", conduct={"hangs": True, "misbehaves": 1}), timings=Timings(wait=0.2, load=1)) as it:
+        with pytest.raises(ModelLoading, match=r"a did not come within 0\.2 s: it is still starting"):
+            await used(it, "a")
+        await until(lambda: it.supervisor("a").state is State.READY)
+        assert await used(it, "a") == "a"
+
+
+async def test_what_nobody_needs_is_unloaded_in_time_and_loaded_again_when_it_is_asked_for(stable: Stable) -> None:
+    async with stable.keeper(stable.model("a", idle_unload=0.05)) as it:
+        await it.opened()
+        await until(lambda: states(it) == {"a": "stopped"})
+        assert await used(it, "a") == "a"
+        assert stable.started("a") == 2
+
+
+async def test_names(stable: Stable) -> None:
+    it = stable.keeper(stable.model("a", aliases=("x", "y")), stable.model("b"))
+    assert [it.named(name).name for name in ("a", "y", "b", None)] == ["a", "a", "b", "a"]
+    assert it.named("unknown", "x").name == "a"
+    with pytest.raises(ModelNotFound, match=r"there is no model 'unknown'; name one of these or set BACKEND_MODEL: a, b"):
+        it.named("unknown")
+    async with it:
+        assert await used(it, "b") == "b"
+        assert it.named("unknown").name == it.named(None).name == "b"
+    assert stable.keeper(stable.model("c")).named("unknown").name == "c"
+
+
+async def test_a_side_request_is_answered_by_the_model_that_somebody_works_with(stable: Stable) -> None:
+    now = 1000.0
+    async with stable.keeper(stable.model("a"), stable.model("b"), clock=lambda: now) as it:
+        work = it.lease("a", tools=True)
+        await work.ready()
+        assert await used(it, "b", side=True) == "a"
+        work.leave()
+        assert await used(it, "b", side=True) == "a"
+        now += 1000
+        assert await used(it, "b", side=True) == "b"
+        assert await used(it, "b", side=True) == "b"
+    async with stable.keeper(stable.model("a"), stable.model("b"), side_requests="swap") as it:
+        assert await used(it, "a", tools=True) == "a"
+        assert await used(it, "b", side=True) == "b"
+
+
+async def kill(lease: Lease) -> None:
+    assert lease.supervisor.pid
+    os.kill(lease.supervisor.pid, signal.SIGKILL)
+
+
+async def test_a_request_that_kills_its_model_twice_is_refused_and_an_answer_clears_it(stable: Stable) -> None:
+    async with stable.keeper(stable.model("a")) as it:
+        for turn in range(2):
+            lease, innocent = it.lease("a", mark="killer"), it.lease("a", mark=f"innocent {turn}")
+            address = await lease.ready()
+            await innocent.ready()
+            innocent.answered()
+            await kill(lease)
+            if turn == 0:
+                assert await lease.elsewhere(address.url) != address
+            else:
+                with pytest.raises(KillsModel, match="has died 2 times while it worked on this request"):
+                    await lease.elsewhere(address.url)
+            for one in (lease, innocent):
+                one.leave()
+        with pytest.raises(KillsModel):
+            it.lease("a", mark="killer")
+        assert await used(it, "a", mark="innocent 1") == "a"
+        await used(it, "a")
+
+
+def test_suspects_are_forgotten_in_time() -> None:
+    now = 0.0
+    suspects = Suspects(lambda: now)
+    for _ in range(2):
+        suspects.note(["a", None])
+    with pytest.raises(KillsModel):
+        suspects.refuse("a")
+    now = 700
+    suspects.refuse("a")
+    suspects.note(["b"])
+    suspects.note(["b"])
+    suspects.forgive("b")
+    suspects.refuse("b")
+    suspects.refuse(None)
+
+
+async def test_a_reload_leaves_alone_what_did_not_change(stable: Stable) -> None:
+    a, b, c = stable.model("a"), stable.model("b"), stable.model("c")
+    async with stable.keeper(a, b, models_max=2) as it:
+        await used(it, "a")
+        await used(it, "b")
+        pids = [it.supervisor(name).pid for name in "ab"]
+        running = it.lease("b")
+        address = await running.ready()
+        changed = stable.model("b", flags=("--temp", "0"))
+        assert it.reload(Catalogue((replace(a, aliases=("x",)), changed, c), "a", 2)) == ["b", "c"]
+        assert await used(it, "x") == "a"
+        assert it.supervisor("a").pid == pids[0]
+        assert running.supervisor.address == address  # it finishes what it began
+        assert alive(running.supervisor.group)
+        waiting = asyncio.create_task(used(it, "b"))
+        await until(lambda: any(ticket.model == "b" for ticket in it._turns.waiting))
+        assert it.supervisor("b").pid is None
+        running.leave()
+        assert await waiting == "b"
+        assert running.supervisor.state is State.STOPPED
+        assert it.supervisor("b").pid not in (None, *pids)
+
+
+async def test_a_reload_takes_models_away(stable: Stable) -> None:
+    a, b = stable.model("a"), stable.model("b")
+    async with stable.keeper(a, b) as it:
+        running, unused = it.lease("a"), it.lease("a")
+        await running.ready()
+        waiting = asyncio.create_task(used(it, "b"))
+        await until(lambda: it._turns.waiting)
+        assert it.reload(Catalogue((stable.model("a", flags=("--temp", "1")),), "a")) == ["a", "b"]
+        with pytest.raises(ModelNotFound, match="the model 'b' was taken out of the configuration"):
+            await waiting
+        again = asyncio.create_task(unused.ready())  # made before the reload, asked for after it
+        running.leave()
+        await again
+        assert unused.supervisor is it.supervisor("a") is not running.supervisor
+        unused.leave()
+        group = unused.supervisor.group
+        it.reload(Catalogue((b,), "b"))
+        await used(it, "b")
+        await nothing_left(group)
+
+
+async def test_closing_ends_whoever_waits(stable: Stable) -> None:
+    it = stable.keeper(stable.model("a"), stable.model("b"))
+    async with it:
+        running = it.lease("a")
+        await running.ready()
+        waiting = asyncio.create_task(used(it, "b"))
+        await until(lambda: it._turns.waiting)
+    with pytest.raises(Stopping):
+        await waiting
+    assert states(it) == {"a": "stopped", "b": "stopped"}
+
+
+async def test_closing_in_the_middle_of_a_change(stable: Stable, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled = asyncio.Event()
+
+    async def never() -> None:
+        settled.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(keeper, "memory_settled", never)
+    async with stable.keeper(stable.model("a"), stable.model("b")) as it:
+        await it.opened()
+        waiting = asyncio.create_task(used(it, "b"))
+        await settled.wait()
+        assert states(it) == {"a": "stopped", "b": "stopped"}  # the memory is waited for before the next one starts
+    with pytest.raises(Stopping):
+        await waiting
+    assert stable.started("b") == 0
+
+
+async def test_the_log_of_a_model_goes_on_over_its_lives(stable: Stable) -> None:
+    async with stable.keeper(stable.model("a", conduct={"says": ["hello"]})) as it:
+        lease = it.lease("a")
+        await lease.ready()
+        await kill(lease)
+        await until(lambda: stable.started("a") == 2)
+        lease.leave()
+        ring = it.rings["a"]
+        await until(lambda: list(ring.lines).count("hello") == 2)
+        assert any(line.startswith("[llama-bridge] a is ready: in ") for line in ring.lines)
+        assert any("killed by SIGKILL" in line for line in ring.lines)
