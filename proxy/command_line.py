@@ -1,4 +1,4 @@
-"""The command `llama-bridge`: serve (what it does when nothing is said), parse, key."""
+"""The command `llama-bridge`: serve (what it does when nothing is said), models, reload, logs, parse, key."""
 
 import argparse
 import asyncio
@@ -9,14 +9,16 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import orjson
 import uvicorn
 
-from proxy import __version__, dialects, welcome
+from proxy import __version__, dialects, model_table, remote, welcome
 from proxy.app import Bridge, create_app
+from proxy.errors import BridgeError
 from proxy.settings import Settings, SettingsError, add_flags, load
 from proxy.web import key_file
 
@@ -45,12 +47,21 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._read_anew)
         self._announcement = asyncio.create_task(self._announce())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._announcement.cancel()
         self._bridge.close()
         await super().shutdown(sockets)
+
+    def _read_anew(self) -> None:
+        try:
+            changed = self._bridge.read_anew()
+        except BridgeError as error:
+            logger.error("%s", error.message)
+        else:
+            logger.info("llama-server.conf was read anew; changed: %s", ", ".join(changed) or "nothing")
 
     async def _announce(self) -> None:
         bridge = self._bridge
@@ -107,6 +118,32 @@ def _tools(path: Path) -> list[Any]:
     return tools
 
 
+def show_models(arguments: argparse.Namespace) -> int:
+    try:
+        print(model_table.table(Path(arguments.folder).expanduser()))
+    except ValueError as error:
+        _stop(str(error))
+    return 0
+
+
+def reload(_: argparse.Namespace) -> int:
+    try:
+        print(remote.reload(load(os.environ)))
+    except ValueError as error:
+        _stop(str(error))
+    return 0
+
+
+def show_logs(arguments: argparse.Namespace) -> int:
+    try:
+        remote.logs(load(os.environ), arguments.model, partial(print, flush=True), follow=arguments.follow)
+    except ValueError as error:
+        _stop(str(error))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
 def key(arguments: argparse.Namespace) -> int:
     place = key_file.place()
     try:
@@ -126,6 +163,14 @@ def _parser() -> argparse.ArgumentParser:
     parse.add_argument("--tools", metavar="FILE", help="the `tools` of the request, as JSON")
     parse.add_argument("--thinking", default="tags", choices=("tags", "forced", "off"))
     parse.set_defaults(run=parse_text)
+    table = commands.add_parser("models", help="show the models in a folder: what each GGUF file tells of itself")
+    table.add_argument("folder", metavar="DIR", nargs="?", default=".")
+    table.set_defaults(run=show_models)
+    commands.add_parser("reload", help="let the llama-bridge that runs read llama-server.conf anew").set_defaults(run=reload)
+    log = commands.add_parser("logs", help="show what the llama-servers of the llama-bridge that runs have written")
+    log.add_argument("model", metavar="MODEL", nargs="?", default="")
+    log.add_argument("-f", "--follow", action="store_true", help="and each further line as it comes")
+    log.set_defaults(run=show_logs)
     keys = commands.add_parser("key", help="show the key that clients from other machines need")
     keys.add_argument("--new", action="store_true", help="make a new one; the old one opens nothing from the next start on")
     keys.set_defaults(run=key)

@@ -56,6 +56,9 @@ class OwnModels:
     def model(self) -> str | None:
         return self.keeper.named(None, self.wanted).name
 
+    def dialect(self) -> str | None:
+        return None
+
     def models(self) -> list[Model]:
         shown: list[Model] = []
         for model in self.keeper.models:
@@ -121,6 +124,9 @@ class Seat:
 
     def model(self) -> str | None:
         return self.lease.model.name
+
+    def dialect(self) -> str | None:
+        return self.lease.model.dialect
 
     def models(self) -> list[Model]:
         return self.all.models()

@@ -21,7 +21,7 @@ ROOMS = {
     "errors": set(),
     "settings": {"errors", "backends", "dialects"},
 }
-EVERYTHING = {"app", "command_line", "own_models", "welcome", "__init__", "__main__"}
+EVERYTHING = {"app", "command_line", "model_table", "own_models", "remote", "welcome", "__init__", "__main__"}
 LINES = 300
 FILES = sorted(path for path in HOUSE.rglob("*.py"))
 

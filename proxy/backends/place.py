@@ -42,6 +42,9 @@ class Place(Protocol):
     def model(self) -> str | None:
         """The model that answers here, where that is not for the request to say."""
 
+    def dialect(self) -> str | None:
+        """How the model here writes calls, where somebody has said so."""
+
     def models(self) -> list[Model] | None:
         """All that can be asked for, where it is known without asking."""
 
@@ -90,3 +93,6 @@ class Named:
 
     def asleep(self) -> bool:
         return False
+
+    def dialect(self) -> str | None:
+        return None

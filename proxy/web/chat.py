@@ -112,7 +112,7 @@ class Chat:
         head = Head(new_id("chatcmpl-"), int(time.time()), question.model or backend.wanted_model, question.wants_usage)
         writer = Stream(head) if question.streamed else Whole(head)
         scans = self._house.settings.tool_parsing == "auto"
-        make_parser = (lambda: self._house.parser(question)) if scans else None
+        make_parser = (lambda: self._house.parser(question, backend.place.dialect())) if scans else None
         return Translation(backend.reply(), backend.meaning, writer, make_parser, question, connection.record)
 
     def _headers(self, connection: Connection, backend: Backend) -> headers.RawHeaders:

@@ -24,7 +24,7 @@ class House:
         backend = await self.detection.backend()
         return backend if wish is None else backend.at(self.place.at(wish))
 
-    def parser(self, question: Question) -> Parser:
-        dialect = self.settings.tool_dialect
+    def parser(self, question: Question, of_model: str | None = None) -> Parser:
+        dialect = (of_model,) if of_model else self.settings.tool_dialect
         thinking = "tags" if self.settings.thinking == "auto" else self.settings.thinking
         return Parser(question.tools, dialect[0] if len(dialect) == 1 else dialect, thinking)

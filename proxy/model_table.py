@@ -1,0 +1,39 @@
+"""`llama-bridge models`: what lies in a folder, as a table, with what each file tells of itself."""
+
+from pathlib import Path
+
+from proxy.dialects import DIALECTS
+from proxy.llama_server.gguf import Header
+from proxy.llama_server.shelf import Found, Shelf, scan
+
+_HEAD = ("name", "architecture", "size", "quantisation", "context", "template", "writes calls as")
+
+
+def table(folder: Path) -> str:
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder")
+    shelf = scan(folder)
+    rows = [_HEAD, *(_row(found) for found in shelf.models)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([*(lines if shelf.models else [f"no models in {folder}"]), *_left_out(shelf)])
+
+
+def _row(found: Found) -> tuple[str, ...]:
+    header = found.header
+    size = f"{found.size / 2**30:.1f} GiB" if found.size >= 2**30 / 10 else f"{found.size / 2**20:.1f} MiB"
+    kind = "embeddings" if header.is_embedding else "yes" if header.template else "none"
+    sees = " + images" if found.projector else ""
+    context = f"{header.context:,}" if header.context else "unknown"
+    return found.name, header.architecture, size, header.quantisation, context, kind + sees, dialect_of(header)
+
+
+def dialect_of(header: Header) -> str:
+    """What the template shows: the markers of a dialect."""
+    template = header.template or ""
+    fitting = [name for name, dialect in DIALECTS.items() if any(opener in template for opener in dialect.openers)]
+    return " or ".join(fitting) or "unknown"
+
+
+def _left_out(shelf: Shelf) -> list[str]:
+    return [f"left out: {path}: {reason}" for path, reason in shelf.damaged]

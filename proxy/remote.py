@@ -1,0 +1,69 @@
+"""Commands that ask a llama-bridge that runs already, on this machine, where the settings say that it listens."""
+
+from collections.abc import Callable
+
+import httpx
+
+from proxy.settings import Settings
+from proxy.web import key_file
+
+_PATIENCE = httpx.Timeout(30, read=None)  # a log that is followed may be silent for hours
+
+
+class NotRunning(ValueError):
+    """Nobody answers, or it refuses; the message says which."""
+
+
+def reload(settings: Settings, transport: httpx.BaseTransport | None = None) -> str:
+    with _client(settings, transport) as client:
+        changed = _checked(_asked(client, "POST", "/reload")).json()["changed"]
+    return f"read anew; changed: {', '.join(changed)}" if changed else "read anew; nothing has changed"
+
+
+def logs(
+    settings: Settings, model: str, tell: Callable[[str], object], *, follow: bool, transport: httpx.BaseTransport | None = None
+) -> None:
+    query = {"model": model} if model else {}
+    with _client(settings, transport) as client:
+        if not follow:
+            tell(_checked(_asked(client, "GET", "/logs", query)).text.rstrip("\n"))
+            return
+        try:
+            with client.stream("GET", "/logs", params=query | {"follow": "1"}) as answer:
+                if not answer.is_success:
+                    answer.read()
+                for line in _checked(answer).iter_lines():
+                    if line.startswith("data: "):
+                        tell(line[6:])
+        except httpx.TransportError as error:
+            raise _nobody(client, error) from None
+
+
+def _client(settings: Settings, transport: httpx.BaseTransport | None) -> httpx.Client:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.proxy_host, settings.proxy_host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.proxy_port}"
+    keys = settings.keys
+    key = keys[0] if keys else key_file.place().read_text().strip() if keys is None and key_file.place().exists() else None
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    return httpx.Client(base_url=url, headers=headers, timeout=_PATIENCE, trust_env=False, transport=transport)
+
+
+def _asked(client: httpx.Client, method: str, path: str, query: dict[str, str] | None = None) -> httpx.Response:
+    try:
+        return client.request(method, path, params=query)
+    except httpx.TransportError as error:
+        raise _nobody(client, error) from None
+
+
+def _nobody(client: httpx.Client, error: Exception) -> NotRunning:
+    return NotRunning(f"no llama-bridge answers at {client.base_url}: {error}. PROXY_PORT says where it listens.")
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    if answer.is_success:
+        return answer
+    try:
+        message = answer.json()["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        message = f"it answers {answer.status_code}"
+    raise NotRunning(str(message))

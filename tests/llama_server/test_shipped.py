@@ -1,0 +1,55 @@
+"""The llama-server.conf that ships: it runs as it is, and every line that is commented out is one that a real build takes."""
+
+from pathlib import Path
+
+from proxy.llama_server.catalogue import FOR_ALL, ONLY_ONE, PER_MODEL, Wishes, make
+from proxy.llama_server.configuration import Entry, read
+from proxy.llama_server.options import Build, of_wheel, read_help
+
+from .conftest import TINY
+from .fake_server import ROOT
+from .test_options import HELP
+
+SHIPPED = ROOT / "llama-server.conf"
+
+
+def entries(tmp_path: Path) -> list[Entry]:
+    """Each line that is commented out, alone in a section of its own."""
+    lines = [
+        line.removeprefix("# ")
+        for line in SHIPPED.read_text().splitlines()
+        if line.startswith("# ") and " = " in line.partition("#")[2][:20]
+    ]
+    path = tmp_path / "all.conf"
+    path.write_text("".join(f"[{number}]\n{line}\n" for number, line in enumerate(lines)))
+    return [entry for section in read(path).models.values() for entry in section.values()]
+
+
+def test_it_runs_as_it_is() -> None:
+    found = make(read(SHIPPED), Wishes(None, None, TINY, lambda name: None))
+    assert [model.name for model in found.models] == ["tiny-toolcaller"]
+
+
+def test_every_line_that_it_shows_is_one_that_a_build_takes(tmp_path: Path) -> None:
+    found = entries(tmp_path)
+    ours = {entry.key for entry in found} & {*PER_MODEL, *FOR_ALL}
+    assert ours == {*PER_MODEL, *FOR_ALL} - {"hf", "hf-repo"}
+    build = Build(read_help(HELP), "", "")
+    options = [entry for entry in found if entry.key not in ours]
+    assert len(options) > 15
+    for entry in options:
+        assert build.flags([entry])
+    wheel = of_wheel()
+    refused = {entry.key for entry in options if not wheel.knows(entry.key)}
+    assert refused == {"device", "n-cpu-moe"}
+    assert set(ONLY_ONE) <= set(PER_MODEL)
+
+
+def test_the_readme_shows_the_keys_that_there_are() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = readme[readme.index("| Key | What it is |") :].partition("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+    keys = {key.strip().strip("`") for cell in cells for key in cell.split(",")}
+    known = read_help(HELP).keys()
+    assert {*PER_MODEL, *FOR_ALL} - {"hf", "hf-repo"} <= keys
+    assert keys <= {*known, *PER_MODEL, *FOR_ALL}
