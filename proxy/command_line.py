@@ -19,6 +19,7 @@ import uvicorn
 from proxy import __version__, dialects, model_table, remote, welcome
 from proxy.app import Bridge, create_app
 from proxy.errors import BridgeError
+from proxy.llama_server import first
 from proxy.settings import Settings, SettingsError, add_flags, load
 from proxy.web import key_file
 
@@ -184,6 +185,8 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     arguments = _parser().parse_args(words)
     if arguments.command != "serve":
         sys.exit(arguments.run(arguments))
+    if os.getpid() == 1:
+        first.step_aside()
     try:
         settings = load(os.environ, vars(arguments))
     except SettingsError as error:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from proxy import __version__, command_line
+from proxy.llama_server import first
 from proxy.settings import Settings
 from tests.llama_server.fake_server import Conduct
 
@@ -228,3 +229,13 @@ def test_an_engine_found_by_its_name_alone(monkeypatch: pytest.MonkeyPatch, tmp_
     with socket.create_server(("127.0.0.1", 0)) as other:
         assert run("--llama-server", "llama-server", "--proxy-port", str(other.getsockname()[1])) == 2
     assert complaint(capsys).startswith("cannot listen on")  # it has come past the engine
+
+
+def test_as_the_first_process_of_a_container_it_steps_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    stepped: list[bool] = []
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(first, "step_aside", lambda: stepped.append(True))
+    monkeypatch.setenv("PROXY_PORT", "no number")
+    with pytest.raises(SystemExit):
+        command_line.main(["serve"])
+    assert stepped == [True]

@@ -218,3 +218,20 @@ def test_a_model_that_is_not_there_is_named_and_the_proxy_stays(start: Start, tm
         answer = httpx.post(f"{url}/v1/chat/completions", json=QUESTION)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "child_failed")
         assert "/no/such/model.gguf" in answer.json()["error"]["message"]
+
+
+def test_a_hangup_reads_the_configuration_anew(start: Start, engine: Callable[..., Path], tmp_path: Path) -> None:
+    script, conf = engine(), tmp_path / "my.conf"
+    conf.write_text("[*]\nctx-size = 4096\n")
+    with start(LLAMA_SERVER=str(script), LLAMA_MODEL="/models/qwen.gguf", LLAMA_SERVER_CONF=str(conf)) as program:
+        address(program)
+        for text, said in (
+            ("[*]\nctx-size = 4096\n", "changed: nothing"),
+            ("nonsense\n", "my.conf:1: nonsense stands before the first section"),
+            ("[*]\nctx-size = 8192\n", "changed: qwen"),
+        ):
+            conf.write_text(text)
+            program.process.send_signal(signal.SIGHUP)
+            program.wait_for(lambda said=said: said in program.output() or None, said, 10)  # type: ignore[misc]
+        program.wait_for(lambda: len(starts(script)) == 2 or None, "second start", 10)
+        ended(program, signal.SIGTERM)
