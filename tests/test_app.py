@@ -1,6 +1,8 @@
 """The house as it is opened: which rooms, for which settings, and that all of it is closed again."""
 
 import asyncio
+import os
+import signal
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,9 @@ from proxy import app as application
 from proxy import create_app
 from proxy.app import Bridge
 from proxy.backends.address import Address
-from proxy.backends.place import Named
+from proxy.backends.place import Named, Wish
 from proxy.errors import Stopping
-from proxy.llama_server import Keeper, Launch, State
+from proxy.llama_server import ConfigurationError, Keeper, Launch, State
 from proxy.own_models import OwnModels
 from proxy.settings import load
 from proxy.tiny_model import MODEL as TINY
@@ -137,3 +139,105 @@ async def test_a_child_that_was_killed_is_back_for_the_next_question(tmp_path: P
         await until(lambda: app.supervisor and app.supervisor.state is not State.READY)
         assert (await ask(app, "/props")).status == 200
         assert await app.house.place.after(first) == await app.house.place.address() != first
+
+
+def pair(tmp_path: Path, text: str = "") -> Bridge:
+    """Two models on fake servers, one of which is loaded at a time."""
+    engine = Conduct().script(tmp_path / "llama-server")
+    conf = tmp_path / "my.conf"
+    sections = "".join(f"[{name}]\nmodel = {TINY}\naliases = {name}-too\n" for name in ("one", "two"))
+    conf.write_text(f"[*]\nctx-size = 4096\n{text}\n{sections}")
+    return create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_SERVER_CONF": str(conf)}))
+
+
+def keeper(app: Bridge) -> Keeper:
+    assert app.keeper
+    return app.keeper
+
+
+async def test_a_question_reaches_the_model_that_its_body_names(tmp_path: Path) -> None:
+    app = pair(tmp_path)
+    async with Lifespan(app):
+        for body, name in ((b'{"model": "two"}', "two"), (b"{}", "two"), (b'{"model": "one-too"}', "one"), (b"no json", "one")):
+            assert (await ask(app, "/completion", body)).status == 200
+            assert (await ask(app, "/props")).json["model_alias"] == name
+        assert (await ask(app, "/v1/completions", b'{"model": "two"}')).status == 200
+        listed = (await ask(app, "/v1/models")).json["data"]
+        assert [(model["id"], model["context_length"]) for model in listed] == [("one", 4096), ("two", 4096)]
+        assert (await ask(app, "/v1/models/two-too")).json["id"] == "two"
+
+
+async def test_the_seat_of_a_request(tmp_path: Path) -> None:
+    app = pair(tmp_path, "dialect = hermes")
+    place = app.house.place
+    async with Lifespan(app):
+        seat = place.at(Wish("two-too"))
+        try:
+            first = await seat.address()
+            assert (seat.model(), seat.dialect(), seat.not_ready(), seat.asleep(), seat.device()) == ("two", "hermes", None, False, None)
+            assert (place.model(), place.dialect(), place.device()) == ("two", None, None)
+            assert seat.models() == place.models()
+            assert seat.details() == place.details()
+            seat.answered()
+            await until(lambda: keeper(app).ready_one())
+            os.kill(keeper(app).supervisor("two").pid or 0, signal.SIGKILL)
+            assert await seat.after(first) != first
+            other = seat.at(Wish("one"))
+            assert other.model() == "one"
+            other.leave()
+        finally:
+            seat.leave()
+        place.leave()
+        assert (await app.house.backend(Wish())).place.dialect() == "hermes"
+
+
+async def test_when_nothing_is_loaded_health_says_so_and_wakes_nobody(tmp_path: Path) -> None:
+    app = pair(tmp_path, "idle-unload = 0.0005")
+    async with Lifespan(app):
+        await keeper(app).opened()
+        await until(app.house.place.asleep)
+        told = (await ask(app, "/health")).json
+        assert (told["status"], told["model"], told["context"]) == ("ok", "one", 4096)
+        assert told["reason"] == "asleep: the next request loads it"
+        assert {model["state"] for model in told["models"]} == {"stopped"}
+
+
+async def test_an_upload_finds_the_child_that_comes_after_the_one_that_died(tmp_path: Path) -> None:
+    app = pair(tmp_path)
+    async with Lifespan(app):
+        await app.house.place.address()
+        keeper(app).supervisor("one").answered()
+        os.kill(keeper(app).supervisor("one").pid or 0, signal.SIGKILL)
+        assert (await ask(app, "/completion", b'{"model": "one"}')).status == 200
+
+
+def test_a_configuration_that_is_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"LLAMA_SERVER_CONF: there is no file .*no\.conf"):
+        create_app(load({"LLAMA_SERVER_CONF": str(tmp_path / "no.conf")}))
+
+
+def test_the_configuration_is_found_here_or_beside_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "config/llama-bridge").mkdir(parents=True)
+    for place, context in (("config/llama-bridge/llama-server.conf", 111), ("llama-server.conf", 222)):
+        (tmp_path / place).write_text(f"[*]\nctx-size = {context}\n")
+        assert application.catalogue_of(load({})).models[0].context == context
+
+
+async def test_a_named_server_has_no_log_and_nothing_to_read_anew() -> None:
+    app = bridge()
+    assert (await ask(app, "/logs")).json["error"]["code"] == "not_found"
+    refused = await ask(app, "/reload", method="POST")
+    assert (refused.status, refused.json["error"]["message"]) == (
+        400, "there is nothing to read anew: the backend is named by BACKEND_URL",
+    )  # fmt: skip
+
+
+async def test_the_log_of_the_only_model_needs_no_heading(tmp_path: Path) -> None:
+    engine = Conduct(says=("hello",)).script(tmp_path / "llama-server")
+    app = create_app(load({"LLAMA_SERVER": str(engine)}))
+    async with Lifespan(app):
+        await app.house.place.address()
+        lines = (await ask(app, "/logs")).text.splitlines()
+        assert lines[:2] == ["[llama-bridge] tiny-toolcaller is starting", "hello"]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable

@@ -19,7 +19,7 @@ from proxy.llama_server.renamed import FALSE, NO_TEMPLATE, OLD, OURS, TEMPLATE_R
 
 _NAMES = re.compile(r"(?:--?\w[\w.-]*(?:,\s*(?=-))?)+")
 _WORDS = re.compile(r"\[([\w|]+)\]$|<(\w+(?:\|\w+)+)>$|\{([\w,]+)\}$")
-_ALLOWED = re.compile(r"allowed values: ([\w, ]+)")
+_ALLOWED = re.compile(r"allowed values: ([\w+, -]+)")
 _QUOTED = re.compile(r"'([a-z]+)'")
 _TEMPLATES = re.compile(r"list of built-in templates:\s*([\w.,\s-]+?)\s*(?:\(env|$)")
 _ENVIRONMENT = re.compile(r"\(env: (\w+)\)")

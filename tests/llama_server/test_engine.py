@@ -13,7 +13,7 @@ import pytest
 import xllamacpp
 
 from proxy.errors import ChildFailed
-from proxy.llama_server import Launch, Supervisor, engine
+from proxy.llama_server import Launch, Supervisor, engine, options
 from proxy.llama_server.causes import cause_of_death
 
 from .conftest import FAST, TINY, alive, nothing_left
@@ -129,3 +129,13 @@ def test_every_flag_of_the_table_reaches_its_attribute(names: str, tmp_path: Pat
 def test_devices_in_the_words_of_llama_server() -> None:
     found = [{"name": "CUDA0", "description": "NVIDIA GeForce RTX 3090", "memory_total": 24 * 2**30, "memory_free": 2**30}]
     assert engine.devices(found) == ["device_info:", "  - CUDA0   : NVIDIA GeForce RTX 3090 (24576 MiB, 1024 MiB free)"]
+
+
+def test_its_help_is_read_like_that_of_any_llama_server(capsys: pytest.CaptureFixture[str]) -> None:
+    engine.main(["--help"])
+    told = options.read_help(capsys.readouterr().out)
+    wheel = options.of_wheel().options
+    assert told.keys() == wheel.keys()
+    for name, option in wheel.items():
+        assert (told[name].hint == "", set(told[name].words)) == (option.hint == "", set(option.words)), name
+    assert run("--help").returncode == 0

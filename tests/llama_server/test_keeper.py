@@ -89,7 +89,10 @@ async def test_what_is_preloaded_and_what_a_group_keeps_together(stable: Stable)
 async def test_a_swap_waits_for_the_answer_that_runs_and_who_comes_later_does_not_overtake(stable: Stable) -> None:
     async with stable.keeper(stable.model("a"), stable.model("b")) as it:
         running = it.lease("a")
-        await running.ready()
+        it.lease("a").leave()  # it has never asked for anything
+        assert await running.ready() == await running.ready()
+        assert it.supervisor("a")._busy()
+        assert not it.supervisor("b")._busy()
         order: list[str] = []
 
         async def request(name: str) -> None:

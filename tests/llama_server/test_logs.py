@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from proxy.llama_server.logs import KEPT, LONGEST, TOLD, Facts, Lines, Log
+from proxy.llama_server.logs import KEPT, LONGEST, RING, TOLD, Facts, Lines, Log, Ring
 
 
 def facts(*lines: str) -> Facts:
@@ -78,3 +78,33 @@ async def test_a_line_without_an_end_is_cut() -> None:
         await lines.ended.wait()
     assert len(heard) > 1
     assert sum(map(len, heard)) == 4 * LONGEST
+
+
+def test_where_it_runs_in_words() -> None:
+    told = facts(
+        "  - CUDA0 : NVIDIA GeForce RTX 3060 (12288 MiB, 11000 MiB free)",
+        "load_tensors: offloaded 26/33 layers to GPU",
+        "load_tensors:   CPU_Mapped model buffer size =  1000.50 MiB",
+        "load_tensors:        CUDA0 model buffer size =  7000.00 MiB",
+        "llama_kv_cache:      CUDA0 KV buffer size =  1000.00 MiB",
+        "sched_reserve:      CUDA0 compute buffer size =   300.25 MiB",
+    )
+    assert (told.memory, told.offloaded, told.layers) == (9300.75, 26, 33)
+    assert told.where == "CUDA0, 26 of 33 layers on the GPU, 9,301 MiB"
+    assert Facts(device="CPU", context=32768, slots=4).where == "CPU, context 32,768 in 4 slots"
+    assert Facts().where == "device unknown"
+    assert facts("warning: no usable GPU found, --gpu-layers option will be ignored").layers_ignored
+
+
+async def test_who_follows_gets_what_was_said_and_what_comes() -> None:
+    ring = Ring()
+    ring.add("before")
+    lines = ring.follow()
+    assert await anext(lines) == "before"
+    for number in range(RING + 5):  # more than a slow reader may miss
+        ring.add(str(number))
+    assert await anext(lines) == "5"
+    await lines.aclose()  # type: ignore[attr-defined]
+    ring.add("after")
+    assert ring.lines[-1] == "after"
+    assert len(ring.lines) == RING

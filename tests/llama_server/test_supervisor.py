@@ -1,9 +1,11 @@
 """The supervisor against children that start late, crash and come again; and against requests that come at any time."""
 
 import asyncio
+import logging
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 import uvloop
 
 from proxy.errors import ChildFailed, ModelLoading, Stopping
-from proxy.llama_server import Launch, State, Supervisor, Timings, placement, supervisor
+from proxy.llama_server import Facts, Launch, State, Supervisor, Timings, placement, supervisor
 from proxy.llama_server.life import Happening
 
 from .conftest import FAST, Fake, nothing_left, until
@@ -280,3 +282,67 @@ async def test_its_lines_are_told_as_they_come(fake: Fake) -> None:
         with anyio.fail_after(5):
             await until(lambda: "hello" in heard)
         assert "hello" in supervisor.log_tail
+
+
+@pytest.mark.parametrize(
+    ("flags", "says", "warned"),
+    [
+        (("--n-gpu-layers", "26"), ["load_tensors: offloaded 0/33 layers to GPU"], True),
+        ((), ["load_tensors: offloaded 0/33 layers to GPU"], False),
+        (("--gpu-layers", "all"), ["load_tensors: offloaded 33/33 layers to GPU"], False),
+        ((), ["warning: no usable GPU found, --gpu-layers option will be ignored"], True),
+    ],
+)
+def test_layers_that_were_asked_for_in_vain(flags: tuple[str, ...], says: list[str], warned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "visible_gpu", lambda: None)
+    facts = Facts()
+    for line in says:
+        facts = facts.told(line)
+    for engine, cure in ((None, "Name a llama-server built for it"), (Path("/s"), "`/s --list-devices` shows what it can use")):
+        warning = placement.wrong_place(Launch(Path("m"), "m", engine, flags), facts)
+        assert (warning is not None) is warned
+        assert warning is None or ("none did: the engine runs on the CPU" in warning and cure in warning)
+
+
+@pytest.mark.parametrize(("context", "warned"), [(None, False), (16384, False), (8192, True)])
+def test_a_context_that_is_too_small_for_an_agent(context: int | None, warned: bool) -> None:
+    assert (placement.small_slot("m", context) is not None) is warned
+
+
+ON_CPU = ["- CPU : x (1 MiB, 1 MiB free)"]
+
+
+@pytest.fixture
+def gpu_unused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "visible_gpu", lambda: "an NVIDIA GPU")
+
+
+async def test_where_a_gpu_is_required_the_cpu_is_no_answer(fake: Fake, gpu_unused: None) -> None:
+    async with fake(says=ON_CPU, timings=SLOW_FAIL) as it:
+        it._require_gpu = True
+        with pytest.raises(ChildFailed, match="require-gpu: This machine has an NVIDIA GPU, but the engine runs on the CPU"):
+            await it.ensure_ready()
+        assert count(it) == 3
+        await nothing_left(it.group)
+
+
+@pytest.mark.parametrize(("busy", "starts"), [(False, 2), (True, 1)])
+async def test_right_after_the_boot_the_gpu_is_looked_for_once_more(
+    fake: Fake, gpu_unused: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, busy: bool, starts: int
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
+    async with fake(says=ON_CPU, timings=replace(FAST, second_look=0.05)) as it:
+        it._busy = lambda: busy
+        await it.ensure_ready()
+        await until(lambda: it._looked_twice)
+        await it.ensure_ready()
+        assert count(it) == starts
+        assert ("its GPU is looked for once more" in caplog.text) is not busy
+
+
+async def test_a_child_that_dies_before_the_second_look(fake: Fake, gpu_unused: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
+    async with fake(says=ON_CPU, answers=1, misbehaves=1, timings=replace(FAST, second_look=60)) as it:
+        await until(lambda: count(it) == 2)
+        await it.ensure_ready()
