@@ -31,7 +31,8 @@ from typing import Any, ClassVar
 _SIGNS = re.compile(
     r"429|500|502|503|504|524|"
     r"rate increased too quickly|rate[ _-]limit|too many requests|overloaded|service[ _-]unavailable|internal[ _]error|"
-    r"internal server error|server[ _-]error|provider[ _-]returned[ _-]error|terminated|fetch failed|failed to fetch|network[-_\s]error|upstream connect|"
+    r"internal server error|server[ _-]error|provider[ _-]returned[ _-]error|terminated|"
+    r"fetch failed|failed to fetch|network[-_\s]error|upstream connect|"
     r"connection error|connection refused|connection lost|socket connection was closed|socket hang up|reset before headers|getaddrinfo|"
     r"enotfound|eai_again|econnrefused|econnreset|etimedout|"
     r"(?:request|response|connection|network|stream|read) (?:timeout|timed out|time out)|"
