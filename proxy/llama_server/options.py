@@ -44,6 +44,8 @@ class Option:
             return self._switch(said)
         if {"on", "off"} <= set(self.words):
             said = "on" if said.lower() in TRUE else "off" if said.lower() in FALSE else said
+        if said.startswith("~/"):
+            said = os.path.expanduser(said)  # llama-server does not
         if said == "":
             raise ValueError(f"needs a value: `{self.name} = {self.hint}`")
         if "gpu-layers" in self.name and said == "-1":

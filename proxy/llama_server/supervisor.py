@@ -19,6 +19,7 @@ from proxy.llama_server.life import Happening, Life, State
 from proxy.llama_server.logs import Facts, Log
 from proxy.llama_server.placement import small_slot, wrong_place
 from proxy.llama_server.readiness import Address, Found, NeverReady, come_up
+from proxy.llama_server.slots import Slots
 
 logger = logging.getLogger("llama_bridge.child")
 
@@ -36,6 +37,7 @@ class Timings:
     rest: float = 1  # the first rest; each one after it is twice as long
     boot: float = 600  # so long after the machine's start its GPU may yet appear
     second_look: float = 30  # then it is looked for once more
+    slots: float = 10  # for saving or giving back what it remembers
 
 
 def _ignore(_: str) -> None:
@@ -68,6 +70,7 @@ class Supervisor:
         self._on_death = on_death
         self._require_gpu = require_gpu
         self._looked_twice = False
+        self._slots = Slots(launch, timings.slots)
         self._address = Address("", "")
         self._found = Found(None, None)
         self._child: Child | None = None
@@ -220,6 +223,7 @@ class Supervisor:
         if self._child:  # never two
             await self._child.end()
         try:
+            self._slots.prepare()
             port = free_port()
             self._address = Address(f"http://{HOST}:{port}", secrets.token_urlsafe(24))
             environment = self.launch.environment(self._address.key)
@@ -244,6 +248,8 @@ class Supervisor:
                 return Happening.DIED, f"require-gpu: {self.warning}"
         if small := small_slot(self.launch.alias, self._found.context):
             logger.warning(small)
+        if remembered := await self._slots.restore(self._address):
+            self._on_line(f"[llama-bridge] {remembered:,} tokens of conversations were given back")
         return Happening.CAME_UP, f"in {time.monotonic() - began:.2f} s, process {child.pid}, {self.facts.where}"
 
     async def _ready(self) -> tuple[Happening, str]:
@@ -280,6 +286,8 @@ class Supervisor:
 
     async def _stopping(self) -> tuple[Happening, str]:
         if self._child:
+            if self._found.slots and not self._child.over.done():
+                await self._slots.save(self._address)
             await self._child.end()
         return Happening.GONE, ""
 

@@ -64,6 +64,7 @@ def said(build: Build, *pairs: tuple[str, str | None]) -> list[str]:
         ("numa", "isolate", "--numa isolate"),
         ("cpu-strict", "1", "--cpu-strict 1"),
         ("device", "CUDA0", "--device CUDA0"),
+        ("slot-save-path", "~/slots", f"--slot-save-path {Path.home()}/slots"),
         ("chat-template", "chatml", "--chat-template chatml"),
         ("chat-template", "{{ messages }}", "--chat-template {{ messages }}"),
         ("temp", "0.7", "--temperature 0.7"),
