@@ -30,13 +30,18 @@ CAUSES = (
     _cause(
         rf"(?:{_GPU}).*(?:{_NO_MEMORY})|(?:{_NO_MEMORY}).*(?:{_GPU})",
         "out of GPU memory",
-        "Take a smaller context or a smaller model, or close what else uses the GPU.",
+        "In llama-server.conf: a smaller `ctx-size` (half of it), fewer `n-gpu-layers`, `cache-type-k = q8_0`, for a mixture of experts "
+        "`n-cpu-moe`; or a smaller model, or close what else uses the GPU.",
     ),
-    _cause(_NO_MEMORY, "out of memory", "Take a smaller context or a smaller model, or close other programs."),
+    _cause(
+        _NO_MEMORY,
+        "out of memory",
+        "In llama-server.conf: a smaller `ctx-size` (half of it), `cache-ram = 0`; or a smaller model, or close other programs.",
+    ),
     _cause(
         r"(?:invalid|unknown) argument: (\S+)|error while handling argument \"([^\"]+)",
         "bad flag {0}",
-        "This build of llama-server does not take it: see `llama-server --help`.",
+        "This build of llama-server does not take it: see `llama-server --help`, and take the key out of llama-server.conf.",
     ),
     _cause(r"(?:invalid|expected) value for argument: (.+)", "bad value for the flag {0}", "See `llama-server --help`."),
     _cause(r"couldn't bind|address already in use", "port in use", "The next start takes another port by itself."),
@@ -64,6 +69,9 @@ CAUSES = (
     _cause(r"chat template is not supported", "bad chat template", "Leave the chat template out: the model's own is taken."),
     _cause(r"failed to load model", "model not loadable", "The lines below say why; most often the file is damaged or too new."),
 )
+MEMORY = ("out of GPU memory", "out of memory")
+_WANTED = re.compile(r"(?:allocating|attempted to allocate|projected to use) +([\d.]+) (?:MiB|MB)")
+_FREE = re.compile(r"(?:, |vs\. |- )([\d.]+) MiB (?:of )?free")
 SIGNALS = {number.value: number.name for number in signal.Signals}
 KILLED: dict[int, str] = {
     signal.SIGKILL: "When nobody did that by hand, the system was out of memory: take a smaller context or model.",
@@ -75,12 +83,24 @@ def cause_of_death(lines: Sequence[str], exit_code: int | None) -> str:
     for cause in CAUSES:
         for line in lines:
             if found := cause.sign.search(line):
-                return f"{cause.name.format(*filter(None, found.groups()))}. {cause.cure}"
+                return f"{cause.name.format(*filter(None, found.groups()))}. {_figures(lines) if cause.name in MEMORY else ''}{cause.cure}"
     if exit_code is not None and exit_code < 0:
         return _killed(-exit_code)
     last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
     code = "with its guard" if exit_code is None else f"with code {exit_code}"
     return f"ended {code}: {last}"
+
+
+def _figures(lines: Sequence[str]) -> str:
+    """`Wanted: 9,000 MiB, free: 7,900 MiB. `, as far as it was told."""
+    wanted = [float(found[1]) for line in lines if (found := _WANTED.search(line))]
+    free = [float(found[1]) for line in lines if (found := _FREE.search(line)) and "CPU" not in line]
+    told = [
+        f"{what}: {figure:,.0f} MiB"
+        for what, figure in (("wanted", max(wanted, default=None)), ("free", max(free, default=None)))
+        if figure
+    ]
+    return f"{', '.join(told).capitalize()}. ".replace("mib", "MiB") if told else ""
 
 
 def _killed(number: int) -> str:

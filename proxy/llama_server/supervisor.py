@@ -37,7 +37,7 @@ class Timings:
     rest: float = 1  # the first rest; each one after it is twice as long
     boot: float = 600  # so long after the machine's start its GPU may yet appear
     second_look: float = 30  # then it is looked for once more
-    slots: float = 10  # for saving or giving back what it remembers
+    slots: float = 5  # for saving or giving back what it remembers
 
 
 def _ignore(_: str) -> None:

@@ -71,3 +71,16 @@ def test_what_failed_first_explains_the_rest() -> None:
         "E srv    load_model: failed to load model, 'x.gguf'",
     ]
     assert cause_of_death(lines, 1).startswith("out of memory.")
+
+
+def test_memory_is_told_in_figures() -> None:
+    lines = [
+        "  - CUDA0   : NVIDIA GeForce RTX 3060 (12288 MiB, 7900 MiB free)",
+        "  - CPU     : a processor (32000 MiB, 30000 MiB free)",
+        "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9000.00 MiB on device 0: cudaMalloc failed: out of memory",
+    ]
+    assert cause_of_death(lines, 1).startswith(
+        "out of GPU memory. Wanted: 9,000 MiB, free: 7,900 MiB. In llama-server.conf: a smaller `ctx-size`"
+    )
+    assert cause_of_death(lines[2:], 1).startswith("out of GPU memory. Wanted: 9,000 MiB. In")
+    assert cause_of_death(["ggml_aligned_malloc: insufficient memory"], 1).startswith("out of memory. In llama-server.conf")
