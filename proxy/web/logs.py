@@ -30,9 +30,9 @@ class Logs:
             raise ModelNotFound(f"there is no model {name!r} here; the logs are of: {', '.join(self._rings)}", param="model")
         if asked.get("follow", ["0"])[0] not in ("0", "false"):
             await connection.unless_gone(self._follow(connection, next(iter(chosen.values()))))
-            return
-        text = "".join(f"{line}\n" for one, ring in chosen.items() for line in _headed(one, ring, len(chosen)))
-        await connection.answer(200, text.encode(), [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")])
+        else:
+            text = "".join(f"{line}\n" for one, ring in chosen.items() for line in _headed(one, ring, len(chosen)))
+            await connection.answer(200, text.encode(), [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")])
 
     async def _follow(self, connection: Connection, ring: Ring) -> None:
         await connection.start(200, [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")])
