@@ -13,6 +13,7 @@ from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
 from proxy.stream.json_text import escaped, scalar, string
 from proxy.stream.marked_calls import Marks, marked_calls
+from proxy.stream.markers import compiled
 from proxy.stream.named_calls import NAME
 from proxy.stream.reader import Emit, Reader, Steps
 from proxy.stream.schema import Kinds, quote, typed
@@ -24,6 +25,7 @@ KEY = re.compile(r"[^:{}\[\],\"'<\n]*")
 SPACE, LOOSE = re.compile(r"[\s,]*"), re.compile(r"[\s}\]]*")
 MEMBER = {"{": re.compile(r",\s*[^:{}\[\],<\n]{1,64}:"), "[": re.compile(r",\s*(?:<|[-\w\"'{\[])")}
 HALF = {"{": re.compile(r",\s*[^:{}\[\],<\n]{0,64}"), "[": re.compile(r",\s*")}
+ENDS = compiled(CLOSERS)
 DEPTH_LIMIT = 32
 
 
@@ -39,29 +41,31 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
     yield from read.skip()
     if name is None or not (yield from read.take("{")):
         return
-    while (yield from _key(read, calls, name)):
-        pass
-    if not calls.open:
-        return
-    closed = yield from read.take("}")
-    if closed or (yield from read.peek(*CLOSERS)) or not ((yield from read.next()) or read.cut):
+    whole = yield from _members(read, calls, name)
+    if calls.open and whole:
         calls.end()
         yield from read.run(LOOSE)
         yield from read.take(*CLOSERS)
 
 
-def _key(read: Reader, calls: Calls, name: str) -> Steps[bool]:
-    """One member of the arguments; False at their end, or where they break off."""
-    yield from read.run(SPACE)
-    key = yield from _name(read)
-    if not key:
-        if not calls.open and (yield from read.peek("}")):
+def _members(read: Reader, calls: Calls, name: str) -> Steps[bool]:
+    """All arguments; False if they broke off."""
+    while True:
+        yield from read.run(SPACE)
+        here = read.position
+        key = yield from _name(read)
+        if not key and read.position > here:
+            return False
+        if not key:
+            break
+        if not calls.open:
             calls.start(name)
-        return False
-    if not calls.open:
+        calls.key(key)
+        if not (yield from _value(read, calls.write, calls.kinds.get(key, frozenset()), "{", 0)):
+            return False
+    if not calls.open and (yield from read.peek("}")):
         calls.start(name)
-    calls.key(key)
-    return (yield from _value(read, calls.write, calls.kinds.get(key, frozenset()), "{", 0))
+    return bool((yield from read.take("}")) or (yield from read.peek(*CLOSERS))) or ((yield from read.over(ENDS)) and not read.cut)
 
 
 def _name(read: Reader) -> Steps[str]:
@@ -117,7 +121,8 @@ def _text(read: Reader, write: Emit, kinds: Kinds, mark: str, inside: str) -> St
     parts: list[str] = []
     emit: Emit = parts.append if typed_one else lambda text: write(escaped(text))
     write("" if typed_one else '"')
-    while (yield from read.until(mark, emit=emit)):
+    known = compiled((mark,))
+    while (yield from read.inside(known, emit)):
         if (yield from _over(read, inside)):
             write(typed("".join(parts), kinds) if typed_one else '"')
             return True
@@ -135,7 +140,7 @@ def _over(read: Reader, inside: str) -> Steps[bool]:
         if not undecided:
             return False
         if not more:
-            return not rest and not read.cut
+            return True
         yield
 
 

@@ -31,9 +31,13 @@ def header(read: Reader) -> Steps[str]:
     return text
 
 
+def called(text: str) -> list[str]:
+    """The tools that a header names."""
+    return [one for one in RECIPIENT.findall(text) if one not in ("user", "self", "assistant", "all")]
+
+
 def grammar(read: Reader, calls: Calls) -> Steps[None]:
-    recipients = RECIPIENT.findall((yield from header(read)))
-    tools = [one for one in recipients if one not in ("user", "self", "assistant", "all")]
+    tools = called((yield from header(read)))
     name = calls.name(tools[-1].rstrip(".")) if tools else None
     if name:
         yield from payload(read, calls, name, (*ENDS, *HEADERS))
@@ -45,8 +49,10 @@ def frame(read: Reader) -> Steps[Region | None]:
     text = yield from header(read)
     if not text:
         return None
-    channels, recipients = CHANNEL.findall(text), RECIPIENT.findall(text)
-    if "self" in recipients or (channels and channels[-1] == "analysis"):
+    if called(text):
+        return Region() if (yield from read.peek("<atem:")) else None
+    channels = CHANNEL.findall(text)
+    if "to=self" in text or (channels and channels[-1] == "analysis"):
         return Region((*ENDS, "<|eom|>"), HEADERS)
     return Region()
 

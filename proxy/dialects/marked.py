@@ -31,7 +31,9 @@ def between(
     return Dialect(
         name,
         openers[0] + body.removeprefix("[" if openers[0].endswith("[") else "") + (closers[0] if closers else ""),
-        grammar=partial(marked_calls, marks=Marks(openers, (*closers, *turns), shape, objects_only=weak)),
+        grammar=partial(
+            marked_calls, marks=Marks(tuple(opener.removesuffix("[") for opener in openers), (*closers, *turns), shape, objects_only=weak)
+        ),
         openers=openers,
         headers=headers,
         turns=turns,

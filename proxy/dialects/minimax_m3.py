@@ -16,6 +16,7 @@ from typing import Any
 
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
+from proxy.stream.markers import compiled
 from proxy.stream.raw_values import NO_STRING, RawValue
 from proxy.stream.reader import Emit, Reader, Steps
 from proxy.stream.schema import compact, typed
@@ -37,7 +38,8 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
             calls.start(name)
             while (yield from _parameter(read, calls)):
                 yield from read.skip()
-            yield from _end(read, calls)
+            if calls.open:
+                yield from _end(read, calls)
         if calls.count == before:
             read.rewind(here)
         read.release(here)
@@ -51,7 +53,10 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
 def _tag(read: Reader, pattern: re.Pattern[str]) -> Steps[str]:
     """The name in the tag that comes next, read with its mark; empty if no such tag does."""
     here = read.mark()
-    yield from read.take(MARK)
+    marked = yield from read.take(MARK)
+    if not marked and pattern is ELEMENT:
+        read.release(here)
+        return ""
     found = pattern.fullmatch((yield from read.tag()))
     if found:
         read.drop(found.end())
@@ -80,8 +85,12 @@ def _parameter(read: Reader, calls: Calls) -> Steps[bool]:
         return False
     if (yield from _nests(read)):
         calls.key(name)
-        calls.write(compact((yield from _inner(read, name, 0))))
-        return True
+        inner = yield from _inner(read, name, 0)
+        if (yield from read.next()):
+            calls.write(compact(inner))
+            return True
+        calls.abort()  # nothing comes behind it: there may have been more of it
+        return False
     value = RawValue(calls, name, "pair")
     value.lead((yield from read.take("\r\n", "\n")))
     if (yield from _text(read, name, value.write)):
@@ -94,15 +103,16 @@ def _parameter(read: Reader, calls: Calls) -> Steps[bool]:
 def _text(read: Reader, name: str, emit: Emit) -> Steps[bool]:
     """Up to the closing tag, or to the mark of another; without its mark a closing tag needs one behind it. False if it broke off."""
     bare = f"</{name}>"
-    while met := (yield from read.until(MARK, bare, emit=emit)):
+    known = compiled((MARK, bare))
+    while met := (yield from read.inside(known, emit)):
         if met == bare:
             gap = yield from read.skip()
             if not (yield from read.next()) or (yield from read.peek(MARK)):
                 return True
             emit(bare + gap)
             continue
-        if not (yield from read.take(bare)):
-            read.back(len(MARK))
+        read.back(len(MARK))
+        yield from read.take(MARK + bare)
         return True
     return False
 

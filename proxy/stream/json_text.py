@@ -27,9 +27,11 @@ TRIPLES = ('"""', "'''")
 
 DRIVE = re.compile(r'[A-Za-z]:\\[^\\"\']')
 HALF_DRIVE = re.compile(r"(?:[A-Za-z](?::\\?)?)?")
-UNICODE = re.compile(r"u([0-9a-fA-F]{4})")
+UNICODE = re.compile(r"u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U(00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})")
 PAIR = re.compile(r"u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
-HALF_UNICODE = re.compile(r"u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)?")
+HALF_UNICODE = re.compile(
+    r"x[0-9a-fA-F]?|U[0-9a-fA-F]{0,7}|u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)?"
+)
 QUOTED = r'(?:"(?:[^"\\]|\\[\s\S])*"|\'(?:[^\'\\]|\\[\s\S])*\')'
 KEY = re.compile(rf"{QUOTED}\s*:")
 ANY_KEY = re.compile(rf"(?:{QUOTED}|[A-Za-z_]\w*)\s*:")
@@ -127,6 +129,8 @@ def closes(read: Reader, open_ones: list[str], ends: Ends) -> Steps[bool]:
 def scalar(read: Reader) -> Steps[str]:
     """A number, a literal of JSON or Python, or a bare word, as JSON; empty if there is none."""
     word = yield from read.run(BARE_WORD)
+    if read.cut and not (yield from read.next()):
+        return ""  # there may have been more of it
     known = {"true": "true", "false": "false", "null": "null", "none": "null"}.get(word.lower())
     return known or number(word) or (quote(word) if any(map(str.isalnum, word)) else "")
 
@@ -179,11 +183,13 @@ def _literal_backslash(read: Reader, emit: Emit, mark: str, place: Place, ends: 
 def _escape(read: Reader, emit: Emit) -> Steps[bool]:
     """What follows a backslash; False if it is no escape, and stays."""
     letter = yield from read.next()
+    if not letter:
+        return True  # cut in the middle of it
     if letter in ESCAPES:
         read.drop(1)
         emit(ESCAPES[letter])
         return True
-    if letter == "u":
+    if letter in "uxU":
         text, length = yield from _unicode(read)
         read.drop(length)
         emit(text)
@@ -199,8 +205,10 @@ def _unicode(read: Reader) -> Steps[tuple[str, int]]:
         high, low = (int(half, 16) for half in pair.groups())
         return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)), 11
     if one := UNICODE.match(seen):
-        code = int(one[1], 16)
-        return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code), 5
+        code = int(one[one.lastindex or 0], 16)
+        return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code), one.end()
+    if HALF_UNICODE.fullmatch(seen):
+        return "", len(seen)  # cut in the middle of it
     return "\\", 0
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from proxy.stream.reader import Reader, Steps
+from proxy.stream.markers import Markers, compiled
+from proxy.stream.reader import WORD_LIMIT, Reader, Steps
 
 Edge: TypeAlias = Literal["line", "pair"]
 """Which newlines around a value are markup: one on each side, or only a pair of them."""
@@ -30,6 +31,17 @@ class Tag:
             return self.pattern.fullmatch((yield from read.tag()))
         return self.pattern.match((yield from read.upto(len(self.begins), *self.ends)))
 
+    def half(self, read: Reader) -> Steps[bool]:
+        """Whether the text ends inside the tag, whose beginning is read then."""
+        if not (yield from read.peek(self.begins)):
+            return False
+        ends = self.ends or (">",)
+        text = yield from read.upto(len(self.begins), *ends)
+        if text.endswith(ends) or len(text) == WORD_LIMIT:
+            return False
+        read.drop(len(text))
+        return True
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -45,9 +57,13 @@ class Layout:
     noise: tuple[str, ...] = ()  # what may stand between the tags beside blanks
 
     @cached_property
-    def stops(self) -> tuple[str, ...]:
+    def stops(self) -> Markers:
         """All that may end a value."""
-        return (*self.value_closers, *self.function_closers, *self.closers, self.parameter.begins, self.function.begins)
+        return compiled((*self.value_closers, *self.function_closers, *self.closers, self.parameter.begins, self.function.begins))
+
+    def over(self, read: Reader) -> Steps[bool]:
+        """Whether nothing comes any more, or only half a tag, which is read."""
+        return (yield from read.over(self.stops)) or (yield from self.parameter.half(read)) or (yield from self.function.half(read))
 
     def gap(self, read: Reader) -> Steps[str]:
         """What stands between two tags."""

@@ -149,6 +149,33 @@ class Reader:
                 return None
             yield
 
+    def inside(self, known: Markers, emit: Emit) -> Steps[str | None]:
+        """The same in a text that must not end: half a marker at its very end is read, but is no part of it."""
+        while True:
+            found = known.growing.search(self._text, self._at, self._end)
+            whole = found is not None and self._certain(found, known, self._end)
+            stop = found.start() if found else self._end
+            if stop > self._at:
+                emit(self._text[self._at : stop])
+                self._at = stop
+            if found and (whole or not self.more()):
+                self._at = found.end()
+                return found.group() if found.group() in known.all else None
+            if not self.more():
+                return None
+            yield
+
+    def over(self, known: Markers) -> Steps[bool]:
+        """Whether nothing comes any more, or only half a marker, which is read."""
+        while True:
+            found = known.growing.match(self._text, self._at, self._end)
+            if self._at < self._end and (found is None or found.end() < self._end or found.group() in known.all):
+                return False
+            if not self.more():
+                self._at = self._end
+                return True
+            yield
+
     def peek(self, *markers: str) -> Steps[str]:
         """Which marker comes next, not read; empty if none does."""
         return (yield from self.which(compiled(markers)))

@@ -77,11 +77,10 @@ def parameters(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[N
         if (yield from read.take(*layout.function_closers)) or (yield from read.peek(*layout.closers)):
             whole = True
         else:
-            after = yield from read.next()
-            follows = after != "" and bool((yield from read.peek(*layout.openers, layout.function.begins)))
+            follows = bool((yield from read.peek(*layout.openers, layout.function.begins)))
             if not calls.open and not follows:
                 return
-            whole = follows or not (after or read.cut)
+            whole = follows or ((yield from layout.over(read)) and not read.cut)
         if not calls.open:
             calls.start(name)
         if whole:

@@ -34,7 +34,7 @@ class Value:
         """False if it broke off."""
         layout = self._layout
         self._out.lead((yield from self._read.take("\r\n", "\n")))
-        while met := (yield from self._read.until(*layout.stops, emit=self._write)):
+        while met := (yield from self._read.inside(layout.stops, self._write)):
             if met in layout.value_closers:
                 over = yield from self._closed(met)
             elif met == layout.parameter.begins:
@@ -104,7 +104,7 @@ class Value:
 
     def _proven(self) -> Steps[bool]:
         layout = self._layout
-        if not (yield from self._read.next()):
+        if (yield from layout.over(self._read)):
             return True
         if (yield from self._read.peek(*layout.function_closers, *layout.closers)):
             return (yield from self._closes())
@@ -154,8 +154,13 @@ class Value:
             and not self._functions
         ):
             return True
+        if (yield from self._layout.parameter.half(self._read)):
+            return False
+        if self._layout.function.begins == opener and (yield from self._layout.function.at(self._read)):
+            self._functions += 1
+        else:
+            self._parameters += 1
         self._read.drop(len(opener))
-        self._parameters += 1
         self._write(opener)
         return False
 

@@ -25,8 +25,19 @@ def cuts(text: str, every: int = 400) -> Iterator[list[str]]:
         for place in range(1, len(text)):
             yield [text[:place], text[place:]]
         return
+    yield from chances(text, 20)
+
+
+def few(text: str) -> Iterator[list[str]]:
+    """Whole, letter by letter, and a few times at random: where every cut is tried elsewhere."""
+    yield [text]
+    yield list(text)
+    yield from chances(text, 3)
+
+
+def chances(text: str, times: int) -> Iterator[list[str]]:
     chance = random.Random(len(text))
-    for _ in range(20):
+    for _ in range(times if text else 0):
         places = sorted(chance.randrange(len(text)) for _ in range(chance.randint(1, 40)))
         yield [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
 
