@@ -32,6 +32,7 @@ from proxy.dialects import (
     qwen3_coder,
     seed_oss,
     step3,
+    thoughts,
 )
 from proxy.dialects.thoughts import THOUGHTS
 from proxy.stream import parser
@@ -76,6 +77,7 @@ DIALECTS: Mapping[str, Dialect] = {
         pythonic.DIALECT,
         generic_json.DIALECT,
         generic_response.DIALECT,
+        thoughts.DIALECT,
     )
 }
 TURNS = tuple(dict.fromkeys(("</s>", *(token for one in DIALECTS.values() for token in one.turns))))

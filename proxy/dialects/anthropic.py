@@ -29,6 +29,7 @@ def layout(*outer: str, prefix: str = "") -> Layout:
         parameter=Tag(f"<{prefix}parameter", re.compile(f"<{prefix}parameter{NAMED}")),
         value_closers=(f"</{prefix}parameter>",),
         closers=tuple(f"</{word}>" for word in outer),
+        objects=True,
     )
 
 

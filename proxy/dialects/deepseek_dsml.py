@@ -30,10 +30,11 @@ def layout(mark: str) -> Layout:
     return Layout(
         openers=(*(f"<{mark}{word}>" for word in outer), *UNMARKED),
         function=Tag(f"<{mark}", re.compile(function + NAMED + "(?P<proof>)")),
-        function_closers=tuple(f"</{mark}{space}invoke>" for space in ("", " ")),
+        function_closers=(*(f"</{mark}{space}invoke>" for space in ("", " ")), "</invoke>"),
         parameter=Tag(f"<{mark}", re.compile(parameter + NAMED)),
-        value_closers=tuple(f"</{mark}{space}parameter>" for space in ("", " ")),
+        value_closers=(*(f"</{mark}{space}parameter>" for space in ("", " ")), "</parameter>"),
         closers=(*(f"</{mark}{word}>" for word in outer), "</function_calls>", "</tool_calls>"),
+        objects=True,
     )
 
 

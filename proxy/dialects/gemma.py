@@ -8,14 +8,14 @@ Seen as well: the marks inside a text, where they are quotes; keys with blanks; 
 
 import re
 
-from proxy.stream.call_objects import fitting
+from proxy.stream.call_objects import ended, fitting
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
 from proxy.stream.json_text import escaped, scalar, string
 from proxy.stream.marked_calls import Marks, marked_calls
 from proxy.stream.markers import compiled
 from proxy.stream.named_calls import NAME
-from proxy.stream.reader import Emit, Reader, Steps
+from proxy.stream.reader import Emit, Reader, Steps, complete
 from proxy.stream.schema import Kinds, quote, typed
 
 QUOTES = ('<|"|>', "<escape>")
@@ -24,6 +24,7 @@ TURNS = ("<end_of_turn>", "<turn|>", "<start_function_response>", "<|tool_respon
 KEY = re.compile(r"[^:{}\[\],\"'<\n]*")
 SPACE, LOOSE = re.compile(r"[\s,]*"), re.compile(r"[\s}\]]*")
 MEMBER = {"{": re.compile(r",\s*[^:{}\[\],<\n]{1,64}:"), "[": re.compile(r",\s*(?:<|[-\w\"'{\[])")}
+BARE = re.compile(r"[^,{}\[\]<>\"\n]*")
 HALF = {"{": re.compile(r",\s*[^:{}\[\],<\n]{0,64}"), "[": re.compile(r",\s*")}
 ENDS = compiled(CLOSERS)
 DEPTH_LIMIT = 32
@@ -89,9 +90,11 @@ def _value(read: Reader, write: Emit, kinds: Kinds, inside: str, depth: int) -> 
         whole = yield from string(read, lambda text: write(escaped(text)), "object" if inside == "{" else "array", CLOSERS)
         write('"' if whole else "")
         return whole
-    word = yield from scalar(read)
-    write(fitting(word, kinds))
-    return word != ""
+    word = (yield from read.run(BARE)).strip()
+    if not word or (read.cut and not (yield from read.next())):
+        return False
+    write(fitting(complete(scalar(ended(word))), kinds) if " " not in word else quote(word))
+    return True
 
 
 def _inner(read: Reader, write: Emit, opener: str, depth: int) -> Steps[bool]:

@@ -54,7 +54,7 @@ def frame(read: Reader) -> Steps[Region | None]:
     channels = CHANNEL.findall(text)
     if "to=self" in text or (channels and channels[-1] == "analysis"):
         return Region((*ENDS, "<|eom|>"), HEADERS)
-    return Region()
+    return Region(silent="to=user" in text)
 
 
 DIALECT = Dialect(

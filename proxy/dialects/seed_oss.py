@@ -15,7 +15,7 @@ from proxy.dialects.qwen3_coder import LAYOUT
 from proxy.stream.dialect import Dialect, sample
 from proxy.stream.tagged_calls import tagged_calls
 
-SEED = replace(LAYOUT, openers=("<seed:tool_call>",), closers=("</seed:tool_call>",), edge="pair")
+SEED = replace(LAYOUT, openers=("<seed:tool_call>",), closers=("</seed:tool_call>",), edge="pair", objects=True)
 
 DIALECT = Dialect(
     "seed_oss",

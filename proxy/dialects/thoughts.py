@@ -8,7 +8,7 @@ The file is short, so I read it whole.
 It holds three lines.
 """
 
-from proxy.stream.dialect import Thoughts
+from proxy.stream.dialect import Dialect, Thoughts, sample
 
 THOUGHTS = (
     Thoughts("<think>", "</think>"),  # nearly everybody
@@ -32,3 +32,11 @@ THOUGHTS = (
     Thoughts("Here are my reasoning steps:\n", "[BEGIN FINAL RESPONSE]", models="apriel"),
     Thoughts("Here is my thought process:", "Here is my response:", models="granite"),
 )
+
+DIALECT = Dialect(
+    "thoughts",
+    sample(__doc__),
+    headers=("<|begin_of_solution|>", "[BEGIN FINAL RESPONSE]"),
+    turns=("<|end_of_solution|>", "[END FINAL RESPONSE]"),
+)
+"""What models that write no calls of their own put around their answers."""

@@ -25,6 +25,7 @@ class Answer:
         self._thinking = Thinking(desk, read, self._attempts, look.trials)
         self._code = Code()
         self._fresh = True  # nothing but blanks since the beginning, thoughts or a call
+        self._silent = False  # in a part that has no calls
         self._framed = False  # a header was read: the tokens that end a part say nothing
         self._blanks: list[str] = []  # those
         self._last = "\n"
@@ -63,7 +64,7 @@ class Answer:
         elif met in self._look.closers and self._held is None and not self._desk.said and not self._desk.called:
             self._read.drop(len(met))
             self._desk.thought = True
-        elif met in FENCES and self._first():
+        elif met in FENCES and (self._first() or (self._entire and self._closed)):
             self._fresh = yield from self._fence()
         else:
             self._fresh = yield from self._doubtful(met)
@@ -91,6 +92,7 @@ class Answer:
             if region is None:
                 self._read.rewind(mark)
             self._read.release(mark)
+            self._silent = bool(region and region.silent)
             if region and region.closers:
                 self._framed = True
                 yield from self._thinking.block(region.closers, region.before)
@@ -120,7 +122,9 @@ class Answer:
         if found:
             self._read.drop(len(line))
             self._code.see(line)
-            self._hold(Held("".join(self._blanks) + line), closed=False)
+            held = self._held or Held()
+            held.add("".join(self._blanks) + line, ())
+            self._hold(held, closed=False)
             self._blanks = []
         return bool(found)
 
@@ -153,7 +157,7 @@ class Answer:
     # among the prose
 
     def _meet(self, met: str) -> Steps[None]:
-        if met in self._look.trials and not self._code.inline:
+        if met in self._look.trials and not self._code.inline and not self._silent:
             yield from self._call(met)
         elif met in self._look.thoughts and self._opens_thoughts():
             yield from self._thoughts(met)
@@ -243,7 +247,7 @@ class Answer:
         """A line is complete while something is held: it may have closed the fence."""
         if self._held is not None:
             if not self._code.fenced and not self._closed:
-                self._closed = True
+                self._closed = self._fresh = True
                 if not self._entire:
                     self._text()
             elif not self._line_blank:

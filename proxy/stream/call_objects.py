@@ -19,7 +19,7 @@ DEPTH_LIMIT = 4
 class Shape:
     """How a dialect spells its objects, and which names it lets pass."""
 
-    names: frozenset[str] = frozenset({"name", "tool_name", "function_name"})
+    names: frozenset[str] = frozenset({"name", "tool_name", "function_name", "tool"})
     arguments: frozenset[str] = frozenset({"arguments", "parameters", "args"})
     wrappers: frozenset[str] = frozenset({"function", "function_call", "tool_call"})
     around: frozenset[str] = frozenset({"id", "type", "index", "tool_call_id"})

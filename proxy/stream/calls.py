@@ -33,7 +33,7 @@ class Tools:
 
     def declared(self, name: str) -> str | None:
         """The declared name that a model meant, whatever it did to case, separators and the `functions.` before it."""
-        for form in (name, name.removeprefix("functions.")):
+        for form in (name, name.removeprefix("functions."), name.rpartition(".")[2]):
             if form in self._kinds:
                 return form
             if found := self._alike.get(_alike(form)):

@@ -25,6 +25,7 @@ class Region:
 
     closers: tuple[str, ...] = ()  # thoughts, up to one of these; the answer itself if there are none
     before: tuple[str, ...] = ()  # what ends the thoughts, too, and is read as what it is
+    silent: bool = False  # no calls in it: those have headers of their own
 
 
 Frame: TypeAlias = Callable[[Reader], Steps[Region | None]]

@@ -55,6 +55,7 @@ class Layout:
     closers: tuple[str, ...] = ()
     edge: Edge = "pair"
     noise: tuple[str, ...] = ()  # what may stand between the tags beside blanks
+    objects: bool = False  # JSON may stand in place of the tags: the outer ones are proof enough
 
     @cached_property
     def stops(self) -> Markers:

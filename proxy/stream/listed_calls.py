@@ -42,8 +42,9 @@ def listed_calls(read: Reader, calls: Calls, listing: Listing) -> Steps[None]:
         read.release(here)
         if calls.count == before or calls.broken or calls.open:
             break
-        if not (yield from _take(read, listing.ends)):
-            certain = False
+        certain = False
+        while (yield from _take(read, listing.ends)):
+            certain = True
     if calls.count and not calls.broken and not calls.open:
         yield from _take(read, listing.closers)
 

@@ -44,6 +44,10 @@ class RawValue:
         self._tail = text[len(body) :]
         self._body(body)
 
+    def unclosed(self) -> None:
+        """The closing tag was forgotten: the newline before what comes in its place is no part of the value."""
+        self._lead = self._lead or self._tail
+
     def end(self) -> None:
         if self._tail == "\r":
             self._body("\r")

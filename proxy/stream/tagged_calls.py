@@ -1,6 +1,6 @@
 """Calls written as tags with raw values: one reader for all layouts of that kind."""
 
-from proxy.stream.call_objects import json_body
+from proxy.stream.call_objects import Shape, call_objects, json_body
 from proxy.stream.calls import Calls
 from proxy.stream.layout import Layout
 from proxy.stream.reader import Reader, Steps
@@ -13,7 +13,9 @@ def tagged_calls(read: Reader, calls: Calls, layout: Layout) -> Steps[None]:
     while (yield from read.take(*layout.openers)):  # some write it twice
         certain = True
         yield from layout.gap(read)
-    while True:
+    if certain and layout.objects and (yield from read.peek("{", "[")):
+        yield from call_objects(read, calls, Shape(ends=layout.closers))
+    while not calls.broken and not calls.open:
         here, before = read.mark(), calls.count
         yield from layout.gap(read)
         while calls.count and (yield from read.take(*layout.function_closers, *layout.value_closers)):  # one too many
@@ -27,7 +29,7 @@ def tagged_calls(read: Reader, calls: Calls, layout: Layout) -> Steps[None]:
         read.release(here)
         if calls.broken:
             return
-    if calls.count:
+    if calls.count and not calls.broken:
         yield from closing_tag(read, layout.openers, (*layout.closers, *layout.function_closers, *layout.value_closers))
 
 
@@ -58,8 +60,18 @@ def _function(read: Reader, calls: Calls, layout: Layout, certain: bool) -> Step
     yield from layout.gap(read)
     if (yield from read.peek("{")):
         yield from json_body(read, calls, name, (*layout.function_closers, *layout.closers))
+        if not calls.broken:
+            yield from _take_closer(read, layout)
     else:
         yield from parameters(read, calls, layout, name)
+
+
+def _take_closer(read: Reader, layout: Layout) -> Steps[None]:
+    here = read.mark()
+    yield from layout.gap(read)
+    if not (yield from read.take(*layout.function_closers)):
+        read.rewind(here)
+    read.release(here)
 
 
 def parameters(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[None]:

@@ -45,6 +45,8 @@ class Value:
                 over = yield from self._function_ends(met)
             if over:
                 self._believe()
+                if met not in layout.value_closers:
+                    self._out.unclosed()
                 self._out.end()
                 return True
         if self._doubt is None or self._read.cut:
