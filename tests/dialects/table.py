@@ -1,6 +1,6 @@
 """What all tables share: a text, and what is right."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.dialects import Parser
 from proxy.stream.parser import ThinkingMode
@@ -34,3 +34,15 @@ def calls(*found: Call, content: str = "", thoughts: str = "") -> Seen:
 
 def read(text: str, dialect: str = "auto", finish: str = "stop", thinking: ThinkingMode = "tags") -> Seen:
     return always(lambda: Parser(TOOLS, dialect, thinking), text, finish)
+
+
+class Case(NamedTuple):
+    name: str
+    text: str
+    found: Seen
+    finish: str
+    thinking: ThinkingMode
+
+
+def case(name: str, text: str, found: Seen, finish: str = "stop", thinking: ThinkingMode = "tags") -> Case:
+    return Case(name, text, found, finish, thinking)
