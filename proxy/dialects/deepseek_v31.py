@@ -34,9 +34,11 @@ def heading(read: Reader, calls: Calls) -> Steps[Head | None]:
     if not (yield from read.take(*APART)):
         return None
     yield from read.skip()
+    if first != "function" and (declared := calls.declared(first)):
+        return Head(declared)
     second = yield from read.run(NAME)
     name = calls.name(second or first)
-    return Head(name) if name else None
+    return Head(name) if name and (first == "function" or not second) else None
 
 
 LISTING = Listing(

@@ -164,10 +164,10 @@ class Answer:
         elif met in self._look.turns and (self._desk.called or self._desk.thought or self._framed or self._held is not None):
             yield from self._turn(met)
         else:
-            self._say(met)
-            if met in self._look.trials:
+            if self._code.inline and met != "\n":
                 self._code.quote()
-            elif met == "\n":
+            self._say(met)
+            if met == "\n":
                 self._line()
 
     def _opens_thoughts(self) -> bool:

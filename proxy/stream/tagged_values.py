@@ -180,12 +180,13 @@ class Value:
         here = self._read.mark()
         self._read.drop(len(closer))
         gap = yield from self._read.skip()
-        over = self._last not in QUOTING and (yield from self._nothing_else())
-        if self._functions and closer in self._layout.function_closers:
-            self._functions -= 1
-            over = over and not (yield from self._read.next())
-        elif self._doubt is not None:
+        plain = self._last not in QUOTING
+        over = plain and (yield from self._nothing_else())
+        if self._doubt is not None:
             self._weak, over = self._weak or not over, False
+        if self._functions and closer in self._layout.function_closers:
+            self._functions -= plain
+            over = over and not (yield from self._read.next())
         if over:
             self._read.rewind(here)
         self._read.release(here)
@@ -196,4 +197,4 @@ class Value:
     def _nothing_else(self) -> Steps[bool]:
         if not (yield from self._read.next()):
             return not self._read.cut
-        return bool((yield from self._read.peek(*self._layout.closers, *self._layout.openers)))
+        return bool((yield from self._read.peek(*self._layout.closers))) or (yield from self._function_follows())

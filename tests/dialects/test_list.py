@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from proxy.command_line import main
 from proxy.dialects import DIALECTS, Parser, chosen, parse
 from proxy.stream.dialect import Hint
 from tests.stream.cuts import TOOLS, tool
@@ -77,3 +78,12 @@ def test_a_message_with_calls() -> None:
     assert re.fullmatch("call_[A-Za-z]{24}", first["id"])
     assert second["id"] == "c1"
     assert first == {"id": first["id"], "type": "function", "function": {"name": "list_drones", "arguments": "{}"}}
+
+
+def test_the_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["dialects"])
+    listed = capsys.readouterr().out
+    for one in DIALECTS.values():
+        assert f"\n{one.name}" in listed
+        assert all(line in listed for line in one.sample.splitlines())

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from proxy.dialects import DIALECTS, Parser
 from tests.dialects.renderers import WRITTEN, Arguments
-from tests.stream.cuts import LAWS, Call, Seen, events_of, seen, tool
+from tests.stream.cuts import Call, Seen, events_of, examples, seen, tool
 
+SOME = examples(20)
 TOOLS = [
     tool("write", path={"type": "string"}, content={"type": "string"}),
     tool("mix", text={"type": "string"}, count={"type": "integer"}, ratio={"type": "number"}, ok={"type": "boolean"}),
@@ -84,7 +85,7 @@ def pieces(draw: st.DrawFn, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-@LAWS
+@SOME
 @given(st.data())
 def test_what_is_written_is_read(name: str, data: st.DataObject) -> None:
     meant = data.draw(calls())
@@ -96,7 +97,7 @@ def test_what_is_written_is_read(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-@LAWS
+@SOME
 @given(st.data())
 def test_cutting_changes_nothing(name: str, data: st.DataObject) -> None:
     """Whatever stands in the values, and wherever it ends."""
@@ -112,7 +113,7 @@ def test_cutting_changes_nothing(name: str, data: st.DataObject) -> None:
     seen(whole)
 
 
-@LAWS
+@examples(200)
 @given(st.lists(st.sampled_from(MARKERS) | st.sampled_from(PIECES) | st.sampled_from(["write", "list_drones", "\n", "```\n"]), max_size=12))
 def test_rubbish_is_text(parts: list[str]) -> None:
     text = "".join(parts)

@@ -1,6 +1,7 @@
 """Cuttings of a text, and what is made of it in all of them."""
 
 import json
+import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -14,7 +15,16 @@ from proxy.stream.reader import Reader, Steps
 
 T = TypeVar("T")
 
-LAWS = settings(max_examples=120, derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = int(os.environ.get("EXAMPLES", "0"))
+"""So many examples of everything, and others each time; without it few, and always the same."""
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+def examples(few: int) -> settings:
+    return settings(max_examples=EXAMPLES or few, derandomize=not EXAMPLES, database=None, deadline=None, suppress_health_check=SLOW)
+
+
+LAWS = examples(120)
 
 
 def cuts(text: str, every: int = 400) -> Iterator[list[str]]:
