@@ -8,7 +8,7 @@ import pytest
 from proxy.dialects import DIALECTS, Parser
 from proxy.stream.dialect import Hint
 from tests.corpus.score import lines, problems
-from tests.stream.cuts import Call, Seen, always
+from tests.stream.cuts import Call, Seen, always, cuts, few
 
 CASES = list(lines(*sorted(path.stem for path in Path(__file__).parent.glob("*.jsonl"))))
 
@@ -21,7 +21,8 @@ DOUBTFUL = {
 
 def read(case: dict[str, Any], dialect: str, thinking: str, hint: Hint | None = None) -> Seen:
     tools = [] if case.get("tool_choice") == "none" else case["tools"]
-    return always(lambda: Parser(tools, dialect, thinking, hint or Hint()), case["text"], case["finish_reason"])  # type: ignore[arg-type]
+    cuttings = cuts(case["text"]) if dialect == "auto" else few(case["text"])
+    return always(lambda: Parser(tools, dialect, thinking, hint or Hint()), case["text"], case["finish_reason"], cuttings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])

@@ -10,7 +10,7 @@ from proxy.dialects import DIALECTS, Parser
 from tests.dialects.renderers import WRITTEN, Arguments
 from tests.stream.cuts import Call, Seen, events_of, examples, seen, tool
 
-SOME = examples(20)
+SOME = examples(12)
 TOOLS = [
     tool("write", path={"type": "string"}, content={"type": "string"}),
     tool("mix", text={"type": "string"}, count={"type": "integer"}, ratio={"type": "number"}, ok={"type": "boolean"}),
@@ -113,7 +113,7 @@ def test_cutting_changes_nothing(name: str, data: st.DataObject) -> None:
     seen(whole)
 
 
-@examples(200)
+@examples(100)
 @given(st.lists(st.sampled_from(MARKERS) | st.sampled_from(PIECES) | st.sampled_from(["write", "list_drones", "\n", "```\n"]), max_size=12))
 def test_rubbish_is_text(parts: list[str]) -> None:
     text = "".join(parts)

@@ -39,10 +39,10 @@ def cuts(text: str, every: int = 400) -> Iterator[list[str]]:
 
 
 def few(text: str) -> Iterator[list[str]]:
-    """Whole, letter by letter, and a few times at random: where every cut is tried elsewhere."""
+    """Whole, letter by letter, and once at random: where every cut is tried elsewhere."""
     yield [text]
     yield list(text)
-    yield from chances(text, 3)
+    yield from chances(text, 1)
 
 
 def chances(text: str, times: int) -> Iterator[list[str]]:
