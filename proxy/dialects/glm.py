@@ -68,11 +68,10 @@ GLM = layout()
 
 def opener_missing(read: Reader, calls: Calls) -> Steps[None]:
     """The first tag may have been lost: then the others prove the call."""
-    name = calls.declared((yield from read.run(NAME)))
-    if name:
-        yield from GLM.gap(read)
-        yield from parameters(read, calls, GLM, name)
-        yield from closing_tag(read, GLM.openers, GLM.closers)
+    name = yield from read.run(NAME)
+    yield from GLM.gap(read)
+    yield from parameters(read, calls, GLM, calls.declared(name) or name)
+    yield from closing_tag(read, GLM.openers, GLM.closers)
 
 
 DIALECT = family("glm", GLM, models="glm-?[45]|ling-3|spark-2|laguna|poolside", doubtful=opener_missing)

@@ -25,6 +25,7 @@ MARK = "]<]minimax[>["
 INVOKE = re.compile(r"<invoke\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>")
 ELEMENT = re.compile(r"<([^\s<>/]+)>")
 DEPTH_LIMIT = 32
+TOO_DEEP = object()
 
 
 def grammar(read: Reader, calls: Calls) -> Steps[None]:
@@ -86,10 +87,10 @@ def _parameter(read: Reader, calls: Calls) -> Steps[bool]:
     if (yield from _nests(read)):
         calls.key(name)
         inner = yield from _inner(read, name, 0)
-        if (yield from read.next()):
+        if inner is not TOO_DEEP and (yield from read.next()):
             calls.write(compact(inner))
             return True
-        calls.abort()  # nothing comes behind it: there may have been more of it
+        calls.abort()  # or nothing comes behind it: there may have been more of it
         return False
     value = RawValue(calls, name, "pair")
     value.lead((yield from read.take("\r\n", "\n")))
@@ -131,17 +132,19 @@ def _inner(read: Reader, name: str, depth: int) -> Steps[Any]:
     """The elements inside one: an array if they are items, else an object."""
     items: list[Any] = []
     members: dict[str, Any] = {}
-    while depth < DEPTH_LIMIT:
+    while True:
         yield from read.skip()
         key = yield from _tag(read, ELEMENT)
         if not key:
             break
         if (yield from _nests(read)):
-            value = yield from _inner(read, key, depth + 1)
+            value = (yield from _inner(read, key, depth + 1)) if depth < DEPTH_LIMIT else TOO_DEEP
         else:
             parts: list[str] = []
             yield from _text(read, key, parts.append)
             value = json.loads(typed("".join(parts), NO_STRING))
+        if value is TOO_DEEP:
+            return TOO_DEEP
         items.append(value)
         members[key] = value
     yield from read.take(f"{MARK}</{name}>", f"</{name}>")

@@ -64,6 +64,19 @@ def test_the_scorer_sees_what_is_wrong(wrong: Seen) -> None:
     assert problems(RIGHT, wrong)
 
 
+HALF = next(case for case in CASES if case["expect"].get("partial_last_call"))
+
+
+@pytest.mark.parametrize("arguments", ['{"path":"b', '{"path":"a","body":"cut herx', "{}"])
+def test_the_scorer_sees_half_a_call(arguments: str) -> None:
+    name, thoughts = HALF["expect"]["tool_calls"][-1]["name"], HALF["expect"]["reasoning"] or ""
+    good = '{"path":"a","body":"cut he'
+    assert problems(HALF, Seen("", (Call(name, good, whole=False),), thoughts)) == []
+    assert problems(HALF, Seen("", (Call(name, arguments, whole=False),), thoughts))
+    assert problems(HALF, Seen("", (Call(name, good),), thoughts))
+    assert problems(HALF, Seen("", (), thoughts))
+
+
 @pytest.mark.parametrize(("good", "bad"), [(1, True), (2.0, 2.5), ([1], ["1"]), (None, "null")])
 def test_the_scorer_tells_types_apart(good: Any, bad: Any) -> None:
     case = {"expect": {"content": "x ", "content_exact": True, "reasoning": None, "tool_calls": [{"name": "f", "arguments": {"a": good}}]}}

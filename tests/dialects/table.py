@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from proxy.dialects import Parser
 from proxy.stream.parser import ThinkingMode
-from tests.stream.cuts import Call, Seen, always, tool
+from tests.stream.cuts import Call, Seen, always, cuts, tool
 
 TOOLS = [
     tool("log_water", plant={"type": "string"}, millilitres={"type": "integer"}, fertilised={"type": "boolean"}),
@@ -33,7 +33,7 @@ def calls(*found: Call, content: str = "", thoughts: str = "") -> Seen:
 
 
 def read(text: str, dialect: str = "auto", finish: str = "stop", thinking: ThinkingMode = "tags") -> Seen:
-    return always(lambda: Parser(TOOLS, dialect, thinking), text, finish)
+    return always(lambda: Parser(TOOLS, dialect, thinking), text, finish, cuts(text, every=60))
 
 
 class Case(NamedTuple):

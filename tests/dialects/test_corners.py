@@ -27,6 +27,7 @@ CASES: dict[str, tuple[str, Seen]] = {
     "Gemma: a typed text breaks off": ('<|tool_call>call:log_water{millilitres:<|"|>3', calls(half("log_water", '{"millilitres":'))),
     "MiniMax: nested values break off": (f"{ROUTE}{M}<stops>{M}<item>A", calls(half("plan_route", '{"stops":'))),
     "MiniMax: deep ones": (f"{ROUTE}{M}<avoid>{M}<a>{M}<b>1{M}</b>{M}</a>{M}</avoid>{M}</invoke>", calls(Call("plan_route", {"avoid": {"a": {"b": 1}}}))),
+    "MiniMax: too deep": (f"{ROUTE}{M}<avoid>" + f"{M}<a>" * 40 + f"1{M}</invoke>", calls(half("plan_route", '{"avoid":'), content=f"{M}<a>" * 7 + f"1{M}</invoke>")),
     "MiniMax: a value breaks off": (f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fe', calls(half("log_water", '{"plant":"fe'))),
     "MiniMax: a tag in a value": (f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>a</plant> b{M}</plant>{M}</invoke>', calls(water("a</plant> b"))),
     "MiniMax: another mark ends a value": (f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fern{M}</invoke>', calls(FERN)),
