@@ -147,12 +147,4 @@ def _over(read: Reader, inside: str) -> Steps[bool]:
         yield
 
 
-DIALECT = Dialect(
-    "gemma",
-    sample(__doc__),
-    grammar=grammar,
-    openers=OPENERS,
-    turns=TURNS,
-    marks=('<|"|>', "<escape>"),
-    models="gemma",
-)
+DIALECT = Dialect("gemma", sample(__doc__), grammar, OPENERS, turns=TURNS, marks=('<|"|>', "<escape>"), models="gemma")

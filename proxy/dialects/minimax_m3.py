@@ -20,12 +20,11 @@ from proxy.stream.markers import compiled
 from proxy.stream.raw_values import NO_STRING, RawValue
 from proxy.stream.reader import Emit, Reader, Steps
 from proxy.stream.schema import compact, typed
+from proxy.stream.tagged_calls import closing_tag
 
 MARK = "]<]minimax[>["
-INVOKE = re.compile(r"<invoke\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>")
-ELEMENT = re.compile(r"<([^\s<>/]+)>")
-DEPTH_LIMIT = 32
-TOO_DEEP = object()
+INVOKE, ELEMENT = re.compile(r"<invoke\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>"), re.compile(r"<([^\s<>/]+)>")
+DEPTH_LIMIT, TOO_DEEP = 32, object()
 
 
 def grammar(read: Reader, calls: Calls) -> Steps[None]:
@@ -47,18 +46,14 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
         if calls.count == before or calls.broken:
             break
     if calls.count and not calls.broken:
-        yield from read.skip()
-        yield from read.take(MARK + "</tool_call>", "</tool_call>")
+        yield from closing_tag(read, (), (MARK + "</tool_call>", "</tool_call>"))
 
 
 def _tag(read: Reader, pattern: re.Pattern[str]) -> Steps[str]:
     """The name in the tag that comes next, read with its mark; empty if no such tag does."""
     here = read.mark()
-    marked = yield from read.take(MARK)
-    if not marked and pattern is ELEMENT:
-        read.release(here)
-        return ""
-    found = pattern.fullmatch((yield from read.tag()))
+    marked = (yield from read.take(MARK)) or pattern is INVOKE
+    found = pattern.fullmatch((yield from read.tag())) if marked else None
     if found:
         read.drop(found.end())
     else:
@@ -151,12 +146,5 @@ def _inner(read: Reader, name: str, depth: int) -> Steps[Any]:
     return items if members.keys() <= {"item"} else members
 
 
-DIALECT = Dialect(
-    "minimax_m3",
-    sample(__doc__),
-    grammar=grammar,
-    openers=(MARK + "<tool_call>", MARK + "<invoke", "<tool_call>"),
-    turns=(MARK,),
-    marks=(MARK,),
-    models="minimax-?m3",
-)
+OPENERS = (MARK + "<tool_call>", MARK + "<invoke", "<tool_call>")
+DIALECT = Dialect("minimax_m3", sample(__doc__), grammar, OPENERS, turns=(MARK,), marks=(MARK,), models="minimax-?m3")
