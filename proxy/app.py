@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -49,6 +49,12 @@ class OwnChild:
 
     def answered(self) -> None:
         self.supervisor.answered()
+
+    def written(self) -> int:
+        return self.supervisor.log.written
+
+    def log_since(self, written: int) -> Sequence[str]:
+        return self.supervisor.log.since(written)
 
 
 class Bridge(Door):

@@ -12,9 +12,10 @@ from proxy.backends.address import Address
 from proxy.backends.http import PROBE_TIMEOUTS, Http
 from proxy.backends.models import Model, choose, knows, models_in
 from proxy.backends.place import Place
+from proxy.backends.raw import RawWay
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
-from proxy.errors import BadAnswer, BridgeError, TimedOut
+from proxy.errors import BadAnswer, BridgeError, NotFound, TimedOut
 from proxy.requests.preparation import Needs, prepare
 from proxy.requests.question import Question
 
@@ -52,16 +53,23 @@ class Backend:
     async def ask(self, question: Question, headers: Headers) -> httpx.Response:
         """The accepted question: an answer with status 200, its body unread. A refusal is raised as what it means."""
         model = await self.model_for(question.model)
-        response = await self._post(prepare(question, self.needs, model), headers)
-        if response.status_code in (400, 422) and self.needs.stream_options:
-            error = await self._refusal(response)
-            if "stream_options" not in error.message:
-                raise error
-            self.needs = replace(self.needs, stream_options=False)
-            response = await self._post(prepare(question, self.needs, model), headers)
+        try:
+            return await self.accepted(prepare(question, self.needs, model), headers)
+        except BridgeError as error:
+            if error.status not in (400, 422) or not self.needs.stream_options or "stream_options" not in error.message:
+                raise
+        self.needs = replace(self.needs, stream_options=False)
+        return await self.accepted(prepare(question, self.needs, model), headers)
+
+    async def accepted(self, body: bytes, headers: Headers, path: str = "/v1/chat/completions") -> httpx.Response:
+        response = await self._post(body, headers, path)
         if response.status_code != 200:
             raise await self._refusal(response)
         return response
+
+    def raw_way(self) -> RawWay | None:
+        """How to get the answer without the backend's own parser, where it has one that can be left out."""
+        return None
 
     def reply(self) -> Reply:
         return Reply()
@@ -94,13 +102,14 @@ class Backend:
         return Facts(model=name, context=next((model.context for model in models if model.id == name), None))
 
     async def get_json(self, path: str) -> Any:
-        address = await self.place.address()
-        url = address.of(path)
-        assert url is not None  # only asked for what lies under the base, or of a server at home
-        response = await self.http.ask(httpx.Request("GET", url, headers=authorized(address, []), extensions={"timeout": PROBE_TIMEOUTS}))
+        request = httpx.Request("GET", await self._url(path), headers=await self._authorized([]), extensions={"timeout": PROBE_TIMEOUTS})
+        response = await self.http.ask(request)
         if response.status_code != 200:
             raise await self._refusal(response)
         return await self._json(response)
+
+    async def post_json(self, path: str, body: bytes) -> Any:
+        return await self._json(await self.accepted(body, [], path))
 
     async def _json(self, response: httpx.Response) -> Any:
         try:
@@ -108,10 +117,19 @@ class Backend:
         except orjson.JSONDecodeError:
             raise BadAnswer("the backend answered with something that is no JSON; is BACKEND_URL the base of its API?") from None
 
-    async def _post(self, body: bytes, headers: Headers, path: str = "/chat/completions") -> httpx.Response:
+    async def _post(self, body: bytes, headers: Headers, path: str) -> httpx.Response:
+        sent = [*await self._authorized(headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
+        return await self.http.ask(httpx.Request("POST", await self._url(path), headers=sent, content=body))
+
+    async def _url(self, path: str) -> str:
         address = await self.place.address()
-        sent = [*authorized(address, headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
-        return await self.http.ask(httpx.Request("POST", address.base + path, headers=sent, content=body))
+        url = address.of(path)
+        if url is None:
+            raise NotFound(f"{path} lies outside the API of {address.host}, and nothing else is asked there")
+        return url
+
+    async def _authorized(self, headers: Headers) -> list[tuple[bytes, bytes]]:
+        return authorized(await self.place.address(), headers)
 
     async def _refusal(self, response: httpx.Response) -> BridgeError:
         return self.meaning(response.status_code, await self.http.read(response), response.headers)

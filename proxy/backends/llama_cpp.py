@@ -13,8 +13,11 @@ from typing import Any
 import orjson
 
 from proxy.backends.base import Backend, Facts
+from proxy.backends.http import Http
 from proxy.backends.models import Model
-from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow
+from proxy.backends.place import Place
+from proxy.backends.raw import RawWay
+from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow, NotFound
 from proxy.requests.preparation import Needs
 from proxy.requests.question import Question
 
@@ -33,6 +36,10 @@ class LlamaCpp(Backend):
     never_forwarded = frozenset({b"x-conversation-id"})
     needs = Needs(progress=True, named_tool=False, logprobs_beside_tools=False)
 
+    def __init__(self, http: Http, place: Place, wanted_model: str | None = None) -> None:
+        super().__init__(http, place, wanted_model)
+        self._raw = RawWay(self)
+
     @classmethod
     def recognises(cls, headers: Mapping[str, str], models: list[Model]) -> bool:
         return headers.get("server") == "llama.cpp" or any(model.owned_by == "llamacpp" for model in models)
@@ -42,6 +49,9 @@ class LlamaCpp(Backend):
         if isinstance(error, BackendFailed) and _FOR_EVER.search(error.message) and not _BY_CHANCE.search(error.message):
             return BackendRefused(error.message)
         return error
+
+    def raw_way(self) -> RawWay:
+        return self._raw
 
     async def refuse_overflow(self, question: Question) -> None:
         """It counts while it is busy with others; its own refusal would only come when a slot is free."""
@@ -56,16 +66,15 @@ class LlamaCpp(Backend):
             raise ContextOverflow(sentence, context=context, prompt=prompt)
 
     async def _count(self, question: Question) -> int | None:
-        response = await self._post(orjson.dumps(question.body), [], "/chat/completions/input_tokens")
-        if response.status_code != 200:
-            await response.aclose()
-            return None
-        counted = await self._json(response)
+        counted = await self.post_json("/v1/chat/completions/input_tokens", orjson.dumps(question.body))
         prompt = counted.get("input_tokens") if isinstance(counted, dict) else None
         return prompt if isinstance(prompt, int) else None
 
     async def facts(self) -> Facts:
-        props = await self.get_json("/props")
+        try:
+            props = await self.get_json("/props")
+        except NotFound:
+            return await super().facts()  # at a public host only its API is asked
         if not isinstance(props, dict):
             raise BadAnswer("the backend calls itself llama.cpp, but GET /props tells no props")
         settings = _dict(props, "default_generation_settings")

@@ -14,85 +14,19 @@ from proxy.stream import sse
 from proxy.stream.chunks import Chunks
 from proxy.stream.events import (
     CallArguments,
-    CallEnd,
-    CallStart,
     Content,
-    Event,
     Failed,
-    Finish,
     Logprobs,
     Progress,
     Reasoning,
     TextEvent,
     Usage,
 )
-from proxy.stream.ids import new_id
 from proxy.web.record import Record
 
 MakeParser = Callable[[], Parser]
 Meaning = Callable[[int, bytes, Mapping[str, str]], BridgeError]
 _BYTES_PER_TOKEN = 4
-
-
-class Choice:
-    """What the backend says and what we find in its text, numbered together: indexes 0, 1, 2 …, ids once."""
-
-    def __init__(self, parser: Parser | None, question: Question, ids: set[str], record: Record) -> None:
-        self.finish: str | None = None
-        self.announced = 0
-        self.whole = 0
-        self._parser = parser
-        self._most = 1 if question.one_call else None
-        self._ids = ids
-        self._record = record
-        self._numbers: dict[tuple[str, int], int | None] = {}
-
-    def take(self, event: Event) -> Iterable[TextEvent | Logprobs]:
-        match event:
-            case Content(text) if self._parser is not None:
-                return self._numbered("ours", self._parser.feed(text))
-            case Reasoning(text) if self._parser is not None:
-                return self._numbered("ours", self._parser.think(text))
-            case CallStart():
-                released = self._numbered("ours", self._parser.called()) if self._parser is not None else []
-                return [*released, *self._numbered("theirs", [event])]
-            case CallArguments() | CallEnd():
-                return self._numbered("theirs", [event])
-            case Content() | Reasoning() | Logprobs():
-                return [event]
-            case Finish(reason):
-                self.finish = reason
-        return []
-
-    def close(self, finish: str) -> Iterable[TextEvent]:
-        return self._numbered("ours", self._parser.close(finish)) if self._parser is not None else []
-
-    def _numbered(self, whose: str, events: Iterable[TextEvent]) -> list[TextEvent]:
-        numbered: list[TextEvent] = []
-        for event in events:
-            match event:
-                case CallStart(index, id, name, source):
-                    self._numbers[whose, index] = number = None if self.announced == self._most else self.announced
-                    if number is not None:
-                        self.announced += 1
-                        self._record.calls[source] += 1
-                        numbered.append(CallStart(number, self._id(id), name, source))
-                case CallArguments(index, text):
-                    if (number := self._numbers[whose, index]) is not None:
-                        numbered.append(CallArguments(number, text))
-                case CallEnd(index, whole):
-                    if (number := self._numbers[whose, index]) is not None:
-                        self.whole += whole
-                        numbered.append(CallEnd(number, whole))
-                case _:
-                    numbered.append(event)
-        return numbered
-
-    def _id(self, given: str | None) -> str:
-        """The model's own id, unless the conversation has it already: clients and templates tell calls apart by it."""
-        id = given if given and given not in self._ids else new_id("call_")
-        self._ids.add(id)
-        return id
 
 
 class Translation:
@@ -162,6 +96,27 @@ class Translation:
             self._writer.abandon_half_calls(index)
             self._writer.finish(index, "tool_calls" if choice.whole else "length")
         return self._ended()
+
+    # where the answer must be got another way
+
+    @property
+    def choice(self) -> Choice | None:
+        """The only one, unless a call of it has left: then nothing is asked again."""
+        choices = [*self._choices.values()] or [self._choice(0)]
+        return choices[0] if self._question.choices == 1 and len(choices) == 1 and not choices[0].whole else None
+
+    def from_now_on(self, reply: Reply) -> None:
+        """Other bytes follow, of another answer."""
+        self._reply, self._decoder, self._done = reply, sse.Decoder(), False
+
+    def read_anew(self, text: str) -> bytes:
+        """The whole answer, as the model wrote it."""
+        self._write(0, self._choice(0).take(Content(text)))
+        self._choice(0).finish = "stop"
+        return self.end()
+
+    def release(self, events: Iterable[TextEvent]) -> None:
+        self._write(0, events)
 
     def _read(self, payloads: list[bytes]) -> None:
         for payload in payloads:

@@ -1,0 +1,175 @@
+"""One choice of an answer: what the backend says and what we find in its text, numbered together; also where it is said twice."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from proxy.dialects import Parser
+from proxy.errors import BrokenOff
+from proxy.requests.question import Question
+from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Event, Finish, Logprobs, Reasoning, Source, TextEvent
+from proxy.stream.ids import new_id
+from proxy.web.record import Record
+
+
+@dataclass(slots=True)
+class Known:
+    """What the client already has, against the same said again."""
+
+    left: str  # of what it has
+    differs: bool = False
+
+    def new(self, text: str) -> str:
+        """What of this text it does not have. Nothing more, once the two have parted."""
+        if self.differs:
+            return ""
+        if not self.left.startswith(text) and not text.startswith(self.left):
+            self.differs = True
+            return ""
+        text, self.left = text[len(self.left) :], self.left[len(text) :]
+        return text
+
+
+@dataclass(slots=True)
+class _Half:
+    """A call that has begun and has no end yet."""
+
+    whose: object
+    number: int
+    name: str
+    arguments: list[str] = field(default_factory=list)
+
+
+class Choice:
+    def __init__(self, parser: Parser | None, question: Question, ids: set[str], record: Record) -> None:
+        self.finish: str | None = None
+        self.announced = 0
+        self.whole = 0
+        self._read: list[str] = []  # the text as it came, also what is still held back
+        self._thought: list[str] = []  # what came as thoughts
+        self._parser = parser
+        self._most = 1 if question.one_call else None
+        self._ids = ids
+        self._record = record
+        self._numbers: dict[tuple[object, int], int | None] = {}  # by who found it and its number there
+        self._said: dict[type[Content | Reasoning], list[str]] = {Content: [], Reasoning: []}
+        self._known = {Content: Known(""), Reasoning: Known("")}
+        self._half: _Half | None = None
+        self._doubled: dict[int, Known] = {}  # calls that are said again, by their number
+        self._rescued = False
+
+    def take(self, event: Event) -> Iterable[TextEvent | Logprobs]:
+        parser = self._parser
+        match event:
+            case Content(text):
+                self._read.append(text)
+                return self._numbered(parser, parser.feed(text) if parser is not None else [event])
+            case Reasoning(text):
+                self._thought.append(text)
+                return self._numbered(parser, parser.think(text) if parser is not None else [event])
+            case CallStart():
+                released = self._numbered(parser, parser.called()) if parser is not None else []
+                return [*released, *self._numbered(self, [event])]
+            case CallArguments() | CallEnd():
+                return self._numbered(self, [event])
+            case Logprobs():
+                return [event]
+            case Finish(reason):
+                self.finish = reason
+        return []
+
+    def close(self, finish: str) -> Iterable[TextEvent]:
+        return self._numbered(self._parser, self._parser.close(finish)) if self._parser is not None else []
+
+    @property
+    def text(self) -> str:
+        return "".join(self._read)
+
+    @property
+    def thoughts(self) -> str:
+        return "".join(self._thought)
+
+    @property
+    def must_be_said_again(self) -> bool:
+        """A call that the backend itself began has no text that could be gone on with."""
+        return self._half is not None and self._half.whose is self
+
+    def goes_on(self) -> None:
+        """The next that comes is what follows."""
+        self._rescued, self.finish = True, None
+
+    def goes_on_thinking(self, parser: Parser) -> list[TextEvent]:
+        """What follows belongs to the thoughts, and comes as text."""
+        released = list(self.close("error"))
+        self.goes_on()
+        self._parser = parser
+        return released
+
+    def begins_again(self, parser: Parser | None) -> None:
+        """The next that comes is the whole answer anew: what the client has of it is left out."""
+        self.goes_on()
+        self._parser = parser
+        self._read, self._thought = [], []
+        self._known = {kind: Known("".join(said)) for kind, said in self._said.items()}
+
+    @property
+    def is_another(self) -> bool:
+        """The answer was given anew in other words, and there is no call in it: nobody could join the two."""
+        return any(known.differs or known.left for known in self._known.values()) and not self.whole
+
+    def _numbered(self, whose: object, events: Iterable[TextEvent]) -> list[TextEvent]:
+        numbered: list[TextEvent] = []
+        for event in events:
+            match event:
+                case Content(text) | Reasoning(text):
+                    if new := self._known[type(event)].new(text):
+                        self._said[type(event)].append(new)
+                        numbered.append(event if new == text else replace(event, text=new))
+                case CallStart(index):
+                    numbered += self._started(whose, index, event)
+                case CallArguments(index, text):
+                    numbered += self._argued(self._numbers[whose, index], text)
+                case CallEnd(index, whole):
+                    numbered += self._ended(self._numbers[whose, index], whole=whole)
+        return numbered
+
+    def _started(self, whose: object, index: int, call: CallStart) -> Iterable[TextEvent]:
+        if self._half is not None:  # the one that broke off, said again
+            if self._half.name != call.name:
+                raise BrokenOff("the answer broke off in a call, and was given anew without it (connection lost)")
+            self._numbers[whose, index] = self._half.number
+            self._doubled[self._half.number] = Known("".join(self._half.arguments))
+            return []
+        number = self.announced
+        if number == self._most:
+            self._numbers[whose, index] = None
+            return []
+        self._numbers[whose, index] = number
+        self._half = _Half(whose, number, call.name)
+        self.announced += 1
+        source: Source = "rescued" if self._rescued else call.source
+        self._record.calls[source] += 1
+        return [CallStart(number, self._id(call.id), call.name, source)]
+
+    def _argued(self, number: int | None, text: str) -> Iterable[TextEvent]:
+        if number is None:
+            return []
+        if (doubled := self._doubled.get(number)) is not None:
+            text = doubled.new(text)
+            if doubled.differs:
+                raise BrokenOff("the answer broke off in a call, and was given anew in other words (connection lost)")
+        if self._half is not None:
+            self._half.arguments.append(text)
+        return [CallArguments(number, text)] if text else []
+
+    def _ended(self, number: int | None, *, whole: bool) -> Iterable[TextEvent]:
+        if number is None:
+            return []
+        self._half = None
+        self.whole += whole
+        return [CallEnd(number, whole)]
+
+    def _id(self, given: str | None) -> str:
+        """The model's own id, unless the conversation has it already: clients and templates tell calls apart by it."""
+        id = given if given and given not in self._ids else new_id("call_")
+        self._ids.add(id)
+        return id
