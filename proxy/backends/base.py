@@ -1,7 +1,7 @@
 """How every backend is asked. A kind that is odd in some way is a subclass in a file of its own, with only its oddities."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from proxy.backends.place import Place
 from proxy.backends.raw import RawWay
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
-from proxy.errors import BadAnswer, BridgeError, NotFound, TimedOut
+from proxy.errors import BackendFailed, BadAnswer, BridgeError, NotFound, Refused, TimedOut, Unavailable
 from proxy.requests.preparation import Needs, prepare
 from proxy.requests.question import Question
 
@@ -35,7 +35,6 @@ class Facts:
 class Backend:
     kind: ClassVar[str]
     never_forwarded: ClassVar[frozenset[bytes]] = frozenset()
-    counts_tokens: ClassVar[bool] = False
     needs = Needs()
 
     def __init__(self, http: Http, place: Place, wanted_model: str | None = None) -> None:
@@ -53,22 +52,23 @@ class Backend:
     async def ask(self, question: Question, headers: Headers) -> httpx.Response:
         """The accepted question: an answer with status 200, its body unread. A refusal is raised as what it means."""
         model = await self.model_for(question.model)
+        needs = self.needs  # several may be asking while the first of them learns better
         try:
-            return await self.accepted(prepare(question, self.needs, model), headers)
+            return await self.accepted(prepare(question, needs, model), headers)
         except BridgeError as error:
-            if error.status not in (400, 422) or not self.needs.stream_options or "stream_options" not in error.message:
+            if error.status not in (400, 422) or not needs.stream_options or "stream_options" not in error.message:
                 raise
         self.needs = replace(self.needs, stream_options=False)
         return await self.accepted(prepare(question, self.needs, model), headers)
 
     async def accepted(self, body: bytes, headers: Headers, path: str = "/v1/chat/completions") -> httpx.Response:
-        response = await self._post(body, headers, path)
+        response = await self._ask(lambda address: _post(path, address, body, headers))
         if response.status_code != 200:
             raise await self._refusal(response)
         return response
 
     def raw_way(self) -> RawWay | None:
-        """How to get the answer without the backend's own parser, where it has one that can be left out."""
+        """How to get an answer without the backend's own parser, where it has one that can be left out."""
         return None
 
     def reply(self) -> Reply:
@@ -77,12 +77,13 @@ class Backend:
     def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
         return meaning(status, body, headers)
 
-    async def refuse_overflow(self, question: Question) -> None:
-        """Raises ContextOverflow where the size of the prompt can be had, and is too large."""
+    async def refuse_overflow(self, _question: Question) -> bool:
+        """Raises ContextOverflow where the prompt is known to be too large; True where it is known to fit."""
+        return False
 
     async def models(self, kept: float = _MODELS_KEPT) -> list[Model]:
         if time.monotonic() - self._models_at > kept:
-            self._models = models_in(await self.get_json("/v1/models"))
+            self._models = models_in(await self._json(await self._ask(lambda address: _get("/v1/models", address))))
             self._models_at = time.monotonic()
         return self._models
 
@@ -91,8 +92,8 @@ class Backend:
             models = await self.models()
             if not knows(models, asked):
                 models = await self.models(kept=1.0)
-        except TimedOut:
-            models = self._models  # some servers list nothing while they generate
+        except (Refused, TimedOut, BackendFailed, BadAnswer):
+            models = self._models  # some servers list nothing while they generate, some never do: the question itself may be answered
         return choose(models, asked, self.wanted_model)
 
     async def facts(self) -> Facts:
@@ -102,37 +103,46 @@ class Backend:
         return Facts(model=name, context=next((model.context for model in models if model.id == name), None))
 
     async def get_json(self, path: str) -> Any:
-        request = httpx.Request("GET", await self._url(path), headers=await self._authorized([]), extensions={"timeout": PROBE_TIMEOUTS})
-        response = await self.http.ask(request)
-        if response.status_code != 200:
-            raise await self._refusal(response)
-        return await self._json(response)
+        """A look at what is there now: nobody is waited for who has just gone."""
+        return await self._json(await self.http.ask(_get(path, await self.place.address())))
 
     async def post_json(self, path: str, body: bytes) -> Any:
         return await self._json(await self.accepted(body, [], path))
 
     async def _json(self, response: httpx.Response) -> Any:
+        if response.status_code != 200:
+            raise await self._refusal(response)
         try:
             return orjson.loads(await self.http.read(response))
         except orjson.JSONDecodeError:
             raise BadAnswer("the backend answered with something that is no JSON; is BACKEND_URL the base of its API?") from None
 
-    async def _post(self, body: bytes, headers: Headers, path: str) -> httpx.Response:
-        sent = [*await self._authorized(headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
-        return await self.http.ask(httpx.Request("POST", await self._url(path), headers=sent, content=body))
-
-    async def _url(self, path: str) -> str:
+    async def _ask(self, request: Callable[[Address], httpx.Request]) -> httpx.Response:
         address = await self.place.address()
-        url = address.of(path)
-        if url is None:
-            raise NotFound(f"{path} lies outside the API of {address.host}, and nothing else is asked there")
-        return url
-
-    async def _authorized(self, headers: Headers) -> list[tuple[bytes, bytes]]:
-        return authorized(await self.place.address(), headers)
+        try:
+            return await self.http.ask(request(address))
+        except Unavailable:
+            if (other := await self.place.after(address)) is None:
+                raise
+        return await self.http.ask(request(other))
 
     async def _refusal(self, response: httpx.Response) -> BridgeError:
         return self.meaning(response.status_code, await self.http.read(response), response.headers)
+
+
+def _get(path: str, address: Address) -> httpx.Request:
+    return httpx.Request("GET", _url(path, address), headers=authorized(address, []), extensions={"timeout": PROBE_TIMEOUTS})
+
+
+def _post(path: str, address: Address, body: bytes, headers: Headers) -> httpx.Request:
+    sent = [*authorized(address, headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
+    return httpx.Request("POST", _url(path, address), headers=sent, content=body)
+
+
+def _url(path: str, address: Address) -> str:
+    if (url := address.of(path)) is None:
+        raise NotFound(f"{path} lies outside the API of {address.host}, and nothing else is asked there")
+    return url
 
 
 def authorized(address: Address, headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -26,8 +26,7 @@ class Detection:
     async def backend(self) -> Backend:
         if self._known is None:
             async with self._asking:
-                if self._known is None:
-                    self._known = self._make(await self._detect())
+                self._known = self._known or self._make(await self._detect())
         return self._known
 
     def forget(self) -> None:

@@ -1,13 +1,14 @@
 """llama.cpp's llama-server: our own child, or one that somebody else runs.
 
 It sends nothing before it has read the whole prompt, unless it is asked for its progress; it takes a tool_choice that
-names a tool for "auto"; it answers 500 to questions that can never be answered; and a request with X-Conversation-Id goes
-on generating when the client has left.
+names a tool for "auto"; it answers 500 to questions that can never be answered; it counts the tokens of each choice by
+themselves; and a request with X-Conversation-Id goes on generating when the client has left.
 """
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -17,9 +18,11 @@ from proxy.backends.http import Http
 from proxy.backends.models import Model
 from proxy.backends.place import Place
 from proxy.backends.raw import RawWay
+from proxy.backends.reply import Reply, Said
 from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow, NotFound
 from proxy.requests.preparation import Needs
 from proxy.requests.question import Question
+from proxy.stream.events import Usage
 
 # Template, schema, history, image: asked again, the answer is the same, so a client must not ask again.
 _FOR_EVER = re.compile(
@@ -30,9 +33,22 @@ _COUNTING = 5.0  # seconds
 _BY_CHANCE = re.compile(r"does not match the expected|Failed to parse input")
 
 
+class _Reply(Reply):
+    def __init__(self) -> None:
+        super().__init__()
+        self._written = 0
+
+    def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
+        for index, event in super().read(chunk):
+            if isinstance(event, Usage):
+                self._written += event.completion
+                yield index, replace(event, completion=self._written)
+            else:
+                yield index, event
+
+
 class LlamaCpp(Backend):
     kind = "llama_cpp"
-    counts_tokens = True
     never_forwarded = frozenset({b"x-conversation-id"})
     needs = Needs(progress=True, named_tool=False, logprobs_beside_tools=False)
 
@@ -50,20 +66,26 @@ class LlamaCpp(Backend):
             return BackendRefused(error.message)
         return error
 
+    def reply(self) -> Reply:
+        return _Reply()
+
     def raw_way(self) -> RawWay:
         return self._raw
 
-    async def refuse_overflow(self, question: Question) -> None:
+    async def refuse_overflow(self, question: Question) -> bool:
         """It counts while it is busy with others; its own refusal would only come when a slot is free."""
         try:
             async with asyncio.timeout(_COUNTING):
                 prompt = await self._count(question)
                 context = next((model.context for model in await self.models() if model.context), None)
         except (TimeoutError, BridgeError):
-            return  # it was only asked in order to know early
-        if prompt is not None and context is not None and prompt >= context:
+            return False  # it was only asked in order to know early
+        if prompt is None or context is None:
+            return False
+        if prompt >= context:
             sentence = f"request ({prompt} tokens) exceeds the available context size ({context} tokens), try increasing it"
             raise ContextOverflow(sentence, context=context, prompt=prompt)
+        return True
 
     async def _count(self, question: Question) -> int | None:
         counted = await self.post_json("/v1/chat/completions/input_tokens", orjson.dumps(question.body))

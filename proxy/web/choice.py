@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
 
 from proxy.dialects import Parser
 from proxy.errors import BrokenOff
 from proxy.requests.question import Question
-from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Event, Finish, Logprobs, Reasoning, Source, TextEvent
+from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Finish, Logprobs, Reasoning, Source, TextEvent
 from proxy.stream.ids import new_id
 from proxy.web.record import Record
+
+Joining: TypeAlias = Literal["goes on", "goes on thinking", "begins again"]
+"""How an answer that is got another way joins what came before."""
 
 
 @dataclass(slots=True)
@@ -57,7 +61,7 @@ class Choice:
         self._doubled: dict[int, Known] = {}  # calls that are said again, by their number
         self._rescued = False
 
-    def take(self, event: Event) -> Iterable[TextEvent | Logprobs]:
+    def take(self, event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs]:
         parser = self._parser
         match event:
             case Content(text):
@@ -73,9 +77,9 @@ class Choice:
                 return self._numbered(self, [event])
             case Logprobs():
                 return [event]
-            case Finish(reason):
-                self.finish = reason
-        return []
+            case _:
+                self.finish = event.reason
+                return []
 
     def close(self, finish: str) -> Iterable[TextEvent]:
         return self._numbered(self._parser, self._parser.close(finish)) if self._parser is not None else []
@@ -97,7 +101,7 @@ class Choice:
         """The next that comes is what follows."""
         self._rescued, self.finish = True, None
 
-    def goes_on_thinking(self, parser: Parser) -> list[TextEvent]:
+    def goes_on_thinking(self, parser: Parser | None) -> list[TextEvent]:
         """What follows belongs to the thoughts, and comes as text."""
         released = list(self.close("error"))
         self.goes_on()

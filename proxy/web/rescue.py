@@ -8,7 +8,6 @@ take it that way the answer is given anew, and what the client has of it is left
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import httpx
 
@@ -20,7 +19,7 @@ from proxy.requests.question import Question
 from proxy.stream.events import CallEnd
 from proxy.stream.parser import ThinkingMode
 from proxy.web import headers
-from proxy.web.choice import Choice
+from proxy.web.choice import Choice, Joining
 from proxy.web.house import House
 
 _MOST_QUESTIONS = 2
@@ -31,7 +30,7 @@ class Asked:
     """Another answer, and how it joins what came before."""
 
     response: httpx.Response
-    joins: Literal["goes on", "goes on thinking", "begins again"]
+    joins: Joining
     thinking: ThinkingMode | None = None  # where it is known from the prompt
 
 
@@ -87,7 +86,7 @@ class Rescue:
             return Asked(opened.response, joins, "forced")
         return Asked(opened.response, joins, "forced" if joins == "goes on thinking" else None)
 
-    async def _joined(self, choice: Choice) -> tuple[Question, Literal["goes on", "goes on thinking", "begins again"]]:
+    async def _joined(self, choice: Choice) -> tuple[Question, Joining]:
         assert self._raw is not None
         said = choice.text or choice.thoughts
         if said and not choice.must_be_said_again:

@@ -16,6 +16,7 @@ from proxy.stream.events import (
     CallArguments,
     Content,
     Failed,
+    Finish,
     Logprobs,
     Progress,
     Reasoning,
@@ -40,6 +41,8 @@ class Translation:
         record: Record,
     ) -> None:
         self.begun = False  # the backend has said something that is no error
+        self.done = False  # it has said that there is no more
+        self.finished = False  # the answer is whole
         self._reply = reply
         self._meaning = meaning
         self._writer = writer
@@ -51,7 +54,6 @@ class Translation:
         self._choices: dict[int, Choice] = {}
         self._ids = set(question.used_ids)
         self._letters = 0
-        self._done = False
 
     def feed(self, data: bytes) -> bytes:
         """What the client gets for these bytes. Raises the error that the backend reports in the middle of its answer."""
@@ -70,8 +72,15 @@ class Translation:
     def end(self) -> bytes:
         """The backend has no more to say."""
         self._read(self._decoder.close())
-        if not self._choices or any(choice.finish is None for choice in self._choices.values()):
+        if not self._is_finished(choices=1):  # some make one answer where several were asked for
             raise BrokenOff("the backend ended its answer before it was finished (connection lost)")
+        return self._finish()
+
+    def _is_finished(self, choices: int) -> bool:
+        return len(self._choices) >= choices and all(choice.finish is not None for choice in self._choices.values())
+
+    def _finish(self) -> bytes:
+        self.finished = True
         for index, choice in self._choices.items():
             finish = choice.finish or "stop"
             self._write(index, choice.close(finish))
@@ -83,6 +92,8 @@ class Translation:
     def broken(self, error: BridgeError) -> bytes:
         """The answer stops here. A call that was sent may already be running: its answer is finished, nothing is asked again.
         Without one the client is told, and asks again. Never does a truncated answer look finished."""
+        if self._is_finished(self._question.choices):
+            return self._finish()  # nothing of it was lost
         self._record.note = error.message
         if not any(choice.whole for choice in self._choices.values()):
             for index, choice in self._choices.items():
@@ -97,31 +108,32 @@ class Translation:
             self._writer.finish(index, "tool_calls" if choice.whole else "length")
         return self._ended()
 
-    # where the answer must be got another way
-
     @property
-    def choice(self) -> Choice | None:
-        """The only one, unless a call of it has left: then nothing is asked again."""
-        choices = [*self._choices.values()] or [self._choice(0)]
-        return choices[0] if self._question.choices == 1 and len(choices) == 1 and not choices[0].whole else None
+    def only_choice(self) -> Choice | None:
+        """What may be got another way: one choice, of which no call has left."""
+        choice = self._choice(0)
+        return choice if self._question.choices == len(self._choices) == 1 and not choice.whole else None
 
-    def from_now_on(self, reply: Reply) -> None:
+    def joins(self, choice: Choice, how: Joining, reply: Reply, parser: Parser | None) -> None:
         """Other bytes follow, of another answer."""
-        self._reply, self._decoder, self._done = reply, sse.Decoder(), False
+        self._reply, self._decoder, self.done = reply, sse.Decoder(), False
+        match how:
+            case "goes on":
+                choice.goes_on()
+            case "goes on thinking":
+                self._write(0, choice.goes_on_thinking(parser))
+            case _:
+                choice.begins_again(parser)
 
     def read_anew(self, text: str) -> bytes:
         """The whole answer, as the model wrote it."""
-        self._write(0, self._choice(0).take(Content(text)))
-        self._choice(0).finish = "stop"
+        self._write(0, [event for said in (Content(text), Finish("stop")) for event in self._choice(0).take(said)])
         return self.end()
-
-    def release(self, events: Iterable[TextEvent]) -> None:
-        self._write(0, events)
 
     def _read(self, payloads: list[bytes]) -> None:
         for payload in payloads:
-            self._done = self._done or payload == b"[DONE]"
-            if not self._done and (chunk := self._chunks.parse(payload)) is not None:
+            self.done = self.done or payload == b"[DONE]"
+            if not self.done and (chunk := self._chunks.parse(payload)) is not None:
                 self._say(chunk)
 
     def _say(self, chunk: dict[str, Any]) -> None:
@@ -138,7 +150,7 @@ class Translation:
                     pass
                 case _:
                     self._write(index, self._choice(index).take(event))
-        self.begun = self.begun or "choices" in chunk
+        self.begun = self.begun or "choices" in chunk or "stop" in chunk
 
     def _choice(self, index: int) -> Choice:
         if index not in self._choices:
