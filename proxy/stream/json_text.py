@@ -5,8 +5,8 @@ words, wrong escapes, unescaped quotes, missing closers (only where the text end
 """
 
 import re
-from collections.abc import Callable
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias, get_args
 
 from proxy.stream.reader import WORD_LIMIT, Emit, Reader, Steps
 from proxy.stream.schema import number, quote
@@ -20,7 +20,10 @@ SEPARATORS = re.compile(r"[\s,]*")
 BARE_KEY = re.compile(r"[\w$.-]*")
 BARE_WORD = re.compile(r"[^\s,:\[\]{}()\"'<>]*")
 ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-CLOSERS = {"{": "}", "[": "]"}
+CLOSERS = {"{": "}", "[": "]", "(": ")"}
+OPENING_BRACKETS: Mapping[Place, str] = {place: "{[(" if place == "call" else "{[" for place in get_args(Place)}
+AS_JSON = str.maketrans("()", "[]")
+TRIPLES = ('"""', "'''")
 
 DRIVE = re.compile(r'[A-Za-z]:\\[^\\"\']')
 HALF_DRIVE = re.compile(r"(?:[A-Za-z](?::\\?)?)?")
@@ -62,9 +65,9 @@ def value(read: Reader, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
     while True:
         yield from read.skip()
         letter = yield from read.next()
-        if letter and letter in "{[":
+        if letter and letter in OPENING_BRACKETS[place]:
             read.drop(1)
-            write(letter)
+            write(letter.translate(AS_JSON))
             open_ones.append(letter)
             begun = True
         else:
@@ -96,7 +99,7 @@ def _closings(read: Reader, write: Emit, open_ones: list[str], begun: bool, ends
         if not (yield from closes(read, open_ones, ends)):
             if not (yield from read.next()):
                 return None
-            if open_ones[-1] == "[":
+            if open_ones[-1] != "{":
                 write("" if begun else ",")
                 return True
             name = yield from key(read)
@@ -104,7 +107,7 @@ def _closings(read: Reader, write: Emit, open_ones: list[str], begun: bool, ends
                 return None
             write(("" if begun else ",") + quote(name) + ":")
             return True
-        write(CLOSERS[open_ones.pop()])
+        write(CLOSERS[open_ones.pop()].translate(AS_JSON))
         begun = False
     return False
 
@@ -114,7 +117,7 @@ def closes(read: Reader, open_ones: list[str], ends: Ends) -> Steps[bool]:
     letter = yield from read.next()
     if not letter:
         return not read.cut
-    if letter in "}]":
+    if letter in "}]" or letter == CLOSERS[open_ones[-1]]:
         if letter == CLOSERS[open_ones[-1]]:
             read.drop(1)
         return True
@@ -131,6 +134,8 @@ def scalar(read: Reader) -> Steps[str]:
 def string(read: Reader, emit: Emit, place: Place, ends: Ends) -> Steps[bool]:
     """A quoted string, decoded piece by piece; False if it broke off. The first wrong escape makes all that follow literal."""
     mark = yield from read.next()
+    if place == "call" and (triple := (yield from read.take(*TRIPLES))):
+        return (yield from _long_string(read, emit, triple))
     read.drop(1)
     literal = yield from _wait(read, 4, lambda seen: True if DRIVE.match(seen) else None if HALF_DRIVE.fullmatch(seen) else False)
     while True:
@@ -145,6 +150,14 @@ def string(read: Reader, emit: Emit, place: Place, ends: Ends) -> Steps[bool]:
             yield from _literal_backslash(read, emit, mark, place, ends)
         else:
             literal = not (yield from _escape(read, emit))
+
+
+def _long_string(read: Reader, emit: Emit, mark: str) -> Steps[bool]:
+    while met := (yield from read.until(mark, "\\", emit=emit)):
+        if met == mark:
+            return True
+        yield from _escape(read, emit)
+    return False
 
 
 def _literal_backslash(read: Reader, emit: Emit, mark: str, place: Place, ends: Ends) -> Steps[None]:
@@ -215,7 +228,7 @@ def _follows(seen: str, place: Place, ends: Ends) -> bool | None:
     rest = seen.lstrip()
     if not rest or any(end.startswith(rest) for end in ends):
         return None
-    if rest[0] in (")" if place == "call" else "}]") or rest.startswith(ends or ("}",)):
+    if rest[0] in {"call": ")", "array": "}])"}.get(place, "}]") or rest.startswith(ends or ("}",)):
         return True
     if place == "alone":
         return False

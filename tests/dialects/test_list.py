@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-import proxy.dialects
 from proxy.dialects import DIALECTS, Parser, chosen, parse
+from proxy.stream.dialect import Hint
 from tests.stream.cuts import TOOLS, tool
 
 CALL = '<tool_call>\n{"name": "list_drones", "arguments": {}}\n</tool_call>'
@@ -16,21 +16,34 @@ def test_each_is_listed_under_its_name() -> None:
     assert all(name == dialect.name for name, dialect in DIALECTS.items())
 
 
-def test_each_file_shows_its_format() -> None:
-    for name in DIALECTS:
-        assert "SAMPLE:" in (getattr(proxy.dialects, name).__doc__ or "")
+SAID = re.compile(r"read_file|write_file")
+
+
+CALLING = [name for name in DIALECTS if name != "generic_response"]
+
+
+@pytest.mark.parametrize("dialect", CALLING)
+@pytest.mark.parametrize("mode", ["auto", "named"])
+def test_each_reads_its_own_sample(dialect: str, mode: str) -> None:
+    text = DIALECTS[dialect].sample
+    tools = [tool("read_file", path={"type": "string"}), tool("write_file", path={"type": "string"})]
+    message = parse(text, tools=tools, dialect="auto" if mode == "auto" else dialect)
+    assert message["content"] is None
+    (call,) = message["tool_calls"]
+    assert call["function"]["name"] == SAID.search(text)[0]  # type: ignore[index]
+    assert '"path":"notes.md"' in call["function"]["arguments"]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_each_reads_its_own_sample(dialect: str) -> None:
-    sample = getattr(proxy.dialects, dialect).__doc__.split("SAMPLE:\n")[1].split("\n\nSeen")[0]
-    message = parse(sample, tools=[tool("read_file"), tool("write_file")], dialect=dialect)
-    assert message["content"] is None
-    assert len(message["tool_calls"]) == 1
+def test_something_speaks_for_each(dialect: str) -> None:
+    one = DIALECTS[dialect]
+    assert one.models
+    assert one.grammar or one.doubtful
+    assert all(one.spoken(Hint(template=f"{{{{ {mark} }}}}")) for mark in one.marks)
 
 
 def test_chosen() -> None:
-    assert chosen("auto") == list(DIALECTS.values())
+    assert chosen("auto") == [one for one in DIALECTS.values() if not one.hinted]
     assert chosen("hermes") == [DIALECTS["hermes"]]
     assert chosen(["hermes", "qwen3_coder"]) == chosen(("qwen3_coder", "hermes"))
     assert chosen(["hermes", "auto"]) == chosen("auto")
