@@ -49,8 +49,11 @@ class Settings(BaseModel):
         tuple[str, ...], Field(description="further names under which clients may reach us, with commas between, such as `mypc.lan`")
     ] = ()
     tool_parsing: Annotated[
-        Literal["auto", "native"],
-        Field(description="`auto`: the backend's own calls, and those that it leaves in the text; `native`: text is not looked at"),
+        Literal["auto", "native", "raw"],
+        Field(
+            description="`auto`: the backend's own calls, and those that it leaves in the text; `native`: text is not looked at; "
+            "`raw`: llama.cpp without its own parser"
+        ),
     ] = "auto"
     tool_dialect: Annotated[tuple[str, ...], Field(description="how the model writes calls, with commas between; `auto` recognises it")] = (
         "auto",

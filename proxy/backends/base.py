@@ -18,6 +18,7 @@ from proxy.backends.reply import Reply
 from proxy.errors import BackendFailed, BadAnswer, BridgeError, NotFound, Refused, TimedOut, Unavailable
 from proxy.requests.preparation import Needs, prepare
 from proxy.requests.question import Question
+from proxy.stream.dialect import Hint
 
 Headers = Sequence[tuple[bytes, bytes]]
 _MODELS_KEPT = 30.0  # seconds; a name that is not in the list is looked for again after one
@@ -66,6 +67,11 @@ class Backend:
         if response.status_code != 200:
             raise await self._refusal(response)
         return response
+
+    def hint(self, asked: str | None) -> Hint:
+        """What is known of the model that answers, beside its answer."""
+        known = [name for name in (asked, self.wanted_model) if knows(self._models, name)]
+        return Hint(model=(known or [model.id for model in self._models[:1]] or [asked])[0] or "")
 
     def raw_way(self) -> RawWay | None:
         """How to get an answer without the backend's own parser, where it has one that can be left out."""

@@ -6,14 +6,16 @@ themselves; and a request with X-Conversation-Id goes on generating when the cli
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import orjson
 
-from proxy.backends.base import Backend, Facts
+from proxy.backends.base import Backend, Facts, Headers
 from proxy.backends.http import Http
 from proxy.backends.models import Model
 from proxy.backends.place import Place
@@ -22,6 +24,7 @@ from proxy.backends.reply import Reply, Said
 from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow, NotFound
 from proxy.requests.preparation import Needs
 from proxy.requests.question import Question
+from proxy.stream.dialect import Hint
 from proxy.stream.events import Usage
 
 # Template, schema, history, image: asked again, the answer is the same, so a client must not ask again.
@@ -68,6 +71,14 @@ class LlamaCpp(Backend):
 
     def reply(self) -> Reply:
         return _Reply()
+
+    async def ask(self, question: Question, headers: Headers) -> httpx.Response:
+        with contextlib.suppress(BridgeError):
+            await self._raw.chat_template()  # it tells how the model writes; asked once
+        return await super().ask(question, headers)
+
+    def hint(self, asked: str | None) -> Hint:
+        return replace(super().hint(asked), template=self._raw.template or "")
 
     def raw_way(self) -> RawWay:
         return self._raw

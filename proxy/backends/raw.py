@@ -40,7 +40,7 @@ class Opened:
 class RawWay:
     def __init__(self, backend: "Backend") -> None:
         self._backend = backend
-        self._template: str | None = None
+        self.template: str | None = None  # once it was asked for
 
     def gave_up(self, error: BridgeError) -> bool:
         return isinstance(error, BackendFailed | BackendRefused) and any(sign in error.message for sign in _GAVE_UP)
@@ -61,7 +61,7 @@ class RawWay:
         return found[0] if len(found) == 1 else None  # of two answers nobody can say which is ours
 
     async def ask(self, question: Question, headers: "Headers", markers: Sequence[str]) -> Opened:
-        if _LOSES_CALLS.search(await self._chat_template()):
+        if _LOSES_CALLS.search(await self.chat_template()):
             return await self.complete(question, headers, markers)
         return Opened(await self._backend.ask(replace(question, body=raw(question.body)), headers), None)
 
@@ -80,12 +80,12 @@ class RawWay:
             raise BadAnswer("the backend was asked for a prompt (POST /apply-template) and answered with something else")
         return prompt
 
-    async def _chat_template(self) -> str:
-        if self._template is None:
+    async def chat_template(self) -> str:
+        if self.template is None:
             props = await self._backend.get_json("/props")
             template = props.get("chat_template") if isinstance(props, dict) else None
-            self._template = template if isinstance(template, str) else ""
-        return self._template
+            self.template = template if isinstance(template, str) else ""
+        return self.template
 
 
 def _unparsed(lines: Sequence[str]) -> list[str]:

@@ -2,16 +2,13 @@
 
 from typing import Any
 
-_KEPT = frozenset(
-    ("type", "properties", "required", "items", "prefixItems", "enum", "const", "description", "title", "default", "anyOf", "oneOf")
-    + ("allOf", "$defs", "definitions", "additionalProperties", "nullable")
-)
+_SUBSCHEMAS = ("properties", "$defs", "definitions", "anyOf", "oneOf", "allOf", "prefixItems", "items", "additionalProperties")
+_KEPT = frozenset((*_SUBSCHEMAS, "type", "required", "enum", "const", "description", "title", "default", "nullable"))
 _TOLD = frozenset(("pattern", "format", "minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"))
 _TYPES = frozenset(("string", "number", "integer", "boolean", "object", "array", "null"))
-_NOT_OF_A_PROMPT = frozenset(
-    ("messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "stream_options", "functions", "function_call")
-    + ("chat_template_kwargs", "reasoning_format", "add_generation_prompt", "logprobs", "top_logprobs")
-)
+_OF_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
+_OF_CHAT = ("messages", "response_format", "stream_options", "chat_template_kwargs", "reasoning_format", "add_generation_prompt")
+_NOT_OF_A_PROMPT = frozenset((*_OF_TOOLS, *_OF_CHAT, "logprobs", "top_logprobs"))
 
 
 def wants_a_call(body: dict[str, Any]) -> bool:

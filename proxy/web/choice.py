@@ -57,7 +57,8 @@ class Choice:
         self._numbers: dict[tuple[object, int], int | None] = {}  # by who found it and its number there
         self._said: dict[type[Content | Reasoning], list[str]] = {Content: [], Reasoning: []}
         self._known = {Content: Known(""), Reasoning: Known("")}
-        self._half: _Half | None = None
+        self._open: dict[int, _Half] = {}
+        self._again: list[_Half] = []  # those that are to be said again
         self._doubled: dict[int, Known] = {}  # calls that are said again, by their number
         self._rescued = False
 
@@ -95,7 +96,7 @@ class Choice:
     @property
     def must_be_said_again(self) -> bool:
         """A call that the backend itself began has no text that could be gone on with."""
-        return self._half is not None and self._half.whose is self
+        return any(call.whose is self for call in self._open.values())
 
     def goes_on(self) -> None:
         """The next that comes is what follows."""
@@ -114,6 +115,7 @@ class Choice:
         self._parser = parser
         self._read, self._thought = [], []
         self._known = {kind: Known("".join(said)) for kind, said in self._said.items()}
+        self._again, self._open = list(self._open.values()), {}
 
     @property
     def is_another(self) -> bool:
@@ -137,18 +139,20 @@ class Choice:
         return numbered
 
     def _started(self, whose: object, index: int, call: CallStart) -> Iterable[TextEvent]:
-        if self._half is not None:  # the one that broke off, said again
-            if self._half.name != call.name:
+        if self._again:
+            half = self._again.pop(0)
+            if half.name != call.name:
                 raise BrokenOff("the answer broke off in a call, and was given anew without it (connection lost)")
-            self._numbers[whose, index] = self._half.number
-            self._doubled[self._half.number] = Known("".join(self._half.arguments))
+            self._numbers[whose, index] = half.number
+            self._open[half.number] = half
+            self._doubled[half.number] = Known("".join(half.arguments))
             return []
         number = self.announced
         if number == self._most:
             self._numbers[whose, index] = None
             return []
         self._numbers[whose, index] = number
-        self._half = _Half(whose, number, call.name)
+        self._open[number] = _Half(whose, number, call.name)
         self.announced += 1
         source: Source = "rescued" if self._rescued else call.source
         self._record.calls[source] += 1
@@ -161,14 +165,13 @@ class Choice:
             text = doubled.new(text)
             if doubled.differs:
                 raise BrokenOff("the answer broke off in a call, and was given anew in other words (connection lost)")
-        if self._half is not None:
-            self._half.arguments.append(text)
+        self._open[number].arguments.append(text)
         return [CallArguments(number, text)] if text else []
 
     def _ended(self, number: int | None, *, whole: bool) -> Iterable[TextEvent]:
         if number is None:
             return []
-        self._half = None
+        del self._open[number]
         self.whole += whole
         return [CallEnd(number, whole)]
 

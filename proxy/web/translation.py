@@ -23,6 +23,7 @@ from proxy.stream.events import (
     TextEvent,
     Usage,
 )
+from proxy.web.choice import Choice, Joining
 from proxy.web.record import Record
 
 MakeParser = Callable[[], Parser]
@@ -95,9 +96,8 @@ class Translation:
         if self._is_finished(self._question.choices):
             return self._finish()  # nothing of it was lost
         self._record.note = error.message
-        if not any(choice.whole for choice in self._choices.values()):
-            for index, choice in self._choices.items():
-                self._write(index, choice.close("error"))
+        for index, choice in self._choices.items():
+            self._write(index, choice.close("error"))
         if not any(choice.whole for choice in self._choices.values()):
             if isinstance(self._writer, Whole):
                 raise error
@@ -113,6 +113,9 @@ class Translation:
         """What may be got another way: one choice, of which no call has left."""
         choice = self._choice(0)
         return choice if self._question.choices == len(self._choices) == 1 and not choice.whole else None
+
+    def reads_with(self, parser: Parser) -> None:
+        self._choices[0] = Choice(parser, self._question, self._ids, self._record)
 
     def joins(self, choice: Choice, how: Joining, reply: Reply, parser: Parser | None) -> None:
         """Other bytes follow, of another answer."""

@@ -31,7 +31,10 @@ class Upstream:
 
     async def open(self) -> None:
         try:
-            await self._start(self._read(await self._rescue.first()))
+            asked = await self._rescue.first()
+            if asked.thinking is not None:
+                self.translation.reads_with(self._rescue.parser(asked.thinking))
+            await self._start(self._read(asked))
         except BridgeError as error:
             await self._another_way(error)
 
@@ -74,20 +77,21 @@ class Upstream:
 
     async def _another_way(self, error: BridgeError) -> None:
         """Opens the answer that takes the place of the one that failed. Raises what cannot be helped."""
-        while self._rescue.may_help(error) and (choice := self.translation.only_choice) is not None:
+        failure = error
+        while self._rescue.may_help(failure) and (choice := self.translation.only_choice) is not None:
             await self._let_go()
             try:
-                if (text := await self._rescue.answer_at_hand(error, choice)) is not None:
-                    choice.begins_again(self._rescue.parser())
+                if (text := await self._rescue.answer_at_hand(failure, choice)) is not None:
+                    self.translation.joins(choice, "begins again", self._backend.reply(), self._rescue.parser())
                     await self._start(self._read_anew(text))
-                    return
-                asked = await self._rescue.ask(error, choice)
-                self.translation.joins(choice, asked, self._backend.reply(), self._rescue.parser(asked.thinking))
-                await self._start(self._read(asked))
+                else:
+                    asked = await self._rescue.ask(failure, choice)
+                    self.translation.joins(choice, asked.joins, self._backend.reply(), self._rescue.parser(asked.thinking))
+                    await self._start(self._read(asked))
                 return
             except BridgeError as another:
-                error = another
-        raise error
+                failure = another
+        raise error  # what the backend said first is what explains it
 
     async def _let_go(self) -> None:
         response, self._response, self._pieces = self._response, None, None
@@ -113,8 +117,8 @@ class Upstream:
         if start and not start.startswith(_SSE_BEGINS):
             raise BadAnswer("the backend answered with something that is neither a stream of events nor JSON")
         yield self.translation.feed(start)
-        while not self.translation.done and (piece := await anext(pieces, None)) is not None:
-            yield self.translation.feed(piece)
+        while not self.translation.done and (more := await anext(pieces, None)) is not None:
+            yield self.translation.feed(more)
         yield self.translation.end()
 
     async def _read_whole(self, start: bytes, pieces: AsyncIterator[bytes]) -> bytes:
