@@ -6,7 +6,6 @@ themselves; and a request with X-Conversation-Id goes on generating when the cli
 """
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -73,8 +72,7 @@ class LlamaCpp(Backend):
         return _Reply()
 
     async def ask(self, question: Question, headers: Headers) -> httpx.Response:
-        with contextlib.suppress(BridgeError):
-            await self._raw.chat_template()  # it tells how the model writes; asked once
+        await self._raw.chat_template()  # it tells how the model writes; asked once
         return await super().ask(question, headers)
 
     def hint(self, asked: str | None) -> Hint:

@@ -17,6 +17,13 @@ def wants_a_call(body: dict[str, Any]) -> bool:
     return choice == "required" or isinstance(choice, dict)
 
 
+def fits_a_prompt(body: dict[str, Any]) -> bool:
+    """Whether nothing is lost when the prompt alone is completed: one answer, of any form, to words alone."""
+    form = body.get("response_format")
+    free = form is None or (isinstance(form, dict) and form.get("type") == "text")
+    return free and body.get("n") in (None, 1) and all(_is_text(message) for message in body["messages"])
+
+
 def raw(body: dict[str, Any]) -> dict[str, Any]:
     """The prompt stays as it is; llama.cpp's parser and grammar are off, and what the model writes comes as its text."""
     return body | {"tool_choice": "none", "reasoning_format": "none"}
@@ -36,6 +43,11 @@ def of_prompt(body: dict[str, Any], prompt: str, preserved: list[str]) -> dict[s
     if (limit := kept.pop("max_completion_tokens", None)) is not None:
         kept["max_tokens"] = limit
     return kept | {"prompt": prompt, "preserved_tokens": preserved, "stream": True, "return_progress": True}
+
+
+def _is_text(message: Any) -> bool:
+    parts = message.get("content") if isinstance(message, dict) else None
+    return not isinstance(parts, list) or all(isinstance(part, dict) and part.get("type") == "text" for part in parts)
 
 
 def softened(body: dict[str, Any]) -> dict[str, Any]:

@@ -19,18 +19,24 @@ Joining: TypeAlias = Literal["goes on", "goes on thinking", "begins again"]
 class Known:
     """What the client already has, against the same said again."""
 
-    left: str  # of what it has
+    text: str
+    at: int = 0  # so much of it was said again
     differs: bool = False
 
     def new(self, text: str) -> str:
         """What of this text it does not have. Nothing more, once the two have parted."""
+        left = len(self.text) - self.at
+        if not left:
+            return text
+        self.differs = self.differs or not self.text.startswith(text[:left], self.at)
         if self.differs:
             return ""
-        if not self.left.startswith(text) and not text.startswith(self.left):
-            self.differs = True
-            return ""
-        text, self.left = text[len(self.left) :], self.left[len(text) :]
-        return text
+        self.at += len(text[:left])
+        return text[left:]
+
+    @property
+    def parted(self) -> bool:
+        return self.at < len(self.text)
 
 
 @dataclass(slots=True)
@@ -61,8 +67,16 @@ class Choice:
         self._again: list[_Half] = []  # those that are to be said again
         self._doubled: dict[int, Known] = {}  # calls that are said again, by their number
         self._rescued = False
+        self._thinks_in_text = False
+        self._lost = False  # a call that the client has half of is not said again
 
     def take(self, event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs]:
+        events = self._events(event)
+        if self._lost:
+            raise BrokenOff("the answer broke off in a call, and was given anew without it (connection lost)")
+        return events
+
+    def _events(self, event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs]:
         parser = self._parser
         match event:
             case Content(text):
@@ -95,32 +109,38 @@ class Choice:
 
     @property
     def must_be_said_again(self) -> bool:
-        """A call that the backend itself began has no text that could be gone on with."""
-        return any(call.whose is self for call in self._open.values())
+        """A call that the backend itself began has no text that could be gone on with, and thoughts in the text no place."""
+        return self._thinks_in_text or any(call.whose is self for call in self._open.values())
+
+    def begins(self, events: Iterable[TextEvent]) -> bool:
+        """Whether what the client has may be the beginning of these: thoughts may be left out, a call of the backend's would be."""
+        content = "".join(event.text for event in events if isinstance(event, Content))
+        return not self.must_be_said_again and content.startswith("".join(self._said[Content]))
 
     def goes_on(self) -> None:
         """The next that comes is what follows."""
         self._rescued, self.finish = True, None
 
-    def goes_on_thinking(self, parser: Parser | None) -> list[TextEvent]:
-        """What follows belongs to the thoughts, and comes as text."""
-        released = list(self.close("error"))
-        self.goes_on()
-        self._parser = parser
-        return released
+    def goes_on_thinking(self, parser: Parser | None) -> Iterable[TextEvent | Logprobs]:
+        """What follows belongs to the thoughts, and comes as text: as text its parser must also see those before it."""
+        thoughts = self.thoughts
+        self.begins_again(parser)
+        self._thinks_in_text = True
+        return self.take(Content(thoughts))
 
     def begins_again(self, parser: Parser | None) -> None:
         """The next that comes is the whole answer anew: what the client has of it is left out."""
         self.goes_on()
         self._parser = parser
-        self._read, self._thought = [], []
+        self._read, self._thought, self._thinks_in_text = [], [], False
         self._known = {kind: Known("".join(said)) for kind, said in self._said.items()}
-        self._again, self._open = list(self._open.values()), {}
+        self._again, self._open = [*self._open.values(), *self._again], {}
 
     @property
     def is_another(self) -> bool:
-        """The answer was given anew in other words, and there is no call in it: nobody could join the two."""
-        return any(known.differs or known.left for known in self._known.values()) and not self.whole
+        """It was given anew in other words, and there is no call in it: nobody could join the two. Thoughts alone do not count."""
+        told_differently = self._known[Content].parted or (self._known[Reasoning].parted and not self._said[Content])
+        return self._lost or bool(self._again) or (told_differently and not self.whole)
 
     def _numbered(self, whose: object, events: Iterable[TextEvent]) -> list[TextEvent]:
         numbered: list[TextEvent] = []
@@ -142,7 +162,8 @@ class Choice:
         if self._again:
             half = self._again.pop(0)
             if half.name != call.name:
-                raise BrokenOff("the answer broke off in a call, and was given anew without it (connection lost)")
+                self._numbers[whose, index], self._lost = None, True
+                return []
             self._numbers[whose, index] = half.number
             self._open[half.number] = half
             self._doubled[half.number] = Known("".join(half.arguments))
@@ -163,8 +184,7 @@ class Choice:
             return []
         if (doubled := self._doubled.get(number)) is not None:
             text = doubled.new(text)
-            if doubled.differs:
-                raise BrokenOff("the answer broke off in a call, and was given anew in other words (connection lost)")
+            self._lost = self._lost or doubled.differs
         self._open[number].arguments.append(text)
         return [CallArguments(number, text)] if text else []
 

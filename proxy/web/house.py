@@ -23,7 +23,7 @@ class House:
     async def backend(self) -> Backend:
         return await self.detection.backend()
 
-    def parser(self, question: Question, backend: Backend, begun: ThinkingMode | None = None) -> Parser:
-        """`begun`: how the answer begins, where its prompt was seen. What the settings say of it wins."""
-        thinking: ThinkingMode = (begun or "tags") if self.settings.thinking == "auto" else self.settings.thinking
-        return Parser(question.tools, self.settings.tool_dialect, thinking, backend.hint(question.model))
+    def parser(self, question: Question, backend: Backend, known: ThinkingMode | None = None) -> Parser:
+        """`known`: how the answer begins, where nobody has to guess."""
+        guessed: ThinkingMode = "tags" if self.settings.thinking == "auto" else self.settings.thinking
+        return Parser(question.tools, self.settings.tool_dialect, known or guessed, backend.hint(question.model))

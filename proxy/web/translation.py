@@ -75,16 +75,23 @@ class Translation:
         self._read(self._decoder.close())
         if not self._is_finished(choices=1):  # some make one answer where several were asked for
             raise BrokenOff("the backend ended its answer before it was finished (connection lost)")
+        if not self._is_one():
+            raise BrokenOff("the answer broke off, and was given anew in other words (connection lost)")
         return self._finish()
 
     def _is_finished(self, choices: int) -> bool:
         return len(self._choices) >= choices and all(choice.finish is not None for choice in self._choices.values())
 
+    def _is_one(self) -> bool:
+        """With what was held back it shows whether an answer that was given twice is one."""
+        for index, choice in self._choices.items():
+            self._write(index, choice.close(choice.finish or "stop"))
+        return not any(choice.is_another for choice in self._choices.values())
+
     def _finish(self) -> bytes:
         self.finished = True
         for index, choice in self._choices.items():
             finish = choice.finish or "stop"
-            self._write(index, choice.close(finish))
             if finish not in FINISH_REASONS or finish == "tool_calls":
                 finish = "stop"
             self._writer.finish(index, "tool_calls" if choice.whole and finish != "length" else finish)
@@ -93,7 +100,7 @@ class Translation:
     def broken(self, error: BridgeError) -> bytes:
         """The answer stops here. A call that was sent may already be running: its answer is finished, nothing is asked again.
         Without one the client is told, and asks again. Never does a truncated answer look finished."""
-        if self._is_finished(self._question.choices):
+        if self._is_finished(self._question.choices) and self._is_one():
             return self._finish()  # nothing of it was lost
         self._record.note = error.message
         for index, choice in self._choices.items():
@@ -110,9 +117,9 @@ class Translation:
 
     @property
     def only_choice(self) -> Choice | None:
-        """What may be got another way: one choice, of which no call has left."""
+        """What may be got another way: one choice, not finished, of which no call has left."""
         choice = self._choice(0)
-        return choice if self._question.choices == len(self._choices) == 1 and not choice.whole else None
+        return choice if self._question.choices == len(self._choices) == 1 and not choice.whole and choice.finish is None else None
 
     def reads_with(self, parser: Parser) -> None:
         self._choices[0] = Choice(parser, self._question, self._ids, self._record)
@@ -129,7 +136,7 @@ class Translation:
                 choice.begins_again(parser)
 
     def read_anew(self, text: str) -> bytes:
-        """The whole answer, as the model wrote it."""
+        """The answer as the model wrote it."""
         self._write(0, [event for said in (Content(text), Finish("stop")) for event in self._choice(0).take(said)])
         return self.end()
 

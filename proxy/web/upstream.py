@@ -28,6 +28,7 @@ class Upstream:
         self._pieces: AsyncIterator[bytes] | None = None
         self._coming: AsyncGenerator[bytes, None] | None = None
         self._first: list[bytes] = []  # what came while it was opened
+        self._cause: BridgeError | None = None  # for which it had to be got another way
 
     async def open(self) -> None:
         try:
@@ -61,6 +62,7 @@ class Upstream:
 
     async def close(self) -> None:
         """What comes after the last word of an answer is only read so that the connection can be used again."""
+        self._rescue.close()
         if self._pieces is not None and self.translation.done:
             with contextlib.suppress(TimeoutError, BridgeError):
                 async with asyncio.timeout(_LAST_BYTES):
@@ -77,13 +79,16 @@ class Upstream:
 
     async def _another_way(self, error: BridgeError) -> None:
         """Opens the answer that takes the place of the one that failed. Raises what cannot be helped."""
+        if not self._rescue.may_help(error):
+            raise error
+        self._cause = self._cause or error
         failure = error
         while self._rescue.may_help(failure) and (choice := self.translation.only_choice) is not None:
             await self._let_go()
             try:
-                if (text := await self._rescue.answer_at_hand(failure, choice)) is not None:
-                    self.translation.joins(choice, "begins again", self._backend.reply(), self._rescue.parser())
-                    await self._start(self._read_anew(text))
+                if (found := await self._rescue.answer_at_hand(failure, choice)) is not None:
+                    self.translation.joins(choice, "begins again", self._backend.reply(), found.parser)
+                    await self._start(self._read_anew(found.text))
                 else:
                     asked = await self._rescue.ask(failure, choice)
                     self.translation.joins(choice, asked.joins, self._backend.reply(), self._rescue.parser(asked.thinking))
@@ -91,7 +96,7 @@ class Upstream:
                 return
             except BridgeError as another:
                 failure = another
-        raise error  # what the backend said first is what explains it
+        raise self._cause  # what the backend said first is what explains it
 
     async def _let_go(self) -> None:
         response, self._response, self._pieces = self._response, None, None
