@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.requests.other_ways import continued, of_prompt, raw, softened, wants_a_call
+from proxy.requests.other_ways import continued, fits_a_prompt, of_prompt, raw, softened, wants_a_call
 
 BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": [], "temperature": 0.5}
 
@@ -47,6 +47,24 @@ def test_a_prompt_to_be_completed() -> None:
         "return_progress": True,
     }
     assert "max_tokens" not in of_prompt(BODY, "P", [])
+
+
+@pytest.mark.parametrize(
+    ("more", "fits"),
+    [
+        ({}, True),
+        ({"n": 1, "response_format": {"type": "text"}}, True),
+        ({"n": None, "response_format": None}, True),
+        ({"n": 2}, False),
+        ({"response_format": {"type": "json_object"}}, False),
+        ({"response_format": "x"}, False),
+        ({"messages": [{"content": [{"type": "text", "text": "a"}]}, {"content": None}, "x"]}, True),
+        ({"messages": [{"content": [{"type": "text", "text": "a"}, {"type": "image_url"}]}]}, False),
+        ({"messages": [{"content": ["x"]}]}, False),
+    ],
+)
+def test_what_is_more_than_its_prompt(more: dict[str, Any], fits: bool) -> None:
+    assert fits_a_prompt(BODY | more) is fits
 
 
 def test_rules_that_grammars_choke_on_are_said_in_words() -> None:
