@@ -98,12 +98,12 @@ class Rescue:
         self.ways.append("from its log or error")
         return Found(text, self.parser(thinking))
 
-    async def ask(self, error: BridgeError, choice: Choice) -> Asked:
-        """Another question for the same answer. Raises the error where nothing is left to ask."""
+    async def ask(self, error: BridgeError, choice: Choice) -> Asked | None:
+        """Another question for the same answer; None where nothing is left to ask."""
         assert self._raw is not None
         assert self._watch is not None
         if len(self.ways) == _MOST_QUESTIONS:
-            raise error
+            return None
         self._watch.written = self._raw.written
         soft = softened(self._question.body)
         if self._natively and self._raw.over_a_schema(error) and soft != self._question.body:
@@ -111,7 +111,7 @@ class Rescue:
             self._question = replace(self._question, body=soft)
             return Asked(await self._backend.ask(self._question, self._sent), "begins again")
         if not self._raw_ways:
-            raise error
+            return None
         way, ask = self._raw_ways.pop(0)
         self.ways.append(way)
         question, joins = await self._joined(self._raw, choice)

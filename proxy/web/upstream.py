@@ -10,6 +10,7 @@ import orjson
 
 from proxy.backends.base import Backend
 from proxy.errors import BadAnswer, BridgeError, BrokenOff
+from proxy.web.choice import Choice
 from proxy.web.rescue import Asked, Rescue
 from proxy.web.translation import Translation
 
@@ -86,17 +87,23 @@ class Upstream:
         while self._rescue.may_help(failure) and (choice := self.translation.only_choice) is not None:
             await self._let_go()
             try:
-                if (found := await self._rescue.answer_at_hand(failure, choice)) is not None:
-                    self.translation.joins(choice, "begins again", self._backend.reply(), found.parser)
-                    await self._start(self._read_anew(found.text))
-                else:
-                    asked = await self._rescue.ask(failure, choice)
-                    self.translation.joins(choice, asked.joins, self._backend.reply(), self._rescue.parser(asked.thinking))
-                    await self._start(self._read(asked))
-                return
+                if await self._opened_another(failure, choice):
+                    return
+                break
             except BridgeError as another:
                 failure = another
         raise self._cause  # what the backend said first is what explains it
+
+    async def _opened_another(self, failure: BridgeError, choice: Choice) -> bool:
+        if (found := await self._rescue.answer_at_hand(failure, choice)) is not None:
+            self.translation.joins(choice, "begins again", self._backend.reply(), found.parser)
+            await self._start(self._read_anew(found.text))
+        elif (asked := await self._rescue.ask(failure, choice)) is not None:
+            self.translation.joins(choice, asked.joins, self._backend.reply(), self._rescue.parser(asked.thinking))
+            await self._start(self._read(asked))
+        else:
+            return False
+        return True
 
     async def _let_go(self) -> None:
         response, self._response, self._pieces = self._response, None, None
