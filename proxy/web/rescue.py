@@ -91,7 +91,7 @@ class Rescue:
         thoughts = choice.thoughts.strip()
         thinking: ThinkingMode | None = "forced" if thoughts and text.lstrip().startswith(thoughts) else None
         trial = self.parser(thinking)
-        events = [*trial.feed(text), *trial.close()]
+        events = [*trial.feed(text), *trial.close("length")]  # nothing in it is completed: it may have been cut
         ends = [event.whole for event in events if isinstance(event, CallEnd)]
         if not ends or not all(ends) or not choice.begins(events):
             return None
