@@ -1,7 +1,7 @@
 """Opens the rooms and says which path leads where."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -51,6 +51,12 @@ class OwnChild:
 
     def answered(self) -> None:
         self.supervisor.answered()
+
+    def written(self) -> int:
+        return self.supervisor.log.written
+
+    def log_since(self, written: int) -> Sequence[str]:
+        return self.supervisor.log.since(written)
 
 
 def _api(ready: ReadyAt) -> Address:

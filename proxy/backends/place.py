@@ -1,5 +1,6 @@
 """Where a backend is at this moment. Our own child must first be made ready, and has another port after each start."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +23,12 @@ class Place(Protocol):
     def answered(self) -> None:
         """An answer was finished: whoever looks after the place may want to know."""
 
+    def written(self) -> int:
+        """How many lines the server has written to its log, where we see it."""
+
+    def log_since(self, written: int) -> Sequence[str]:
+        """What it has written since then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -43,3 +50,9 @@ class Named:
 
     def answered(self) -> None:
         return None
+
+    def written(self) -> int:
+        return 0
+
+    def log_since(self, _written: int) -> Sequence[str]:
+        return ()

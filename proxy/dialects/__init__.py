@@ -102,6 +102,16 @@ def believed(hint: Hint) -> tuple[Thoughts, ...]:
     return tuple(one for one in THOUGHTS if one.believed(hint))
 
 
+OPENERS_OF_THOUGHTS = tuple(one.opener.rstrip() for one in THOUGHTS)
+
+
+def markers(dialect: str | Iterable[str]) -> list[str]:
+    """All that may stand in an answer beside its words, and must not be left out when it is written down."""
+    thoughts = [tag for one in THOUGHTS for tag in (one.opener, one.closer)]
+    calls = [marker for one in chosen(dialect) for marker in (*one.openers, *one.headers, *one.turns, *one.marks)]
+    return list(dict.fromkeys(marker.strip() for marker in (*thoughts, *calls)))
+
+
 class Parser(parser.Parser):
     """A parser that knows the dialects by name."""
 

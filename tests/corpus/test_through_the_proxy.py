@@ -2,6 +2,7 @@
 
 import json
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ USAGE = event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens":
 def cut(case: dict[str, Any]) -> list[str]:
     text, chance = case["text"], random.Random(case["id"])
     places = sorted({0, len(text), *(chance.randrange(len(text) + 1) for _ in range(1 + len(text) // 6))})
-    return [text[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [text[start:end] for start, end in pairwise(places)]
 
 
 def seen(answer: Heard) -> Seen:
