@@ -1,7 +1,7 @@
 """Opens the rooms and says which path leads where."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import httpx
@@ -13,7 +13,7 @@ from proxy.backends.base import Backend
 from proxy.backends.detection import Detection
 from proxy.backends.http import Http, default_transport
 from proxy.backends.llama_cpp import LlamaCpp
-from proxy.backends.place import Named, Place
+from proxy.backends.place import Named, Place, ServerLog
 from proxy.llama_server import Address as ReadyAt
 from proxy.llama_server import Launch, State, Supervisor, find_engine
 from proxy.settings import Settings
@@ -52,11 +52,8 @@ class OwnChild:
     def answered(self) -> None:
         self.supervisor.answered()
 
-    def written(self) -> int:
-        return self.supervisor.log.written
-
-    def log_since(self, written: int) -> Sequence[str]:
-        return self.supervisor.log.since(written)
+    def log(self) -> ServerLog:
+        return self.supervisor.log
 
 
 def _api(ready: ReadyAt) -> Address:

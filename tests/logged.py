@@ -1,6 +1,5 @@
 """A server whose log we see, as we see our own child's."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from proxy.backends.address import Address
@@ -21,17 +20,14 @@ def block(answer: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Logged(Named):
-    log: Log = field(default_factory=lambda: Log(lambda _: None))
+    lines: Log = field(default_factory=lambda: Log(lambda _: None))
 
-    def written(self) -> int:
-        return self.log.written
-
-    def log_since(self, written: int) -> Sequence[str]:
-        return self.log.since(written)
+    def log(self) -> Log:
+        return self.lines
 
     def write(self, *lines: str) -> None:
         for line in lines:
-            self.log.add(line)
+            self.lines.add(line)
 
 
 def logged(*lines: str) -> Logged:

@@ -7,6 +7,13 @@ from typing import Protocol
 from proxy.backends.address import Address
 
 
+class ServerLog(Protocol):
+    written: int  # so many lines
+
+    def since(self, written: int) -> Sequence[str]:
+        """What came after so many."""
+
+
 class Place(Protocol):
     async def address(self) -> Address:
         """Waits until somebody can answer there, where we can do something about it."""
@@ -23,11 +30,8 @@ class Place(Protocol):
     def answered(self) -> None:
         """An answer was finished: whoever looks after the place may want to know."""
 
-    def written(self) -> int:
-        """How many lines the server has written to its log, where we see it."""
-
-    def log_since(self, written: int) -> Sequence[str]:
-        """What it has written since then."""
+    def log(self) -> ServerLog | None:
+        """What the server writes down, where we see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,5 @@ class Named:
     def answered(self) -> None:
         return None
 
-    def written(self) -> int:
-        return 0
-
-    def log_since(self, _written: int) -> Sequence[str]:
-        return ()
+    def log(self) -> ServerLog | None:
+        return None

@@ -64,7 +64,8 @@ class RawWay:
 
     @property
     def written(self) -> int:
-        return self._backend.place.written()
+        log = self._backend.place.log()
+        return log.written if log is not None else 0
 
     def gave_up(self, error: BridgeError) -> bool:
         said = isinstance(error, BackendFailed | BackendRefused) and error.status in (400, 500)
@@ -77,10 +78,11 @@ class RawWay:
         """What the model wrote, from the beginning or from where the parser gave up. `said` is the text that came before."""
         if old := _OLD_ERROR.search(error.message):
             return {0: old[2], len(said.encode()): said + old[2]}.get(int(old[1]))
-        if _LOGGED not in error.message or not self.written:
+        log = self._backend.place.log()
+        if _LOGGED not in error.message or log is None:
             return None
         for _ in range(_LOOKS):
-            if found := _unparsed(self._backend.place.log_since(watch.written)):
+            if found := _unparsed(log.since(watch.written)):
                 return found[0] if watch.alone and len(found) == 1 else None  # of two nobody can say which is ours
             await asyncio.sleep(_LOOK)
         return None

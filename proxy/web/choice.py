@@ -154,8 +154,8 @@ class Choice:
                     numbered += self._started(whose, index, event)
                 case CallArguments(index, text):
                     numbered += self._argued(self._numbers[whose, index], text)
-                case CallEnd(index, whole):
-                    numbered += self._ended(self._numbers[whose, index], whole=whole)
+                case _:
+                    numbered += self._ended(self._numbers[whose, event.index], whole=event.whole)
         return numbered
 
     def _started(self, whose: object, index: int, call: CallStart) -> Iterable[TextEvent]:

@@ -129,7 +129,7 @@ async def test_blocks_that_may_be_somebody_elses_or_not_whole(lines: list[str]) 
 
 async def test_what_stood_there_before_is_not_ours() -> None:
     place = logged(*BLOCK, AFTER)
-    assert await at_hand(FAILED, "", place, Watch(place.written(), alone=True)) is None
+    assert await at_hand(FAILED, "", place, Watch(place.lines.written, alone=True)) is None
 
 
 async def test_a_block_that_has_rotated_away() -> None:

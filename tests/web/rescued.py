@@ -8,7 +8,6 @@ import pytest
 
 from tests.asgi import Call
 from tests.backend import END, ROLE, Piece, event, stream
-from tests.logged import Logged, logged
 from tests.stream.cuts import TOOLS
 from tests.web.road import CHAT, Road, heard
 from tests.web.test_chat_calls import JSON, WATERED, letters
@@ -91,11 +90,3 @@ def is_raw(question: Any) -> bool:
 
 async def ask(road: Road, **fields: Any) -> Call:
     return await road.ask(**{"tools": TOOLS} | fields)
-
-
-@pytest.fixture
-def child(monkeypatch: pytest.MonkeyPatch) -> Logged:
-    """Every named server is one whose log we see."""
-    place = logged()
-    monkeypatch.setattr("proxy.app.Named", lambda _: place)
-    return place
