@@ -5,7 +5,7 @@ from typing import Any
 
 from proxy.backends.address import Address
 from proxy.backends.models import Model
-from proxy.backends.place import Place, Wish
+from proxy.backends.place import Place, ServerLog, Wish
 from proxy.llama_server import Address as ReadyAt
 from proxy.llama_server import Keeper, Lease, State, Supervisor
 
@@ -58,6 +58,9 @@ class OwnModels:
 
     def dialect(self) -> str | None:
         return None
+
+    def log(self) -> ServerLog:
+        return self._shown.log
 
     def models(self) -> list[Model]:
         shown: list[Model] = []
@@ -127,6 +130,9 @@ class Seat:
 
     def dialect(self) -> str | None:
         return self.lease.model.dialect
+
+    def log(self) -> ServerLog:
+        return self.lease.supervisor.log
 
     def models(self) -> list[Model]:
         return self.all.models()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -205,9 +206,15 @@ async def test_when_nothing_is_loaded_health_says_so_and_wakes_nobody(tmp_path: 
 async def test_an_upload_finds_the_child_that_comes_after_the_one_that_died(tmp_path: Path) -> None:
     app = pair(tmp_path)
     async with Lifespan(app):
-        await app.house.place.address()
+        at = httpx.URL((await app.house.place.address()).base)
         keeper(app).supervisor("one").answered()
         os.kill(keeper(app).supervisor("one").pid or 0, signal.SIGKILL)
+
+        def deserted() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex((at.host, at.port or 0)) != 0
+
+        await until(deserted)
         assert (await ask(app, "/completion", b'{"model": "one"}')).status == 200
 
 

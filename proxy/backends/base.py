@@ -13,11 +13,13 @@ from proxy.backends.address import Address
 from proxy.backends.http import PROBE_TIMEOUTS, Http
 from proxy.backends.models import Model, choose, knows, models_in
 from proxy.backends.place import Place
+from proxy.backends.raw import RawWay
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
-from proxy.errors import BackendFailed, BadAnswer, BridgeError, BrokenOff, Refused, TimedOut, Unavailable
+from proxy.errors import BackendFailed, BadAnswer, BridgeError, BrokenOff, NotFound, Refused, TimedOut, Unavailable
 from proxy.requests.preparation import Needs, prepare
 from proxy.requests.question import Question
+from proxy.stream.dialect import Hint
 
 Headers = Sequence[tuple[bytes, bytes]]
 _MODELS_KEPT = 30.0  # seconds; a name that is not in the list is looked for again after one
@@ -61,16 +63,28 @@ class Backend:
         """The accepted question: an answer with status 200, its body unread. A refusal is raised as what it means."""
         model = await self.model_for(question.model)
         needs = self.needs  # several may be asking while the first of them learns better
-        response = await self._post(prepare(question, needs, model), headers)
-        if response.status_code in (400, 422) and needs.stream_options:
-            error = await self._refusal(response)
-            if "stream_options" not in error.message:
-                raise error
-            self.needs = replace(self.needs, stream_options=False)
-            response = await self._post(prepare(question, self.needs, model), headers)
+        try:
+            return await self.accepted(prepare(question, needs, model), headers)
+        except BridgeError as error:
+            if error.status not in (400, 422) or not needs.stream_options or "stream_options" not in error.message:
+                raise
+        self.needs = replace(self.needs, stream_options=False)
+        return await self.accepted(prepare(question, self.needs, model), headers)
+
+    async def accepted(self, body: bytes, headers: Headers, path: str = "/v1/chat/completions") -> httpx.Response:
+        response = await self._ask(lambda address: _post(path, address, body, headers))
         if response.status_code != 200:
             raise await self._refusal(response)
         return response
+
+    def hint(self, asked: str | None) -> Hint:
+        """What is known of the model that answers, beside its answer."""
+        known = [name for name in (asked, self.wanted_model) if knows(self._models, name)]
+        return Hint(model=(known or [model.id for model in self._models[:1]] or [asked])[0] or "")
+
+    def raw_way(self) -> RawWay | None:
+        """How to get an answer without the backend's own parser, where it has one that can be left out."""
+        return None
 
     def reply(self) -> Reply:
         return Reply()
@@ -109,6 +123,9 @@ class Backend:
         """A look at what is there now: nobody is waited for who has just gone."""
         return await self._json(await self.http.ask(_get(path, await self.place.address())))
 
+    async def post_json(self, path: str, body: bytes) -> Any:
+        return await self._json(await self.accepted(body, [], path))
+
     async def _json(self, response: httpx.Response) -> Any:
         if response.status_code != 200:
             raise await self._refusal(response)
@@ -116,13 +133,6 @@ class Backend:
             return orjson.loads(await self.http.read(response))
         except orjson.JSONDecodeError:
             raise BadAnswer("the backend answered with something that is no JSON; is BACKEND_URL the base of its API?") from None
-
-    async def _post(self, body: bytes, headers: Headers, path: str = "/chat/completions") -> httpx.Response:
-        def request(address: Address) -> httpx.Request:
-            sent = [*authorized(address, headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
-            return httpx.Request("POST", address.base + path, headers=sent, content=body)
-
-        return await self._ask(request)
 
     async def _ask(self, request: Callable[[Address], httpx.Request]) -> httpx.Response:
         address = await self.place.address()
@@ -138,9 +148,18 @@ class Backend:
 
 
 def _get(path: str, address: Address) -> httpx.Request:
-    url = address.of(path)
-    assert url is not None  # only asked for what lies under the base, or of a server at home
-    return httpx.Request("GET", url, headers=authorized(address, []), extensions={"timeout": PROBE_TIMEOUTS})
+    return httpx.Request("GET", _url(path, address), headers=authorized(address, []), extensions={"timeout": PROBE_TIMEOUTS})
+
+
+def _post(path: str, address: Address, body: bytes, headers: Headers) -> httpx.Request:
+    sent = [*authorized(address, headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
+    return httpx.Request("POST", _url(path, address), headers=sent, content=body)
+
+
+def _url(path: str, address: Address) -> str:
+    if (url := address.of(path)) is None:
+        raise NotFound(f"{path} lies outside the API of {address.host}, and nothing else is asked there")
+    return url
 
 
 def authorized(address: Address, headers: Headers) -> list[tuple[bytes, bytes]]:

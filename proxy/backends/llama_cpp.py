@@ -9,16 +9,21 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
+import httpx
 import orjson
 
-from proxy.backends.base import Backend, Facts
+from proxy.backends.base import Backend, Facts, Headers
+from proxy.backends.http import Http
 from proxy.backends.models import Model
+from proxy.backends.place import Place
+from proxy.backends.raw import RawWay
 from proxy.backends.reply import Reply, Said
-from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow
+from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow, NotFound
 from proxy.requests.preparation import Needs
 from proxy.requests.question import Question
+from proxy.stream.dialect import Hint
 from proxy.stream.events import Usage
 
 # Template, schema, history, image: asked again, the answer is the same, so a client must not ask again.
@@ -49,6 +54,16 @@ class LlamaCpp(Backend):
     never_forwarded = frozenset({b"x-conversation-id"})
     needs = Needs(progress=True, named_tool=False, logprobs_beside_tools=False)
 
+    def __init__(self, http: Http, place: Place, wanted_model: str | None = None) -> None:
+        super().__init__(http, place, wanted_model)
+        self._raw = RawWay(self)
+
+    def at(self, place: Place) -> Self:
+        other = super().at(place)
+        if other is not self:
+            other._raw = RawWay(other)  # asks where the request has its place
+        return other
+
     @classmethod
     def recognises(cls, headers: Mapping[str, str], models: list[Model]) -> bool:
         return headers.get("server") == "llama.cpp" or any(model.owned_by == "llamacpp" for model in models)
@@ -61,6 +76,16 @@ class LlamaCpp(Backend):
 
     def reply(self) -> Reply:
         return _Reply()
+
+    async def ask(self, question: Question, headers: Headers) -> httpx.Response:
+        await self._raw.chat_template()  # it tells how the model writes; asked once
+        return await super().ask(question, headers)
+
+    def hint(self, asked: str | None) -> Hint:
+        return replace(super().hint(asked), template=self._raw.template or "")
+
+    def raw_way(self) -> RawWay:
+        return self._raw
 
     async def refuse_overflow(self, question: Question) -> bool:
         """It counts while it is busy with others; its own refusal would only come when a slot is free."""
@@ -79,18 +104,15 @@ class LlamaCpp(Backend):
         return True
 
     async def _count(self, question: Question) -> int | None:
-        response = await self._post(orjson.dumps(question.body), [], "/chat/completions/input_tokens")
-        if response.status_code != 200:
-            await response.aclose()
-            return None
-        counted = await self._json(response)
+        counted = await self.post_json("/v1/chat/completions/input_tokens", orjson.dumps(question.body))
         prompt = counted.get("input_tokens") if isinstance(counted, dict) else None
         return prompt if isinstance(prompt, int) else None
 
     async def facts(self) -> Facts:
-        if (await self.place.address()).is_public:
-            return await super().facts()  # /props lies outside the base of its API
-        props = await self.get_json("/props")
+        try:
+            props = await self.get_json("/props")
+        except NotFound:
+            return await super().facts()  # at a public host only its API is asked
         if not isinstance(props, dict):
             raise BadAnswer("the backend calls itself llama.cpp, but GET /props tells no props")
         settings = _dict(props, "default_generation_settings")

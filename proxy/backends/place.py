@@ -1,5 +1,6 @@
 """Where a backend is at this moment. Our own child must first be made ready, and has another port after each start."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +16,13 @@ class Wish:
     tools: bool = False
     side: bool = False  # a chat without tools: a title, a summary
     mark: str | None = None  # the same for the same question asked again
+
+
+class ServerLog(Protocol):
+    written: int  # so many lines
+
+    def since(self, written: int) -> Sequence[str]:
+        """What came after so many."""
 
 
 class Place(Protocol):
@@ -53,6 +61,9 @@ class Place(Protocol):
 
     def asleep(self) -> bool:
         """Nothing is loaded, and the next request will load it."""
+
+    def log(self) -> ServerLog | None:
+        """What the server writes down, where we see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +106,7 @@ class Named:
         return False
 
     def dialect(self) -> str | None:
+        return None
+
+    def log(self) -> ServerLog | None:
         return None

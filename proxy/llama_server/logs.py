@@ -17,7 +17,7 @@ LONGEST = 65536  # a line without an end is cut here
 _DEVICE = re.compile(r"- (?P<name>\w+)\s*: (?P<what>.+) \(\d+ MiB, \d+ MiB free\)\s*$")
 _USING = re.compile(r"using device (?P<name>\w+) \((?P<what>[^()]*(?:\([^()]*\)[^()]*)*)\)")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers")
-_BUFFER = re.compile(r"(?P<where>\w+?)(?:_Mapped|_Host|_REPACK)? +(?:model|KV|RS|compute|output) +buffer size = +(?P<size>[\d.]+) MiB")
+_BUFFER = re.compile(r"(?:model|KV|RS|compute|output) +buffer size = +(?P<size>[\d.]+) MiB")
 _NO_GPU = re.compile(r"no usable GPU found")
 
 
@@ -64,13 +64,20 @@ class Log:
 
     def __init__(self, on_line: Callable[[str], None]) -> None:
         self.lines: deque[str] = deque(maxlen=KEPT)
+        self.written = 0  # of all times, also those that are not kept any more
         self.facts = Facts()
         self._on_line = on_line
 
     def add(self, line: str) -> None:
         self.lines.append(line)
+        self.written += 1
         self.facts = self.facts.told(line)
         self._on_line(line)
+
+    def since(self, written: int) -> list[str]:
+        """What was written since `written` was asked; nothing where some of it is not kept any more."""
+        new = self.written - written
+        return list(self.lines)[len(self.lines) - new :] if 0 <= new <= len(self.lines) else []
 
     @property
     def tail(self) -> list[str]:
@@ -135,4 +142,4 @@ class Lines:
         self.ended.set()
 
     def _line(self, line: bytes) -> None:
-        self._each(line.decode(errors="replace").rstrip())
+        self._each(line.decode(errors="replace").rstrip("\r"))

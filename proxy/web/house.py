@@ -9,6 +9,7 @@ from proxy.backends.place import Place, Wish
 from proxy.dialects import Parser
 from proxy.requests.question import Question
 from proxy.settings import Settings
+from proxy.stream.parser import ThinkingMode
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class House:
         backend = await self.detection.backend()
         return backend if wish is None else backend.at(self.place.at(wish))
 
-    def parser(self, question: Question, of_model: str | None = None) -> Parser:
-        dialect = (of_model,) if of_model else self.settings.tool_dialect
-        thinking = "tags" if self.settings.thinking == "auto" else self.settings.thinking
-        return Parser(question.tools, dialect[0] if len(dialect) == 1 else dialect, thinking)
+    def parser(self, question: Question, backend: Backend, known: ThinkingMode | None = None) -> Parser:
+        """`known`: how the answer begins, where nobody has to guess."""
+        guessed: ThinkingMode = "tags" if self.settings.thinking == "auto" else self.settings.thinking
+        said = backend.place.dialect()  # of this model, in llama-server.conf
+        return Parser(question.tools, (said,) if said else self.settings.tool_dialect, known or guessed, backend.hint(question.model))
