@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 from starlette.routing import Route, Router
 
-from proxy.backends import KINDS, address
+from proxy.backends import kinds_at
 from proxy.backends.address import Address
 from proxy.backends.base import Backend
 from proxy.backends.detection import Detection
@@ -26,8 +26,6 @@ from proxy.web.house import House
 from proxy.web.models import Models
 from proxy.web.passthrough import UPSTREAM, PassThrough
 from proxy.web.status import Status
-
-_KIND_SPELLINGS = {"llamacpp": "llama_cpp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +90,8 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         supervisor = Supervisor(launch(settings))
         place, kinds, url, public = OwnChild(supervisor), (LlamaCpp,), "http://127.0.0.1", False
     else:
-        named = address.parse(settings.backend_url, settings.backend_key)
-        wanted = _KIND_SPELLINGS.get(settings.backend_kind, settings.backend_kind)
-        kinds = tuple(kind for kind in KINDS if wanted in ("auto", kind.kind))
-        place, url, public = Named(named), named.base, named.is_public
+        named = settings.backend_address
+        place, kinds, url, public = Named(named), kinds_at(named, settings.backend_kind), named.base, named.is_public
     http = Http(transport or default_transport(url, public=public), on_refused=lambda: detection.forget())
     detection = Detection(kinds, http, place, settings.backend_model)
     house = House(settings, http, place, detection, keys_of(settings), secrets.token_hex(8).encode())

@@ -6,6 +6,7 @@ BridgeError
 │   │   ├── ContextOverflow 400 context_length_exceeded
 │   │   └── BackendRefused  400 backend_refused
 │   ├── Unauthorized        401 invalid_api_key
+│   ├── OutOfCredit         402 insufficient_quota
 │   ├── Forbidden           403 forbidden
 │   ├── NotFound            404 not_found
 │   │   └── ModelNotFound   404 model_not_found
@@ -89,6 +90,14 @@ class Unauthorized(Refused):
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+
+
+class OutOfCredit(Refused):
+    """No passing trouble (429), and no fault of the key (401): somebody has to pay."""
+
+    status = 402
+    type = "insufficient_quota"
+    code = "insufficient_quota"
 
 
 class Forbidden(Refused):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import httpx
 
-ZEN = "https://opencode.ai/zen/v1"
+ZEN_HOST = "opencode.ai"
+ZEN = f"https://{ZEN_HOST}/zen/v1"
 _VERSION = re.compile(r"v\d+")
 _HOME_NAMES = ("localhost", ".localhost", ".local", ".lan", ".home", ".internal", ".home.arpa", ".intranet")
 _CARRIER_NAT = ipaddress.ip_network("100.64.0.0/10")  # Tailscale and the like hand these out
@@ -24,6 +25,10 @@ class Address:
     @property
     def host(self) -> str:
         return httpx.URL(self.base).host
+
+    @property
+    def is_zen(self) -> bool:
+        return self.host == ZEN_HOST
 
     @property
     def is_public(self) -> bool:

@@ -1,7 +1,8 @@
 """How every backend is asked. A kind that is odd in some way is a subclass in a file of its own, with only its oddities."""
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -15,11 +16,15 @@ from proxy.backends.place import Place
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
 from proxy.errors import BadAnswer, BridgeError, TimedOut
-from proxy.requests.preparation import Needs, prepare
+from proxy.requests.preparation import Needs, prepare, unread
 from proxy.requests.question import Question
 
 Headers = Sequence[tuple[bytes, bytes]]
-_MODELS_KEPT = 30.0  # seconds; a name that is not in the list is looked for again after one
+Look = Callable[[str], Awaitable[bytes]]
+"""What stands at a path of a server at home; nothing where nothing is."""
+
+_OURSELVES = (b"user-agent", b"llama-bridge")  # some doors in the world stay shut to who does not say who he is
+MODELS_KEPT = 30.0  # seconds; a name that is not in the list is looked for again after one
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,20 @@ class Facts:
     model: str | None = None
     context: int | None = None
     template_has_tools: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a server's answer to GET /models shows of it."""
+
+    headers: Mapping[str, str]
+    items: list[dict[str, Any]]
+
+    def owned_by(self, *names: str) -> bool:
+        return any(item.get("owned_by") in names for item in self.items)
+
+    def tells(self, key: str) -> bool:
+        return any(key in item for item in self.items)
 
 
 class Backend:
@@ -45,23 +64,43 @@ class Backend:
         self._models_at = float("-inf")
 
     @classmethod
-    def recognises(cls, _headers: Mapping[str, str], _models: list[Model]) -> bool:
+    def recognises(cls, _seen: Seen) -> bool:
         """Whether the answer to GET /models shows this kind."""
+        return False
+
+    @classmethod
+    async def greets(cls, _look: Look) -> bool:
+        """Whether a server at home whose models show nothing says by other ways that it is of this kind."""
         return False
 
     async def ask(self, question: Question, headers: Headers) -> httpx.Response:
         """The accepted question: an answer with status 200, its body unread. A refusal is raised as what it means."""
         model = await self.model_for(question.model)
-        response = await self._post(prepare(question, self.needs, model), headers)
-        if response.status_code in (400, 422) and self.needs.stream_options:
+        headers = self.headers(question, headers)
+        needs = self.needs
+        while (response := await self._post(prepare(question, needs, model), headers)).status_code != 200:
             error = await self._refusal(response)
-            if "stream_options" not in error.message:
+            easier = self.easier(error, needs) if response.status_code in (400, 422) else None
+            if easier is None or easier == needs:
                 raise error
-            self.needs = replace(self.needs, stream_options=False)
-            response = await self._post(prepare(question, self.needs, model), headers)
-        if response.status_code != 200:
-            raise await self._refusal(response)
+            needs = easier
         return response
+
+    def headers(self, _question: Question, headers: Headers) -> Headers:
+        """What goes with a question besides its body."""
+        return headers
+
+    def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
+        """How to ask again without what was refused, if that can be left out. What holds for every question is remembered."""
+        if "stream_options" not in error.message:
+            return None
+        self.needs = replace(self.needs, stream_options=False)
+        return replace(needs, stream_options=False)
+
+    def remark(self, question: Question) -> str:
+        """What a person should read in the log about this question, if anything."""
+        fields = unread(question, self.needs)
+        return f"{self.kind} does not read {', '.join(fields)}" if fields else ""
 
     def reply(self) -> Reply:
         return Reply()
@@ -72,11 +111,14 @@ class Backend:
     async def refuse_overflow(self, question: Question) -> None:
         """Raises ContextOverflow where the size of the prompt can be had, and is too large."""
 
-    async def models(self, kept: float = _MODELS_KEPT) -> list[Model]:
+    async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
         if time.monotonic() - self._models_at > kept:
-            self._models = models_in(await self.get_json("/v1/models"))
+            self._models = await self.list_models()
             self._models_at = time.monotonic()
         return self._models
+
+    async def list_models(self) -> list[Model]:
+        return models_in(await self.get_json("/v1/models"))
 
     async def model_for(self, asked: str | None) -> str | None:
         try:
@@ -87,20 +129,33 @@ class Backend:
             models = self._models  # some servers list nothing while they generate
         return choose(models, asked, self.wanted_model)
 
-    async def facts(self) -> Facts:
+    async def facts(self, kept: float = 0.0) -> Facts:
         """A quick question that also shows whether a request would be served now."""
-        models = await self.models(kept=0.0)
-        name = self.wanted_model or (models[0].id if len(models) == 1 else None)
+        models = await self.models(kept)
+        name = self.wanted_model
+        with contextlib.suppress(BridgeError):  # several, and none was chosen: the client names one
+            name = choose(models, None, self.wanted_model)
         return Facts(model=name, context=next((model.context for model in models if model.id == name), None))
 
     async def get_json(self, path: str) -> Any:
         address = await self.place.address()
         url = address.of(path)
         assert url is not None  # only asked for what lies under the base, or of a server at home
-        response = await self.http.ask(httpx.Request("GET", url, headers=authorized(address, []), extensions={"timeout": PROBE_TIMEOUTS}))
+        response = await self.http.ask(probe(address, url))
         if response.status_code != 200:
             raise await self._refusal(response)
         return await self._json(response)
+
+    async def json_if_any(self, path: str, body: Any = None) -> Any:
+        """What is good to know, and may be missing: None then."""
+        address = await self.place.address()
+        url = address.of(path)
+        if url is None:
+            return None
+        with contextlib.suppress(BridgeError):
+            response = await self.http.ask(probe(address, url, body))
+            return await self._json(response)
+        return None
 
     async def _json(self, response: httpx.Response) -> Any:
         try:
@@ -115,6 +170,12 @@ class Backend:
 
     async def _refusal(self, response: httpx.Response) -> BridgeError:
         return self.meaning(response.status_code, await self.http.read(response), response.headers)
+
+
+def probe(address: Address, url: str, body: Any = None) -> httpx.Request:
+    """A quick question of our own."""
+    headers, extensions = authorized(address, [_OURSELVES]), {"timeout": PROBE_TIMEOUTS}
+    return httpx.Request("GET" if body is None else "POST", url, headers=headers, json=body, extensions=extensions)
 
 
 def authorized(address: Address, headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -12,8 +12,7 @@ from typing import Any
 
 import orjson
 
-from proxy.backends.base import Backend, Facts
-from proxy.backends.models import Model
+from proxy.backends.base import Backend, Facts, Seen
 from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow
 from proxy.requests.preparation import Needs
 from proxy.requests.question import Question
@@ -31,11 +30,11 @@ class LlamaCpp(Backend):
     kind = "llama_cpp"
     counts_tokens = True
     never_forwarded = frozenset({b"x-conversation-id"})
-    needs = Needs(progress=True, named_tool=False, logprobs_beside_tools=False)
+    needs = Needs(progress=True, tool_choice="words", logprobs_beside_tools=False)
 
     @classmethod
-    def recognises(cls, headers: Mapping[str, str], models: list[Model]) -> bool:
-        return headers.get("server") == "llama.cpp" or any(model.owned_by == "llamacpp" for model in models)
+    def recognises(cls, seen: Seen) -> bool:
+        return seen.headers.get("server") == "llama.cpp" or seen.owned_by("llamacpp")
 
     def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
         error = super().meaning(status, body, headers)
@@ -64,7 +63,7 @@ class LlamaCpp(Backend):
         prompt = counted.get("input_tokens") if isinstance(counted, dict) else None
         return prompt if isinstance(prompt, int) else None
 
-    async def facts(self) -> Facts:
+    async def facts(self, kept: float = 0.0) -> Facts:
         props = await self.get_json("/props")
         if not isinstance(props, dict):
             raise BadAnswer("the backend calls itself llama.cpp, but GET /props tells no props")
@@ -72,7 +71,7 @@ class LlamaCpp(Backend):
         context, alias = settings.get("n_ctx"), props.get("model_alias")
         has_tools = _dict(props, "chat_template_caps").get("supports_tools")
         return Facts(
-            model=alias if isinstance(alias, str) and alias else (await super().facts()).model,
+            model=alias if isinstance(alias, str) and alias else (await super().facts(kept)).model,
             context=context if isinstance(context, int) else None,
             template_has_tools=has_tools if isinstance(has_tools, bool) else None,
         )

@@ -52,6 +52,7 @@ class Chat:
 
     async def _answer(self, connection: Connection, question: Question) -> None:
         backend = await self._house.backend()
+        connection.record.remark = backend.remark(question)
         translation = self._translation(connection, question, backend)
         upstream = Upstream(backend.http, translation)
         opening = asyncio.create_task(upstream.open(backend, question, self._headers(connection, backend)))

@@ -24,6 +24,7 @@ class Record:
     last: float | None = None
     calls: Counter[str] = field(default_factory=Counter)  # how each was found
     note: str = ""  # what went wrong, if anything
+    remark: str = ""  # what a person should know of this backend
 
     def touched(self) -> None:
         self.last = time.monotonic()
@@ -41,6 +42,8 @@ class Record:
         if self.calls:
             found = ", ".join(f"{count} {how}" for how, count in sorted(self.calls.items()))
             words.append(f"| calls: {found}")
+        if self.remark:
+            words.append(f"| {self.remark}")
         if self.note:
             words.append(f"| {self.note}")
         level = logging.WARNING if (self.status or 0) >= 500 or self.note else logging.INFO

@@ -10,6 +10,7 @@ from proxy.dialects import Parser
 from proxy.errors import BridgeError, BrokenOff
 from proxy.protocols.openai_chat import FINISH_REASONS, Stream, Whole
 from proxy.requests.question import Question
+from proxy.requests.tools import declared_name
 from proxy.stream import sse
 from proxy.stream.chunks import Chunks
 from proxy.stream.events import (
@@ -43,6 +44,7 @@ class Choice:
         self.whole = 0
         self._parser = parser
         self._most = 1 if question.one_call else None
+        self._tools = question.tools
         self._ids = ids
         self._record = record
         self._numbers: dict[tuple[str, int], int | None] = {}
@@ -76,7 +78,7 @@ class Choice:
                     if number is not None:
                         self.announced += 1
                         self._record.calls[source] += 1
-                        numbered.append(CallStart(number, self._id(id), name, source))
+                        numbered.append(CallStart(number, self._id(id), declared_name(name, self._tools), source))
                 case CallArguments(index, text):
                     if (number := self._numbers[whose, index]) is not None:
                         numbered.append(CallArguments(number, text))

@@ -9,7 +9,7 @@ from proxy.requests.preparation import Needs, prepare
 from proxy.requests.question import read
 
 TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")] + ["odd"]
-LLAMA = Needs(progress=True, named_tool=False, logprobs_beside_tools=False)
+LLAMA = Needs(progress=True, tool_choice="words", logprobs_beside_tools=False)
 
 
 def _prepared(needs: Needs = Needs(), model: str | None = None, **fields: Any) -> Any:  # noqa: B008 - frozen
