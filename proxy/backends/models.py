@@ -52,26 +52,29 @@ def knows(models: list[Model], name: str | None) -> bool:
 
 def choose(models: list[Model], asked: str | None, wanted: str | None) -> str | None:
     """With an unchanged client, switching the backend still works: an unknown name means the chosen, the only or the loaded model."""
-    usable = [model for model in models if model.wire is None]
     chosen = asked if knows(models, asked) else wanted
     if chosen:
-        _refuse_other_wire(models, usable, chosen)
+        _refuse_other_wire(models, chosen)
         return chosen
+    usable = [model for model in models if model.wire is None]
     for candidates in (usable, [model for model in usable if model.loaded]):
         if len(candidates) == 1:
             return candidates[0].id
     if not models:
         return asked
-    raise ModelNotFound(f"the backend has no model {asked!r}; name one of these or set BACKEND_MODEL: {_names(usable)}", param="model")
+    raise ModelNotFound(
+        f"the backend has no model {asked!r}; name one of these or set BACKEND_MODEL: {usable_names(models)}", param="model"
+    )
 
 
-def _refuse_other_wire(models: list[Model], usable: list[Model], chosen: str) -> None:
+def usable_names(models: list[Model]) -> str:
+    return ", ".join(sorted(model.id for model in models if model.wire is None))
+
+
+def _refuse_other_wire(models: list[Model], chosen: str) -> None:
     wire = next((model.wire for model in models if chosen == model.id), None)
     if wire is not None:
+        names = usable_names(models)
         raise BackendRefused(
-            f"{chosen!r} answers only under {wire}, not under /chat/completions; these models answer here: {_names(usable)}", param="model"
+            f"{chosen!r} answers only under {wire}, not under /chat/completions; these answer here: {names}", param="model"
         )
-
-
-def _names(models: list[Model]) -> str:
-    return ", ".join(sorted(model.id for model in models))

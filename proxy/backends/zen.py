@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import ClassVar
 
 from proxy.backends.base import MODELS_KEPT, Backend, Facts, Headers, Seen
-from proxy.backends.models import Model
+from proxy.backends.models import Model, usable_names
 from proxy.backends.refusals import told
-from proxy.errors import BackendSaid, BridgeError, ModelNotFound, OutOfCredit
+from proxy.errors import BackendRefused, BackendSaid, BridgeError, ModelNotFound, OutOfCredit
 from proxy.requests.question import Question
 from proxy.requests.session import session_of
 
@@ -72,7 +72,9 @@ class Zen(Backend):
         if said is None:
             return super().meaning(status, body, headers)
         error: BridgeError
-        if said == 404:
+        if "not supported for format" in message:  # a family that is not named above
+            error = BackendRefused(f"{message}; these models answer here: {usable_names(self._models)}", param="model")
+        elif said == 404:
             error = ModelNotFound(message, param="model")
         elif said == 402:
             error = OutOfCredit(message)
