@@ -87,6 +87,11 @@ async def test_a_server_that_lists_nothing_while_it_generates() -> None:
     assert await _generic(script).model_for("m") == "m"
 
 
+async def test_who_may_not_read_the_list_is_told_why() -> None:
+    with pytest.raises(BackendSaid, match="Unauthorized"):
+        await _generic(Script({MODELS: httpx.Response(401, json={"error": "Unauthorized"})})).models()
+
+
 async def test_what_any_backend_tells() -> None:
     script = Script({MODELS: httpx.Response(200, json={"data": [{"id": "v", "max_model_len": 99}]})})
     assert await _generic(script).facts() == Facts("v", 99)

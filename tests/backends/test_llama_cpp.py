@@ -39,8 +39,10 @@ async def test_an_overflow_is_refused_in_llama_cpp_s_own_words() -> None:
     assert script.asked[0].headers["authorization"] == "Bearer k"
 
 
-@pytest.mark.parametrize("answer", [_counted(2047), _counted("x"), httpx.Response(200, json=[]), httpx.Response(404)])
-async def test_what_fits_or_cannot_be_counted_is_not_refused(answer: httpx.Response) -> None:
+@pytest.mark.parametrize(
+    "answer", [_counted(2047), _counted("x"), httpx.Response(200, json=[]), httpx.Response(404), httpx.ConnectError("refused")]
+)
+async def test_what_fits_or_cannot_be_counted_is_not_refused(answer: Any) -> None:
     await llama_cpp(**{COUNT: answer})[0].refuse_overflow(QUESTION)
 
 
