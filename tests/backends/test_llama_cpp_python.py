@@ -11,7 +11,7 @@ from proxy.backends.base import Facts
 from proxy.backends.http import Http
 from proxy.backends.llama_cpp_python import LlamaCppPython
 from proxy.backends.place import Named
-from proxy.errors import BackendRefused
+from proxy.errors import BackendRefused, ContextOverflow
 from proxy.requests.question import read
 from tests.backend import Backend, models, stream
 
@@ -53,6 +53,17 @@ async def test_a_refusal_and_a_client_that_left_let_the_next_one_in() -> None:
     await response.stream.aclose()  # type: ignore[union-attr] # what an async transport gives
     await response.stream.aclose()  # type: ignore[union-attr] # twice: the turn of somebody else is not ended
     await (await backend.ask(QUESTION, [])).aclose()
+
+
+async def test_an_empty_stream_is_asked_for_its_reason() -> None:
+    refusal = httpx.Response(400, json={"error": {"message": "This model's maximum context length is 512 tokens."}})
+    backend, behind = server(**{CHAT: [stream(), refusal, stream(), httpx.Response(200, json={})]})
+    response = await backend.ask(QUESTION, [])
+    with pytest.raises(ContextOverflow):
+        await anext(backend.http.pieces(response))
+    await response.aclose()
+    assert [asked["stream"] for asked in behind.questions()] == [True, False]
+    assert [piece async for piece in backend.http.pieces(await backend.ask(QUESTION, []))] == []  # it has none: the answer is broken off
 
 
 async def test_somebody_else_keeps_it_busy() -> None:
