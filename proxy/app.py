@@ -1,7 +1,6 @@
 """Opens the rooms and says which path leads where."""
 
 import contextlib
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from proxy.backends.detection import Detection
 from proxy.backends.http import Http, default_transport
 from proxy.backends.llama_cpp import LlamaCpp
 from proxy.backends.place import Named, Place
+from proxy.llama_server import Address as ReadyAt
 from proxy.llama_server import Launch, State, Supervisor, find_engine
 from proxy.settings import Settings
 from proxy.tiny_model import MODEL as TINY_MODEL
@@ -35,8 +35,10 @@ class OwnChild:
     supervisor: Supervisor
 
     async def address(self) -> Address:
-        ready = await self.supervisor.ensure_ready()
-        return Address(ready.url + "/v1", ready.key)
+        return _api(await self.supervisor.ensure_ready())
+
+    async def after(self, refused: Address) -> Address:
+        return _api(await self.supervisor.ensure_elsewhere(refused.root))
 
     def not_ready(self) -> str | None:
         state, reason = self.supervisor.state, self.supervisor.reason
@@ -47,6 +49,10 @@ class OwnChild:
 
     def answered(self) -> None:
         self.supervisor.answered()
+
+
+def _api(ready: ReadyAt) -> Address:
+    return Address(ready.url + "/v1", ready.key)
 
 
 class Bridge(Door):
@@ -94,7 +100,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         place, kinds, url, public = Named(named), kinds_at(named, settings.backend_kind), named.base, named.is_public
     http = Http(transport or default_transport(url, public=public), on_refused=lambda: detection.forget())
     detection = Detection(kinds, http, place, settings.backend_model)
-    house = House(settings, http, place, detection, keys_of(settings), secrets.token_hex(8).encode())
+    house = House(settings, http, place, detection, keys_of(settings))
     return Bridge(house, supervisor)
 
 

@@ -5,11 +5,12 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import orjson
 import uvicorn
@@ -42,15 +43,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._bridge = bridge
         self._listener = listener
-        self._announcement: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._announcement = asyncio.create_task(self._announce())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._announcement is not None:
-            self._announcement.cancel()
+        self._announcement.cancel()
         self._bridge.close()
         await super().shutdown(sockets)
 
@@ -61,8 +60,6 @@ class Server(uvicorn.Server):
                 await bridge.supervisor.ensure_ready()
             except BridgeError as error:
                 logger.error("%s", error.message)
-            if warning := bridge.supervisor.warning:
-                logger.warning("%s", warning)
         report = await bridge.status.now()
         settings = bridge.house.settings
         where = welcome.address_for_clients(settings, self._listener.getsockname()[1])
@@ -78,7 +75,8 @@ def serve(settings: Settings) -> int:
         listener = _listen(settings)
     except (ValueError, OSError) as error:
         _stop(str(error))
-    with contextlib.suppress(KeyboardInterrupt):  # all has ended by then; the signal is only told once more
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):  # all has ended by then; uvicorn only tells the signal once more
         Server(bridge, listener).run(sockets=[listener])
     return 0
 
@@ -94,15 +92,23 @@ def _listen(settings: Settings) -> socket.socket:
 
 def parse_text(arguments: argparse.Namespace) -> int:
     try:
-        tools = orjson.loads(Path(arguments.tools).read_bytes()) if arguments.tools else []
-        if not isinstance(tools, list):
-            raise ValueError(f"{arguments.tools} holds no list of tools")
+        tools = _tools(Path(arguments.tools)) if arguments.tools else []
         text = sys.stdin.buffer.read().decode("utf-8", "replace")
         message = dialects.parse(text, tools=tools, dialect=arguments.dialect, thinking=arguments.thinking)
     except (ValueError, OSError) as error:
         _stop(str(error))
     print(orjson.dumps(message, option=orjson.OPT_INDENT_2).decode())
     return 0
+
+
+def _tools(path: Path) -> list[Any]:
+    try:
+        tools = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from None
+    if not isinstance(tools, list):
+        raise ValueError(f"{path} holds no list of tools")
+    return tools
 
 
 def key(arguments: argparse.Namespace) -> int:

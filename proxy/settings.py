@@ -68,10 +68,19 @@ class Settings(BaseModel):
     def _split(cls, value: Any) -> Any:
         return _comma_separated(value)
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _lower(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower() for name in value)
+
     @field_validator("proxy_api_keys", mode="before")
     @classmethod
     def _keys(cls, value: Any) -> Any:
-        return () if value == "none" else _comma_separated(_from_file(value))
+        if value == "none":
+            return ()
+        if (keys := _comma_separated(_from_file(value))) == ():
+            raise ValueError("there is no key in it; `none` leaves the door open")
+        return keys
 
     @field_validator("backend_kind")
     @classmethod

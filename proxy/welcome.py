@@ -1,6 +1,7 @@
 """What a person reads when the proxy has started: where it listens, what it speaks for, and two things to paste."""
 
 import json
+import shlex
 import socket
 
 from proxy.settings import Settings
@@ -21,18 +22,20 @@ _UNKNOWN_CONTEXT = 32768
 def address_for_clients(settings: Settings, port: int) -> str:
     """Under which other machines reach us, where they may."""
     host = settings.proxy_host
-    if host in ("0.0.0.0", "::"):
-        host = _lan_address()
+    if host == "0.0.0.0":
+        host = _own_address(socket.AF_INET, "192.0.2.1", "127.0.0.1")
+    elif host == "::":
+        host = _own_address(socket.AF_INET6, "2001:db8::1", "::1")
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _lan_address() -> str:
+def _own_address(family: socket.AddressFamily, far_away: str, alone: str) -> str:
     """The address this machine would send from. Nothing is sent to find that out."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))
+            probe.connect((far_away, 9))
         except OSError:
-            return "127.0.0.1"
+            return alone
         return str(probe.getsockname()[0])
 
 
@@ -55,8 +58,9 @@ def _facts(report: Report) -> list[str]:
 
 def _curl(address: str, key: str | None, model: str) -> str:
     body = {"model": model, "messages": [{"role": "user", "content": "List the files, please."}], "tools": [_TOOL]}
-    authorization = f"-H 'authorization: Bearer {key}' " if key else ""
-    return f"  curl {address}/v1/chat/completions {authorization}-H 'content-type: application/json' -d '{json.dumps(body)}'"
+    authorization = ["-H", f"authorization: Bearer {key}"] if key else []
+    words = ["curl", f"{address}/v1/chat/completions", *authorization, "-H", "content-type: application/json", "-d", json.dumps(body)]
+    return "  " + shlex.join(words)
 
 
 def opencode(address: str, key: str | None, model: str, context: int | None) -> str:

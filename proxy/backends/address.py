@@ -3,12 +3,14 @@
 import ipaddress
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import httpx
 
 ZEN_HOST = "opencode.ai"
 ZEN = f"https://{ZEN_HOST}/zen/v1"
 _VERSION = re.compile(r"v\d+")
+_CLIMBS = re.compile(r"[/\\]\.\.($|[/\\;])")  # `..`, as lenient servers read it
 _HOME_NAMES = ("localhost", ".localhost", ".local", ".lan", ".home", ".internal", ".home.arpa", ".intranet")
 _CARRIER_NAT = ipaddress.ip_network("100.64.0.0/10")  # Tailscale and the like hand these out
 
@@ -41,6 +43,8 @@ class Address:
 
     def of(self, path: str) -> str | None:
         """The URL for a path of ours; None where asking would leave the base of a public host."""
+        if not path.startswith("/") or (self.is_public and _CLIMBS.search(unquote(path))):
+            return None
         if path == "/v1" or path.startswith("/v1/"):
             return self.base + path.removeprefix("/v1")
         return None if self.is_public else self.root + path

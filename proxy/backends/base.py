@@ -15,7 +15,7 @@ from proxy.backends.models import Model, choose, knows, models_in
 from proxy.backends.place import Place
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
-from proxy.errors import BadAnswer, BridgeError, TimedOut
+from proxy.errors import BackendFailed, BadAnswer, BridgeError, Refused, TimedOut, Unavailable
 from proxy.requests.preparation import Needs, prepare, unread
 from proxy.requests.question import Question
 
@@ -53,7 +53,6 @@ class Seen:
 class Backend:
     kind: ClassVar[str]
     never_forwarded: ClassVar[frozenset[bytes]] = frozenset()
-    counts_tokens: ClassVar[bool] = False
     needs = Needs()
 
     def __init__(self, http: Http, place: Place, wanted_model: str | None = None) -> None:
@@ -77,7 +76,7 @@ class Backend:
         """The accepted question: an answer with status 200, its body unread. A refusal is raised as what it means."""
         model = await self.model_for(question.model)
         headers = self.headers(question, headers)
-        needs = self.needs
+        needs = self.needs  # several may be asking while the first of them learns better
         while (response := await self._post(prepare(question, needs, model), headers)).status_code != 200:
             error = await self._refusal(response)
             easier = self.easier(error, needs) if response.status_code in (400, 422) else None
@@ -108,8 +107,9 @@ class Backend:
     def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
         return meaning(status, body, headers)
 
-    async def refuse_overflow(self, question: Question) -> None:
-        """Raises ContextOverflow where the size of the prompt can be had, and is too large."""
+    async def refuse_overflow(self, _question: Question) -> bool:
+        """Raises ContextOverflow where the prompt is known to be too large; True where it is known to fit."""
+        return False
 
     async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
         if time.monotonic() - self._models_at > kept:
@@ -118,15 +118,15 @@ class Backend:
         return self._models
 
     async def list_models(self) -> list[Model]:
-        return models_in(await self.get_json("/v1/models"))
+        return models_in(await self._json(await self._ask(lambda address: probe(address, "/v1/models"))))
 
     async def model_for(self, asked: str | None) -> str | None:
         try:
             models = await self.models()
             if not knows(models, asked):
                 models = await self.models(kept=1.0)
-        except TimedOut:
-            models = self._models  # some servers list nothing while they generate
+        except (Refused, TimedOut, BackendFailed, BadAnswer):
+            models = self._models  # some servers list nothing while they generate, some never do: the question itself may be answered
         return choose(models, asked, self.wanted_model)
 
     async def facts(self, kept: float = 0.0) -> Facts:
@@ -138,42 +138,50 @@ class Backend:
         return Facts(model=name, context=next((model.context for model in models if model.id == name), None))
 
     async def get_json(self, path: str) -> Any:
-        address = await self.place.address()
-        url = address.of(path)
-        assert url is not None  # only asked for what lies under the base, or of a server at home
-        response = await self.http.ask(probe(address, url))
-        if response.status_code != 200:
-            raise await self._refusal(response)
-        return await self._json(response)
+        """A look at what is there now: nobody is waited for who has just gone."""
+        return await self._json(await self.http.ask(probe(await self.place.address(), path)))
 
     async def json_if_any(self, path: str, body: Any = None) -> Any:
         """What is good to know, and may be missing: None then."""
         address = await self.place.address()
-        url = address.of(path)
-        if url is None:
+        if address.of(path) is None:
             return None
         with contextlib.suppress(BridgeError):
-            response = await self.http.ask(probe(address, url, body))
-            return await self._json(response)
+            return await self._json(await self.http.ask(probe(address, path, body)))
         return None
 
     async def _json(self, response: httpx.Response) -> Any:
+        if response.status_code != 200:
+            raise await self._refusal(response)
         try:
             return orjson.loads(await self.http.read(response))
         except orjson.JSONDecodeError:
             raise BadAnswer("the backend answered with something that is no JSON; is BACKEND_URL the base of its API?") from None
 
     async def _post(self, body: bytes, headers: Headers, path: str = "/chat/completions") -> httpx.Response:
+        def request(address: Address) -> httpx.Request:
+            sent = [*authorized(address, headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
+            return httpx.Request("POST", address.base + path, headers=sent, content=body)
+
+        return await self._ask(request)
+
+    async def _ask(self, request: Callable[[Address], httpx.Request]) -> httpx.Response:
         address = await self.place.address()
-        sent = [*authorized(address, headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
-        return await self.http.ask(httpx.Request("POST", address.base + path, headers=sent, content=body))
+        try:
+            return await self.http.ask(request(address))
+        except Unavailable:
+            if (other := await self.place.after(address)) is None:
+                raise
+        return await self.http.ask(request(other))
 
     async def _refusal(self, response: httpx.Response) -> BridgeError:
         return self.meaning(response.status_code, await self.http.read(response), response.headers)
 
 
-def probe(address: Address, url: str, body: Any = None) -> httpx.Request:
+def probe(address: Address, path: str, body: Any = None) -> httpx.Request:
     """A quick question of our own."""
+    url = address.of(path)
+    assert url is not None  # only asked for what lies under the base, or of a server at home
     headers, extensions = authorized(address, [_OURSELVES]), {"timeout": PROBE_TIMEOUTS}
     return httpx.Request("GET" if body is None else "POST", url, headers=headers, json=body, extensions=extensions)
 

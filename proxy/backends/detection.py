@@ -32,11 +32,10 @@ class Detection:
     async def backend(self) -> Backend:
         if self._known is None:
             async with self._asking:
-                if self._known is None:
-                    try:
-                        self._known = self._make(await self._detect())
-                    except TimedOut:  # some servers say nothing while they generate: it is asked plainly, and found out later
-                        return self._make(self._kinds[-1])
+                try:
+                    self._known = self._known or self._make(await self._detect())
+                except TimedOut:  # some servers say nothing while they generate: it is asked plainly, and found out later
+                    return self._make(self._kinds[-1])
         return self._known
 
     def forget(self) -> None:
@@ -47,7 +46,7 @@ class Detection:
         if len(self._kinds) == 1:
             return self._kinds[0]
         address = await self._place.address()
-        response = await self._http.ask(probe(address, address.base + "/models"))
+        response = await self._http.ask(probe(address, "/v1/models"))
         seen = Seen(response.headers, _items(await self._http.read(response)))
         for kind in self._kinds:
             if kind.recognises(seen):
@@ -60,7 +59,7 @@ class Detection:
 
     async def _look(self, address: Address, path: str) -> bytes:
         try:
-            response = await self._http.ask(probe(address, address.root + path))
+            response = await self._http.ask(probe(address, path))
             return await self._http.read(response, limit=10_000)
         except BridgeError:
             return b""

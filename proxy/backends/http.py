@@ -1,5 +1,6 @@
 """One HTTP client for all backends; every foreign error is translated here, once."""
 
+import secrets
 import socket
 import urllib.request
 from collections.abc import AsyncIterator, Callable
@@ -8,6 +9,7 @@ import httpx
 
 from proxy.errors import BridgeError, BrokenOff, TimedOut, Unavailable
 
+MARK = b"x-llama-bridge"
 TIMEOUTS = {"connect": 10.0, "read": 600.0, "write": 600.0, "pool": None}
 PROBE_TIMEOUTS = {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": None}
 # No limit on connections: httpx's own 100 would queue the 101st stream. Few are kept: its pool is searched at each request.
@@ -26,27 +28,31 @@ def default_transport(url: str, *, public: bool) -> httpx.AsyncBaseTransport:
 
 class Http:
     def __init__(self, transport: httpx.AsyncBaseTransport, on_refused: Callable[[], None] = lambda: None) -> None:
+        self.mark = secrets.token_hex(8).encode()  # every request carries it; who meets it again is asked by itself
         self._transport = transport
         self._on_refused = on_refused
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """The head of the answer; the body is still to be read, or closed."""
-        request.extensions.setdefault("timeout", TIMEOUTS)
         try:
-            return await self._transport.handle_async_request(request)
+            return await self._once(request)
         except httpx.TransportError as error:
             raise self._translated(error, request) from error
 
     async def ask(self, request: httpx.Request) -> httpx.Response:
         """As `send`, for a question that may be asked twice: a kept connection may have been closed at the other end, and
         this shows only when no answer comes at all."""
-        request.extensions.setdefault("timeout", TIMEOUTS)
         try:
-            return await self._transport.handle_async_request(request)
+            return await self._once(request)
         except _NO_ANSWER_YET:
             return await self.send(request)
         except httpx.TransportError as error:
             raise self._translated(error, request) from error
+
+    async def _once(self, request: httpx.Request) -> httpx.Response:
+        request.extensions.setdefault("timeout", TIMEOUTS)
+        request.headers = httpx.Headers([*request.headers.raw, (MARK, self.mark)])
+        return await self._transport.handle_async_request(request)
 
     async def read(self, response: httpx.Response, limit: int = 4 * 1024 * 1024) -> bytes:
         """A short body, whole. Beyond the limit the rest is left unread."""
@@ -69,7 +75,7 @@ class Http:
             async for piece in response.stream:
                 yield piece
         except httpx.ReadTimeout as error:
-            raise TimedOut("the backend has sent nothing for 10 minutes") from error
+            raise TimedOut("the backend has sent nothing for 10 minutes (request timeout)") from error
         except httpx.TransportError as error:
             raise BrokenOff("the connection to the backend was lost in the middle of the answer (connection lost)") from error
 

@@ -1,21 +1,24 @@
 """llama.cpp's llama-server: our own child, or one that somebody else runs.
 
 It sends nothing before it has read the whole prompt, unless it is asked for its progress; it takes a tool_choice that
-names a tool for "auto"; it answers 500 to questions that can never be answered; and a request with X-Conversation-Id goes
-on generating when the client has left.
+names a tool for "auto"; it answers 500 to questions that can never be answered; it counts the tokens of each choice by
+themselves; and a request with X-Conversation-Id goes on generating when the client has left.
 """
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from proxy.backends.base import Backend, Facts, Seen
+from proxy.backends.reply import Reply, Said
 from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow
 from proxy.requests.preparation import Needs
 from proxy.requests.question import Question
+from proxy.stream.events import Usage
 
 # Template, schema, history, image: asked again, the answer is the same, so a client must not ask again.
 _FOR_EVER = re.compile(
@@ -26,9 +29,22 @@ _COUNTING = 5.0  # seconds
 _BY_CHANCE = re.compile(r"does not match the expected|Failed to parse input")
 
 
+class _Reply(Reply):
+    def __init__(self) -> None:
+        super().__init__()
+        self._written = 0
+
+    def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
+        for index, event in super().read(chunk):
+            if isinstance(event, Usage):
+                self._written += event.completion
+                yield index, replace(event, completion=self._written)
+            else:
+                yield index, event
+
+
 class LlamaCpp(Backend):
     kind = "llama_cpp"
-    counts_tokens = True
     never_forwarded = frozenset({b"x-conversation-id"})
     needs = Needs(progress=True, tool_choice="words", logprobs_beside_tools=False)
 
@@ -42,17 +58,23 @@ class LlamaCpp(Backend):
             return BackendRefused(error.message)
         return error
 
-    async def refuse_overflow(self, question: Question) -> None:
+    def reply(self) -> Reply:
+        return _Reply()
+
+    async def refuse_overflow(self, question: Question) -> bool:
         """It counts while it is busy with others; its own refusal would only come when a slot is free."""
         try:
             async with asyncio.timeout(_COUNTING):
                 prompt = await self._count(question)
                 context = next((model.context for model in await self.models() if model.context), None)
         except (TimeoutError, BridgeError):
-            return  # it was only asked in order to know early
-        if prompt is not None and context is not None and prompt >= context:
+            return False  # it was only asked in order to know early
+        if prompt is None or context is None:
+            return False
+        if prompt >= context:
             sentence = f"request ({prompt} tokens) exceeds the available context size ({context} tokens), try increasing it"
             raise ContextOverflow(sentence, context=context, prompt=prompt)
+        return True
 
     async def _count(self, question: Question) -> int | None:
         response = await self._post(orjson.dumps(question.body), [], "/chat/completions/input_tokens")
@@ -64,6 +86,8 @@ class LlamaCpp(Backend):
         return prompt if isinstance(prompt, int) else None
 
     async def facts(self, kept: float = 0.0) -> Facts:
+        if (await self.place.address()).is_public:
+            return await super().facts(kept)  # /props lies outside the base of its API
         props = await self.get_json("/props")
         if not isinstance(props, dict):
             raise BadAnswer("the backend calls itself llama.cpp, but GET /props tells no props")

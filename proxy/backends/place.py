@@ -10,6 +10,9 @@ class Place(Protocol):
     async def address(self) -> Address:
         """Waits until somebody can answer there, where we can do something about it."""
 
+    async def after(self, refused: Address) -> Address | None:
+        """Nobody answered at that address: where to ask once more, if there is such a place."""
+
     def not_ready(self) -> str | None:
         """Why nobody answers there now, as far as it is known without asking."""
 
@@ -28,6 +31,9 @@ class Named:
 
     async def address(self) -> Address:
         return self.named
+
+    async def after(self, _refused: Address) -> Address | None:
+        return None
 
     def not_ready(self) -> str | None:
         return None

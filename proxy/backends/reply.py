@@ -91,19 +91,11 @@ def _count(value: Any) -> int:
 
 
 def _usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
-    """Beside the choices, in one of them (Moonshot), in a corner of its own (Groq), or as timings alone (llama.cpp)."""
+    """Beside the choices, in one of them (Moonshot), or in a corner of its own (Groq)."""
     choices, corner = chunk.get("choices"), chunk.get("x_groq")
     places = [chunk, *(choices if isinstance(choices, list) else []), corner]
     found = (place.get("usage") for place in places if isinstance(place, dict))
-    return next((usage for usage in found if isinstance(usage, dict)), None) or _from_timings(chunk.get("timings"))
-
-
-def _from_timings(timings: Any) -> dict[str, Any] | None:
-    if not isinstance(timings, dict):
-        return None
-    cached = _count(timings.get("cache_n"))
-    prompt = cached + _count(timings.get("prompt_n"))
-    return {"prompt_tokens": prompt, "completion_tokens": timings.get("predicted_n"), "cached_tokens": cached}
+    return next((usage for usage in found if isinstance(usage, dict)), None)
 
 
 def _usage(usage: dict[str, Any]) -> Usage:

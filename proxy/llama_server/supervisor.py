@@ -5,6 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -71,6 +72,14 @@ class Supervisor:
         except TimeoutError:
             raise ModelLoading(f"{self.launch.alias} is still {self.state.value} after {self.timings.wait:g} s.") from None
         return self._address
+
+    async def ensure_elsewhere(self, url: str) -> Address:
+        """For somebody whom nobody answered there: the child has died, and we shall hear of it in a moment."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.timings.grace):
+                while self.state is State.READY and self._address.url == url:
+                    await self._changed.wait()
+        return await self.ensure_ready()
 
     async def start(self) -> None:
         """Comes back at once: the child comes up in the background."""

@@ -53,9 +53,9 @@ class Stream:
                 delta = {"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]}
             case CallEnd():
                 return
-            case Logprobs(value):
+            case _:
                 self._begin(choice)
-                self._choice({"index": choice, "delta": {}, "logprobs": value, "finish_reason": None})
+                self._choice({"index": choice, "delta": {}, "logprobs": event.value, "finish_reason": None})
                 return
         self._begin(choice)
         self._choice({"index": choice, "delta": delta, "finish_reason": None})
@@ -136,8 +136,8 @@ class Whole:
                 message.calls[index][1].append(text)
             case CallEnd(index, whole):
                 message.ended |= {index} if whole else set()
-            case Logprobs(value):
-                for key, part in value.items():
+            case _:
+                for key, part in event.value.items():
                     if isinstance(part, list):
                         message.logprobs.setdefault(key, []).extend(part)
 

@@ -13,6 +13,7 @@ class Markers(NamedTuple):
 
 
 Tree = dict[str, "Tree"]
+_NEVER = "(?!)"  # without it no marker at all would be found everywhere
 
 
 @lru_cache(maxsize=512)
@@ -31,7 +32,7 @@ def compiled(markers: tuple[str, ...]) -> Markers:
 def _pattern(tree: Tree, at_end: str) -> str:
     """A tree of letters, longest first; `at_end` matches wherever the text may run out inside a marker."""
     branches = [re.escape(letter) + _below(node, at_end) for letter, node in tree.items() if letter]
-    return "(?:" + "|".join(branches) + ")"
+    return "(?:" + "|".join(branches or [_NEVER]) + ")"
 
 
 def _below(node: Tree, at_end: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
+from proxy.backends.http import MARK
 from proxy.errors import BridgeError, Forbidden, Loop, Stopping, Unauthorized
 from proxy.web import headers
 from proxy.web.connection import ClientGone, Connection, Receive, Scope, Send
@@ -73,7 +74,7 @@ class Door:
 
     def _let_in(self, connection: Connection) -> None:
         scope = connection.scope
-        if any(self._house.mark in value for name, value in connection.headers if name == headers.MARK):
+        if any(self._house.http.mark in value for name, value in connection.headers if name == MARK):
             raise Loop("this request has been here before: BACKEND_URL leads back to this proxy")
         host = headers.first(connection.headers, b"host") or ""
         if not self._is_ours(_name(host), scope):
@@ -101,7 +102,7 @@ class Door:
         bearer = headers.first(connection.headers, b"authorization") or ""
         scheme, _, token = bearer.partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else headers.first(connection.headers, b"x-api-key") or ""
-        return sum(hmac.compare_digest(given.encode(), key.encode()) for key in self._house.keys) > 0  # all, whichever fits
+        return sum(hmac.compare_digest(given.encode("latin-1"), key.encode()) for key in self._house.keys) > 0  # all, whichever fits
 
 
 async def _refuse(connection: Connection, error: BridgeError) -> None:
@@ -116,7 +117,8 @@ async def _refuse(connection: Connection, error: BridgeError) -> None:
 def _with_id(send: Send, id: str) -> Send:
     async def with_id(message: Scope) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (b"x-request-id", id.encode())]
+            others = [(name, value) for name, value in message["headers"] if name != b"x-request-id"]
+            message["headers"] = [*others, (b"x-request-id", id.encode())]
         await send(message)
 
     return with_id

@@ -5,6 +5,7 @@ A backend that stays silent is not waited for without end: after a while the hea
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from proxy.web.house import House
 from proxy.web.translation import Translation
 
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+_LAST_BYTES = 0.5  # seconds
 _SSE_BEGINS = (b"data:", b":", b"event:", b"id:", b"retry:", b"error:")
 
 
@@ -60,9 +62,11 @@ class Chat:
             if question.streamed:
                 await self._stream(connection, question, backend, upstream, opening)
             else:
+                await self._accepted(backend, question, opening)
                 await opening
                 await connection.answer(200, await upstream.whole(), [(b"content-type", Whole.media_type)])
-            self._house.place.answered()
+            if translation.finished:
+                self._house.place.answered()
         finally:
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
@@ -91,12 +95,10 @@ class Chat:
         """Whether the backend has accepted the question; False when it is silent for too long. Raises its refusal."""
         patience = self._patience
         if not await _done(opening, patience.before_counting):
-            if backend.counts_tokens:
-                await backend.refuse_overflow(question)
-            elif not await _done(opening, patience.without_count - patience.before_counting):
+            if not await backend.refuse_overflow(question):
+                await _done(opening, patience.without_count - patience.before_counting)
+            if not opening.done():
                 return False
-        if not opening.done():
-            return False
         await opening
         return True
 
@@ -113,7 +115,7 @@ class Chat:
         return Translation(backend.reply(), backend.meaning, writer, make_parser, question, connection.record)
 
     def _headers(self, connection: Connection, backend: Backend) -> headers.RawHeaders:
-        return headers.to_backend_without_body(connection.headers, backend.never_forwarded, self._house.mark)
+        return headers.to_backend_without_body(connection.headers, backend.never_forwarded)
 
 
 class Upstream:
@@ -171,7 +173,7 @@ class Upstream:
             return
         assert self._pieces is not None  # it was opened
         try:
-            async for piece in self._pieces:
+            while not self.translation.done and (piece := await anext(self._pieces, None)) is not None:
                 yield self.translation.feed(piece)
             yield self.translation.end()
         except BridgeError as error:
@@ -181,6 +183,12 @@ class Upstream:
         return b"".join([data async for data in self.translated()])
 
     async def close(self) -> None:
+        """What comes after the last word of an answer is only read so that the connection can be used again."""
+        if self._pieces is not None and self.translation.done:
+            with contextlib.suppress(TimeoutError, BridgeError):
+                async with asyncio.timeout(_LAST_BYTES):
+                    while await anext(self._pieces, None) is not None:
+                        pass
         if self._response is not None:
             await self._response.aclose()
 

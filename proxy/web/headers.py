@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-MARK = b"x-llama-bridge"
 _HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -18,19 +17,18 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-_OURS = frozenset({b"host", b"authorization", b"x-api-key", b"cookie", b"origin", b"referer", MARK})
+_OURS = frozenset({b"host", b"authorization", b"x-api-key", b"cookie", b"origin", b"referer"})
 _OF_THE_BODY = frozenset({b"content-length", b"content-type", b"content-encoding", b"accept", b"accept-encoding", b"expect"})
 
 
-def to_backend(headers: Iterable[tuple[bytes, bytes]], never: frozenset[bytes], mark: bytes) -> RawHeaders:
-    """The client's own key and cookies stay here; our mark tells a proxy that meets its own question again."""
-    kept = [(name, value) for name, value in _end_to_end(headers) if name not in _OURS and name not in never and name != b"expect"]
-    return [*kept, (MARK, mark)]
+def to_backend(headers: Iterable[tuple[bytes, bytes]], never: frozenset[bytes]) -> RawHeaders:
+    """The client's own key and cookies stay here."""
+    return [(name, value) for name, value in _end_to_end(headers) if name not in _OURS and name not in never and name != b"expect"]
 
 
-def to_backend_without_body(headers: Iterable[tuple[bytes, bytes]], never: frozenset[bytes], mark: bytes) -> RawHeaders:
+def to_backend_without_body(headers: Iterable[tuple[bytes, bytes]], never: frozenset[bytes]) -> RawHeaders:
     """For a question whose body we write anew."""
-    return [(name, value) for name, value in to_backend(headers, never, mark) if name not in _OF_THE_BODY]
+    return [(name, value) for name, value in to_backend(headers, never) if name not in _OF_THE_BODY]
 
 
 def to_client(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:

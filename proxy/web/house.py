@@ -18,7 +18,6 @@ class House:
     place: Place
     detection: Detection
     keys: tuple[str, ...]  # empty: the door is open
-    mark: bytes  # our requests carry it; who meets it again is asked by itself
 
     async def backend(self) -> Backend:
         return await self.detection.backend()

@@ -18,7 +18,6 @@ from proxy.stream.events import (
     CallEnd,
     CallStart,
     Content,
-    Event,
     Failed,
     Finish,
     Logprobs,
@@ -49,7 +48,7 @@ class Choice:
         self._record = record
         self._numbers: dict[tuple[str, int], int | None] = {}
 
-    def take(self, event: Event) -> Iterable[TextEvent | Logprobs]:
+    def take(self, event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs]:
         match event:
             case Content(text) if self._parser is not None:
                 return self._numbered("ours", self._parser.feed(text))
@@ -62,9 +61,9 @@ class Choice:
                 return self._numbered("theirs", [event])
             case Content() | Reasoning() | Logprobs():
                 return [event]
-            case Finish(reason):
-                self.finish = reason
-        return []
+            case _:
+                self.finish = event.reason
+                return []
 
     def close(self, finish: str) -> Iterable[TextEvent]:
         return self._numbered("ours", self._parser.close(finish)) if self._parser is not None else []
@@ -108,6 +107,8 @@ class Translation:
         record: Record,
     ) -> None:
         self.begun = False  # the backend has said something that is no error
+        self.done = False  # it has said that there is no more
+        self.finished = False  # the answer is whole
         self._reply = reply
         self._meaning = meaning
         self._writer = writer
@@ -119,7 +120,6 @@ class Translation:
         self._choices: dict[int, Choice] = {}
         self._ids = set(question.used_ids)
         self._letters = 0
-        self._done = False
 
     def feed(self, data: bytes) -> bytes:
         """What the client gets for these bytes. Raises the error that the backend reports in the middle of its answer."""
@@ -138,8 +138,15 @@ class Translation:
     def end(self) -> bytes:
         """The backend has no more to say."""
         self._read(self._decoder.close())
-        if not self._choices or any(choice.finish is None for choice in self._choices.values()):
+        if not self._is_finished(choices=1):  # some make one answer where several were asked for
             raise BrokenOff("the backend ended its answer before it was finished (connection lost)")
+        return self._finish()
+
+    def _is_finished(self, choices: int) -> bool:
+        return len(self._choices) >= choices and all(choice.finish is not None for choice in self._choices.values())
+
+    def _finish(self) -> bytes:
+        self.finished = True
         for index, choice in self._choices.items():
             finish = choice.finish or "stop"
             self._write(index, choice.close(finish))
@@ -151,6 +158,8 @@ class Translation:
     def broken(self, error: BridgeError) -> bytes:
         """The answer stops here. A call that was sent may already be running: its answer is finished, nothing is asked again.
         Without one the client is told, and asks again. Never does a truncated answer look finished."""
+        if self._is_finished(self._question.choices):
+            return self._finish()  # nothing of it was lost
         self._record.note = error.message
         if not any(choice.whole for choice in self._choices.values()):
             for index, choice in self._choices.items():
@@ -167,8 +176,8 @@ class Translation:
 
     def _read(self, payloads: list[bytes]) -> None:
         for payload in payloads:
-            self._done = self._done or payload == b"[DONE]"
-            if not self._done and (chunk := self._chunks.parse(payload)) is not None:
+            self.done = self.done or payload == b"[DONE]"
+            if not self.done and (chunk := self._chunks.parse(payload)) is not None:
                 self._say(chunk)
 
     def _say(self, chunk: dict[str, Any]) -> None:

@@ -59,6 +59,23 @@ async def test_a_backend_that_refuses_stream_options_is_asked_without_and_this_i
     assert ["stream_options" in question for question in script.questions()] == [True, False, False]
 
 
+class Moved(Named):
+    async def after(self, refused: Address) -> Address:
+        assert refused == self.named
+        return Address("http://10.0.0.6/v1", "new")
+
+
+async def test_where_nobody_answers_the_place_may_know_another_address() -> None:
+    script = Script({MODELS: [httpx.ConnectError("refused"), models("m")], CHAT: [httpx.ConnectError("refused"), stream()]})
+    assert (await Generic(Http(script), Moved(PLACE.named)).ask(_question(), [])).status_code == 200
+    assert [request.url.host for request in script.asked] == ["10.0.0.5", "10.0.0.6"] * 2
+    assert [request.headers["authorization"] for request in script.asked] == ["Bearer k", "Bearer new"] * 2
+    with pytest.raises(Unavailable):
+        await _generic(Script({MODELS: httpx.ConnectError("refused")})).models()
+    with pytest.raises(Unavailable):  # but /health does not wait there for somebody who starts
+        await Generic(Http(Script({MODELS: httpx.ConnectError("refused")})), Moved(PLACE.named)).get_json(MODELS)
+
+
 async def test_any_other_refusal_is_not_asked_again() -> None:
     script = Script({MODELS: models("m"), CHAT: httpx.Response(400, json={"error": "bad"})})
     backend = _generic(script)

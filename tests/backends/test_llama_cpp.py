@@ -12,6 +12,7 @@ from proxy.backends.llama_cpp import LlamaCpp
 from proxy.backends.place import Named
 from proxy.errors import BadAnswer, ContextOverflow
 from proxy.requests.question import read
+from proxy.stream.events import Usage
 from tests.backend import Backend
 
 QUESTION = read(b'{"messages": [], "model": "m"}')
@@ -44,6 +45,12 @@ async def test_an_overflow_is_refused_in_llama_cpp_s_own_words() -> None:
 )
 async def test_what_fits_or_cannot_be_counted_is_not_refused(answer: Any) -> None:
     await llama_cpp(**{COUNT: answer})[0].refuse_overflow(QUESTION)
+
+
+def test_each_choice_is_counted_by_itself_but_the_prompt_once() -> None:
+    reply = llama_cpp()[0].reply()
+    usage = {"usage": {"prompt_tokens": 9, "completion_tokens": 5}}
+    assert [list(reply.read({"choices": [], **usage})) for _ in range(2)] == [[(0, Usage(9, 5))], [(0, Usage(9, 10))]]
 
 
 async def test_what_it_tells_of_itself() -> None:

@@ -197,6 +197,25 @@ async def test_after_a_finished_answer_it_starts_again_at_once(fake: Fake) -> No
             assert before.key != after.key
 
 
+async def test_who_is_refused_before_the_death_is_known_waits_for_the_next_child(fake: Fake) -> None:
+    async with fake() as supervisor:
+        before = await supervisor.ensure_ready()
+        supervisor.answered()
+        assert supervisor.pid
+        os.kill(supervisor.pid, signal.SIGKILL)
+        assert await supervisor.ensure_ready() == before  # nobody has told us yet
+        after = await supervisor.ensure_elsewhere(before.url)
+        assert before.key != after.key
+        assert await supervisor.ensure_elsewhere(before.url) == after
+        assert count(supervisor) == 2
+
+
+async def test_who_is_refused_by_a_child_that_lives_does_not_wait_for_ever(fake: Fake) -> None:
+    async with fake(timings=Timings(grace=0.1)) as supervisor:
+        before = await supervisor.ensure_ready()
+        assert await supervisor.ensure_elsewhere(before.url) == before
+
+
 @pytest.mark.parametrize(
     ("device", "gpu", "warned"),
     [("CPU", "an NVIDIA GPU", True), ("CPU", None, False), ("CUDA0", "an NVIDIA GPU", False), (None, "an NVIDIA GPU", False)],

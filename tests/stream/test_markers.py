@@ -20,6 +20,7 @@ from proxy.stream.markers import compiled
         (("ab</x", "</"), "ab</y", "</", "</"),
         (("[x]", "a|b"), "a|b", "a|b", "a|b"),
         (("[x]", "a|b"), "axb", None, None),
+        ((), "x", None, None),
     ],
 )
 def test_finds_the_first_and_longest(markers: tuple[str, ...], text: str, growing: str | None, ended: str | None) -> None:

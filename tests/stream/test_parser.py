@@ -7,7 +7,7 @@ import proxy.stream.attempt
 import proxy.stream.reader
 from proxy.stream.dialect import Dialect
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Reasoning
-from proxy.stream.parser import Parser
+from proxy.stream.parser import Parser, ThinkingMode
 from tests.stream.cuts import Call, Seen, always, cuts, events_of, seen
 from tests.stream.toys import THINK, greedy, late, only, shout
 
@@ -155,6 +155,14 @@ def test_separated_thoughts_stream() -> None:
     assert parser.feed("") == []
     assert parser.feed("c") == [Reasoning(" "), Content("c")]
     assert parser.think("d") == [Reasoning("\nd")]
+    assert parser.close() == []
+
+
+@pytest.mark.parametrize("thinking", ["tags", "off"])
+def test_thoughts_and_text_stream_also_where_nothing_is_looked_for(thinking: ThinkingMode) -> None:
+    parser = Parser(dialects=(), thoughts=(), thinking=thinking)
+    assert parser.think("a") == [Reasoning("a")]
+    assert parser.feed("b") == [Content("b")]
     assert parser.close() == []
 
 

@@ -1,0 +1,230 @@
+"""The command in one process with the test: what it prints, and the code it ends with."""
+
+import io
+import json
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy import __version__, command_line
+from proxy.settings import Settings
+from tests.llama_server.fake_server import Conduct
+
+CALL = '<tool_call>{"name": "ls", "arguments": {"path": "/"}}</tool_call>'
+TOOLS = [{"type": "function", "function": {"name": "ls", "parameters": {"type": "object", "properties": {"path": {"type": "string"}}}}}]
+
+Output = pytest.CaptureFixture[str]
+Type = Callable[[str], None]
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the settings of whoever runs the tests, nor his key."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def types(monkeypatch: pytest.MonkeyPatch) -> Type:
+    """What stands on standard input."""
+
+    def put(text: str) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+    return put
+
+
+def run(*words: str) -> Any:
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(words)
+    return ended.value.code
+
+
+def complaint(output: Output) -> str:
+    """One line, on standard error, and nothing else."""
+    out, err = output.readouterr()
+    assert out == ""
+    assert err.startswith("llama-bridge: ")
+    assert err.count("\n") == 1
+    return err.removeprefix("llama-bridge: ").strip()
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """With which settings it would have served; it ends with 5."""
+    seen: list[Settings] = []
+
+    def serve(settings: Settings) -> int:
+        seen.append(settings)
+        return 5
+
+    monkeypatch.setattr(command_line, "serve", serve)
+    return seen
+
+
+@pytest.mark.parametrize("words", [(), ("serve",)])
+def test_without_words_it_serves(words: tuple[str, ...], served: list[Settings]) -> None:
+    assert run(*words) == 5
+    assert served == [Settings()]
+
+
+@pytest.mark.parametrize("words", [(), ("serve",)])
+def test_flags_are_those_of_serve(words: tuple[str, ...], served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROXY_PORT", "1")
+    monkeypatch.setenv("BACKEND_MODEL", "m")
+    assert run(*words, "--proxy-port", "2", "--thinking=off") == 5
+    assert (served[0].proxy_port, served[0].backend_model, served[0].thinking) == (2, "m", "off")
+
+
+def test_the_words_are_those_of_the_shell(served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["llama-bridge", "--proxy-port", "3"])
+    with pytest.raises(SystemExit):
+        command_line.main()
+    assert served[0].proxy_port == 3
+
+
+def test_a_setting_that_cannot_be_used(served: list[Settings], capsys: Output) -> None:
+    assert run("--proxy-port", "eighty") == 2
+    assert complaint(capsys).startswith("PROXY_PORT: Input should be a valid integer")
+    assert served == []
+
+
+@pytest.mark.parametrize("words", [("dance",), ("serve", "--no-such-flag", "1"), ("--proxy-port",), ("parse", "--thinking", "hard")])
+def test_words_that_it_does_not_know(words: tuple[str, ...], capsys: Output) -> None:
+    assert run(*words) == 2
+    assert "usage: llama-bridge" in capsys.readouterr().err
+
+
+def test_its_version(capsys: Output) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"llama-bridge {__version__}\n"
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_its_help_names_the_commands(word: str, capsys: Output) -> None:
+    assert run(word) == 0
+    out = capsys.readouterr().out
+    assert all(f"    {command} " in out for command in ("serve", "parse", "key"))
+
+
+def test_a_port_that_another_has(capsys: Output) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert run("--backend-url", "http://127.0.0.1:9", "--proxy-port", str(port)) == 2
+    said = complaint(capsys)
+    assert said.startswith(f"cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert said.endswith("PROXY_PORT chooses another port.")
+
+
+def test_an_address_that_is_not_ours(capsys: Output) -> None:
+    assert run("--backend-url", "http://127.0.0.1:9", "--proxy-host", "192.0.2.1", "--proxy-api-keys", "k", "--proxy-port", "0") == 2
+    assert complaint(capsys).startswith("cannot listen on 192.0.2.1:0: ")
+
+
+@pytest.mark.parametrize(("host", "family"), [("::1", socket.AF_INET6), ("127.0.0.1", socket.AF_INET), ("localhost", socket.AF_INET)])
+def test_it_listens_where_it_is_told_to(host: str, family: int, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    asked: list[tuple[object, object]] = []
+
+    def create_server(address: tuple[str, int], *, family: int, backlog: int) -> socket.socket:
+        asked.append((address, family))
+        raise OSError(97, "Address family not supported")  # as on a machine without IPv6
+
+    monkeypatch.setattr(socket, "create_server", create_server)
+    assert run("--backend-url", "http://127.0.0.1:9", "--proxy-host", host) == 2
+    assert asked == [((host, 8081), family)]
+    assert complaint(capsys).startswith(f"cannot listen on {host}:8081: Address family not supported")
+
+
+def test_an_engine_that_is_not_there(capsys: Output) -> None:
+    assert run("--llama-server", "/no/such/llama-server") == 2
+    assert complaint(capsys).startswith("LLAMA_SERVER names /no/such/llama-server, but there is no program of that name.")
+
+
+def test_a_key_that_cannot_be_kept(capsys: Output, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("a file where a folder should be")
+    assert run("--backend-url", "http://127.0.0.1:9", "--proxy-host", "0.0.0.0") == 2
+    assert str(tmp_path / "config") in complaint(capsys)
+    assert run("key") == 2
+    assert complaint(capsys) == f"{tmp_path}/config/llama-bridge/key: Not a directory"
+
+
+def test_the_key_is_shown_and_replaced(capsys: Output, tmp_path: Path) -> None:
+    keys = []
+    for words in (("key",), ("key",), ("key", "--new"), ("key",)):
+        assert run(*words) == 0
+        keys.append(capsys.readouterr().out)
+    first, again, new, kept = keys
+    assert first == again != new == kept
+    assert (tmp_path / "config/llama-bridge/key").read_text() == kept
+
+
+def test_what_a_model_wrote_is_read_from_standard_input(types: Type, capsys: Output) -> None:
+    types(f"<think>hm</think>Look: {CALL}")
+    assert run("parse") == 0
+    message = json.loads(capsys.readouterr().out)
+    assert (message["role"], message["reasoning_content"]) == ("assistant", "hm")
+    assert message["content"].endswith(CALL)  # without tools nothing is a call
+
+
+def test_with_tools_a_call_is_a_call(types: Type, capsys: Output, tmp_path: Path) -> None:
+    (tmp_path / "tools.json").write_text(json.dumps(TOOLS))
+    for dialect in ("auto", "hermes"):
+        types(CALL)
+        assert run("parse", "--tools", str(tmp_path / "tools.json"), "--dialect", dialect) == 0
+        message = json.loads(capsys.readouterr().out)
+        assert message["content"] is None
+        assert message["tool_calls"][0]["function"] == {"name": "ls", "arguments": '{"path":"/"}'}
+
+
+@pytest.mark.parametrize(
+    ("thinking", "content", "reasoning"), [("tags", "a</think>b", None), ("forced", "b", "a"), ("off", "a</think>b", None)]
+)
+def test_how_it_thinks(thinking: str, content: str, reasoning: str | None, types: Type, capsys: Output) -> None:
+    types("a</think>b")
+    assert run("parse", "--thinking", thinking) == 0
+    message = json.loads(capsys.readouterr().out)
+    assert (message["content"], message.get("reasoning_content")) == (content, reasoning)
+
+
+def test_bytes_that_are_no_text_do_not_stop_it(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\xffb")))
+    assert run("parse") == 0
+    assert json.loads(capsys.readouterr().out)["content"] == "a\ufffdb"
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        (b"{}", "tools.json holds no list of tools"),
+        (b"[", "tools.json is no JSON: "),
+        (b"\xff", "tools.json is no JSON: "),
+        (None, "No such file"),
+    ],
+)
+def test_tools_that_cannot_be_used(written: bytes | None, reason: str, types: Type, capsys: Output, tmp_path: Path) -> None:
+    if written is not None:
+        (tmp_path / "tools.json").write_bytes(written)
+    types(CALL)
+    assert run("parse", "--tools", str(tmp_path / "tools.json")) == 2
+    said = complaint(capsys)
+    assert reason in said
+    assert "tools.json" in said
+
+
+def test_a_dialect_that_nobody_knows(types: Type, capsys: Output) -> None:
+    types(CALL)
+    assert run("parse", "--dialect", "klingon") == 2
+    assert complaint(capsys).startswith("unknown dialect 'klingon': auto, or any of ")
+
+
+def test_an_engine_found_by_its_name_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Output) -> None:
+    Conduct().script(tmp_path / "llama-server")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        assert run("--llama-server", "llama-server", "--proxy-port", str(other.getsockname()[1])) == 2
+    assert complaint(capsys).startswith("cannot listen on")  # it has come past the engine

@@ -1,0 +1,180 @@
+"""Every option: where it may come from, what it may be, and one clear line for what it may not."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+from pydantic import SecretStr
+
+from proxy.settings import Settings, SettingsError, add_flags, load
+
+# name, a value as it is written, what it means
+OPTIONS: list[tuple[str, str, Any]] = [
+    ("backend_url", "http://10.0.0.5:8080", "http://10.0.0.5:8080"),
+    ("backend_kind", "generic", "generic"),
+    ("backend_kind", "llamacpp", "llama_cpp"),
+    ("backend_kind", "llama_cpp", "llama_cpp"),
+    ("backend_model", "qwen", "qwen"),
+    ("proxy_host", "0.0.0.0", "0.0.0.0"),
+    ("proxy_port", "0", 0),
+    ("proxy_port", "65535", 65535),
+    ("allowed_hosts", "mypc.lan, Other,,", ("mypc.lan", "other")),
+    ("tool_parsing", "native", "native"),
+    ("tool_dialect", "hermes", ("hermes",)),
+    ("tool_dialect", "hermes, qwen3_coder", ("hermes", "qwen3_coder")),
+    ("tool_dialect", ",", ("auto",)),
+    ("thinking", "forced", "forced"),
+    ("llama_server", "/opt/llama-server", Path("/opt/llama-server")),
+    ("llama_model", "~/m.gguf", Path.home() / "m.gguf"),
+]
+SECRETS: list[tuple[str, str, Any]] = [
+    ("backend_api_key", "k1", "k1"),
+    ("zen_api_key", "k1", "k1"),
+    ("proxy_api_keys", "k1, k2,", ("k1", "k2")),
+    ("proxy_api_keys", "none", ()),
+]
+
+
+def shown(settings: Settings, name: str) -> Any:
+    value = getattr(settings, name)
+    return settings.keys if name == "proxy_api_keys" else value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def flags(*words: str) -> dict[str, str | None]:
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    return vars(parser.parse_args(words))
+
+
+def test_what_holds_when_nothing_is_said() -> None:
+    settings = load({})
+    assert settings == Settings()
+    assert settings.own_child
+    assert (settings.proxy_host, settings.proxy_port, settings.listens_beyond_loopback) == ("127.0.0.1", 8081, False)
+    assert (settings.backend_api_key, settings.zen_api_key, settings.keys, settings.allowed_hosts) == (None, None, None, ())
+    assert (settings.tool_parsing, settings.tool_dialect, settings.thinking) == ("auto", ("auto",), "auto")
+    assert (settings.llama_server, settings.llama_model, settings.backend_model) == (None, None, None)
+
+
+@pytest.mark.parametrize(("name", "written", "meant"), OPTIONS + SECRETS)
+def test_from_the_environment_and_as_a_flag(name: str, written: str, meant: Any) -> None:
+    assert shown(load({name.upper(): written}), name) == meant
+    assert shown(load({}, flags("--" + name.replace("_", "-"), written)), name) == meant
+
+
+def test_every_option_is_tried_here() -> None:
+    assert {name for name, _, _ in OPTIONS + SECRETS} == set(Settings.model_fields)
+
+
+def test_every_flag_has_a_help_that_names_its_variable() -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert f"[{name.upper()}]" in parser.format_help()
+
+
+def test_a_flag_wins_over_the_environment() -> None:
+    environment = {"PROXY_PORT": "1", "BACKEND_MODEL": "a", "THINKING": "off"}
+    settings = load(environment, flags("--proxy-port", "2", "--backend-model", ""))
+    assert (settings.proxy_port, settings.backend_model, settings.thinking) == (2, None, "off")
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name != "backend_url"])
+def test_an_empty_text_is_no_setting(name: str) -> None:
+    assert load({name.upper(): ""}) == Settings()
+
+
+@pytest.mark.parametrize(("url", "own"), [("", True), ("local", True), ("zen", False), ("10.0.0.5", False)])
+def test_an_empty_backend_is_our_own_child(url: str, own: bool) -> None:
+    assert load({"BACKEND_URL": url}).own_child is own
+
+
+def test_other_variables_are_none_of_ours() -> None:
+    assert load({"PATH": "/bin", "PROXY_COLOUR": "red", "proxy_port": "5"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("host", "beyond"), [("127.0.0.1", False), ("localhost", False), ("::1", False), ("0.0.0.0", True), ("mypc", True)]
+)
+def test_who_can_reach_us(host: str, beyond: bool) -> None:
+    assert load({"PROXY_HOST": host}).listens_beyond_loopback is beyond
+
+
+def test_secrets_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "theirs").write_text("k1\n")
+    (tmp_path / "ours").write_text("k2,\nk3\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = load({"BACKEND_URL": "http://h", "BACKEND_API_KEY": f"@{tmp_path}/theirs", "PROXY_API_KEYS": "@~/ours"})
+    assert (settings.backend_address.key, settings.keys) == ("k1", ("k2", "k3"))
+
+
+def test_an_empty_file_is_no_key_for_the_backend(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    assert load({"BACKEND_URL": "http://h", "BACKEND_API_KEY": f"@{tmp_path}/empty"}).backend_address.key is None
+
+
+def test_no_door_opens_by_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    for written in (f"@{tmp_path}/empty", ",", " "):
+        with pytest.raises(SettingsError, match=r"^PROXY_API_KEYS: there is no key in it; `none` leaves the door open$"):
+            load({"PROXY_API_KEYS": written})
+
+
+def test_secrets_are_never_shown() -> None:
+    settings = load({"BACKEND_API_KEY": "topsecret", "PROXY_API_KEYS": "topsecret,other1", "BACKEND_URL": "https://h.example.com"})
+    for text in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
+        assert "topsecret" not in text
+        assert "other1" not in text
+
+
+def test_what_is_set_stays() -> None:
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        Settings().proxy_port = 1
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "reason"),
+    [
+        ("PROXY_PORT", "eighty", "a valid integer"),
+        ("PROXY_PORT", "65536", "less than or equal to 65535"),
+        ("PROXY_PORT", "-1", "greater than or equal to 0"),
+        ("BACKEND_KIND", "ollamma", "auto, zen, llama_cpp, vllm, llama_cpp_python, lm_studio, ollama, generic"),
+        ("TOOL_PARSING", "raw", "'auto' or 'native'"),
+        ("TOOL_DIALECT", "hermes,klingon", "unknown dialect 'klingon': auto, or any of qwen3_coder, hermes"),
+        ("THINKING", "on", "'auto', 'tags', 'forced' or 'off'"),
+        ("BACKEND_API_KEY", "@/no/such/file", "cannot read /no/such/file: No such file or directory"),
+        ("PROXY_API_KEYS", "@/", "cannot read /: Is a directory"),
+        ("BACKEND_URL", "ftp://h", "must begin with http:// or https:// and name a host"),
+        ("BACKEND_URL", "http://", "must begin with http:// or https:// and name a host"),
+        ("BACKEND_URL", "http://h:port", "is no URL: Invalid port"),
+        ("BACKEND_URL", "http://me:pw@h", "must not hold a user"),
+        ("BACKEND_URL", "http://h/v1?x=1", "must not hold a user, a query"),
+    ],
+)
+def test_what_cannot_be_used_is_named_in_one_line(name: str, written: str, reason: str) -> None:
+    flag = flags(f"--{name.lower().replace('_', '-')}={written}")
+    for environment, given in (({name: written}, None), ({}, flag)):
+        with pytest.raises(SettingsError) as error:
+            load(environment, given)
+        assert str(error.value).startswith(f"{name}: ")
+        assert reason in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_a_key_is_never_sent_to_a_stranger_in_the_clear() -> None:
+    key = {"BACKEND_API_KEY": "topsecret"}
+    with pytest.raises(SettingsError) as error:
+        load({"BACKEND_URL": "http://api.example.com", **key})
+    assert str(error.value) == "BACKEND_URL: a key is never sent to a public host over plain http: use https for api.example.com"
+    for url in ("https://api.example.com", "http://10.0.0.5", "http://mypc.lan", "http://localhost:1"):
+        assert load({"BACKEND_URL": url, **key}).backend_address.key == "topsecret"
+
+
+def test_a_wrong_setting_does_not_show_the_secrets_beside_it() -> None:
+    with pytest.raises(SettingsError) as error:
+        load({"BACKEND_URL": "http://api.example.com", "BACKEND_API_KEY": "topsecret", "PROXY_API_KEYS": "other1"})
+    assert "topsecret" not in repr(error.value)
+    assert error.value.__cause__ is None

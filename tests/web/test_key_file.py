@@ -1,0 +1,46 @@
+"""The key is made once, kept where only its owner reads it, and replaced in one step."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from proxy.web import key_file
+
+
+def test_where_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert key_file.place({"XDG_CONFIG_HOME": "/conf"}) == Path("/conf/llama-bridge/key")
+    assert key_file.place({"XDG_CONFIG_HOME": ""}) == key_file.place({}) == tmp_path / ".config/llama-bridge/key"
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/other")
+    assert key_file.place() == Path("/other/llama-bridge/key")
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_it_is_made_once_and_only_its_owner_reads_it(tmp_path: Path, mask: int) -> None:
+    path = tmp_path / "a" / "b" / "key"
+    before = os.umask(mask)
+    try:
+        key = key_file.read_or_make(path)
+    finally:
+        os.umask(before)
+    assert key.startswith("lb-")
+    assert len(key) >= 32
+    assert key_file.read_or_make(path) == key
+    assert path.read_text() == key + "\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o077 == 0
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_new_one_replaces_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    old = key_file.make(path)
+    new = key_file.make(path)
+    assert old != new == key_file.read_or_make(path)
+
+
+def test_an_empty_file_is_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(" \n")
+    assert key_file.read_or_make(path) == path.read_text().strip() != ""
