@@ -1,5 +1,6 @@
 """The command as a process of its own, over real sockets: what it says, how it serves, and that it ends when it is told to."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,7 +16,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 
@@ -191,7 +191,7 @@ def test_our_own_child_goes_with_us(start: Start, engine: Callable[..., Path]) -
         group = os.getpgid(starts(script)[0])
         assert alive(group)
         ended(program, signal.SIGINT)
-        anyio.run(nothing_left, group)
+        asyncio.run(nothing_left(group))
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -203,7 +203,7 @@ def test_it_can_be_ended_while_its_child_starts(times: int, start: Start, engine
         for _ in range(times - 1):
             program.process.send_signal(signal.SIGINT)
         ended(program, signal.SIGINT)
-        anyio.run(nothing_left, group)
+        asyncio.run(nothing_left(group))
         assert "listens on" not in program.output()
 
 

@@ -15,7 +15,7 @@ from proxy.backends.models import Model, choose, knows, models_in
 from proxy.backends.place import Place
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
-from proxy.errors import BackendFailed, BadAnswer, BridgeError, Refused, TimedOut, Unavailable
+from proxy.errors import BackendFailed, BadAnswer, BridgeError, BrokenOff, Refused, TimedOut, Unavailable
 from proxy.requests.preparation import Needs, prepare, unread
 from proxy.requests.question import Question
 
@@ -169,7 +169,7 @@ class Backend:
         address = await self.place.address()
         try:
             return await self.http.ask(request(address))
-        except Unavailable:
+        except (Unavailable, BrokenOff):  # nobody there, or nobody who answered: it may just have died
             if (other := await self.place.after(address)) is None:
                 raise
         return await self.http.ask(request(other))

@@ -18,24 +18,25 @@ from tests.real.process import Proxy, serving
 HIDDEN = f"<think>\nI look at the files.\n{LEAK}\n{LEAK.replace('ls -la', 'pwd')}\n</think>\n\n"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def anyio_backend() -> str:
+    """One loop for all tests of this folder, and for no others: the servers live in it."""
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("engines")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def leaking() -> AsyncIterator[Bridge]:
     """Nothing configured: our own child, and a template that llama.cpp cannot read calls by."""
     async with opened(Settings()) as bridge:
         yield bridge
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def native(engines: Path) -> AsyncIterator[Bridge]:
     """llama.cpp reads the calls itself."""
     engine = script(engines / "native", "--chat-template-file", str(MODEL.with_name("template_native.jinja")))
@@ -43,7 +44,7 @@ async def native(engines: Path) -> AsyncIterator[Bridge]:
         yield bridge
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def hiding(engines: Path) -> AsyncIterator[Bridge]:
     """Whatever it is asked, it thinks, and calls two tools in its thoughts."""
     grammar = engines / "hiding.gbnf"
@@ -52,7 +53,7 @@ async def hiding(engines: Path) -> AsyncIterator[Bridge]:
         yield bridge
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def single(engines: Path) -> AsyncIterator[Bridge]:
     """One question at a time."""
     async with opened(Settings(llama_server=script(engines / "single", "-np", "1"))) as bridge:
@@ -67,7 +68,7 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """The command as a user starts it, with nothing configured but a free port."""
     with serving(tmp_path_factory.mktemp("served")) as proxy:

@@ -8,7 +8,7 @@ import pytest
 from proxy.app import Bridge
 from proxy.tiny_model import MODEL
 from tests.asgi import Call, ask
-from tests.real.bridges import before, opened, place
+from tests.real.bridges import before, child, opened, place
 from tests.real.conversation import CALL, question, whole
 
 
@@ -16,6 +16,7 @@ async def test_health(leaking: Bridge) -> None:
     at = await place(leaking)
     health = await ask(leaking, "/health")
     assert health.status == 200
+    assert health.json["device"]
     assert health.json == {
         "status": "ok",
         "backend": "llama_cpp",
@@ -23,7 +24,7 @@ async def test_health(leaking: Bridge) -> None:
         "model": "tiny-toolcaller",
         "context": 32768,
         "tools": True,
-        "device": "CPU",
+        "device": child(leaking).facts.device,
         "reason": None,
     }
 

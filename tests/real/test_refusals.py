@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,33 @@ async def test_a_wrong_key_for_the_server(leaking: Bridge, key: str, kind: str) 
         health = await ask(named, "/health")
         assert (health.status, health.json["status"], health.json["reason"]) == (503, "unavailable", "Invalid API Key")
         assert (await ask(named, "/v1/models")).status == 401
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        (question(tools=[{"type": "function"}]), "Failed to parse tools: Missing tool function"),
+        (question(messages=[{"role": "user", "content": [IMAGE]}]), "image input is not supported"),
+        (question(response_format={"type": "json_schema", "json_schema": {"schema": {"$ref": "#/no"}}}), "JSON schema error at #"),
+        (question(tools=None, grammar="x"), "failed to parse grammar"),
+        (question(reasoning_format="bogus"), "Unknown reasoning format: bogus"),
+        (question(temperature="hot"), "Field 'temperature'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_can_never_be_answered_is_a_400(leaking: Bridge, asked: dict[str, Any], reason: str, stream: bool) -> None:
+    """llama.cpp says 500 to most of these, and clients ask again for a minute when they read that."""
+    refused = await ask(leaking, body=asked | {"stream": stream})
+    assert (refused.status, refused.json["error"]["type"], refused.json["error"]["code"]) == (
+        400,
+        "invalid_request_error",
+        "backend_refused",
+    )
+    assert reason in refused.json["error"]["message"]
 
 
 def slow(path: Path) -> Path:

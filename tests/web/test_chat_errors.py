@@ -117,6 +117,14 @@ async def test_a_backend_that_does_not_answer(streamed: bool, trouble: Any, stat
     assert (got, error["code"]) == (status, code)
 
 
+async def test_how_long_a_backend_is_waited_for() -> None:
+    road = Road(stream(*text("a"), *END))
+    await road.ask()
+    listed, asked = (request.extensions["timeout"] for request in road.script.asked)
+    assert (asked["connect"], asked["read"]) == (10.0, 600.0)
+    assert max(listed["connect"], listed["read"]) <= 2.0
+
+
 @BOTH
 @pytest.mark.parametrize("kind", ["auto", "generic"])
 async def test_a_backend_that_is_down_is_found_when_it_comes(streamed: bool, kind: str) -> None:

@@ -98,7 +98,7 @@ async def test_work_ends_when_the_client_leaves_which_is_seen_only_after_its_bod
 
     asyncio.get_running_loop().call_soon(server.says, _piece(b"b", more=False))
     with pytest.raises(ClientGone):
-        await server.connection.unless_gone(work())
+        await asyncio.wait_for(server.connection.unless_gone(work()), 5.0)
     assert cancelled == [1]
 
 

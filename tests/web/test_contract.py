@@ -176,7 +176,10 @@ async def test_lines_that_are_no_chunk_are_dropped(streamed: bool) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("end", [[STOP], [STOP, DONE, DONE], [STOP, DONE, *text("late"), STOP], [STOP, b"data: [DONE]"]])
+@pytest.mark.parametrize(
+    "end",
+    [[STOP], [STOP, DONE, DONE], [STOP, DONE, *text("late"), STOP], [STOP + DONE + chunk({"content": "late"})], [STOP, b"data: [DONE]"]],
+)
 async def test_the_end_is_said_once_and_last(streamed: bool, end: list[Piece]) -> None:
     assert await told(*text("a"), *end, streamed=streamed) == Heard("a", finish="stop")
 

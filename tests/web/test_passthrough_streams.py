@@ -1,7 +1,7 @@
 """Nothing is collected on the way, and a client that leaves leaves nobody at work: while it sends, while it waits, while it reads."""
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,14 +74,24 @@ def pieces(request: httpx.Request) -> AsyncIterator[bytes]:
     return aiter(request.stream)
 
 
-async def left() -> list[Any]:
-    """What is still at work besides the test itself, once all have had their turns."""
-    for _ in range(10):
-        await asyncio.sleep(0)
-    return [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and "TestRunner" not in repr(task)]
+Left = Callable[[], Awaitable[list[Any]]]
 
 
-async def test_the_first_piece_arrives_before_the_second_is_sent() -> None:
+@pytest.fixture
+async def left() -> Left:
+    """What this test has left at work, once all have had their turns."""
+    before = asyncio.all_tasks()
+
+    async def tasks() -> list[Any]:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        ours = asyncio.all_tasks() - before - {asyncio.current_task()}
+        return [task for task in ours if "TestRunner" not in repr(task)]  # pytest has others at work than before
+
+    return tasks
+
+
+async def test_the_first_piece_arrives_before_the_second_is_sent(left: Left) -> None:
     gate = asyncio.Event()
     response = stream(b"one", gate, b"two")
     call = Call(bridge(Backend({"/v1/completions": response})), "/v1/completions", b"{}")
@@ -93,7 +103,7 @@ async def test_the_first_piece_arrives_before_the_second_is_sent() -> None:
     assert (call.complete, script_of(response).closed, await left()) == (True, True, [])
 
 
-async def test_a_client_that_reads_slowly_holds_the_backend_back() -> None:
+async def test_a_client_that_reads_slowly_holds_the_backend_back(left: Left) -> None:
     gate = asyncio.Event()
     response = stream(b"x", gate, *[b"x"] * 99)
     call = Call(bridge(Backend({"/x": response})), "/x")
@@ -107,7 +117,7 @@ async def test_a_client_that_reads_slowly_holds_the_backend_back() -> None:
 
 
 @pytest.mark.parametrize("headers", [CHUNKED, SIZED])
-async def test_the_backend_sees_the_first_piece_before_the_last_is_sent(headers: list[tuple[str, str]]) -> None:
+async def test_the_backend_sees_the_first_piece_before_the_last_is_sent(headers: list[tuple[str, str]], left: Left) -> None:
     backend = Gradual(stream(b"thanks"))
     call = Uploader(bridge(backend), "/v1/files", headers=headers)
     call.pieces.put_nowait((b"one", True))
@@ -122,7 +132,7 @@ async def test_the_backend_sees_the_first_piece_before_the_last_is_sent(headers:
 @pytest.mark.parametrize("headers", [CHUNKED, SIZED])
 @pytest.mark.parametrize("already", [0, 1, 2])
 async def test_leaving_while_the_upload_is_under_way(
-    headers: list[tuple[str, str]], already: int, caplog: pytest.LogCaptureFixture
+    headers: list[tuple[str, str]], already: int, caplog: pytest.LogCaptureFixture, left: Left
 ) -> None:
     backend = Gradual(stream(b"never"))
     with caplog.at_level("INFO", "llama-bridge"):
@@ -137,7 +147,7 @@ async def test_leaving_while_the_upload_is_under_way(
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
-async def test_leaving_while_the_backend_is_silent(body: bytes) -> None:
+async def test_leaving_while_the_backend_is_silent(body: bytes, left: Left) -> None:
     asked, let_go = asyncio.Event(), asyncio.Event()
 
     async def silent() -> None:
@@ -157,7 +167,7 @@ async def test_leaving_while_the_backend_is_silent(body: bytes) -> None:
 
 @pytest.mark.parametrize("upload", [[], [b"{}"], [b"one", b"two"], [b"one", b""]])
 @pytest.mark.parametrize("seen", [0, 1, 2])
-async def test_leaving_while_the_answer_streams(upload: list[bytes], seen: int, caplog: pytest.LogCaptureFixture) -> None:
+async def test_leaving_while_the_answer_streams(upload: list[bytes], seen: int, caplog: pytest.LogCaptureFixture, left: Left) -> None:
     caplog.set_level("INFO", "llama-bridge")
     response = stream(*[b"x"] * seen, 600.0, b"never")
     headers = CHUNKED if upload else []
@@ -170,7 +180,7 @@ async def test_leaving_while_the_answer_streams(upload: list[bytes], seen: int, 
     assert (script_of(response).closed, await left()) == (True, [])
 
 
-async def test_leaving_while_the_answer_streams_although_an_upload_came_slowly() -> None:
+async def test_leaving_while_the_answer_streams_although_an_upload_came_slowly(left: Left) -> None:
     response = stream(b"x", 600.0)
     backend = Gradual(response)
     call = Uploader(bridge(backend), "/v1/files", headers=CHUNKED)
@@ -183,7 +193,7 @@ async def test_leaving_while_the_answer_streams_although_an_upload_came_slowly()
     assert (script_of(response).closed, call.complete, await left()) == (True, False, [])
 
 
-async def test_leaving_while_nothing_can_be_sent() -> None:
+async def test_leaving_while_nothing_can_be_sent(left: Left) -> None:
     gate = asyncio.Event()
     response = stream(b"x", gate, *[b"x"] * 99)
     call = Call(bridge(Backend({"/x": response})), "/x")
@@ -196,7 +206,7 @@ async def test_leaving_while_nothing_can_be_sent() -> None:
     assert (script_of(response).closed, await left()) == (True, [])
 
 
-async def test_leaving_after_the_end_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_leaving_after_the_end_changes_nothing(caplog: pytest.LogCaptureFixture, left: Left) -> None:
     response = stream(b"x")
     with caplog.at_level("INFO", "llama-bridge"):
         call = Call(bridge(Backend({"/x": response})), "/x", b"{}")
@@ -206,7 +216,7 @@ async def test_leaving_after_the_end_changes_nothing(caplog: pytest.LogCaptureFi
     assert " POST /x 200 " in caplog.text
 
 
-async def test_a_backend_that_breaks_during_the_upload_is_told() -> None:
+async def test_a_backend_that_breaks_during_the_upload_is_told(left: Left) -> None:
     backend = Gradual(stream(b"never"), breaks=httpx.WriteError("reset"))
     call = Uploader(bridge(backend), "/v1/files", headers=CHUNKED)
     call.pieces.put_nowait((b"one", True))
@@ -214,7 +224,7 @@ async def test_a_backend_that_breaks_during_the_upload_is_told() -> None:
     assert (call.status, call.json["error"]["code"], await left()) == (502, "broken_off", [])
 
 
-async def test_an_answer_before_the_end_of_the_upload_is_not_held_back() -> None:
+async def test_an_answer_before_the_end_of_the_upload_is_not_held_back(left: Left) -> None:
     backend = Gradual(httpx.Response(413, stream=Script([b"too much"])), enough=1)
     call = Uploader(bridge(backend), "/v1/files", headers=CHUNKED)
     call.pieces.put_nowait((b"one", True))

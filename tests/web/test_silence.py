@@ -9,7 +9,7 @@ import pytest
 from proxy.web import chat, connection
 from proxy.web.chat import Patience
 from tests.asgi import Call
-from tests.backend import DONE, END, ROLE, Piece, chunk, stream, text
+from tests.backend import DONE, END, ROLE, Piece, chunk, event, stream, text
 from tests.stream.cuts import TOOLS
 from tests.web.road import COUNT, MODELS, Heard, Road, failed, heard, native, refused
 
@@ -65,10 +65,10 @@ async def test_the_head_leaves_as_soon_as_the_backend_has_accepted(monkeypatch: 
 
 
 async def test_no_head_leaves_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comments and empty lines are no answer: it may still be refused with a real status."""
+    """Comments, empty lines and pings are no answer: it may still be refused with a real status."""
     monkeypatch.setattr(chat, "Patience", Patience)
     more = asyncio.Event()
-    call = Road(stream(b": waiting\n\ndata:\n\n", more, chunk(finish="stop"), DONE)).begin()
+    call = Road(stream(b": waiting\n\ndata:\n\n", event({"type": "ping"}), more, chunk(finish="stop"), DONE)).begin()
     await asyncio.sleep(0.02)
     begun = bool(call.messages)
     more.set()
