@@ -16,7 +16,7 @@ import orjson
 
 from proxy.backends.base import MODELS_KEPT, Backend, Headers, Seen
 from proxy.backends.models import Model
-from proxy.errors import TimedOut
+from proxy.errors import BridgeError
 from proxy.requests.preparation import Needs, prepare
 from proxy.requests.question import Question
 
@@ -36,7 +36,7 @@ class LlamaCppPython(Backend):
     async def ask(self, question: Question, headers: Headers) -> httpx.Response:
         await self._turn.acquire()
         try:
-            with contextlib.suppress(TimedOut):  # somebody else keeps it busy
+            with contextlib.suppress(BridgeError):  # somebody else keeps it busy, or it does not list its models
                 await super().models()
             response = await super().ask(question, headers)
         except BaseException:
