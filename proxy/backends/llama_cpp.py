@@ -65,8 +65,9 @@ class LlamaCpp(Backend):
         """It counts while it is busy with others; its own refusal would only come when a slot is free."""
         try:
             async with asyncio.timeout(_COUNTING):
-                prompt = await self._count(question)
-                context = next((model.context for model in await self.models() if model.context), None)
+                name = await self.model_for(question.model)
+                prompt = await self._count(question, name)
+                context = next((model.context for model in await self.models() if name in (model.id, *model.aliases)), None)
         except (TimeoutError, BridgeError):
             return False  # it was only asked in order to know early
         if prompt is None or context is None:
@@ -76,8 +77,8 @@ class LlamaCpp(Backend):
             raise ContextOverflow(sentence, context=context, prompt=prompt)
         return True
 
-    async def _count(self, question: Question) -> int | None:
-        response = await self._post(orjson.dumps(question.body), [], "/chat/completions/input_tokens")
+    async def _count(self, question: Question, name: str | None) -> int | None:
+        response = await self._post(orjson.dumps(question.body | {"model": name}), [], "/chat/completions/input_tokens")
         if response.status_code != 200:
             await response.aclose()
             return None
@@ -94,9 +95,10 @@ class LlamaCpp(Backend):
         settings = _dict(props, "default_generation_settings")
         context, alias = settings.get("n_ctx"), props.get("model_alias")
         has_tools = _dict(props, "chat_template_caps").get("supports_tools")
+        listed = Facts(alias) if isinstance(alias, str) and alias else await super().facts(kept)  # as a router of several it has no props
         return Facts(
-            model=alias if isinstance(alias, str) and alias else (await super().facts(kept)).model,
-            context=context if isinstance(context, int) else None,
+            model=listed.model,
+            context=context if isinstance(context, int) and context > 0 else listed.context,
             template_has_tools=has_tools if isinstance(has_tools, bool) else None,
         )
 

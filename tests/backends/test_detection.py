@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from proxy.app import create_app
 from proxy.backends import KINDS, kinds_at, spelled
 from proxy.backends.address import Address, parse
 from proxy.backends.detection import Detection
@@ -13,7 +14,9 @@ from proxy.backends.generic import Generic
 from proxy.backends.http import Http
 from proxy.backends.place import Named
 from proxy.backends.zen import Zen
-from tests.backend import Backend, models
+from proxy.settings import load
+from tests.asgi import ask
+from tests.backend import END, Backend, models, stream, text
 from tests.backends.transcripts import KINDS as NAMES
 from tests.backends.transcripts import entries
 
@@ -125,3 +128,17 @@ async def test_whoever_comes_meanwhile_waits_for_the_answer() -> None:
     first, second = await asyncio.gather(detection.backend(), detection.backend())
     assert first is second
     assert len(behind.asked) == 1
+
+
+async def test_another_server_at_the_same_address_is_found_out_when_the_first_is_gone() -> None:
+    chat = "/v1/chat/completions"
+    behind = Backend({"/v1/models": models("m", owner="vllm"), chat: lambda _: stream(*text("hi"), *END)})
+    app = create_app(load({"BACKEND_URL": "http://10.0.0.5"}), transport=behind)
+    question = {"messages": [{"role": "assistant", "content": "", "reasoning_content": "r"}]}
+    assert (await ask(app, chat, question)).status == 200
+    behind.answers[chat] = [httpx.ConnectError("refused"), behind.answers[chat]]
+    assert (await ask(app, chat, question)).json["error"]["code"] == "backend_unavailable"
+    behind.answers |= GREETINGS["ollama"] | {"/v1/models": models("n", owner="library")}
+    assert (await ask(app, chat, question)).status == 200
+    vllm, *_, ollama = behind.questions()
+    assert [list(asked["messages"][0])[-1] for asked in (vllm, ollama)] == ["reasoning_content", "reasoning"]

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from proxy.app import create_app
 from proxy.backends.address import Address
 from proxy.backends.base import Facts
 from proxy.backends.http import Http
@@ -12,7 +13,9 @@ from proxy.backends.ollama import Ollama
 from proxy.backends.place import Named
 from proxy.errors import BackendRefused
 from proxy.requests.question import read
-from tests.backend import Backend, models, stream
+from proxy.settings import load
+from tests.asgi import ask
+from tests.backend import END, Backend, models, stream
 
 CHAT = "/v1/chat/completions"
 LOADED = httpx.Response(200, json={"models": [{"name": "a", "model": "a", "context_length": 4096}, {"name": "b"}]})
@@ -107,3 +110,11 @@ async def test_the_question_said_its_way() -> None:
     asked = behind.questions()[0]
     assert asked["messages"] == [{"role": "assistant", "content": None, "reasoning": "r"}, {"role": "tool", "content": "x\ny"}]
     assert (asked["max_tokens"], "max_completion_tokens" in asked, "tools" in asked) == (9, False, False)
+
+
+async def test_the_line_in_the_log_says_what_it_ignores(caplog: pytest.LogCaptureFixture) -> None:
+    behind = Backend({"/v1/models": models("a"), CHAT: stream(*END)})
+    app = create_app(load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "ollama"}), transport=behind)
+    with caplog.at_level("INFO"):
+        await ask(app, CHAT, {"messages": [], "n": 1, "top_k": 4})
+    assert caplog.messages[-1].endswith("| ollama does not read n, top_k")

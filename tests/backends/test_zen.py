@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from proxy.app import create_app
 from proxy.backends.base import Facts
 from proxy.backends.http import Http
 from proxy.backends.place import Named
@@ -12,6 +13,7 @@ from proxy.backends.zen import Zen
 from proxy.errors import BackendRefused, ModelNotFound
 from proxy.requests.question import Question, read
 from proxy.settings import load
+from tests.asgi import ask
 from tests.backend import Backend, models, stream
 
 CHAT = "/zen/v1/chat/completions"
@@ -106,3 +108,9 @@ async def test_families(name: str, wire: Any) -> None:
     backend, behind = zen()
     behind.answers["/zen/v1/models"] = models(name)
     assert [model.wire for model in await backend.models()] == [wire]
+
+
+async def test_clients_see_which_models_answer_elsewhere() -> None:
+    behind = Backend({"/zen/v1/models": models("glm-5.2", "gpt-5.5")})
+    listed = (await ask(create_app(load({"BACKEND_URL": "zen"}), transport=behind), "/v1/models")).json["data"]
+    assert [model.get("answers_only_at") for model in listed] == [None, "/responses"]
