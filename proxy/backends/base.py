@@ -1,6 +1,7 @@
 """How every backend is asked. A kind that is odd in some way is a subclass in a file of its own, with only its oddities."""
 
 import contextlib
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ Look = Callable[[str], Awaitable[bytes]]
 """What stands at a path of a server at home; nothing where nothing is."""
 
 _OURSELVES = (b"user-agent", b"llama-bridge")  # some doors in the world stay shut to who does not say who he is
+_UNKNOWN = re.compile(r"unsupported|not (supported|permitted|allowed)|unknown|unrecogni[sz]ed|unexpected|extra", re.IGNORECASE)
 MODELS_KEPT = 30.0  # seconds; a name that is not in the list is looked for again after one
 
 
@@ -91,10 +93,15 @@ class Backend:
 
     def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
         """How to ask again without what was refused, if that can be left out. What holds for every question is remembered."""
-        if "stream_options" not in error.message:
+        change: dict[str, Any]
+        if "stream_options" in error.message:
+            change = {"stream_options": False}
+        elif needs.thoughts is not None and needs.thoughts in error.message and _UNKNOWN.search(error.message):
+            change = {"thoughts": None}
+        else:
             return None
-        self.needs = replace(self.needs, stream_options=False)
-        return replace(needs, stream_options=False)
+        self.needs = replace(self.needs, **change)
+        return replace(needs, **change)
 
     def remark(self, question: Question) -> str:
         """What a person should read in the log about this question, if anything."""

@@ -23,7 +23,7 @@ _FOREIGN = frozenset(
 _FOREIGN_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning.encrypted"})
 
 
-def readable(messages: list[Any], thoughts: str) -> list[Any]:
+def readable(messages: list[Any], thoughts: str | None) -> list[Any]:
     return [_assistant(message, thoughts) if _is_assistant(message) else message for message in messages]
 
 
@@ -41,10 +41,10 @@ def _is_in_parts(message: Any) -> bool:
     return isinstance(parts, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts)
 
 
-def _assistant(message: dict[str, Any], thoughts: str) -> dict[str, Any]:
+def _assistant(message: dict[str, Any], thoughts: str | None) -> dict[str, Any]:
     thought = next((message[key] for key in _THOUGHTS if isinstance(message.get(key), str)), None)
     kept = {key: value for key, value in message.items() if key not in _FOREIGN and key not in _THOUGHTS}
-    if thought is not None:
+    if thought is not None and thoughts is not None:
         kept[thoughts] = thought
     if isinstance(content := kept.get("content"), list):
         kept["content"] = [part for part in content if not isinstance(part, dict) or part.get("type") not in _FOREIGN_PARTS]

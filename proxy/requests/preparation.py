@@ -20,7 +20,7 @@ class Needs:
     logprobs_beside_tools: bool = True  # it streams logprobs where tools are declared
     max_completion_tokens: bool = True  # it knows the field; max_tokens is known to all
     reasoning_effort: bool = True  # it takes the field for this model
-    thoughts: Literal["reasoning_content", "reasoning"] = "reasoning_content"  # under which name it reads them in the history
+    thoughts: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"  # under which name they may stand in the history
     joined_text: bool = False  # text in parts must come as one string
     unread: frozenset[str] = frozenset()  # what it ignores in silence
     unless_said: tuple[tuple[str, Any], ...] = ()  # where its own default does harm

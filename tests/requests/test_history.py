@@ -37,6 +37,7 @@ def test_what_an_assistant_said(given: dict[str, Any], right: dict[str, Any]) ->
 
 def test_under_another_name() -> None:
     assert readable([_assistant(reasoning_content="r")], "reasoning") == [_assistant(reasoning="r")]
+    assert readable([_assistant(reasoning_content="r")], None) == [_assistant()]
 
 
 @pytest.mark.parametrize("message", [{"role": "user", "content": "x", "signature": "mine", "reasoning": "mine"}, "odd", None])
