@@ -99,7 +99,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         named = settings.backend_address
         place, kinds, url, public = Named(named), kinds_at(named, settings.backend_kind), named.base, named.is_public
     http = Http(transport or default_transport(url, public=public), on_refused=lambda: detection.forget())
-    detection = Detection(kinds, http, place, settings.backend_model)
+    detection = Detection(kinds, http, place, settings.backend_model, text_is_read=settings.tool_parsing == "auto")
     house = House(settings, http, place, detection, keys_of(settings))
     return Bridge(house, supervisor)
 

@@ -57,10 +57,11 @@ class Backend:
     never_forwarded: ClassVar[frozenset[bytes]] = frozenset()
     needs = Needs()
 
-    def __init__(self, http: Http, place: Place, wanted_model: str | None = None) -> None:
+    def __init__(self, http: Http, place: Place, wanted_model: str | None = None, *, text_is_read: bool = True) -> None:
         self.http = http
         self.place = place
         self.wanted_model = wanted_model
+        self.text_is_read = text_is_read  # calls that a model writes as text are found
         self._models: list[Model] = []
         self._models_at = float("-inf")
 

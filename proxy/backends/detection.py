@@ -21,9 +21,11 @@ from proxy.errors import BridgeError, TimedOut
 class Detection:
     """Gives the backend, found out at the first question and remembered."""
 
-    def __init__(self, kinds: tuple[type[Backend], ...], http: Http, place: Place, wanted_model: str | None) -> None:
+    def __init__(
+        self, kinds: tuple[type[Backend], ...], http: Http, place: Place, wanted_model: str | None, *, text_is_read: bool = True
+    ) -> None:
         self._kinds = kinds
-        self._make: Callable[[type[Backend]], Backend] = lambda kind: kind(http, place, wanted_model)
+        self._make: Callable[[type[Backend]], Backend] = lambda kind: kind(http, place, wanted_model, text_is_read=text_is_read)
         self._http = http
         self._place = place
         self._known: Backend | None = None

@@ -25,8 +25,8 @@ class LlamaCppPython(Backend):
     kind: ClassVar[str] = "llama_cpp_python"
     needs = Needs(max_completion_tokens=False, joined_text=True, unless_said=(("repeat_penalty", 1.0),))
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
         self._turn = asyncio.Lock()
 
     @classmethod

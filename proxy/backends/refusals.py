@@ -21,7 +21,7 @@ def meaning(status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError
     kind = fields.get("type")
     if status == 413 or (status != 429 and (_OVERFLOW.search(message) or kind == "exceed_context_size_error")):
         return ContextOverflow(message, context=_number(fields, "n_ctx"), prompt=_number(fields, "n_prompt_tokens"))
-    kept = {name: headers[name] for name in ("retry-after", "retry-after-ms") if name in headers}
+    kept = when_to_come_again(headers)
     if status == 503 and "loading model" in message.lower():
         return ModelLoading(message)
     if status >= 500 and body.lstrip().startswith(b"<"):
@@ -35,6 +35,10 @@ def meaning(status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError
     if status > 400:
         return BackendSaid(message, status=status, type=kind if isinstance(kind, str) else "invalid_request_error", headers=kept)
     return BadAnswer(f"the backend answered with status {status}: {message}")
+
+
+def when_to_come_again(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: headers[name] for name in ("retry-after", "retry-after-ms") if name in headers}
 
 
 def told(body: bytes) -> tuple[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ class Vllm(Backend):
         return seen.owned_by("vllm") or seen.tells("max_model_len")
 
     def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
-        if "--enable-auto-tool-choice" in error.message:
+        if "--enable-auto-tool-choice" in error.message and self.text_is_read:
             self.needs = replace(self.needs, auto_tool_choice=False)
             return replace(needs, auto_tool_choice=False)
         return super().easier(error, needs)

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from proxy.backends.base import MODELS_KEPT, Backend, Facts, Headers, Seen
 from proxy.backends.models import Model, usable_names
-from proxy.backends.refusals import told
+from proxy.backends.refusals import told, when_to_come_again
 from proxy.errors import BackendRefused, BackendSaid, BridgeError, ModelNotFound, OutOfCredit
 from proxy.requests.question import Question
 from proxy.requests.session import session_of
@@ -80,8 +80,7 @@ class Zen(Backend):
             error = OutOfCredit(message)
         else:
             explained = f"{message} ({_EXPLAINED[kind]})" if kind in _EXPLAINED else message
-            kept = {name: headers[name] for name in ("retry-after", "retry-after-ms") if name in headers}
-            error = BackendSaid(explained, status=said, type=kind, headers=kept)
+            error = BackendSaid(explained, status=said, type=kind, headers=when_to_come_again(headers))
         error.type = kind  # clients know these words
         return error
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from proxy.app import Bridge, create_app
+from proxy.backends import KINDS as KNOWN
 from proxy.settings import load
 from tests.asgi import Call, ask
 from tests.backend import Backend
@@ -17,7 +18,7 @@ TOOLS = [
 ]
 CHAT = "/v1/chat/completions"
 FINISHES = {"stop", "length", "tool_calls", "content_filter"}
-CUTS = 150  # single cuts through the whole house; all of them, where the bytes are that few
+CUTS = 100  # single cuts through the whole house; all of them, where the bytes are that few
 
 
 def house(kind: str, answers: dict[str, Any]) -> tuple[Bridge, Backend]:
@@ -166,6 +167,4 @@ async def test_every_list_of_models(entry: Entry) -> None:
 
 
 def test_there_is_a_table_for_every_kind() -> None:
-    from proxy.backends import KINDS as KNOWN
-
     assert sorted(kind.kind for kind in KNOWN) == KINDS

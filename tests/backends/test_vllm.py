@@ -4,7 +4,12 @@ import httpx
 import pytest
 
 from proxy.app import create_app
+from proxy.backends.address import Address
+from proxy.backends.http import Http
+from proxy.backends.place import Named
+from proxy.backends.vllm import Vllm
 from proxy.errors import BackendRefused
+from proxy.requests.question import read
 from proxy.settings import load
 from tests.asgi import ask
 from tests.backend import END, Backend, models, stream, text
@@ -25,13 +30,14 @@ async def test_calls_come_without_its_parser() -> None:
     assert [asked.get("tool_choice") for asked in behind.questions()] == ["auto", "none", "none"]
 
 
-async def test_any_other_refusal_stays_one() -> None:
-    from proxy.backends.address import Address
-    from proxy.backends.http import Http
-    from proxy.backends.place import Named
-    from proxy.backends.vllm import Vllm
-    from proxy.requests.question import read
+async def test_where_text_is_not_looked_at_the_refusal_stays_one() -> None:
+    behind = Backend({"/v1/models": models("m", owner="vllm"), CHAT: REFUSAL})
+    app = create_app(load({"BACKEND_URL": "http://10.0.0.5", "TOOL_PARSING": "native"}), transport=behind)
+    answer = await ask(app, CHAT, {"messages": [], "tools": TOOLS})
+    assert (answer.status, "--enable-auto-tool-choice" in answer.text) == (400, True)
 
+
+async def test_any_other_refusal_stays_one() -> None:
     behind = Backend({"/v1/models": models("m"), CHAT: httpx.Response(400, json={"error": {"message": "no"}})})
     with pytest.raises(BackendRefused, match="no"):
         await Vllm(Http(behind), Named(Address("http://10.0.0.5/v1"))).ask(read(b'{"messages": []}'), [])
