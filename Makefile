@@ -38,7 +38,7 @@ setup:
 .PHONY: .venv
 .venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "llama-bridge needs Python 3.11 or newer. Found: $$($(PYTHON) --version 2>&1 || echo none)."; \
+		echo "llama-bridge needs Python 3.11 or newer. Found: $$({ $(PYTHON) --version || echo none; } 2>/dev/null)."; \
 		echo "Install one (Debian/Ubuntu: sudo apt install python3.11 python3.11-venv; macOS: brew install python)"; \
 		echo "or name the one you have:  make run PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \

@@ -28,16 +28,29 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-_FORBIDDEN_RUN = re.compile(r"429|500|502|503|504|524")
+# What OpenCode 1.18 looks for in the body of a refusal to decide that asking again may help.
+_SIGNS = re.compile(
+    r"429|500|502|503|504|524|"
+    r"rate increased too quickly|rate[ _-]limit|too many requests|overloaded|service[ _-]unavailable|internal[ _]error|"
+    r"internal server error|server[ _-]error|provider[ _-]returned[ _-]error|terminated|"
+    r"fetch failed|failed to fetch|network[-_\s]error|upstream connect|"
+    r"connection error|connection refused|connection lost|socket connection was closed|socket hang up|reset before headers|getaddrinfo|"
+    r"enotfound|eai_again|econnrefused|econnreset|etimedout|"
+    r"(?:request|response|connection|network|stream|read) (?:timeout|timed out|time out)|"
+    r"^timeout$|try your request again|retry your request|resource[ _]exhausted|try again (?:later|in\b)|"
+    r"(?:currently|temporarily) at capacity",
+    re.IGNORECASE,
+)
 _LONG_NUMBER = re.compile(r"(?<![\d.,])\d{4,}(?![\d.,]*\d)|\d{4,}")
-_WORD_JOINER = "\u2060"  # has no width: the eye reads the number, a client's pattern does not
+_ECHO = re.compile(r"(Failed to parse \w[^:]*):.*", re.DOTALL)
+_BRIEF = 300  # letters
+_WORD_JOINER = "\u2060"  # has no width: the eye reads the words, a client's pattern does not
 
 
 def calm(message: str) -> str:
     """Words that clients take for a passing trouble must not stand in a refusal: OpenCode would ask again for a minute."""
-    message = re.sub("server_error", "server error", message, flags=re.IGNORECASE)
     message = _LONG_NUMBER.sub(lambda found: f"{int(found[0]):,}" if len(found[0]) <= 18 else found[0], message)
-    return _FORBIDDEN_RUN.sub(lambda found: found[0][0] + _WORD_JOINER + found[0][1:], message)
+    return _SIGNS.sub(lambda found: found[0][0] + _WORD_JOINER + found[0][1:], message)
 
 
 class BridgeError(Exception):
@@ -51,6 +64,11 @@ class BridgeError(Exception):
         self.param = param
         self.headers = dict(headers or {})
 
+    @property
+    def brief(self) -> str:
+        """For the log: one line, and nothing of what a model wrote (older llama.cpp puts it into its errors)."""
+        return _ECHO.sub(r"\1", self.message).partition("\n")[0][:_BRIEF]
+
     def body(self) -> dict[str, Any]:
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
@@ -61,7 +79,14 @@ class Refused(BridgeError):
     code = "refused"
 
     def body(self) -> dict[str, Any]:
-        return {"error": {"message": calm(self.message), "type": calm(self.type), "param": self.param, "code": self.code}}
+        return {
+            "error": {
+                "message": calm(self.message),
+                "type": "invalid_request_error" if _SIGNS.search(self.type) else self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
 
 
 class BadRequest(Refused):

@@ -8,7 +8,13 @@ from proxy import errors
 from proxy.errors import BackendFailed, BackendSaid, BridgeError, BrokenOff, ContextOverflow, ModelLoading, ModelNotFound, calm
 
 # What OpenCode looks for in the body of an answer to decide that asking again may help.
-RETRIED = re.compile(r"429|500|502|503|504|524|server_error", re.IGNORECASE)
+RETRIED = re.compile(
+    r"429|500|502|503|504|524|rate limit|rate_limit|too many requests|overloaded|service unavailable|internal error|server error|"
+    r"server_error|provider returned error|terminated|fetch failed|network[-_\s]error|connection error|connection refused|connection lost|"
+    r"socket hang up|econnreset|etimedout|^timeout$|\b(?:request|response|connection|network|stream|read) (?:timeout|timed out|time out)\b|"
+    r"try your request again|resource_exhausted|\btry again (?:later|in\b)|\b(?:currently|temporarily) at capacity\b",
+    re.IGNORECASE,
+)
 
 
 def _leaves(kind: type[BridgeError] = BridgeError) -> list[type[BridgeError]]:
@@ -21,7 +27,10 @@ def _leaves(kind: type[BridgeError] = BridgeError) -> list[type[BridgeError]]:
         ("id 15003 is unknown", "id 15,003 is unknown"),
         ("at most 500 items", "at most 5\u206000 items"),
         ("1500 of 4290", "1,5\u206000 of 4,290"),
-        ("a Server_Error", "a server error"),
+        ("a Server_Error", "a S\u2060erver_Error"),
+        ("Rate limit! Try again in 5 s", "R\u2060ate limit! T\u2060ry again in 5 s"),
+        ("timeout", "t\u2060imeout"),
+        ("the template was terminated by a network-error", "the template was t\u2060erminated by a n\u2060etwork-error"),
         ("1.5003 and 12345678901234567890", "1.5,003 and 12345678901234567890"),
         ("nothing to hide: 42", "nothing to hide: 42"),
     ],
@@ -53,6 +62,12 @@ def test_an_overflow_keeps_its_words_and_numbers() -> None:
 def test_a_broken_answer_is_asked_for_again() -> None:
     assert RETRIED.search(str(BrokenOff("gone").body()))
     assert RETRIED.search(str(BackendFailed("gone", status=503).body()))
+
+
+def test_the_log_gets_one_line_and_nothing_of_what_a_model_wrote() -> None:
+    assert BackendFailed("Failed to parse input at pos 7: secret\nmore").brief == "Failed to parse input at pos 7"
+    assert BackendFailed("could not start: no memory\nline of a log").brief == "could not start: no memory"
+    assert len(BackendFailed("x" * 5000).brief) == 300
 
 
 def test_every_error_has_the_four_fields_of_openai() -> None:

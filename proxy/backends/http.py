@@ -51,7 +51,8 @@ class Http:
 
     async def _once(self, request: httpx.Request) -> httpx.Response:
         request.extensions.setdefault("timeout", TIMEOUTS)
-        request.headers = httpx.Headers([*request.headers.raw, (MARK, self.mark)])
+        if (MARK, self.mark) not in request.headers.raw:
+            request.headers = httpx.Headers([*request.headers.raw, (MARK, self.mark)])
         return await self._transport.handle_async_request(request)
 
     async def read(self, response: httpx.Response, limit: int = 4 * 1024 * 1024) -> bytes:

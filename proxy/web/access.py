@@ -106,7 +106,7 @@ class Door:
 
 
 async def _refuse(connection: Connection, error: BridgeError) -> None:
-    connection.record.note = connection.record.note or error.message
+    connection.record.note = connection.record.note or error.brief
     if connection.started:
         return  # without an end: the client sees that something is missing
     body = orjson.dumps(error.body())

@@ -46,7 +46,7 @@ class PassThrough:
             async for piece in self._house.http.pieces(response):
                 await connection.write(piece)
         except BridgeError as error:
-            connection.record.note = error.message
+            connection.record.note = error.brief
             return  # without an end: the server closes the connection, and the client sees that something is missing
         finally:
             await response.aclose()

@@ -160,7 +160,7 @@ class Translation:
         Without one the client is told, and asks again. Never does a truncated answer look finished."""
         if self._is_finished(self._question.choices):
             return self._finish()  # nothing of it was lost
-        self._record.note = error.message
+        self._record.note = error.brief
         if not any(choice.whole for choice in self._choices.values()):
             for index, choice in self._choices.items():
                 self._write(index, choice.close("error"))

@@ -45,7 +45,7 @@ async def test_what_the_backend_said_is_told() -> None:
 async def test_a_refusal_in_the_middle_is_not_asked_again() -> None:
     said = {"error": {"code": 400, "message": "server_error at 15003", "type": "invalid_request_error"}}
     _, error = failed(await Road(stream(*text("a"), event(said))).ask())
-    assert (error["code"], error["message"]) == ("backend_refused", "server error at 15,003")
+    assert (error["code"], error["message"]) == ("backend_refused", "s\u2060erver_error at 15,003")
 
 
 @BREAK
