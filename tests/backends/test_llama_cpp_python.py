@@ -49,7 +49,8 @@ async def test_a_refusal_and_a_client_that_left_let_the_next_one_in() -> None:
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     behind.answers[CHAT] = lambda _: stream()
-    response = await backend.ask(QUESTION, [])
+    async with asyncio.timeout(5):
+        response = await backend.ask(QUESTION, [])
     await response.stream.aclose()  # type: ignore[union-attr] # what an async transport gives
     await response.stream.aclose()  # type: ignore[union-attr] # twice: the turn of somebody else is not ended
     await (await backend.ask(QUESTION, [])).aclose()
