@@ -1,12 +1,14 @@
 """A machine with a llama-server on it that does what it is told to do wrong."""
 
-import subprocess
+import contextlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
+import psutil
 import pytest
 
 from proxy.llama_server import Launch, Supervisor, Timings
@@ -33,10 +35,13 @@ def fake(tmp_path: Path) -> Fake:
 
 
 def alive(group: int | None) -> list[str]:
-    """What `ps` shows of a process group, the dead that nobody has buried yet left out."""
-    shown = subprocess.run(["ps", "-ww", "-A", "-o", "pgid=,pid=,stat=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 3) for line in shown.splitlines()]
-    return [" ".join(row) for row in rows if row[0] == str(group) and not row[2].startswith("Z")]
+    """The processes of a group, the dead that nobody has buried yet left out."""
+    shown: list[str] = []
+    for process in psutil.process_iter(["pid", "status", "cmdline"]):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
+                shown.append(f"{process.pid} {process.info['status']} {' '.join(process.info['cmdline'] or [])}")
+    return shown
 
 
 async def nothing_left(group: int | None, within: float = 5) -> None:
