@@ -161,6 +161,10 @@ class BackendSaid(Refused):
         self.status = status
         self.type = type
 
+    def body(self) -> dict[str, Any]:
+        """A 429 is a passing trouble: its words stay, since clients also look in them for what kind of limit it is."""
+        return BridgeError.body(self) if self.status == 429 else super().body()
+
 
 class Unavailable(BridgeError):
     status = 503
