@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 BIN := .venv/bin
 
-.PHONY: run test setup lint unit test-opencode test-clients test-llama-cpp-python lock clean
+.PHONY: run test setup lint unit fuzz bench-dialects test-opencode test-clients test-llama-cpp-python lock clean
 
 run: setup
 	@exec $(BIN)/llama-bridge serve
@@ -22,6 +22,16 @@ unit: setup
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# So many examples of every property for every dialect, different ones each time; two halves at once.
+EXAMPLES ?= 2000
+fuzz: setup
+	@for half in what_is_written_is_read "cutting_changes_nothing or rubbish"; do \
+		EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q -p no:cacheprovider tests/dialects/test_properties.py -k "$$half" & pids="$$pids $$!"; \
+	done; for pid in $$pids; do wait $$pid || exit 1; done
+
+bench-dialects: setup
+	$(BIN)/python -m tests.bench_dialects
 
 test-opencode: setup
 	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/opencode.py

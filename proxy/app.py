@@ -13,7 +13,7 @@ from proxy.backends.base import Backend
 from proxy.backends.detection import Detection
 from proxy.backends.http import Http, default_transport
 from proxy.backends.llama_cpp import LlamaCpp
-from proxy.backends.place import Named, Place
+from proxy.backends.place import Named, Place, ServerLog
 from proxy.llama_server import Address as ReadyAt
 from proxy.llama_server import Launch, State, Supervisor, find_engine
 from proxy.settings import Settings
@@ -49,6 +49,9 @@ class OwnChild:
 
     def answered(self) -> None:
         self.supervisor.answered()
+
+    def log(self) -> ServerLog:
+        return self.supervisor.log
 
 
 def _api(ready: ReadyAt) -> Address:
@@ -99,7 +102,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         named = settings.backend_address
         place, kinds, url, public = Named(named), kinds_at(named, settings.backend_kind), named.base, named.is_public
     http = Http(transport or default_transport(url, public=public), on_refused=lambda: detection.forget())
-    detection = Detection(kinds, http, place, settings.backend_model, text_is_read=settings.tool_parsing == "auto")
+    detection = Detection(kinds, http, place, settings.backend_model, text_is_read=settings.tool_parsing != "native")
     house = House(settings, http, place, detection, keys_of(settings))
     return Bridge(house, supervisor)
 

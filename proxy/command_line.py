@@ -1,4 +1,4 @@
-"""The command `llama-bridge`: serve (what it does when nothing is said), parse, key."""
+"""The command `llama-bridge`: serve (what it does when nothing is said), parse, dialects, key."""
 
 import argparse
 import asyncio
@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Any, NoReturn
 
 import orjson
@@ -111,6 +112,18 @@ def _tools(path: Path) -> list[Any]:
     return tools
 
 
+def list_dialects(_: argparse.Namespace) -> int:
+    for one in dialects.DIALECTS.values():
+        print(f"\n{one.name}{' (only if named, or with a hint)' if one.hinted else ''}\n\n{indent(one.sample, '    ')}\n")
+        spoken = {"markers": one.openers, "or at the beginning": one.starts, "headers": one.headers, "template": one.marks}
+        for what, words in spoken.items():
+            if words:
+                print(f"  {what}: {'  '.join(map(repr, words))}")
+        if one.models:
+            print(f"  model: {one.models}")
+    return 0
+
+
 def key(arguments: argparse.Namespace) -> int:
     place = key_file.place()
     try:
@@ -130,6 +143,8 @@ def _parser() -> argparse.ArgumentParser:
     parse.add_argument("--tools", metavar="FILE", help="the `tools` of the request, as JSON")
     parse.add_argument("--thinking", default="tags", choices=("tags", "forced", "off"))
     parse.set_defaults(run=parse_text)
+    listed = commands.add_parser("dialects", help="how models write calls: a sample of each, and what speaks for it")
+    listed.set_defaults(run=list_dialects)
     keys = commands.add_parser("key", help="show the key that clients from other machines need")
     keys.add_argument("--new", action="store_true", help="make a new one; the old one opens nothing from the next start on")
     keys.set_defaults(run=key)

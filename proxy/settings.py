@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from proxy.backends import KINDS, address, spelled
 from proxy.dialects import chosen
@@ -50,8 +50,11 @@ class Settings(BaseModel):
         tuple[str, ...], Field(description="further names under which clients may reach us, with commas between, such as `mypc.lan`")
     ] = ()
     tool_parsing: Annotated[
-        Literal["auto", "native"],
-        Field(description="`auto`: the backend's own calls, and those that it leaves in the text; `native`: text is not looked at"),
+        Literal["auto", "native", "raw"],
+        Field(
+            description="`auto`: the backend's own calls, and those that it leaves in the text; `native`: text is not looked at; "
+            "`raw`: llama.cpp without its own parser"
+        ),
     ] = "auto"
     tool_dialect: Annotated[tuple[str, ...], Field(description="how the model writes calls, with commas between; `auto` recognises it")] = (
         "auto",
@@ -91,6 +94,14 @@ class Settings(BaseModel):
     @classmethod
     def _key(cls, value: Any) -> Any:
         return _from_file(value)
+
+    @field_validator("tool_parsing")
+    @classmethod
+    def _has_a_raw_way(cls, value: str, info: ValidationInfo) -> str:
+        kind = "zen" if info.data.get("backend_url") == "zen" else info.data.get("backend_kind")
+        if value == "raw" and kind not in ("auto", "llama_cpp", "llamacpp"):
+            raise ValueError(f"raw needs llama.cpp, and the backend is said to be {kind}")
+        return value
 
     @field_validator("llama_server", "llama_model")
     @classmethod

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from proxy.backends import KINDS
+from proxy.dialects import DIALECTS
 from proxy.settings import Settings, load
 from proxy.welcome import opencode
 
@@ -29,6 +30,12 @@ def test_the_options_named_in_the_text_exist() -> None:
     named = set(re.findall(r"\b((?:BACKEND|PROXY|ALLOWED|TOOL|LLAMA|ZEN)_[A-Z_]+)\b", README))
     assert named <= {name.upper() for name in Settings.model_fields}
     assert len(named) > 8
+
+
+def test_every_dialect_is_named() -> None:
+    table = README[README.index("| Dialects |") :].partition("\n\n")[0]
+    named = [name for row in table.split("\n")[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(named) == sorted(DIALECTS)
 
 
 def test_the_snippet_for_opencode_is_the_one_that_is_printed() -> None:

@@ -22,6 +22,7 @@ OPTIONS: list[tuple[str, str, Any]] = [
     ("proxy_port", "65535", 65535),
     ("allowed_hosts", "mypc.lan, Other,,", ("mypc.lan", "other")),
     ("tool_parsing", "native", "native"),
+    ("tool_parsing", "raw", "raw"),
     ("tool_dialect", "hermes", ("hermes",)),
     ("tool_dialect", "hermes, qwen3_coder", ("hermes", "qwen3_coder")),
     ("tool_dialect", ",", ("auto",)),
@@ -142,7 +143,7 @@ def test_what_is_set_stays() -> None:
         ("PROXY_PORT", "65536", "less than or equal to 65535"),
         ("PROXY_PORT", "-1", "greater than or equal to 0"),
         ("BACKEND_KIND", "ollamma", "auto, zen, llama_cpp, vllm, llama_cpp_python, lm_studio, ollama, generic"),
-        ("TOOL_PARSING", "raw", "'auto' or 'native'"),
+        ("TOOL_PARSING", "text", "'auto', 'native' or 'raw'"),
         ("TOOL_DIALECT", "hermes,klingon", "unknown dialect 'klingon': auto, or any of qwen3_coder, hermes"),
         ("THINKING", "on", "'auto', 'tags', 'forced' or 'off'"),
         ("BACKEND_API_KEY", "@/no/such/file", "cannot read /no/such/file: No such file or directory"),
@@ -162,6 +163,22 @@ def test_what_cannot_be_used_is_named_in_one_line(name: str, written: str, reaso
         assert str(error.value).startswith(f"{name}: ")
         assert reason in str(error.value)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("backend", "kind"),
+    [
+        ({"BACKEND_URL": "zen"}, "zen"),
+        ({"BACKEND_KIND": "generic"}, "generic"),
+        ({"BACKEND_URL": "zen", "BACKEND_KIND": "llamacpp"}, "zen"),
+    ],
+)
+def test_only_llama_cpp_has_a_raw_way(backend: dict[str, str], kind: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load({"TOOL_PARSING": "raw", **backend})
+    assert str(error.value) == f"TOOL_PARSING: raw needs llama.cpp, and the backend is said to be {kind}"
+    for known in ("auto", "llamacpp", "llama_cpp"):
+        assert load({"TOOL_PARSING": "raw", "BACKEND_URL": "10.0.0.5", "BACKEND_KIND": known}).tool_parsing == "raw"
 
 
 def test_a_key_is_never_sent_to_a_stranger_in_the_clear() -> None:

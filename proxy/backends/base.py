@@ -14,11 +14,13 @@ from proxy.backends.address import Address
 from proxy.backends.http import PROBE_TIMEOUTS, Http
 from proxy.backends.models import Model, choose, knows, models_in
 from proxy.backends.place import Place
+from proxy.backends.raw import RawWay
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
-from proxy.errors import BackendFailed, BadAnswer, BridgeError, BrokenOff, Refused, TimedOut, Unavailable
+from proxy.errors import BackendFailed, BadAnswer, BridgeError, BrokenOff, NotFound, Refused, TimedOut, Unavailable
 from proxy.requests.preparation import Needs, prepare, unread
 from proxy.requests.question import Question
+from proxy.stream.dialect import Hint
 
 Headers = Sequence[tuple[bytes, bytes]]
 Look = Callable[[str], Awaitable[bytes]]
@@ -80,12 +82,19 @@ class Backend:
         model = await self.model_for(question.model)
         headers = self.headers(question, headers)
         needs = self.needs  # several may be asking while the first of them learns better
-        while (response := await self._post(prepare(question, needs, model), headers)).status_code != 200:
-            error = await self._refusal(response)
-            easier = self.easier(error, needs) if response.status_code in (400, 422) else None
-            if easier is None or easier == needs:
-                raise error
+        while True:
+            try:
+                return await self.accepted(prepare(question, needs, model), headers)
+            except BridgeError as error:
+                easier = self.easier(error, needs) if error.status in (400, 422) else None
+                if easier is None or easier == needs:
+                    raise
             needs = easier
+
+    async def accepted(self, body: bytes, headers: Headers, path: str = "/v1/chat/completions") -> httpx.Response:
+        response = await self._ask(lambda address: _post(path, address, body, headers))
+        if response.status_code != 200:
+            raise await self._refusal(response)
         return response
 
     def headers(self, _question: Question, headers: Headers) -> Headers:
@@ -108,6 +117,15 @@ class Backend:
         """What a person should read in the log about this question, if anything."""
         fields = unread(question, self.needs)
         return f"{self.kind} does not read {', '.join(fields)}" if fields else ""
+
+    def hint(self, asked: str | None) -> Hint:
+        """What is known of the model that answers, beside its answer."""
+        known = [name for name in (asked, self.wanted_model) if knows(self._models, name)]
+        return Hint(model=(known or [model.id for model in self._models[:1]] or [asked])[0] or "")
+
+    def raw_way(self) -> RawWay | None:
+        """How to get an answer without the backend's own parser, where it has one that can be left out."""
+        return None
 
     def reply(self) -> Reply:
         return Reply()
@@ -158,6 +176,9 @@ class Backend:
             return await self._json(await self.http.ask(probe(address, path, body)))
         return None
 
+    async def post_json(self, path: str, body: bytes) -> Any:
+        return await self._json(await self.accepted(body, [], path))
+
     async def _json(self, response: httpx.Response) -> Any:
         if response.status_code != 200:
             raise await self._refusal(response)
@@ -165,13 +186,6 @@ class Backend:
             return orjson.loads(await self.http.read(response))
         except orjson.JSONDecodeError:
             raise BadAnswer("the backend answered with something that is no JSON; is BACKEND_URL the base of its API?") from None
-
-    async def _post(self, body: bytes, headers: Headers, path: str = "/chat/completions") -> httpx.Response:
-        def request(address: Address) -> httpx.Request:
-            sent = [*authorized(address, headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
-            return httpx.Request("POST", address.base + path, headers=sent, content=body)
-
-        return await self._ask(request)
 
     async def _ask(self, request: Callable[[Address], httpx.Request]) -> httpx.Response:
         address = await self.place.address()
@@ -188,10 +202,19 @@ class Backend:
 
 def probe(address: Address, path: str, body: Any = None) -> httpx.Request:
     """A quick question of our own."""
-    url = address.of(path)
-    assert url is not None  # only asked for what lies under the base, or of a server at home
     headers, extensions = authorized(address, [_OURSELVES]), {"timeout": PROBE_TIMEOUTS}
-    return httpx.Request("GET" if body is None else "POST", url, headers=headers, json=body, extensions=extensions)
+    return httpx.Request("GET" if body is None else "POST", _url(path, address), headers=headers, json=body, extensions=extensions)
+
+
+def _post(path: str, address: Address, body: bytes, headers: Headers) -> httpx.Request:
+    sent = [*authorized(address, headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
+    return httpx.Request("POST", _url(path, address), headers=sent, content=body)
+
+
+def _url(path: str, address: Address) -> str:
+    if (url := address.of(path)) is None:
+        raise NotFound(f"{path} lies outside the API of {address.host}, and nothing else is asked there")
+    return url
 
 
 def authorized(address: Address, headers: Headers) -> list[tuple[bytes, bytes]]:

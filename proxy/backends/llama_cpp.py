@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import orjson
 
-from proxy.backends.base import Backend, Facts, Seen
+from proxy.backends.base import Backend, Facts, Headers, Seen
+from proxy.backends.raw import RawWay
 from proxy.backends.reply import Reply, Said
-from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow
+from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow, NotFound
 from proxy.requests.preparation import Needs
 from proxy.requests.question import Question
+from proxy.stream.dialect import Hint
 from proxy.stream.events import Usage
 
 # Template, schema, history, image: asked again, the answer is the same, so a client must not ask again.
@@ -48,6 +51,10 @@ class LlamaCpp(Backend):
     never_forwarded = frozenset({b"x-conversation-id"})
     needs = Needs(progress=True, tool_choice="words", logprobs_beside_tools=False)
 
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._raw = RawWay(self)
+
     @classmethod
     def recognises(cls, seen: Seen) -> bool:
         return seen.headers.get("server") == "llama.cpp" or seen.owned_by("llamacpp")
@@ -60,6 +67,16 @@ class LlamaCpp(Backend):
 
     def reply(self) -> Reply:
         return _Reply()
+
+    async def ask(self, question: Question, headers: Headers) -> httpx.Response:
+        await self._raw.chat_template()  # it tells how the model writes; asked once
+        return await super().ask(question, headers)
+
+    def hint(self, asked: str | None) -> Hint:
+        return replace(super().hint(asked), template=self._raw.template or "")
+
+    def raw_way(self) -> RawWay:
+        return self._raw
 
     async def refuse_overflow(self, question: Question) -> bool:
         """It counts while it is busy with others; its own refusal would only come when a slot is free."""
@@ -78,18 +95,15 @@ class LlamaCpp(Backend):
         return True
 
     async def _count(self, question: Question, name: str | None) -> int | None:
-        response = await self._post(orjson.dumps(question.body | {"model": name}), [], "/chat/completions/input_tokens")
-        if response.status_code != 200:
-            await response.aclose()
-            return None
-        counted = await self._json(response)
+        counted = await self.post_json("/v1/chat/completions/input_tokens", orjson.dumps(question.body | {"model": name}))
         prompt = counted.get("input_tokens") if isinstance(counted, dict) else None
         return prompt if isinstance(prompt, int) else None
 
     async def facts(self, kept: float = 0.0) -> Facts:
-        if (await self.place.address()).is_public:
-            return await super().facts(kept)  # /props lies outside the base of its API
-        props = await self.get_json("/props")
+        try:
+            props = await self.get_json("/props")
+        except NotFound:
+            return await super().facts(kept)  # at a public host only its API is asked
         if not isinstance(props, dict):
             raise BadAnswer("the backend calls itself llama.cpp, but GET /props tells no props")
         settings = _dict(props, "default_generation_settings")

@@ -48,10 +48,7 @@ class LlamaCppPython(Backend):
 
     async def _refuse_aloud(self, question: Question, headers: Headers) -> None:
         body = orjson.loads(prepare(question, self.needs, None)) | {"stream": False, "max_tokens": 1}
-        response = await self._post(orjson.dumps(body), headers)
-        if response.status_code != 200:
-            raise await self._refusal(response)
-        await response.aclose()
+        await (await self.accepted(orjson.dumps(body), headers)).aclose()
 
     async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
         return self._models if self._turn.locked() else await super().models(kept)

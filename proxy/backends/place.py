@@ -1,9 +1,17 @@
 """Where a backend is at this moment. Our own child must first be made ready, and has another port after each start."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.backends.address import Address
+
+
+class ServerLog(Protocol):
+    written: int  # so many lines
+
+    def since(self, written: int) -> Sequence[str]:
+        """What came after so many."""
 
 
 class Place(Protocol):
@@ -21,6 +29,9 @@ class Place(Protocol):
 
     def answered(self) -> None:
         """An answer was finished: whoever looks after the place may want to know."""
+
+    def log(self) -> ServerLog | None:
+        """What the server writes down, where we see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +53,7 @@ class Named:
         return None
 
     def answered(self) -> None:
+        return None
+
+    def log(self) -> ServerLog | None:
         return None

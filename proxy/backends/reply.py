@@ -28,8 +28,20 @@ class Reply:
             if isinstance(choice, dict):
                 index = choice.get("index")
                 yield from self._choice(index if isinstance(index, int) else at, choice)
+        if choices is None and isinstance(text := chunk.get("content"), str):
+            yield from self._completed(text, chunk)
         if usage := _usage_in(chunk):
             yield 0, _usage(usage)
+
+    def _completed(self, text: str, chunk: dict[str, Any]) -> Iterator[Said]:
+        """llama.cpp's own route for plain text."""
+        if text:
+            yield 0, Content(text)
+        if chunk.get("stop") is True:
+            yield 0, Finish("length" if chunk.get("stop_type") == "limit" else "stop")
+            timings = chunk.get("timings")
+            cached = _count(timings.get("cache_n")) if isinstance(timings, dict) else 0
+            yield 0, Usage(_count(chunk.get("tokens_evaluated")), _count(chunk.get("tokens_predicted")), cached)
 
     def _choice(self, index: int, choice: dict[str, Any]) -> Iterator[Said]:
         said = choice.get("delta") or choice.get("message")

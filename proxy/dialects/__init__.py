@@ -1,33 +1,124 @@
 """How models write calls and thoughts. One small file each; this is the one list, in order of trial."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
-from proxy.dialects import hermes, qwen3_coder
+from proxy.dialects import (
+    anthropic,
+    apertus,
+    command_r,
+    deepseek_dsml,
+    deepseek_v31,
+    functionary,
+    gemma,
+    generic_json,
+    generic_response,
+    glm,
+    harmony,
+    hermes,
+    inkling,
+    kimi_k2,
+    kimi_k3,
+    llama3,
+    marked,
+    minicpm5,
+    minimax_m2,
+    minimax_m3,
+    mistral,
+    muse,
+    plamo3,
+    pythonic,
+    qwen3_coder,
+    seed_oss,
+    step3,
+    thoughts,
+)
 from proxy.dialects.thoughts import THOUGHTS
 from proxy.stream import parser
 from proxy.stream.calls import entries
-from proxy.stream.dialect import Dialect
+from proxy.stream.dialect import Dialect, Hint, Thoughts
 from proxy.stream.events import Content, Reasoning
 from proxy.stream.ids import new_id
 from proxy.stream.parser import ThinkingMode
 
-DIALECTS: Mapping[str, Dialect] = {one.name: one for one in (qwen3_coder.DIALECT, hermes.DIALECT)}
+DIALECTS: Mapping[str, Dialect] = {
+    one.name: one
+    for one in (
+        qwen3_coder.DIALECT,
+        hermes.DIALECT,
+        glm.DIALECT,
+        glm.HY,
+        glm.IQUEST,
+        glm.LONGCAT,
+        glm.K2_HORIZON,
+        seed_oss.DIALECT,
+        minimax_m2.DIALECT,
+        minimax_m3.DIALECT,
+        anthropic.DIALECT,
+        muse.DIALECT,
+        deepseek_dsml.DIALECT,
+        deepseek_v31.DIALECT,
+        deepseek_v31.V3,
+        step3.DIALECT,
+        kimi_k2.DIALECT,
+        kimi_k3.DIALECT,
+        mistral.DIALECT,
+        harmony.DIALECT,
+        command_r.DIALECT,
+        gemma.DIALECT,
+        apertus.DIALECT,
+        inkling.DIALECT,
+        plamo3.DIALECT,
+        minicpm5.DIALECT,
+        *marked.DIALECTS,
+        functionary.DIALECT,
+        llama3.DIALECT,
+        pythonic.DIALECT,
+        generic_json.DIALECT,
+        generic_response.DIALECT,
+        thoughts.DIALECT,
+    )
+}
+TURNS = tuple(dict.fromkeys(("</s>", *(token for one in DIALECTS.values() for token in one.turns))))
+UNKNOWN = Hint()
 
 
-def chosen(dialect: str | Iterable[str]) -> list[Dialect]:
-    """The dialects that a setting names: `auto` for all of them, one, or several."""
-    names = [dialect] if isinstance(dialect, str) else list(dialect)
+def chosen(dialect: str | Iterable[str], hint: Hint = UNKNOWN) -> list[Dialect]:
+    """The dialects that a setting names: `auto` for all of them, one, or several. Those that the model is known for come first."""
+    return list(_chosen((dialect,) if isinstance(dialect, str) else tuple(dialect), hint))
+
+
+@lru_cache(maxsize=256)
+def _chosen(names: tuple[str, ...], hint: Hint) -> tuple[Dialect, ...]:
     if unknown := [name for name in names if name != "auto" and name not in DIALECTS]:
         raise ValueError(f"unknown dialect {', '.join(map(repr, unknown))}: auto, or any of {', '.join(DIALECTS)}")
-    return [one for name, one in DIALECTS.items() if "auto" in names or name in names]
+    named = [one for name, one in DIALECTS.items() if name in names or ("auto" in names and (not one.hinted or one.spoken(hint)))]
+    return tuple(sorted(named, key=lambda one: not one.spoken(hint)))
+
+
+@lru_cache(maxsize=64)
+def believed(hint: Hint) -> tuple[Thoughts, ...]:
+    return tuple(one for one in THOUGHTS if one.believed(hint))
+
+
+OPENERS_OF_THOUGHTS = tuple(one.opener.rstrip() for one in THOUGHTS)
+
+
+def markers(dialect: str | Iterable[str]) -> list[str]:
+    """All that may stand in an answer beside its words, and must not be left out when it is written down."""
+    thoughts = [tag for one in THOUGHTS for tag in (one.opener, one.closer)]
+    calls = [marker for one in chosen(dialect) for marker in (*one.openers, *one.headers, *one.turns, *one.marks)]
+    return list(dict.fromkeys(marker.strip() for marker in (*thoughts, *calls)))
 
 
 class Parser(parser.Parser):
     """A parser that knows the dialects by name."""
 
-    def __init__(self, tools: object = (), dialect: str | Iterable[str] = "auto", thinking: ThinkingMode = "tags") -> None:
-        super().__init__(tools, dialects=chosen(dialect), thoughts=THOUGHTS, thinking=thinking)
+    def __init__(
+        self, tools: object = (), dialect: str | Iterable[str] = "auto", thinking: ThinkingMode = "tags", hint: Hint = UNKNOWN
+    ) -> None:
+        super().__init__(tools, dialects=chosen(dialect, hint), thoughts=believed(hint), turns=TURNS, thinking=thinking)
 
 
 def parse(text: str, *, tools: object = (), dialect: str | Iterable[str] = "auto", thinking: ThinkingMode = "tags") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Hermes 2/3, Qwen2.5, Qwen3, QwQ, Granite 4 and many more: JSON between tags.
+"""Hermes 2/3, Qwen2.5, Qwen3, QwQ, Ernie 4.5, Granite 4 and many more: JSON between tags.
 
 SAMPLE:
 <tool_call>
@@ -11,37 +11,20 @@ Python's syntax, a name before its arguments, or an element with the tool's name
 
 from proxy.stream.call_objects import Shape, call_objects
 from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect
-from proxy.stream.element_calls import element_call
-from proxy.stream.named_calls import named_call
+from proxy.stream.dialect import Dialect, sample
+from proxy.stream.marked_calls import Marks, marked_calls
 from proxy.stream.reader import Reader, Steps
-from proxy.stream.tagged_calls import closing_tag
 
-OPENERS = ("<tool_call>", "<function_call>", "<tools>", "<tool>")
+OPENERS = ("<tool_call>", "<function_call>")
+WEAK = ("<tools>", "<tool>")
 CLOSERS = ("</tool_call>", "</function_call>", "</tools>", "</tool>")
-SHAPE = Shape(ends=CLOSERS)
-
-
-def declared(calls: Calls, name: str) -> str | None:
-    return calls.tools.declared(name.strip())
-
-
-DECLARED = Shape(ends=CLOSERS, name=declared)
+DECLARED = Shape(ends=CLOSERS, name=Calls.declared)
 
 
 def grammar(read: Reader, calls: Calls) -> Steps[None]:
-    while (yield from read.take(*OPENERS)):  # some write it twice
-        yield from read.skip()
-    fence = yield from read.take("```json", "```")
-    yield from read.skip()
-    if (yield from read.peek("{", "[")):
-        yield from call_objects(read, calls, SHAPE)
-    elif (yield from read.peek("<")):
-        yield from element_call(read, calls, OPENERS, CLOSERS)
-    else:
-        yield from named_call(read, calls, CLOSERS)
-    if calls.count and not calls.broken:
-        yield from closing_tag(read, OPENERS, (*CLOSERS, "```") if fence else CLOSERS)
+    weak = (yield from read.peek(*WEAK)) != ""
+    shape = DECLARED if weak else Shape(ends=CLOSERS)
+    yield from marked_calls(read, calls, Marks((*OPENERS, *WEAK), CLOSERS, shape, objects_only=weak))
 
 
 def opener_missing(read: Reader, calls: Calls) -> Steps[None]:
@@ -52,4 +35,14 @@ def opener_missing(read: Reader, calls: Calls) -> Steps[None]:
         calls.withdraw()
 
 
-DIALECT = Dialect("hermes", grammar, OPENERS, starts=("{", "["), doubtful=opener_missing)
+DIALECT = Dialect(
+    "hermes",
+    sample(__doc__),
+    grammar=grammar,
+    openers=(*OPENERS, *WEAK),
+    starts=("{", "["),
+    doubtful=opener_missing,
+    turns=("<|im_end|>",),
+    marks=('<tool_call>\\n{"name"', "<tool_call>\n{"),
+    models=r"hermes|qwen-?2|qwen-?3-|qwq|ernie|granite-4",
+)

@@ -6,9 +6,6 @@ SAMPLE:
 <parameter=path>
 notes.md
 </parameter>
-<parameter=content>
-Any text, as it is.
-</parameter>
 </function>
 </tool_call>
 
@@ -16,27 +13,28 @@ Seen as well: the outer tag or any closing tag missing, closing tags doubled or 
 """
 
 import re
+from functools import partial
 
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect
-from proxy.stream.layout import Layout
-from proxy.stream.reader import Reader, Steps
+from proxy.stream.dialect import Dialect, sample
+from proxy.stream.layout import Layout, Tag
 from proxy.stream.tagged_calls import tagged_calls
 
 LAYOUT = Layout(
     openers=("<tool_call>",),
-    closers=("</tool_call>",),
-    function="<function",
-    function_tag=re.compile(r"<function\s*=\s*[\"']?([\w.:/@-]+)[\"']?\s*>?"),
-    function_closers=("</function>", "</invoke>"),
-    parameter="<parameter",
-    parameter_tag=re.compile(r"<parameter\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?"),
+    function=Tag("<function", re.compile(r"<function\s*=\s*[\"']?([\w.:/@-]+)[\"']?\s*>?")),
+    parameter=Tag("<parameter", re.compile(r"<parameter\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")),
     value_closers=("</parameter>",),
+    function_closers=("</function>", "</invoke>"),
+    closers=("</tool_call>", "</seed:tool_call>"),
+    edge="line",
 )
 
-
-def grammar(read: Reader, calls: Calls) -> Steps[None]:
-    yield from tagged_calls(read, calls, LAYOUT)
-
-
-DIALECT = Dialect("qwen3_coder", grammar, openers=(*LAYOUT.openers, LAYOUT.function))
+DIALECT = Dialect(
+    "qwen3_coder",
+    sample(__doc__),
+    grammar=partial(tagged_calls, layout=LAYOUT),
+    openers=("<tool_call>", "<function"),
+    turns=("<|im_end|>", "<|endoftext|>"),
+    marks=("<function=",),
+    models=r"qwen-?3.*coder|qwen-?3\.[5-9]|nemotron-3|mimo-v2|step-?3\.5",
+)

@@ -47,13 +47,20 @@ class Log:
 
     def __init__(self, on_line: Callable[[str], None]) -> None:
         self.lines: deque[str] = deque(maxlen=KEPT)
+        self.written = 0  # of all times, also those that are not kept any more
         self.facts = Facts()
         self._on_line = on_line
 
     def add(self, line: str) -> None:
         self.lines.append(line)
+        self.written += 1
         self.facts = self.facts.told(line)
         self._on_line(line)
+
+    def since(self, written: int) -> list[str]:
+        """What was written since `written` was asked; nothing where some of it is not kept any more."""
+        new = self.written - written
+        return list(self.lines)[len(self.lines) - new :] if 0 <= new <= len(self.lines) else []
 
     @property
     def tail(self) -> list[str]:
@@ -91,4 +98,4 @@ class Lines:
         self.ended.set()
 
     def _line(self, line: bytes) -> None:
-        self._each(line.decode(errors="replace").rstrip())
+        self._each(line.decode(errors="replace").rstrip("\r"))

@@ -1,41 +1,18 @@
 """The text of an answer: prose, code, thoughts between tags, and the calls among them."""
 
 import re
-from collections.abc import Mapping, Sequence
 
-from proxy.stream.attempt import Attempts, Read, Trial
+from proxy.stream.attempt import Attempts, Read
 from proxy.stream.code import Code
 from proxy.stream.desk import Desk, Held
-from proxy.stream.dialect import Dialect, Thoughts
+from proxy.stream.dialect import A_NAME
 from proxy.stream.events import Content
+from proxy.stream.look import FENCES, Look
 from proxy.stream.reader import HELD_LIMIT, WORD_LIMIT, Reader, Steps
 from proxy.stream.thinking import Thinking
 
-TURN_TOKENS = (
-    "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "</s>", "<|return|>", "<|call|>", "<|end|>", "<|end_of_text|>",
-    "<|END_OF_TURN_TOKEN|>", "<end_of_turn>", "<｜end▁of▁sentence｜>", "[/INST]", "<|user|>", "<|observation|>", "[e~[",
-)  # fmt: skip
-FENCES = ("```", "~~~")
 BOUNDARY = re.compile(r"[\n.!?:;…。！？]")
 """After one of these a later block of thoughts may begin; elsewhere in a line its tag is only mentioned."""
-
-
-class Look:
-    """What to look for: worked out once per request from the dialects and the tools."""
-
-    def __init__(self, dialects: Sequence[Dialect], thoughts: Sequence[Thoughts], *, tools: bool) -> None:
-        able = dialects if tools else ()
-        self.trials: Mapping[str, Sequence[Trial]] = {
-            marker: [(one.name, one.grammar) for one in able if marker in one.openers] for one in able for marker in one.openers
-        }
-        self.doubtful: Mapping[str, Sequence[Dialect]] = {
-            start: [one for one in able if start in one.starts] for one in able for start in one.starts
-        }
-        self.thoughts = {one.opener: one.closer for one in thoughts}
-        self.closers = tuple(one.closer for one in thoughts)
-        self.prose = (*self.trials, *self.thoughts, *TURN_TOKENS)
-        self.lines = (*self.prose, "\n")
-        self.begin = (*self.thoughts, *self.closers, *self.doubtful, *(FENCES if able else ()))
 
 
 class Answer:
@@ -48,6 +25,8 @@ class Answer:
         self._thinking = Thinking(desk, read, self._attempts, look.trials)
         self._code = Code()
         self._fresh = True  # nothing but blanks since the beginning, thoughts or a call
+        self._silent = False  # in a part that has no calls
+        self._framed = False  # a header was read: the tokens that end a part say nothing
         self._blanks: list[str] = []  # those
         self._last = "\n"
         self._held: Held | None = None  # calls in code that may still be text
@@ -63,7 +42,7 @@ class Answer:
         while True:
             while self._fresh:
                 yield from self._begin()
-            met = yield from self._read.until(*(self._look.prose if self._held is None else self._look.lines), emit=self._say)
+            met = yield from self._read.find(self._look.prose if self._held is None else self._look.lines, self._say)
             if met is None:
                 break
             yield from self._meet(met)
@@ -73,19 +52,22 @@ class Answer:
 
     def _begin(self) -> Steps[None]:
         blanks = yield from self._read.skip()
-        self._code.see(blanks)
-        self._blanks.append(blanks)
-        met = yield from self._read.peek(*self._look.begin)
+        if blanks:
+            self._code.see(blanks)
+            self._blanks.append(blanks)
+        met = yield from self._read.which(self._look.begin)
+        if met in self._look.frames and self._held is None and (yield from self._frame(met)):
+            return
         if met in self._look.thoughts and self._held is None:
             self._read.drop(len(met))
             yield from self._thoughts(met)
         elif met in self._look.closers and self._held is None and not self._desk.said and not self._desk.called:
             self._read.drop(len(met))
             self._desk.thought = True
-        elif met in FENCES and self._first():
+        elif met in FENCES and (self._first() or (self._entire and self._closed)):
             self._fresh = yield from self._fence()
         else:
-            self._fresh = met in self._look.doubtful and (yield from self._doubtful(met))
+            self._fresh = yield from self._doubtful(met)
 
     def _first(self) -> bool:
         return not self._desk.said and not self._desk.called and self._held is None
@@ -93,6 +75,36 @@ class Answer:
     def _thoughts(self, opener: str) -> Steps[None]:
         yield from self._thinking.block((self._look.thoughts[opener],))
         self._fresh = True
+
+    def _frame(self, header: str) -> Steps[bool]:
+        """The header of a call, of thoughts, or of the answer."""
+        if header in self._look.trials:
+            read = yield from self._attempts.streamed(self._look.trials[header])
+            if read and (read.events or not read.raw):
+                self._called(read)
+                return True
+        for frame in self._look.frames[header]:
+            if frame is None:
+                self._read.drop(len(header))
+                return self._opened()
+            mark = self._read.mark()
+            region = yield from frame(self._read)
+            if region is None:
+                self._read.rewind(mark)
+            self._read.release(mark)
+            self._silent = bool(region and region.silent)
+            if region and region.closers:
+                self._framed = True
+                yield from self._thinking.block(region.closers, region.before)
+                return True
+            if region:
+                return self._opened()
+        return False
+
+    def _opened(self) -> bool:
+        """What follows is the answer; blanks before it were none of it."""
+        self._framed, self._blanks = True, []
+        return True
 
     def _fence(self) -> Steps[bool]:
         """The first line of a message that is a fence: held if a call may follow it."""
@@ -104,21 +116,30 @@ class Answer:
         mark = self._read.mark()
         self._read.drop(len(line))
         yield from self._read.skip()
-        found = line and (yield from self._read.peek(*self._look.trials, *self._look.doubtful))
+        found = line and ((yield from self._read.which(self._look.fenced)) or (yield from self._named()))
         self._read.rewind(mark)
         self._read.release(mark)
         if found:
             self._read.drop(len(line))
             self._code.see(line)
-            self._hold(Held("".join(self._blanks) + line), closed=False)
+            held = self._held or Held()
+            held.add("".join(self._blanks) + line, ())
+            self._hold(held, closed=False)
             self._blanks = []
         return bool(found)
+
+    def _named(self) -> Steps[bool]:
+        return (yield from self._look.name(self._read, self._desk.tools.names))
 
     def _hold(self, held: Held, *, closed: bool) -> None:
         self._held, self._entire, self._closed, self._line_blank = held, True, closed, True
 
     def _doubtful(self, start: str) -> Steps[bool]:
         """A look at what has no certain marker. True if a call was read."""
+        if start not in self._look.doubtful:
+            if start or not (yield from self._named()):
+                return False
+            start = A_NAME
         for dialect in self._look.doubtful[start]:
             if dialect.doubtful is None or (dialect.alone and not (self._first() or self._entire)):
                 continue
@@ -136,17 +157,17 @@ class Answer:
     # among the prose
 
     def _meet(self, met: str) -> Steps[None]:
-        if met in self._look.trials and not self._code.inline:
+        if met in self._look.trials and not self._code.inline and not self._silent:
             yield from self._call(met)
         elif met in self._look.thoughts and self._opens_thoughts():
             yield from self._thoughts(met)
-        elif met in TURN_TOKENS and (self._desk.called or self._desk.thought or self._held is not None):
+        elif met in self._look.turns and (self._desk.called or self._desk.thought or self._framed or self._held is not None):
             yield from self._turn(met)
         else:
-            self._say(met)
-            if met in self._look.trials:
+            if self._code.inline and met != "\n":
                 self._code.quote()
-            elif met == "\n":
+            self._say(met)
+            if met == "\n":
                 self._line()
 
     def _opens_thoughts(self) -> bool:
@@ -177,15 +198,23 @@ class Answer:
         self._fresh, self._blanks = True, []
 
     def _turn(self, token: str) -> Steps[None]:
-        """Tokens that end a turn say nothing, at the end."""
+        """Tokens that end a turn say nothing, at the end; nor at the end of a part, where parts have headers."""
         tail, size = [token], len(token)
-        while size < WORD_LIMIT and (more := (yield from self._read.skip()) + (yield from self._read.take(*TURN_TOKENS))):
+        while size < WORD_LIMIT and (more := (yield from self._read.skip()) + (yield from self._take_turn())):
             tail.append(more)
             size += len(more)
-        if (yield from self._read.next()):
+        if not (yield from self._read.next()):
+            if self._held is not None:
+                self._held.add("".join(tail), ())
+        elif self._framed and self._held is None and (yield from self._read.which(self._look.part)):
+            self._fresh, self._blanks = True, []
+        else:
             self._say("".join(tail))
-        elif self._held is not None:
-            self._held.add("".join(tail), ())
+
+    def _take_turn(self) -> Steps[str]:
+        token = yield from self._read.which(self._look.tail)
+        self._read.drop(len(token))
+        return token
 
     # what is shown
 
@@ -218,7 +247,7 @@ class Answer:
         """A line is complete while something is held: it may have closed the fence."""
         if self._held is not None:
             if not self._code.fenced and not self._closed:
-                self._closed = True
+                self._closed = self._fresh = True
                 if not self._entire:
                     self._text()
             elif not self._line_blank:

@@ -48,7 +48,7 @@ class Attempts:
                 leave(calls.taken())
                 self._read.release_all()
                 return Read("", ())
-            if whole and calls.count and not calls.open and not calls.broken:
+            if whole and calls.found and not calls.open and not calls.broken:
                 raw = self._read.since(mark)
                 self._read.release(mark)
                 return Read(raw, calls.taken())

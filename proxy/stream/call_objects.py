@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from proxy.stream.calls import Calls
-from proxy.stream.json_text import Ends, escaped, key, scalar, string, value
+from proxy.stream.json_text import OPENING_BRACKETS, Ends, Place, escaped, key, scalar, string, value
 from proxy.stream.json_text import closes as one_closes
 from proxy.stream.reader import Reader, Steps, complete
 from proxy.stream.schema import Kinds, integer, quote, typed
@@ -19,12 +19,13 @@ DEPTH_LIMIT = 4
 class Shape:
     """How a dialect spells its objects, and which names it lets pass."""
 
-    names: frozenset[str] = frozenset({"name", "tool_name", "function_name"})
+    names: frozenset[str] = frozenset({"name", "tool_name", "function_name", "tool"})
     arguments: frozenset[str] = frozenset({"arguments", "parameters", "args"})
     wrappers: frozenset[str] = frozenset({"function", "function_call", "tool_call"})
     around: frozenset[str] = frozenset({"id", "type", "index", "tool_call_id"})
     ends: Ends = ()
     name: Callable[[Calls, str], str | None] = Calls.name
+    strict: bool = False  # nothing but such an object proves a call: no other key, and arguments that are no schema
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Found:
 
 def call_objects(read: Reader, calls: Calls, shape: Shape) -> Steps[None]:
     """One object, several, or an array of them; what is no call any more is left unread."""
-    yield from read.run(OPENING)
+    lists = (yield from read.run(OPENING)).count("[")
     while True:
         here = read.mark()
         if not (yield from _call_object(read, calls, shape, Found(), 0)):
@@ -55,8 +56,22 @@ def call_objects(read: Reader, calls: Calls, shape: Shape) -> Steps[None]:
         letter = yield from read.next()
         if letter and letter != "{" and not (shape.ends and (yield from read.peek(*shape.ends))):
             read.rewind(here)
+            yield from _closed(read, lists)
         read.release(here)
         if letter != "{" or read.tired:
+            return
+
+
+def _closed(read: Reader, lists: int) -> Steps[None]:
+    """The closers of the array around the objects; blanks behind them are left alone."""
+    for _ in range(lists):
+        here = read.mark()
+        yield from read.skip()
+        met = yield from read.take("]")
+        if not met:
+            read.rewind(here)
+        read.release(here)
+        if not met:
             return
 
 
@@ -74,6 +89,8 @@ def _call_object(read: Reader, calls: Calls, shape: Shape, found: Found, depth: 
 def _member(read: Reader, calls: Calls, shape: Shape, found: Found, name: str, depth: int) -> Steps[bool]:
     yield from read.skip()
     letter = yield from read.next()
+    if shape.strict and name not in shape.names | shape.arguments | shape.wrappers | shape.around:
+        return False
     if name in shape.wrappers and letter == "{":
         return (yield from _call_object(read, calls, shape, found, depth + 1))
     if name in shape.arguments and not calls.open and found.arguments is None:
@@ -129,7 +146,7 @@ def _object(text: str) -> str | None:
 
 def _finish(calls: Calls, shape: Shape, found: Found) -> bool:
     if not calls.open:
-        if found.name is None or (found.arguments is None and not _flat(calls, shape, found)):
+        if found.name is None or (found.arguments is None and (shape.strict or not _flat(calls, shape, found))):
             return False
         calls.start(found.name, found.id)
         complete(arguments(ended(found.arguments or "{}"), calls, ()))
@@ -137,6 +154,8 @@ def _finish(calls: Calls, shape: Shape, found: Found) -> bool:
             if name not in shape.around:
                 calls.key(name)
                 calls.write(fitting(text, calls.kinds.get(name, frozenset())))
+    if shape.strict and {"type", "properties"} <= calls.keys - calls.kinds.keys():
+        return False  # it describes a tool
     calls.end()
     return True
 
@@ -151,37 +170,71 @@ def arguments(read: Reader, calls: Calls, ends: Ends) -> Steps[bool]:
     yield from read.take("{")
     while (name := (yield from key(read))) is not None:
         calls.key(name)
-        if not (yield from _argument(read, calls, calls.kinds.get(name, frozenset()), ends)):
+        if not (yield from argument(read, calls, calls.kinds.get(name, frozenset()), "object", ends)):
             return False
     return (yield from one_closes(read, ["{"], ends))
 
 
-def json_body(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
-    """An object of arguments whose name stood before it. Sure when its first key begins."""
-    if not (yield from read.take("{")):
+def json_body(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None) -> Steps[None]:
+    """An object of arguments whose name stood before it. Sure with its first key, or if it is empty."""
+    if not (yield from read.peek("{")):
         return
-    yield from read.skip()
-    if (yield from read.peek('"', "'", "}")):
-        calls.start(name)
+    here = read.mark()
+    read.drop(1)
+    sure = (yield from key(read)) is not None
+    if not sure:
+        read.rewind(here)
+        read.drop(1)
+        yield from read.skip()
+        sure = bool((yield from read.peek("}", *ends)))
+    read.rewind(here)
+    read.release(here)
+    if sure:
+        calls.start(name, id)
         if (yield from arguments(read, calls, ends)):
             calls.end()
         else:
             calls.abort()
 
 
-def _argument(read: Reader, calls: Calls, kinds: Kinds, ends: Ends) -> Steps[bool]:
+def payload(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None) -> Steps[None]:
+    """The same, where a marker proves that arguments come: in a fence, encoded twice, or none at all."""
+    yield from read.skip()
+    fence = yield from read.take("```json", "```")
+    yield from read.skip()
+    letter = yield from read.next()
+    if letter and (yield from read.peek(*ends)):
+        calls.start(name, id)
+        calls.end()
+    elif letter == '"':
+        parts: list[str] = []
+        whole = yield from string(read, parts.append, "alone", ends)
+        text = _object("".join(parts).strip() or "{}") if whole else None
+        if text is not None:
+            calls.start(name, id)
+            complete(arguments(ended(text), calls, ()))
+            calls.end()
+    else:
+        yield from json_body(read, calls, name, (*ends, "```") if fence else ends, id)
+    if fence and not calls.broken:
+        yield from read.skip()
+        yield from read.take("```")
+
+
+def argument(read: Reader, calls: Calls, kinds: Kinds, place: Place, ends: Ends) -> Steps[bool]:
+    """One value, as the schema wants it; False if it broke off."""
     yield from read.skip()
     letter = yield from read.next()
     if letter and letter in "\"'" and (not kinds or "string" in kinds):
         calls.write('"')
-        whole = yield from string(read, lambda text: calls.write(escaped(text)), "object", ends)
+        whole = yield from string(read, lambda text: calls.write(escaped(text)), place, ends)
         calls.write('"' if whole else "")
         return whole
-    if letter and letter in "{[":
-        return (yield from value(read, calls.write, "object", ends))
+    if letter and letter in OPENING_BRACKETS[place]:
+        return (yield from value(read, calls.write, place, ends))
     if letter and letter in "\"'":
         parts: list[str] = []
-        whole = yield from string(read, parts.append, "object", ends)
+        whole = yield from string(read, parts.append, place, ends)
         calls.write(typed("".join(parts), kinds) if whole else "")
         return whole
     word = yield from scalar(read)

@@ -4,14 +4,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from proxy.stream.events import CallArguments, CallEnd, CallStart, TextEvent
-from proxy.stream.json_text import escaped
-from proxy.stream.schema import Kinds, properties, quote, typed
+from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, TextEvent
+from proxy.stream.schema import Kinds, properties, quote
 
 NAME = re.compile(r"[^\W_][\w.:/@-]{0,127}|_[\w.:/@-]{0,127}")
 APART = re.compile(r"[-_. ]+")
-UNDECIDED = 64
-"""A value that may be a string or something short (null, a number) is a string once it is longer."""
 
 
 class Tools:
@@ -36,7 +33,7 @@ class Tools:
 
     def declared(self, name: str) -> str | None:
         """The declared name that a model meant, whatever it did to case, separators and the `functions.` before it."""
-        for form in (name, name.removeprefix("functions.")):
+        for form in (name, name.removeprefix("functions."), name.rpartition(".")[2]):
             if form in self._kinds:
                 return form
             if found := self._alike.get(_alike(form)):
@@ -57,22 +54,27 @@ class Calls:
     def __init__(self, tools: Tools) -> None:
         self.tools = tools
         self.count = 0
+        self.found = False  # a call, or what is said
         self.open = False
         self.broken = False
         self.kinds: Mapping[str, Kinds] = {}
+        self.keys: set[str] = set()
         self._events: list[TextEvent] = []
         self._pieces: list[str] = []
-        self._written = False
 
     def name(self, text: str) -> str | None:
         """The tool that a name means; an undeclared one is forwarded if it can be a name at all."""
         name = text.strip()
         return self.tools.declared(name) or (name.removeprefix("functions.") if NAME.fullmatch(name) else None)
 
+    def declared(self, text: str) -> str | None:
+        """Only a declared tool: where nothing but its name proves the call."""
+        return self.tools.declared(text.strip())
+
     def start(self, name: str, id: str | None = None) -> None:
         self._events.append(CallStart(self.count, id, name))
         self.kinds = self.tools.kinds(name)
-        self.open, self._written = True, False
+        self.open, self.found, self.keys = True, True, set()
         self.count += 1
 
     def write(self, text: str) -> None:
@@ -80,12 +82,12 @@ class Calls:
         self._pieces.append(text)
 
     def key(self, name: str) -> None:
-        self._pieces.append(("," if self._written else "{") + quote(name) + ":")
-        self._written = True
+        self._pieces.append(("," if self.keys else "{") + quote(name) + ":")
+        self.keys.add(name)
 
     def end(self) -> None:
         """The call is whole. Only now the last brace leaves: a client runs a tool as soon as its arguments parse."""
-        self._pieces.append("}" if self._written else "{}")
+        self._pieces.append("}" if self.keys else "{}")
         self._close(whole=True)
 
     def abort(self) -> None:
@@ -93,9 +95,14 @@ class Calls:
         self.broken = True
         self._close(whole=False)
 
+    def say(self, text: str) -> None:
+        """What the answer says, where a grammar has to read it out of something else."""
+        self.found = True
+        self._events.append(Content(text))
+
     def withdraw(self) -> None:
         """It was no call after all: only for a grammar that is believed when it has read everything."""
-        self.count = 0
+        self.count, self.found = 0, False
         self._events.clear()
 
     def _close(self, *, whole: bool) -> None:
@@ -113,52 +120,6 @@ class Calls:
         self._flush()
         events, self._events = self._events, []
         return events
-
-
-class RawValue:
-    """A parameter written as raw text. It leaves at once if it can only be a string, and when it ended if it may be something else."""
-
-    def __init__(self, calls: Calls, name: str) -> None:
-        self._calls = calls
-        self._kinds = calls.kinds.get(name, frozenset())
-        self._string = self._kinds <= {"string"}
-        self._held: list[str] = []
-        self._size = 0
-        self._first = ""  # the first letter that is no blank
-        self._tail = ""
-        calls.key(name)
-        if self._string:
-            calls.write('"')
-
-    def write(self, text: str) -> None:
-        """One newline at the end belongs to the markup: the last one waits."""
-        text = self._tail + text
-        body = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text.removesuffix("\r")
-        self._tail = text[len(body) :]
-        self._body(body)
-
-    def end(self) -> None:
-        if self._tail == "\r":
-            self._body("\r")
-        if self._string:
-            self._calls.write('"')
-        else:
-            self._calls.write(typed("".join(self._held), self._kinds))
-
-    def _body(self, text: str) -> None:
-        if self._string:
-            self._calls.write(escaped(text))
-            return
-        self._held.append(text)
-        self._size += len(text)
-        self._first = self._first or text.lstrip()[:1]
-        if self._size > UNDECIDED and "string" in self._kinds and not self._structured():
-            self._string = True
-            self._calls.write('"' + escaped("".join(self._held)))
-            self._held.clear()
-
-    def _structured(self) -> bool:
-        return self._first in ("{", "[", "(", "") and bool(self._kinds & {"object", "array"})
 
 
 def entries(events: Iterable[TextEvent]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
-"""What a dialect is: data and one grammar."""
+"""What a dialect is: data and its grammars."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -14,19 +15,21 @@ It calls `calls.start` when it is sure and not before: until then it may return 
 read is read by others, so it may also stop early. Law 6: it may raise; then it is counted and its text is text.
 """
 
+A_NAME = "a declared tool's name"
+"""Stands in `starts` for the names of all tools."""
+
 
 @dataclass(frozen=True)
-class Dialect:
-    name: str
-    grammar: Grammar
-    openers: tuple[str, ...]  # markers that say: this dialect, probably
-    starts: tuple[str, ...] = ()  # what a message may begin with to be worth a doubtful look …
-    doubtful: Grammar | None = None  # … by this grammar, which is believed only when it has read a whole call
-    alone: bool = False  # … and only if nothing but calls is in the message
+class Region:
+    """What a header says about the text behind it."""
 
-    def __post_init__(self) -> None:
-        if (self.doubtful is None) != (not self.starts):
-            raise ValueError(f"{self.name}: `starts` and `doubtful` belong together")
+    closers: tuple[str, ...] = ()  # thoughts, up to one of these; the answer itself if there are none
+    before: tuple[str, ...] = ()  # what ends the thoughts, too, and is read as what it is
+    silent: bool = False  # no calls in it: those have headers of their own
+
+
+Frame: TypeAlias = Callable[[Reader], Steps[Region | None]]
+"""Reads a header; None if it is none."""
 
 
 @dataclass(frozen=True)
@@ -35,3 +38,49 @@ class Thoughts:
 
     opener: str
     closer: str
+    models: str = ""  # ordinary text, unless the name of the model fits this pattern or its template has these tags, too
+
+    def believed(self, hint: "Hint") -> bool:
+        return not self.models or self.opener in hint.template or _fits(self.models, hint)
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What is known of a model beside its answer."""
+
+    template: str = ""
+    model: str = ""
+
+
+def _fits(models: str, hint: Hint) -> bool:
+    return bool(models) and re.search(models, hint.model, re.IGNORECASE) is not None
+
+
+def sample(doc: str | None) -> str:
+    """The sample in a dialect's docstring."""
+    return (doc or "").partition("SAMPLE:\n")[2].partition("\n\nSeen")[0].rstrip("\n")
+
+
+@dataclass(frozen=True, eq=False)
+class Dialect:
+    name: str
+    sample: str
+    grammar: Grammar | None = None
+    openers: tuple[str, ...] = ()  # markers that say: this dialect, probably
+    starts: tuple[str, ...] = ()  # what a message may begin with to be worth a doubtful look …
+    doubtful: Grammar | None = None  # … by this grammar, which is believed only when it has read a whole call
+    alone: bool = False  # … and only if nothing but calls is in the message
+    headers: tuple[str, ...] = ()  # markers that say nothing where a message, or the next part of one, begins …
+    frame: Frame | None = None  # … or that begin a longer header
+    turns: tuple[str, ...] = ()  # tokens that end a message, or a part of one
+    hinted: bool = False  # only with a hint, or named
+    marks: tuple[str, ...] = ()  # what its models' templates have in them
+    models: str = ""  # a pattern of its models' names
+
+    def __post_init__(self) -> None:
+        if (self.doubtful is None) != (not self.starts) or (self.grammar is None) != (not self.openers):
+            raise ValueError(f"{self.name}: a grammar and what it begins with belong together")
+
+    def spoken(self, hint: Hint) -> bool:
+        """Whether the template or the name of the model speaks for it."""
+        return any(mark in hint.template for mark in self.marks) or _fits(self.models, hint)

@@ -4,7 +4,7 @@ import re
 
 from proxy.stream.call_objects import json_body
 from proxy.stream.calls import Calls
-from proxy.stream.layout import Layout
+from proxy.stream.layout import Layout, Tag
 from proxy.stream.reader import Reader, Steps
 from proxy.stream.tagged_calls import parameters
 
@@ -26,11 +26,10 @@ def element_call(read: Reader, calls: Calls, openers: tuple[str, ...], closers: 
     layout = Layout(
         openers=openers,
         closers=closers,
-        function=tag,
-        function_tag=re.compile(re.escape(tag)),
+        function=Tag(tag, re.compile(re.escape(tag))),
         function_closers=(closer,),
-        parameter="<",
-        parameter_tag=re.compile("<(" + "|".join(map(re.escape, keys)) + ")>" if keys else r"(?!)"),
+        parameter=Tag("<", re.compile("<(" + "|".join(map(re.escape, keys)) + ")>" if keys else r"(?!)")),
         value_closers=tuple(f"</{key}>" for key in keys) or ("</>",),
+        edge="line",
     )
     yield from parameters(read, calls, layout, name)

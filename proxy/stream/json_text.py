@@ -5,8 +5,8 @@ words, wrong escapes, unescaped quotes, missing closers (only where the text end
 """
 
 import re
-from collections.abc import Callable
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias, get_args
 
 from proxy.stream.reader import WORD_LIMIT, Emit, Reader, Steps
 from proxy.stream.schema import number, quote
@@ -20,13 +20,18 @@ SEPARATORS = re.compile(r"[\s,]*")
 BARE_KEY = re.compile(r"[\w$.-]*")
 BARE_WORD = re.compile(r"[^\s,:\[\]{}()\"'<>]*")
 ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-CLOSERS = {"{": "}", "[": "]"}
+CLOSERS = {"{": "}", "[": "]", "(": ")"}
+OPENING_BRACKETS: Mapping[Place, str] = {place: "{[(" if place == "call" else "{[" for place in get_args(Place)}
+AS_JSON = str.maketrans("()", "[]")
+TRIPLES = ('"""', "'''")
 
 DRIVE = re.compile(r'[A-Za-z]:\\[^\\"\']')
 HALF_DRIVE = re.compile(r"(?:[A-Za-z](?::\\?)?)?")
-UNICODE = re.compile(r"u([0-9a-fA-F]{4})")
+UNICODE = re.compile(r"u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U(00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})")
 PAIR = re.compile(r"u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
-HALF_UNICODE = re.compile(r"u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)?")
+HALF_UNICODE = re.compile(
+    r"x[0-9a-fA-F]?|U[0-9a-fA-F]{0,7}|u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)?"
+)
 QUOTED = r'(?:"(?:[^"\\]|\\[\s\S])*"|\'(?:[^\'\\]|\\[\s\S])*\')'
 KEY = re.compile(rf"{QUOTED}\s*:")
 ANY_KEY = re.compile(rf"(?:{QUOTED}|[A-Za-z_]\w*)\s*:")
@@ -62,9 +67,9 @@ def value(read: Reader, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
     while True:
         yield from read.skip()
         letter = yield from read.next()
-        if letter and letter in "{[":
+        if letter and letter in OPENING_BRACKETS[place]:
             read.drop(1)
-            write(letter)
+            write(letter.translate(AS_JSON))
             open_ones.append(letter)
             begun = True
         else:
@@ -96,7 +101,7 @@ def _closings(read: Reader, write: Emit, open_ones: list[str], begun: bool, ends
         if not (yield from closes(read, open_ones, ends)):
             if not (yield from read.next()):
                 return None
-            if open_ones[-1] == "[":
+            if open_ones[-1] != "{":
                 write("" if begun else ",")
                 return True
             name = yield from key(read)
@@ -104,7 +109,7 @@ def _closings(read: Reader, write: Emit, open_ones: list[str], begun: bool, ends
                 return None
             write(("" if begun else ",") + quote(name) + ":")
             return True
-        write(CLOSERS[open_ones.pop()])
+        write(CLOSERS[open_ones.pop()].translate(AS_JSON))
         begun = False
     return False
 
@@ -114,7 +119,7 @@ def closes(read: Reader, open_ones: list[str], ends: Ends) -> Steps[bool]:
     letter = yield from read.next()
     if not letter:
         return not read.cut
-    if letter in "}]":
+    if letter in "}]" or letter == CLOSERS[open_ones[-1]]:
         if letter == CLOSERS[open_ones[-1]]:
             read.drop(1)
         return True
@@ -124,6 +129,8 @@ def closes(read: Reader, open_ones: list[str], ends: Ends) -> Steps[bool]:
 def scalar(read: Reader) -> Steps[str]:
     """A number, a literal of JSON or Python, or a bare word, as JSON; empty if there is none."""
     word = yield from read.run(BARE_WORD)
+    if read.cut and not (yield from read.next()):
+        return ""  # there may have been more of it
     known = {"true": "true", "false": "false", "null": "null", "none": "null"}.get(word.lower())
     return known or number(word) or (quote(word) if any(map(str.isalnum, word)) else "")
 
@@ -131,6 +138,8 @@ def scalar(read: Reader) -> Steps[str]:
 def string(read: Reader, emit: Emit, place: Place, ends: Ends) -> Steps[bool]:
     """A quoted string, decoded piece by piece; False if it broke off. The first wrong escape makes all that follow literal."""
     mark = yield from read.next()
+    if place == "call" and (triple := (yield from read.take(*TRIPLES))):
+        return (yield from _long_string(read, emit, triple))
     read.drop(1)
     literal = yield from _wait(read, 4, lambda seen: True if DRIVE.match(seen) else None if HALF_DRIVE.fullmatch(seen) else False)
     while True:
@@ -145,6 +154,14 @@ def string(read: Reader, emit: Emit, place: Place, ends: Ends) -> Steps[bool]:
             yield from _literal_backslash(read, emit, mark, place, ends)
         else:
             literal = not (yield from _escape(read, emit))
+
+
+def _long_string(read: Reader, emit: Emit, mark: str) -> Steps[bool]:
+    while met := (yield from read.until(mark, "\\", emit=emit)):
+        if met == mark:
+            return True
+        yield from _escape(read, emit)
+    return False
 
 
 def _literal_backslash(read: Reader, emit: Emit, mark: str, place: Place, ends: Ends) -> Steps[None]:
@@ -166,11 +183,13 @@ def _literal_backslash(read: Reader, emit: Emit, mark: str, place: Place, ends: 
 def _escape(read: Reader, emit: Emit) -> Steps[bool]:
     """What follows a backslash; False if it is no escape, and stays."""
     letter = yield from read.next()
+    if not letter:
+        return True  # cut in the middle of it
     if letter in ESCAPES:
         read.drop(1)
         emit(ESCAPES[letter])
         return True
-    if letter == "u":
+    if letter in "uxU":
         text, length = yield from _unicode(read)
         read.drop(length)
         emit(text)
@@ -186,8 +205,10 @@ def _unicode(read: Reader) -> Steps[tuple[str, int]]:
         high, low = (int(half, 16) for half in pair.groups())
         return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)), 11
     if one := UNICODE.match(seen):
-        code = int(one[1], 16)
-        return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code), 5
+        code = int(one[one.lastindex or 0], 16)
+        return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code), one.end()
+    if HALF_UNICODE.fullmatch(seen):
+        return "", len(seen)  # cut in the middle of it
     return "\\", 0
 
 
@@ -215,7 +236,7 @@ def _follows(seen: str, place: Place, ends: Ends) -> bool | None:
     rest = seen.lstrip()
     if not rest or any(end.startswith(rest) for end in ends):
         return None
-    if rest[0] in (")" if place == "call" else "}]") or rest.startswith(ends or ("}",)):
+    if rest[0] in {"call": ")", "array": "}])"}.get(place, "}]") or rest.startswith(ends or ("}",)):
         return True
     if place == "alone":
         return False

@@ -1,33 +1,62 @@
 """Calls that begin with the bare name: `name(key="value", other=1)` as Python has it, or `name {"key": "value"}`."""
 
 import re
+from collections.abc import Callable
+from typing import TypeAlias
 
-from proxy.stream.call_objects import fitting, json_body
+from proxy.stream.call_objects import argument, json_body
 from proxy.stream.calls import Calls
-from proxy.stream.json_text import Ends, escaped, scalar, string, value
+from proxy.stream.json_text import Ends
 from proxy.stream.reader import Reader, Steps
 
-NAME = re.compile(r"[\w.]*")
+NAME = re.compile(r"[\w.-]*")
 WORD = re.compile(r"\w*")
-BETWEEN = re.compile(r"[\s,]*")
+COMMAS = re.compile(r"[\s,]*")
+BETWEEN = re.compile(r"[\s,;]*")
+Named: TypeAlias = Callable[[Calls, str], str | None]
+"""Which names are let pass."""
 
 
-def named_call(read: Reader, calls: Calls, ends: Ends) -> Steps[None]:
+def python_calls(read: Reader, calls: Calls, ends: Ends, named: Named = Calls.name) -> Steps[None]:
+    """One such call, several, or a list of them."""
+    listed = yield from read.take("[")
+    while True:
+        here, before = read.mark(), calls.count
+        yield from read.run(BETWEEN)
+        printed = yield from read.take("print(")
+        yield from named_call(read, calls, ends, named)
+        if calls.count == before or calls.open or calls.broken:
+            if calls.count == before:
+                read.rewind(here)
+            read.release(here)
+            break
+        if printed:
+            yield from read.take(")")
+        read.release(here)
+    if listed and calls.count and not calls.open and not calls.broken:
+        here = read.mark()
+        yield from read.run(COMMAS)
+        if not (yield from read.take("]")) and (yield from read.next()):
+            read.rewind(here)
+        read.release(here)
+
+
+def named_call(read: Reader, calls: Calls, ends: Ends, named: Named = Calls.name) -> Steps[None]:
     """A name and its arguments, as keywords in brackets or as JSON."""
-    name = calls.name((yield from read.run(NAME)))
+    name = named(calls, (yield from read.run(NAME)))
     if name is None:
         return
     if (yield from read.take("(")):
-        yield from _keywords(read, calls, name, ends)
+        yield from keywords(read, calls, name, ends)
         return
     yield from read.skip()
     yield from json_body(read, calls, name, ends)
 
 
-def _keywords(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
+def keywords(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
     """Sure with the first keyword, or with the closing bracket if there is none."""
     while True:
-        yield from read.run(BETWEEN)
+        yield from read.run(COMMAS)
         if (yield from read.take(")")):
             if not calls.open:
                 calls.start(name)
@@ -43,20 +72,5 @@ def _keywords(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
         if not calls.open:
             calls.start(name)
         calls.key(key)
-        if not (yield from _value(read, calls, key, ends)):
+        if not (yield from argument(read, calls, calls.kinds.get(key, frozenset()), "call", ends)):
             return
-
-
-def _value(read: Reader, calls: Calls, key: str, ends: Ends) -> Steps[bool]:
-    yield from read.skip()
-    letter = yield from read.next()
-    if letter and letter in "\"'":
-        calls.write('"')
-        whole = yield from string(read, lambda text: calls.write(escaped(text)), "call", ends)
-        calls.write('"' if whole else "")
-        return whole
-    if letter and letter in "{[":
-        return (yield from value(read, calls.write, "call", ends))
-    word = yield from scalar(read)
-    calls.write(fitting(word, calls.kinds.get(key, frozenset())))
-    return word != ""

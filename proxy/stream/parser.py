@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
-from proxy.stream.answer import Answer, Look
+from proxy.stream.answer import Answer
 from proxy.stream.attempt import Attempts
 from proxy.stream.calls import Tools
 from proxy.stream.desk import Desk
 from proxy.stream.dialect import Dialect, Thoughts
 from proxy.stream.events import TextEvent
+from proxy.stream.look import look
 from proxy.stream.reader import Reader, Steps
 from proxy.stream.thinking import Thinking
 
@@ -62,13 +63,19 @@ class Parser:
     """What the rest of the house sees. One for each choice of an answer."""
 
     def __init__(
-        self, tools: object = (), *, dialects: Sequence[Dialect], thoughts: Sequence[Thoughts], thinking: ThinkingMode = "tags"
+        self,
+        tools: object = (),
+        *,
+        dialects: Sequence[Dialect],
+        thoughts: Sequence[Thoughts],
+        turns: Sequence[str] = (),
+        thinking: ThinkingMode = "tags",
     ) -> None:
         if thinking not in THINKING_MODES:
             raise ValueError(f"unknown thinking {thinking!r}: one of {', '.join(THINKING_MODES)}")
         known = Tools(tools)
         self._desk = Desk(known)
-        self._look = Look(dialects, () if thinking == "off" else thoughts, tools=bool(known))
+        self._look = look(tuple(dialects), () if thinking == "off" else tuple(thoughts), tuple(turns), bool(known))
         self._forced = thinking == "forced"
         self._answer: Channel | None = None
         self._thoughts: Channel | None = None

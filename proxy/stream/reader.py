@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Generator
 from typing import TypeAlias, TypeVar
 
-from proxy.stream.markers import compiled
+from proxy.stream.markers import Markers, compiled
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[None, None, T]
@@ -130,7 +130,10 @@ class Reader:
 
     def until(self, *markers: str, emit: Emit | None = None) -> Steps[str | None]:
         """Up to the first marker, which is read too; None if the text ended first."""
-        known = compiled(markers)
+        return (yield from self.find(compiled(markers), emit))
+
+    def find(self, known: Markers, emit: Emit | None = None) -> Steps[str | None]:
+        """The same for markers that are looked for again and again."""
         while True:
             growing = self.more()
             found = (known.growing if growing else known.ended).search(self._text, self._at, self._end)
@@ -139,17 +142,46 @@ class Reader:
                 if emit:
                     emit(self._text[self._at : stop])
                 self._at = stop
-            if found and (not growing or self._whole(found, known.all, known.shorter)):
+            if found and (not growing or self._certain(found, known, self._end)):
                 self._at = found.end()
                 return found.group()
             if not growing:
                 return None
             yield
 
+    def inside(self, known: Markers, emit: Emit) -> Steps[str | None]:
+        """The same in a text that must not end: half a marker at its very end is read, but is no part of it."""
+        while True:
+            found = known.growing.search(self._text, self._at, self._end)
+            whole = found is not None and self._certain(found, known, self._end)
+            stop = found.start() if found else self._end
+            if stop > self._at:
+                emit(self._text[self._at : stop])
+                self._at = stop
+            if found and (whole or not self.more()):
+                self._at = found.end()
+                return found.group() if found.group() in known.all else None
+            if not self.more():
+                return None
+            yield
+
+    def over(self, known: Markers) -> Steps[bool]:
+        """Whether nothing comes any more, or only half a marker, which is read."""
+        while True:
+            found = known.growing.match(self._text, self._at, self._end)
+            if self._at < self._end and (found is None or found.end() < self._end or found.group() in known.all):
+                return False
+            if not self.more():
+                self._at = self._end
+                return True
+            yield
+
     def peek(self, *markers: str) -> Steps[str]:
         """Which marker comes next, not read; empty if none does."""
-        known = compiled(markers)
-        while True:
+        return (yield from self.which(compiled(markers)))
+
+    def which(self, known: Markers) -> Steps[str]:
+        while known.all:
             growing = self.more()
             found = (known.growing if growing else known.ended).match(self._text, self._at, self._end)
             if found is None:
@@ -157,13 +189,15 @@ class Reader:
                     yield
                     continue
                 return ""
-            if not growing or self._whole(found, known.all, known.shorter):
+            if not growing or self._certain(found, known, self._end):
                 return found.group()
             yield
+        return ""
 
-    def _whole(self, found: re.Match[str], known: frozenset[str], shorter: frozenset[str]) -> bool:
+    @staticmethod
+    def _certain(found: re.Match[str], known: Markers, end: int) -> bool:
         word = found.group()
-        return word in known and (found.end() < self._end or word not in shorter)
+        return word in known.all and (found.end() < end or word not in known.shorter)
 
     def take(self, *markers: str) -> Steps[str]:
         """The marker that comes next, read; empty if none does."""
@@ -210,6 +244,18 @@ class Reader:
                 return found.group()
             if not self.more() or not HALF_TAG.fullmatch(self._text, self._at, self._end):
                 return ""
+            yield
+
+    def upto(self, begin: int, *ends: str) -> Steps[str]:
+        """What comes next up to the first of some markers, with it, not read; the search begins after so many letters."""
+        known = compiled(ends)
+        while True:
+            seen, more = self.ahead()
+            found = (known.growing if more else known.ended).search(seen, begin)
+            if found and (not more or self._certain(found, known, len(seen))):
+                return seen[: found.end()]
+            if not more:
+                return seen
             yield
 
     def ahead(self, letters: int = WORD_LIMIT) -> tuple[str, bool]:

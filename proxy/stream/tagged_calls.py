@@ -1,6 +1,6 @@
 """Calls written as tags with raw values: one reader for all layouts of that kind."""
 
-from proxy.stream.call_objects import json_body
+from proxy.stream.call_objects import Shape, call_objects, json_body
 from proxy.stream.calls import Calls
 from proxy.stream.layout import Layout
 from proxy.stream.reader import Reader, Steps
@@ -12,12 +12,14 @@ def tagged_calls(read: Reader, calls: Calls, layout: Layout) -> Steps[None]:
     certain = False
     while (yield from read.take(*layout.openers)):  # some write it twice
         certain = True
-        yield from read.skip()
-    while True:
+        yield from layout.gap(read)
+    if certain and layout.objects and (yield from read.peek("{", "[")):
+        yield from call_objects(read, calls, Shape(ends=layout.closers))
+    while not calls.broken and not calls.open:
         here, before = read.mark(), calls.count
-        yield from read.skip()
+        yield from layout.gap(read)
         while calls.count and (yield from read.take(*layout.function_closers, *layout.value_closers)):  # one too many
-            yield from read.skip()
+            yield from layout.gap(read)
         yield from _function(read, calls, layout, certain)
         certain = True
         if calls.count == before:
@@ -27,7 +29,7 @@ def tagged_calls(read: Reader, calls: Calls, layout: Layout) -> Steps[None]:
         read.release(here)
         if calls.broken:
             return
-    if calls.count:
+    if calls.count and not calls.broken:
         yield from closing_tag(read, layout.openers, (*layout.closers, *layout.function_closers, *layout.value_closers))
 
 
@@ -48,40 +50,49 @@ def closing_tag(read: Reader, openers: tuple[str, ...], closers: tuple[str, ...]
 
 
 def _function(read: Reader, calls: Calls, layout: Layout, certain: bool) -> Steps[None]:  # noqa: FBT001 - a fact, no switch
-    tag = yield from read.tag()
-    named = layout.function_tag.fullmatch(tag)
-    name = (calls.name(named[1]) if certain else calls.tools.declared(named[1])) if named else None
+    tag = yield from layout.function.at(read)
+    if tag is None:
+        return
+    name = calls.name(tag[1]) if certain or tag.groupdict().get("proof") is not None else calls.tools.declared(tag[1])
     if name is None:
         return
-    read.drop(len(tag))
-    yield from read.skip()
+    read.drop(tag.end())
+    yield from layout.gap(read)
     if (yield from read.peek("{")):
         yield from json_body(read, calls, name, (*layout.function_closers, *layout.closers))
+        if not calls.broken:
+            yield from _take_closer(read, layout)
     else:
         yield from parameters(read, calls, layout, name)
+
+
+def _take_closer(read: Reader, layout: Layout) -> Steps[None]:
+    here = read.mark()
+    yield from layout.gap(read)
+    if not (yield from read.take(*layout.function_closers)):
+        read.rewind(here)
+    read.release(here)
 
 
 def parameters(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[None]:
     given: set[str] = set()
     while True:
-        tag = yield from read.tag()
-        if parameter := layout.parameter_tag.fullmatch(tag):
+        if tag := (yield from layout.parameter.at(read)):
             if not calls.open:
                 calls.start(name)
-            read.drop(len(tag))
-            given.add(parameter[1])
-            value = Value(read, calls, layout, parameter[1], given)
-            if not (yield from value.read()):
+            read.drop(tag.end())
+            given.add(tag[1])
+            if not (yield from Value(read, calls, layout, tag, given).read()):
                 calls.abort()
                 return
             continue
         if (yield from read.take(*layout.function_closers)) or (yield from read.peek(*layout.closers)):
             whole = True
-        elif calls.open:
-            after = yield from read.next()
-            whole = not read.cut if not after else bool((yield from read.peek(*layout.openers, layout.function)))
         else:
-            return
+            follows = bool((yield from read.peek(*layout.openers, layout.function.begins)))
+            if not calls.open and not follows:
+                return
+            whole = follows or ((yield from layout.over(read)) and not read.cut)
         if not calls.open:
             calls.start(name)
         if whole:

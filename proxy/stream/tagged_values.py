@@ -4,8 +4,11 @@ A text may itself tell how calls are written. While a function tag stands open i
 comes then is held, and if no other end comes it was the end.
 """
 
-from proxy.stream.calls import Calls, RawValue
+import re
+
+from proxy.stream.calls import Calls
 from proxy.stream.layout import Layout
+from proxy.stream.raw_values import RawValue
 from proxy.stream.reader import Reader, Steps
 
 QUOTING = " \t\"'`("
@@ -15,10 +18,10 @@ DOUBT_LIMIT = 1 << 20
 
 
 class Value:
-    def __init__(self, read: Reader, calls: Calls, layout: Layout, name: str, given: set[str]) -> None:
+    def __init__(self, read: Reader, calls: Calls, layout: Layout, tag: re.Match[str], given: set[str]) -> None:
         self._read, self._layout, self._given, self._declared = read, layout, given, calls.kinds
         self._tools = calls.tools
-        self._out = RawValue(calls, name)
+        self._out = RawValue(calls, tag[1], layout.edge, tag.groupdict().get("type"))
         self._last = "\n"
         self._parameters = 0  # parameter tags in the text that are still open
         self._functions = 0  # function tags
@@ -30,18 +33,20 @@ class Value:
     def read(self) -> Steps[bool]:
         """False if it broke off."""
         layout = self._layout
-        yield from self._read.take("\r\n", "\n")
-        while met := (yield from self._read.until(*layout.stops, emit=self._write)):
+        self._out.lead((yield from self._read.take("\r\n", "\n")))
+        while met := (yield from self._read.inside(layout.stops, self._write)):
             if met in layout.value_closers:
                 over = yield from self._closed(met)
-            elif met == layout.parameter:
+            elif met == layout.parameter.begins:
                 over = yield from self._next_begins(met)
-            elif met == layout.function:
+            elif met == layout.function.begins:
                 over = yield from self._function_begins(met)
             else:
                 over = yield from self._function_ends(met)
             if over:
                 self._believe()
+                if met not in layout.value_closers:
+                    self._out.unclosed()
                 self._out.end()
                 return True
         if self._doubt is None or self._read.cut:
@@ -50,7 +55,7 @@ class Value:
         self._read.rewind(self._doubt)
         self._read.release(self._doubt)
         while (yield from self._read.take(*layout.value_closers)):
-            yield from self._read.skip()
+            yield from layout.gap(self._read)
         self._out.end()
         return True
 
@@ -80,10 +85,10 @@ class Value:
         here = self._read.mark()
         self._read.drop(len(closer))
         row = [closer]
-        gap = yield from self._read.skip()
+        gap = yield from self._layout.gap(self._read)
         while met := (yield from self._read.take(*self._layout.value_closers)):
             row.append(gap + met)
-            gap = yield from self._read.skip()
+            gap = yield from self._layout.gap(self._read)
         over = yield from self._proven()
         doubtful = over and self._functions > 0 and not self._read.tired and (yield from self._read.next()) != ""
         if doubtful and (self._doubt is None or self._weak):
@@ -101,33 +106,40 @@ class Value:
 
     def _proven(self) -> Steps[bool]:
         layout = self._layout
-        if not (yield from self._read.next()):
+        if (yield from layout.over(self._read)):
             return True
         if (yield from self._read.peek(*layout.function_closers, *layout.closers)):
-            return not (yield from self._quoted())
+            return (yield from self._closes())
         if (yield from self._function_follows()):
             return True
-        parameter = layout.parameter_tag.fullmatch((yield from self._read.tag()))
+        parameter = yield from layout.parameter.at(self._read)
         if not parameter or parameter[1] in self._given:
             return False
         return parameter[1] in self._declared or not self._parameters
 
-    def _quoted(self) -> Steps[bool]:
-        """Whether a quote follows the closers that come: then they stand in a string of some program."""
-        here = self._read.mark()
-        while (yield from self._read.take(*self._layout.function_closers, *self._layout.closers)):
-            pass
-        letter = yield from self._read.next()
+    def _closes(self) -> Steps[bool]:
+        """Whether the closers that come are meant: not before a quote, as in a string of some program, nor if only a wrong one comes."""
+        layout, here = self._layout, self._read.mark()
+        right = (layout.function_closers[0], *layout.closers)
+        met = yield from self._read.take(*layout.function_closers, *layout.closers)
+        certain = met in right
+        while met:
+            letter = yield from self._read.next()
+            if not certain:
+                yield from layout.gap(self._read)
+            met = yield from self._read.take(*layout.function_closers, *layout.closers)
+            certain = certain or met in right
+        certain = certain or not (yield from self._read.next()) or (yield from self._function_follows())
         self._read.rewind(here)
         self._read.release(here)
-        return letter != "" and letter in "\"'`"
+        return certain and (letter == "" or letter not in "\"'`")
 
     def _function_follows(self) -> Steps[bool]:
         """Whether the next call begins here, all other closing tags forgotten."""
         here = self._read.mark()
         while (yield from self._read.take(*self._layout.openers)):
-            yield from self._read.skip()
-        function = self._layout.function_tag.fullmatch((yield from self._read.tag()))
+            yield from self._layout.gap(self._read)
+        function = yield from self._layout.function.at(self._read)
         self._read.rewind(here)
         self._read.release(here)
         return function is not None and self._tools.declared(function[1]) is not None
@@ -135,7 +147,7 @@ class Value:
     def _next_begins(self, opener: str) -> Steps[bool]:
         """The next parameter, this one's closing tag forgotten; or only a mention."""
         self._read.back(len(opener))
-        parameter = self._layout.parameter_tag.fullmatch((yield from self._read.tag()))
+        parameter = yield from self._layout.parameter.at(self._read)
         if (
             parameter
             and parameter[1] in self._declared
@@ -144,15 +156,20 @@ class Value:
             and not self._functions
         ):
             return True
+        if (yield from self._layout.parameter.half(self._read)):
+            return False
+        if self._layout.function.begins == opener and (yield from self._layout.function.at(self._read)):
+            self._functions += 1
+        else:
+            self._parameters += 1
         self._read.drop(len(opener))
-        self._parameters += 1
         self._write(opener)
         return False
 
     def _function_begins(self, opener: str) -> Steps[bool]:
         """A call that the text tells of, or a mention."""
         self._read.back(len(opener))
-        self._functions += self._layout.function_tag.fullmatch((yield from self._read.tag())) is not None
+        self._functions += (yield from self._layout.function.at(self._read)) is not None
         self._read.drop(len(opener))
         self._write(opener)
         return False
@@ -163,12 +180,13 @@ class Value:
         here = self._read.mark()
         self._read.drop(len(closer))
         gap = yield from self._read.skip()
-        over = self._last not in QUOTING and (yield from self._nothing_else())
-        if self._functions and closer in self._layout.function_closers:
-            self._functions -= 1
-            over = over and not (yield from self._read.next())
-        elif self._doubt is not None:
+        plain = self._last not in QUOTING
+        over = plain and (yield from self._nothing_else())
+        if self._doubt is not None:
             self._weak, over = self._weak or not over, False
+        if self._functions and closer in self._layout.function_closers:
+            self._functions -= plain
+            over = over and not (yield from self._read.next())
         if over:
             self._read.rewind(here)
         self._read.release(here)
@@ -179,4 +197,4 @@ class Value:
     def _nothing_else(self) -> Steps[bool]:
         if not (yield from self._read.next()):
             return not self._read.cut
-        return bool((yield from self._read.peek(*self._layout.closers, *self._layout.openers)))
+        return bool((yield from self._read.peek(*self._layout.closers))) or (yield from self._function_follows())

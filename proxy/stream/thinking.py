@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from proxy.stream.attempt import Attempts, Trial
 from proxy.stream.code import Code
 from proxy.stream.desk import Desk
+from proxy.stream.markers import compiled
 from proxy.stream.reader import Reader, Steps
 
 
@@ -21,10 +22,15 @@ class Thinking:
         self._before = ""  # the last letter
         self._shown = False  # something of this block was shown
 
-    def block(self, closers: Sequence[str] = ()) -> Steps[None]:
+    def block(self, closers: Sequence[str] = (), before: Sequence[str] = ()) -> Steps[None]:
+        """What comes before the next part of a message ends the thoughts too, but is left unread."""
         self._blanks, self._shown, self._desk.thought = [], False, True
         yield from self._read.take("\r\n", "\n")
-        while met := (yield from self._read.until(*closers, *self._trials, emit=self._think)):
+        known = compiled((*closers, *before, *self._trials))
+        while met := (yield from self._read.find(known, self._think)):
+            if met in before:
+                self._read.back(len(met))
+                break
             if met not in closers:
                 yield from self._call(met)
             elif self._before == "`" and (yield from self._read.next()) == "`":

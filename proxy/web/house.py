@@ -9,6 +9,7 @@ from proxy.backends.place import Place
 from proxy.dialects import Parser
 from proxy.requests.question import Question
 from proxy.settings import Settings
+from proxy.stream.parser import ThinkingMode
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class House:
     async def backend(self) -> Backend:
         return await self.detection.backend()
 
-    def parser(self, question: Question) -> Parser:
-        dialect = self.settings.tool_dialect
-        thinking = "tags" if self.settings.thinking == "auto" else self.settings.thinking
-        return Parser(question.tools, dialect[0] if len(dialect) == 1 else dialect, thinking)
+    def parser(self, question: Question, backend: Backend, known: ThinkingMode | None = None) -> Parser:
+        """`known`: how the answer begins, where nobody has to guess."""
+        guessed: ThinkingMode = "tags" if self.settings.thinking == "auto" else self.settings.thinking
+        return Parser(question.tools, self.settings.tool_dialect, known or guessed, backend.hint(question.model))

@@ -23,6 +23,7 @@ class Record:
     first: float | None = None  # when the first of the answer arrived
     last: float | None = None
     calls: Counter[str] = field(default_factory=Counter)  # how each was found
+    ways: list[str] = field(default_factory=list)  # that had to be gone to get the answer
     note: str = ""  # what went wrong, if anything
     remark: str = ""  # what a person should know of this backend
 
@@ -42,6 +43,8 @@ class Record:
         if self.calls:
             found = ", ".join(f"{count} {how}" for how, count in sorted(self.calls.items()))
             words.append(f"| calls: {found}")
+        if self.ways:
+            words.append(f"| got another way: {', '.join(self.ways)}")
         if self.remark:
             words.append(f"| {self.remark}")
         if self.note:

@@ -10,13 +10,10 @@ from proxy.dialects import Parser
 from proxy.errors import BridgeError, BrokenOff
 from proxy.protocols.openai_chat import FINISH_REASONS, Stream, Whole
 from proxy.requests.question import Question
-from proxy.requests.tools import declared_name
 from proxy.stream import sse
 from proxy.stream.chunks import Chunks
 from proxy.stream.events import (
     CallArguments,
-    CallEnd,
-    CallStart,
     Content,
     Failed,
     Finish,
@@ -26,74 +23,12 @@ from proxy.stream.events import (
     TextEvent,
     Usage,
 )
-from proxy.stream.ids import new_id
+from proxy.web.choice import Choice, Joining
 from proxy.web.record import Record
 
 MakeParser = Callable[[], Parser]
 Meaning = Callable[[int, bytes, Mapping[str, str]], BridgeError]
 _BYTES_PER_TOKEN = 4
-
-
-class Choice:
-    """What the backend says and what we find in its text, numbered together: indexes 0, 1, 2 …, ids once."""
-
-    def __init__(self, parser: Parser | None, question: Question, ids: set[str], record: Record) -> None:
-        self.finish: str | None = None
-        self.announced = 0
-        self.whole = 0
-        self._parser = parser
-        self._most = 1 if question.one_call else None
-        self._tools = question.tools
-        self._ids = ids
-        self._record = record
-        self._numbers: dict[tuple[str, int], int | None] = {}
-
-    def take(self, event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs]:
-        match event:
-            case Content(text) if self._parser is not None:
-                return self._numbered("ours", self._parser.feed(text))
-            case Reasoning(text) if self._parser is not None:
-                return self._numbered("ours", self._parser.think(text))
-            case CallStart():
-                released = self._numbered("ours", self._parser.called()) if self._parser is not None else []
-                return [*released, *self._numbered("theirs", [event])]
-            case CallArguments() | CallEnd():
-                return self._numbered("theirs", [event])
-            case Content() | Reasoning() | Logprobs():
-                return [event]
-            case _:
-                self.finish = event.reason
-                return []
-
-    def close(self, finish: str) -> Iterable[TextEvent]:
-        return self._numbered("ours", self._parser.close(finish)) if self._parser is not None else []
-
-    def _numbered(self, whose: str, events: Iterable[TextEvent]) -> list[TextEvent]:
-        numbered: list[TextEvent] = []
-        for event in events:
-            match event:
-                case CallStart(index, id, name, source):
-                    self._numbers[whose, index] = number = None if self.announced == self._most else self.announced
-                    if number is not None:
-                        self.announced += 1
-                        self._record.calls[source] += 1
-                        numbered.append(CallStart(number, self._id(id), declared_name(name, self._tools), source))
-                case CallArguments(index, text):
-                    if (number := self._numbers[whose, index]) is not None:
-                        numbered.append(CallArguments(number, text))
-                case CallEnd(index, whole):
-                    if (number := self._numbers[whose, index]) is not None:
-                        self.whole += whole
-                        numbered.append(CallEnd(number, whole))
-                case _:
-                    numbered.append(event)
-        return numbered
-
-    def _id(self, given: str | None) -> str:
-        """The model's own id, unless the conversation has it already: clients and templates tell calls apart by it."""
-        id = given if given and given not in self._ids else new_id("call_")
-        self._ids.add(id)
-        return id
 
 
 class Translation:
@@ -140,16 +75,23 @@ class Translation:
         self._read(self._decoder.close())
         if not self._is_finished(choices=1):  # some make one answer where several were asked for
             raise BrokenOff("the backend ended its answer before it was finished (connection lost)")
+        if not self._is_one():
+            raise BrokenOff("the answer broke off, and was given anew in other words (connection lost)")
         return self._finish()
 
     def _is_finished(self, choices: int) -> bool:
         return len(self._choices) >= choices and all(choice.finish is not None for choice in self._choices.values())
 
+    def _is_one(self) -> bool:
+        """With what was held back it shows whether an answer that was given twice is one."""
+        for index, choice in self._choices.items():
+            self._write(index, choice.close(choice.finish or "stop"))
+        return not any(choice.is_another for choice in self._choices.values())
+
     def _finish(self) -> bytes:
         self.finished = True
         for index, choice in self._choices.items():
             finish = choice.finish or "stop"
-            self._write(index, choice.close(finish))
             if finish not in FINISH_REASONS or finish == "tool_calls":
                 finish = "stop"
             self._writer.finish(index, "tool_calls" if choice.whole and finish != "length" else finish)
@@ -158,12 +100,11 @@ class Translation:
     def broken(self, error: BridgeError) -> bytes:
         """The answer stops here. A call that was sent may already be running: its answer is finished, nothing is asked again.
         Without one the client is told, and asks again. Never does a truncated answer look finished."""
-        if self._is_finished(self._question.choices):
+        if self._is_finished(self._question.choices) and self._is_one():
             return self._finish()  # nothing of it was lost
         self._record.note = error.brief
-        if not any(choice.whole for choice in self._choices.values()):
-            for index, choice in self._choices.items():
-                self._write(index, choice.close("error"))
+        for index, choice in self._choices.items():
+            self._write(index, choice.close("error"))
         if not any(choice.whole for choice in self._choices.values()):
             if isinstance(self._writer, Whole):
                 raise error
@@ -173,6 +114,31 @@ class Translation:
             self._writer.abandon_half_calls(index)
             self._writer.finish(index, "tool_calls" if choice.whole else "length")
         return self._ended()
+
+    @property
+    def only_choice(self) -> Choice | None:
+        """What may be got another way: one choice, not finished, of which no call has left."""
+        choice = self._choice(0)
+        return choice if self._question.choices == len(self._choices) == 1 and not choice.whole and choice.finish is None else None
+
+    def reads_with(self, parser: Parser) -> None:
+        self._choices[0] = Choice(parser, self._question, self._ids, self._record)
+
+    def joins(self, choice: Choice, how: Joining, reply: Reply, parser: Parser | None) -> None:
+        """Other bytes follow, of another answer."""
+        self._reply, self._decoder, self.done = reply, sse.Decoder(), False
+        match how:
+            case "goes on":
+                choice.goes_on()
+            case "goes on thinking":
+                self._write(0, choice.goes_on_thinking(parser))
+            case _:
+                choice.begins_again(parser)
+
+    def read_anew(self, text: str) -> bytes:
+        """The answer as the model wrote it."""
+        self._write(0, [event for said in (Content(text), Finish("stop")) for event in self._choice(0).take(said)])
+        return self.end()
 
     def _read(self, payloads: list[bytes]) -> None:
         for payload in payloads:
@@ -194,7 +160,7 @@ class Translation:
                     pass
                 case _:
                     self._write(index, self._choice(index).take(event))
-        self.begun = self.begun or "choices" in chunk
+        self.begun = self.begun or "choices" in chunk or "stop" in chunk
 
     def _choice(self, index: int) -> Choice:
         if index not in self._choices:

@@ -1,43 +1,47 @@
-"""Every recorded answer of the dialects that are there, in every cutting."""
+"""Every recorded answer, in every cutting."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
+from proxy.stream.dialect import Hint
 from tests.corpus.score import lines, problems
-from tests.stream.cuts import Call, Seen, always
+from tests.stream.cuts import Call, Seen, always, cuts, few
 
-FILES = ("qwen3_coder", "hermes", "reasoning", "plain", "malformed")
+CASES = list(lines(*sorted(path.stem for path in Path(__file__).parent.glob("*.jsonl"))))
 
-LATER = {
-    "reasoning-021": "<reasoning>, a doubtful tag",
-    "malformed-024": "DeepSeek V3.1",
-    "malformed-027": "GLM",
-    "malformed-029": "MiniMax",
+DOUBTFUL = {
+    "reasoning-021": (Hint(model="reasoning-8b"), "ordinary XML, unless the model is known for it"),
+    "generic_json-010": (Hint(model="llama.cpp-generic"), "an answer in JSON, unless the model is known for it"),
 }
-"""Lines of dialects that are not there yet."""
-
-CASES = [case for case in lines(*FILES) if case["id"] not in LATER]
+"""Policies that we have decided otherwise: text, unless there is such a hint."""
 
 
-def read(case: dict[str, Any], dialect: str, thinking: str) -> Seen:
+def read(case: dict[str, Any], dialect: str, thinking: str, hint: Hint | None = None) -> Seen:
     tools = [] if case.get("tool_choice") == "none" else case["tools"]
-    return always(lambda: Parser(tools, dialect, thinking), case["text"], case["finish_reason"])  # type: ignore[arg-type]
+    cuttings = cuts(case["text"]) if dialect == "auto" else few(case["text"])
+    return always(lambda: Parser(tools, dialect, thinking, hint or Hint()), case["text"], case["finish_reason"], cuttings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_read_as_it_was_meant(case: dict[str, Any]) -> None:
-    assert problems(case, read(case, "auto", case["thinking"])) == []
+    hint, _ = DOUBTFUL.get(case["id"], (None, ""))
+    assert problems(case, read(case, "auto", case["thinking"], hint)) == []
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case["dialect"] in DIALECTS], ids=lambda case: case["id"])
+@pytest.mark.parametrize("case", [case for case in CASES if case["id"] in DOUBTFUL], ids=lambda case: case["id"])
+def test_without_a_hint_the_doubtful_is_text(case: dict[str, Any]) -> None:
+    assert read(case, "auto", case["thinking"]) == Seen(case["text"])
+
+
+NAMED = [case for case in CASES if case["dialect"] in DIALECTS and case["id"] not in DOUBTFUL]
+
+
+@pytest.mark.parametrize("case", NAMED, ids=lambda case: case["id"])
 def test_read_by_its_dialect_alone(case: dict[str, Any]) -> None:
     assert problems(case, read(case, case["dialect"], "tags")) == []
-
-
-def test_later_lines_are_still_to_be_won() -> None:
-    assert LATER.keys() <= {case["id"] for case in lines(*FILES)}
 
 
 RIGHT = next(case for case in CASES if case["id"] == "hermes-009")
@@ -58,6 +62,19 @@ GOOD = Seen("Checking the hangar.\n\nBack in a second.", (Call("list_drones", {}
 def test_the_scorer_sees_what_is_wrong(wrong: Seen) -> None:
     assert problems(RIGHT, GOOD) == []
     assert problems(RIGHT, wrong)
+
+
+HALF = next(case for case in CASES if case["expect"].get("partial_last_call"))
+
+
+@pytest.mark.parametrize("arguments", ['{"path":"b', '{"path":"a","body":"cut herx', "{}"])
+def test_the_scorer_sees_half_a_call(arguments: str) -> None:
+    name, thoughts = HALF["expect"]["tool_calls"][-1]["name"], HALF["expect"]["reasoning"] or ""
+    good = '{"path":"a","body":"cut he'
+    assert problems(HALF, Seen("", (Call(name, good, whole=False),), thoughts)) == []
+    assert problems(HALF, Seen("", (Call(name, arguments, whole=False),), thoughts))
+    assert problems(HALF, Seen("", (Call(name, good),), thoughts))
+    assert problems(HALF, Seen("", (), thoughts))
 
 
 @pytest.mark.parametrize(("good", "bad"), [(1, True), (2.0, 2.5), ([1], ["1"]), (None, "null")])

@@ -34,7 +34,6 @@ CASES: dict[str, tuple[str, Seen]] = {
     "opener missing": (f"{JSON}\n</tool_call>", Seen("", (FERN,))),
     "opener missing, prose after": (f"{JSON}\n</tool_call>\nDone.", Seen("Done.", (FERN,))),
     "opener missing after a call": (f"{tagged(JSON)}\n{JSON}\n</tool_call>", Seen("", (FERN, FERN))),
-    "both missing": (JSON, Seen(JSON)),
     "opener missing, undeclared": (
         JSON.replace("water", "launch") + "</tool_call>",
         Seen(JSON.replace("water", "launch") + "</tool_call>"),
@@ -137,6 +136,10 @@ CASES: dict[str, tuple[str, Seen]] = {
 }
 for spelling in ("function_call", "tools", "tool"):
     CASES[f"<{spelling}>"] = (tagged(JSON).replace("tool_call", spelling), Seen("", (FERN,)))
+
+
+def test_with_both_tags_missing_it_is_another_dialect() -> None:
+    assert always(lambda: Parser(TOOLS, "hermes"), JSON) == Seen(JSON)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-import proxy.dialects
+from proxy.command_line import main
 from proxy.dialects import DIALECTS, Parser, chosen, parse
+from proxy.stream.dialect import Hint
 from tests.stream.cuts import TOOLS, tool
 
 CALL = '<tool_call>\n{"name": "list_drones", "arguments": {}}\n</tool_call>'
@@ -16,21 +17,34 @@ def test_each_is_listed_under_its_name() -> None:
     assert all(name == dialect.name for name, dialect in DIALECTS.items())
 
 
-def test_each_file_shows_its_format() -> None:
-    for name in DIALECTS:
-        assert "SAMPLE:" in (getattr(proxy.dialects, name).__doc__ or "")
+SAID = re.compile(r"read_file|write_file")
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_each_reads_its_own_sample(dialect: str) -> None:
-    sample = getattr(proxy.dialects, dialect).__doc__.split("SAMPLE:\n")[1].split("\n\nSeen")[0]
-    message = parse(sample, tools=[tool("read_file"), tool("write_file")], dialect=dialect)
+CALLING = [name for name in DIALECTS if name not in ("generic_response", "thoughts")]
+
+
+@pytest.mark.parametrize("dialect", CALLING)
+@pytest.mark.parametrize("mode", ["auto", "named"])
+def test_each_reads_its_own_sample(dialect: str, mode: str) -> None:
+    text = DIALECTS[dialect].sample
+    tools = [tool("read_file", path={"type": "string"}), tool("write_file", path={"type": "string"})]
+    message = parse(text, tools=tools, dialect="auto" if mode == "auto" else dialect)
     assert message["content"] is None
-    assert len(message["tool_calls"]) == 1
+    (call,) = message["tool_calls"]
+    assert call["function"]["name"] == SAID.search(text)[0]  # type: ignore[index]
+    assert '"path":"notes.md"' in call["function"]["arguments"]
+
+
+@pytest.mark.parametrize("dialect", CALLING)
+def test_something_speaks_for_each(dialect: str) -> None:
+    one = DIALECTS[dialect]
+    assert one.models
+    assert one.grammar or one.doubtful
+    assert all(one.spoken(Hint(template=f"{{{{ {mark} }}}}")) for mark in one.marks)
 
 
 def test_chosen() -> None:
-    assert chosen("auto") == list(DIALECTS.values())
+    assert chosen("auto") == [one for one in DIALECTS.values() if not one.hinted]
     assert chosen("hermes") == [DIALECTS["hermes"]]
     assert chosen(["hermes", "qwen3_coder"]) == chosen(("qwen3_coder", "hermes"))
     assert chosen(["hermes", "auto"]) == chosen("auto")
@@ -64,3 +78,12 @@ def test_a_message_with_calls() -> None:
     assert re.fullmatch("call_[A-Za-z]{24}", first["id"])
     assert second["id"] == "c1"
     assert first == {"id": first["id"], "type": "function", "function": {"name": "list_drones", "arguments": "{}"}}
+
+
+def test_the_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["dialects"])
+    listed = capsys.readouterr().out
+    for one in DIALECTS.values():
+        assert f"\n{one.name}" in listed
+        assert all(line in listed for line in one.sample.splitlines())

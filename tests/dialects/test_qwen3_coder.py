@@ -155,6 +155,10 @@ def test_table(case: str, dialect: str) -> None:
 
 CUT: dict[str, tuple[str, Seen]] = {
     "after a value": ("<tool_call><function=water><parameter=plant>a</parameter>", Seen("", (Call("water", '{"plant":"a"', whole=False),))),
+    "in the next parameter's tag": (
+        "<tool_call><function=water><parameter=plant>a\n<parameter=lit",
+        Seen("", (Call("water", '{"plant":"a', whole=False),)),
+    ),
     "after the call": ("<tool_call><function=water><parameter=plant>a</parameter></function>", Seen("", (water(plant="a"),))),
     "in a doubtful value": (
         WATER.format("write\n<function=x>\nfirst"),

@@ -1,6 +1,7 @@
 """Cuttings of a text, and what is made of it in all of them."""
 
 import json
+import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -14,7 +15,16 @@ from proxy.stream.reader import Reader, Steps
 
 T = TypeVar("T")
 
-LAWS = settings(max_examples=120, derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = int(os.environ.get("EXAMPLES", "0"))
+"""So many examples of everything, and others each time; without it few, and always the same."""
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+def examples(few: int) -> settings:
+    return settings(max_examples=EXAMPLES or few, derandomize=not EXAMPLES, database=None, deadline=None, suppress_health_check=SLOW)
+
+
+LAWS = examples(120)
 
 
 def cuts(text: str, every: int = 400) -> Iterator[list[str]]:
@@ -25,8 +35,19 @@ def cuts(text: str, every: int = 400) -> Iterator[list[str]]:
         for place in range(1, len(text)):
             yield [text[:place], text[place:]]
         return
+    yield from chances(text, 20)
+
+
+def few(text: str) -> Iterator[list[str]]:
+    """Whole, letter by letter, and once at random: where every cut is tried elsewhere."""
+    yield [text]
+    yield list(text)
+    yield from chances(text, 1)
+
+
+def chances(text: str, times: int) -> Iterator[list[str]]:
     chance = random.Random(len(text))
-    for _ in range(20):
+    for _ in range(times if text else 0):
         places = sorted(chance.randrange(len(text)) for _ in range(chance.randint(1, 40)))
         yield [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
 

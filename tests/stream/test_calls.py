@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from proxy.stream.calls import UNDECIDED, Calls, RawValue, Tools, entries
+from proxy.stream.calls import Calls, Tools, entries
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, TextEvent
+from proxy.stream.raw_values import UNDECIDED, RawValue
 from tests.stream.cuts import TOOLS, cuts, tool
 
 

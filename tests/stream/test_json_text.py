@@ -95,7 +95,7 @@ def test_what_broke_off(text: str, out: str) -> None:
     assert written(text)[:2] == (False, out)
 
 
-@pytest.mark.parametrize(("text", "out"), [('{"a": [1', '{"a":[1'), ('{"a": "x"', '{"a":"x"')])
+@pytest.mark.parametrize(("text", "out"), [('{"a": [1', '{"a":['), ('{"a": [1 ', '{"a":[1'), ('{"a": "x"', '{"a":"x"')])
 def test_nothing_is_closed_in_a_cut_answer(text: str, out: str) -> None:
     assert written(text, cut=True)[:2] == (False, out)
 

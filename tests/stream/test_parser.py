@@ -125,9 +125,9 @@ def test_a_doubtful_look_has_a_limit_too() -> None:
 
 def test_a_dialect_is_consistent() -> None:
     with pytest.raises(ValueError, match="belong together"):
-        Dialect("x", shout, (), starts=("{",))
+        Dialect("x", "", starts=("{",))
     with pytest.raises(ValueError, match="belong together"):
-        Dialect("x", shout, (), doubtful=shout)
+        Dialect("x", "", doubtful=shout)
 
 
 def test_an_unknown_way_of_thinking_is_refused() -> None:

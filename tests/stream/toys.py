@@ -7,6 +7,7 @@ from proxy.stream.dialect import Dialect, Grammar, Thoughts
 from proxy.stream.parser import Parser, ThinkingMode
 from proxy.stream.reader import Reader, Steps
 
+TURNS = ("</s>",)
 THINK = Thoughts("<think>", "</think>")
 
 
@@ -49,7 +50,7 @@ def greedy(read: Reader, calls: Calls) -> Steps[None]:
 
 
 def only(*grammars: Grammar, thinking: ThinkingMode = "tags", alone: Grammar | None = None) -> Parser:
-    dialects = [Dialect(grammar.__name__, grammar, ("!",)) for grammar in grammars]
+    dialects = [Dialect(grammar.__name__, "", grammar, ("!",)) for grammar in grammars]
     if alone:
-        dialects.append(Dialect("alone", alone, (), starts=("!",), doubtful=alone, alone=True))
-    return Parser([{"name": "f"}], dialects=dialects, thoughts=(THINK,), thinking=thinking)
+        dialects.append(Dialect("alone", "", starts=("!",), doubtful=alone, alone=True))
+    return Parser([{"name": "f"}], dialects=dialects, thoughts=(THINK,), turns=TURNS, thinking=thinking)

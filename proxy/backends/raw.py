@@ -1,0 +1,142 @@
+"""llama.cpp without its own parser: where it has given up over an answer, or over the question.
+
+Its parser dies on what it does not expect, but the answer is often at hand: in the error of older builds, in the log of our own
+child. Otherwise the same prompt is asked once more with parser and grammar off, and what the model writes comes as text.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import httpx
+import orjson
+
+from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, Refused
+from proxy.requests.other_ways import fits_a_prompt, of_prompt, raw
+from proxy.requests.question import Question
+
+if TYPE_CHECKING:
+    from proxy.backends.base import Backend, Headers
+
+_SCHEMA = ("JSON schema error", "failed to parse grammar", "Failed to initialize samplers")
+_LOGGED = "does not match the expected"  # builds that say no more than this show the answer in their log
+_GAVE_UP = (_LOGGED, "Failed to parse input", "Unable to generate parser", "While executing", "Jinja", *_SCHEMA)
+# Their chat route drops a call that was not asked for, or throws all the same: gpt-oss, Functionary 3.2, Command-R7B.
+_LOSES_CALLS = re.compile(r"<\|channel\|>|>>>all|<\|START_ACTION\|>")
+_OLD_ERROR = re.compile(r"Failed to parse input at pos (\d+): (.*)", re.DOTALL)
+_UNPARSED = re.compile(r"unparsed \S+ output: (.*)", re.DOTALL)
+_LOG_LINE = re.compile(r"(?:\d+\.)+\d+ [A-Z] ")
+_LOOKS, _LOOK = 30, 0.01  # seconds: a log has a thread of its own, and may be behind the answer
+_LONGEST_LINE = 65000  # bytes; longer ones were cut
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    response: httpx.Response
+    prompt: str | None  # where it is known to the last letter
+
+
+@dataclass(slots=True, eq=False)
+class Watch:
+    """The server's log while one question is under way."""
+
+    written: int  # so many lines, when it was asked
+    alone: bool  # nobody else asked meanwhile: the log does not say whose answer it shows
+
+
+class RawWay:
+    def __init__(self, backend: "Backend") -> None:
+        self._backend = backend
+        self.template: str | None = None  # once it was asked for
+        self._watches: list[Watch] = []
+
+    def begins(self) -> Watch:
+        for other in self._watches:
+            other.alone = False
+        watch = Watch(self.written, alone=not self._watches)
+        self._watches.append(watch)
+        return watch
+
+    def ended(self, watch: Watch) -> None:
+        self._watches.remove(watch)
+
+    @property
+    def written(self) -> int:
+        log = self._backend.place.log()
+        return log.written if log is not None else 0
+
+    def gave_up(self, error: BridgeError) -> bool:
+        said = isinstance(error, BackendFailed | BackendRefused) and error.status in (400, 500)
+        return said and any(sign in error.message for sign in _GAVE_UP)
+
+    def over_a_schema(self, error: BridgeError) -> bool:
+        return any(sign in error.message for sign in _SCHEMA)
+
+    async def answer_at_hand(self, error: BridgeError, said: str, watch: Watch) -> str | None:
+        """What the model wrote, from the beginning or from where the parser gave up. `said` is the text that came before."""
+        if old := _OLD_ERROR.search(error.message):
+            return {0: old[2], len(said.encode()): said + old[2]}.get(int(old[1]))
+        log = self._backend.place.log()
+        if _LOGGED not in error.message or log is None:
+            return None
+        for _ in range(_LOOKS):
+            if found := _unparsed(log.since(watch.written)):
+                return found[0] if watch.alone and len(found) == 1 else None  # of two nobody can say which is ours
+            await asyncio.sleep(_LOOK)
+        return None
+
+    async def ask(self, question: Question, headers: "Headers", markers: Sequence[str]) -> Opened:
+        if _LOSES_CALLS.search(await self.chat_template()) and fits_a_prompt(question.body):
+            return await self.complete(question, headers, markers)
+        return Opened(await self._backend.ask(replace(question, body=raw(question.body)), headers), None)
+
+    async def complete(self, question: Question, headers: "Headers", markers: Sequence[str]) -> Opened:
+        """Without the chat route: its prompt, as plain text to be completed."""
+        prompt = await self.prompt(question)
+        body = of_prompt(question.body, prompt, list(markers)) | await self._model(question)
+        return Opened(await self._backend.accepted(orjson.dumps(body), headers, "/completion"), prompt)
+
+    async def prompt(self, question: Question) -> str:
+        """As the chat route would make it for the raw question."""
+        asked = raw(question.body) | {"stream": False} | await self._model(question)
+        answered = await self._backend.post_json("/apply-template", orjson.dumps(asked))
+        prompt = answered.get("prompt") if isinstance(answered, dict) else None
+        if not isinstance(prompt, str):
+            raise BadAnswer("the backend was asked for a prompt (POST /apply-template) and answered with something else")
+        return prompt
+
+    async def chat_template(self) -> str:
+        """Empty where it is not told: at a public host, for one, only the API is asked."""
+        if self.template is None:
+            try:
+                props = await self._backend.get_json("/props")
+            except Refused:
+                props = None
+            except BridgeError:
+                return ""  # later it may be
+            template = props.get("chat_template") if isinstance(props, dict) else None
+            self.template = template if isinstance(template, str) else ""
+        return self.template
+
+    async def _model(self, question: Question) -> dict[str, str]:
+        model = await self._backend.model_for(question.model)
+        return {} if model is None else {"model": model}
+
+
+def _unparsed(lines: Sequence[str]) -> list[str | None]:
+    """What the log shows because it could not be parsed; None for what is not whole there. The last counts when a line comes after it."""
+    found: list[str | None] = []
+    open_block: list[str] | None = None
+    for line in lines:
+        begins = _UNPARSED.search(line)
+        if open_block is not None and (begins or _LOG_LINE.match(line)):
+            whole = all(len(part.encode()) < _LONGEST_LINE for part in open_block)
+            found.append("\n".join(open_block) if whole else None)
+            open_block = None
+        if begins:
+            open_block = [begins[1]]
+        elif open_block is not None:
+            open_block.append(line)
+    return found

@@ -1,0 +1,45 @@
+"""Models distilled from Claude, and prompts made for it: parameters as tags with the name in quotes.
+
+SAMPLE:
+<function_calls>
+<invoke name="write_file">
+<parameter name="path">notes.md</parameter>
+</invoke>
+</function_calls>
+
+Seen as well: the outer tag or any closing tag missing, other quotes or none; dots.llm has another outer tag, Muse a prefix in every tag.
+"""
+
+import re
+from functools import partial
+
+from proxy.stream.dialect import Dialect, sample
+from proxy.stream.layout import Layout, Tag
+from proxy.stream.tagged_calls import tagged_calls
+
+NAMED = r"\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?(?:\s[^<>]*)?>?"
+
+
+def layout(*outer: str, prefix: str = "") -> Layout:
+    """The name of the outer tag, and what stands before the word in the others."""
+    return Layout(
+        openers=tuple(f"<{word}>" for word in outer),
+        function=Tag(f"<{prefix}invoke", re.compile(f"<{prefix}invoke{NAMED}")),
+        function_closers=(f"</{prefix}invoke>",),
+        parameter=Tag(f"<{prefix}parameter", re.compile(f"<{prefix}parameter{NAMED}")),
+        value_closers=(f"</{prefix}parameter>",),
+        closers=tuple(f"</{word}>" for word in outer),
+        objects=True,
+    )
+
+
+PLAIN, ATEM = layout("function_calls", "dots_function_call"), layout("atem:function_calls", prefix="atem:")
+
+DIALECT = Dialect(
+    "anthropic",
+    sample(__doc__),
+    grammar=partial(tagged_calls, layout=PLAIN),
+    openers=(*PLAIN.openers, PLAIN.function.begins),
+    marks=PLAIN.openers,
+    models="claude|dots",
+)

@@ -1,0 +1,41 @@
+"""Apertus: an array of objects between two markers; the name of each tool is the key of its arguments.
+
+SAMPLE:
+<|tools_prefix|>[{"read_file": {"path": "notes.md"}}]<|tools_suffix|>
+"""
+
+import re
+
+from proxy.stream.call_objects import payload
+from proxy.stream.calls import Calls
+from proxy.stream.dialect import Dialect, sample
+from proxy.stream.json_text import key
+from proxy.stream.reader import Reader, Steps
+
+OPENER, CLOSER = "<|tools_prefix|>", "<|tools_suffix|>"
+BETWEEN = re.compile(r"[\s\[\]{},]*")
+
+
+def grammar(read: Reader, calls: Calls) -> Steps[None]:
+    yield from read.take(OPENER)
+    while True:
+        here, before = read.mark(), calls.count
+        yield from read.run(BETWEEN)
+        if (yield from read.peek('"', "'")):
+            name = calls.name((yield from key(read)) or "")
+            if name:
+                yield from payload(read, calls, name, (CLOSER,))
+        elif calls.count:
+            yield from read.take(CLOSER)
+            read.release(here)
+            return
+        if calls.count == before or calls.broken:
+            read.rewind(here)
+            read.release(here)
+            return
+        read.release(here)
+
+
+DIALECT = Dialect(
+    "apertus", sample(__doc__), grammar=grammar, openers=(OPENER,), turns=("<|assistant_end|>",), marks=(OPENER,), models="apertus"
+)

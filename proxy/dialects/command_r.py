@@ -1,0 +1,29 @@
+"""Command-R7B and Command-A: an array of JSON objects in an action; what is said stands in a response.
+
+SAMPLE:
+<|START_ACTION|>[
+    {"tool_call_id": "0", "tool_name": "read_file", "parameters": {"path": "notes.md"}}
+]<|END_ACTION|>
+
+Seen as well: no closing marker, no id.
+"""
+
+from functools import partial
+
+from proxy.stream.call_objects import Shape
+from proxy.stream.dialect import Dialect, sample
+from proxy.stream.marked_calls import Marks, marked_calls
+
+TURNS = ("<|END_RESPONSE|>", "<|END_TEXT|>", "<|END_OF_TURN_TOKEN|>")
+MARKS = Marks(("<|START_ACTION|>",), ("<|END_ACTION|>",), Shape(ends=("<|END_ACTION|>", *TURNS)))
+
+DIALECT = Dialect(
+    "command_r",
+    sample(__doc__),
+    grammar=partial(marked_calls, marks=MARKS),
+    openers=MARKS.openers,
+    headers=("<|START_RESPONSE|>", "<|START_TEXT|>", "<|CHATBOT_TOKEN|>"),
+    turns=TURNS,
+    marks=MARKS.openers,
+    models="command-?(r|a)|c4ai|cohere",
+)

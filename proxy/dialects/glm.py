@@ -1,0 +1,81 @@
+"""GLM 4.5 and later, Ling-3, Spark-2.5, and the families built on it: keys and values as tags, in pairs.
+
+SAMPLE:
+<tool_call>write_file
+<arg_key>path</arg_key>
+<arg_value>notes.md</arg_value>
+</tool_call>
+
+Seen as well: no newlines (4.7), the opening tag or any closing one missing, `\\n` written out between the tags, JSON in place of the pairs.
+Hy3 and Hy4 add `<tool_sep>` or a suffix to every tag, IQuest and LongCat a prefix, K2-Horizon another one and the type of each value.
+"""
+
+import re
+from functools import partial
+
+from proxy.stream.calls import Calls
+from proxy.stream.dialect import A_NAME, Dialect, Grammar, sample
+from proxy.stream.layout import Layout, Tag
+from proxy.stream.named_calls import NAME
+from proxy.stream.reader import Reader, Steps
+from proxy.stream.tagged_calls import closing_tag, parameters, tagged_calls
+
+GAP = r"(?:\s|\\n)*"
+SAMPLE = sample(__doc__)
+
+
+def layout(prefix: str = "", suffix: str = "", call: str = "tool_call") -> Layout:
+    """What stands before and after the word in every tag, and how the tag of the call is called."""
+    opener, key, value, apart, outer = (
+        f"<{word}{suffix}>"
+        for word in (prefix + call, f"{prefix}arg_key", f"{prefix}arg_value", f"{prefix}tool_sep", f"{prefix}tool_calls")
+    )
+    closers = (opener.replace("<", "</"),)
+    begins, behind = re.escape(opener), re.escape(value)
+    function = rf"{begins}{GAP}([\w.:/@-]+?){GAP}(?:{re.escape(apart)}{GAP})?(?:(?P<proof>(?={re.escape(key)}))|(?=<|\Z))"
+    pair = rf"{re.escape(key)}\s*([^<>]+?)\s*(?:</[^<>]*>)?{GAP}(?:<[^<>]*arg_type[^<>]*>(?P<type>[^<>]*)</[^<>]*>{GAP})?{behind}"
+    return Layout(
+        openers=(outer,),
+        function=Tag(opener, re.compile(function), (key, *closers, opener)),
+        function_closers=closers,
+        parameter=Tag(key, re.compile(pair), (value,)),
+        value_closers=(value.replace("<", "</"),),
+        closers=(outer.replace("<", "</"),),
+        noise=("\\n",),
+    )
+
+
+def family(name: str, tags: Layout, *, marks: tuple[str, ...] = (), models: str = "", doubtful: Grammar | None = None) -> Dialect:
+    opener = tags.function.begins
+    text = SAMPLE.replace("<tool_call>", opener).replace("</tool_call>", tags.function_closers[0])
+    text = text.replace("<arg_key>", tags.parameter.begins).replace("</arg_key>", tags.parameter.begins.replace("<", "</"))
+    text = text.replace("<arg_value>", tags.parameter.ends[0]).replace("</arg_value>", tags.value_closers[0])
+    return Dialect(
+        name,
+        text,
+        grammar=partial(tagged_calls, layout=tags),
+        openers=(opener, *tags.openers),
+        starts=(A_NAME,) if doubtful else (),
+        doubtful=doubtful,
+        turns=("<|user|>", "<|observation|>", "<|endoftext|>"),
+        marks=marks or (tags.parameter.begins,),
+        models=models,
+    )
+
+
+GLM = layout()
+
+
+def opener_missing(read: Reader, calls: Calls) -> Steps[None]:
+    """The first tag may have been lost: then the others prove the call."""
+    name = yield from read.run(NAME)
+    yield from GLM.gap(read)
+    yield from parameters(read, calls, GLM, calls.declared(name) or name)
+    yield from closing_tag(read, GLM.openers, GLM.closers)
+
+
+DIALECT = family("glm", GLM, models="glm-?[45]|ling-3|spark-2|laguna|poolside", doubtful=opener_missing)
+HY = family("hy", layout(suffix=":opensource"), models="hy-?[34]|hunyuan-?3")
+IQUEST = family("iquest", layout(call="iquest_tool_call"), marks=("<iquest_tool_call>",), models="iquest")
+LONGCAT = family("longcat_pairs", layout("longcat_"), models="longcat")
+K2_HORIZON = family("k2_horizon", layout("ifm|"), models="k2-horizon|k2-v3")

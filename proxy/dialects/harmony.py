@@ -1,0 +1,70 @@
+"""gpt-oss: messages with headers. The channel says what is thought and what is said, the recipient which tool is called.
+
+SAMPLE:
+<|channel|>commentary to=functions.read_file <|constrain|>json<|message|>{"path": "notes.md"}<|call|>
+
+Seen as well: the recipient in the role, on another channel or twice; other content types; headers with words in the wrong place.
+"""
+
+import re
+
+from proxy.stream.call_objects import payload
+from proxy.stream.calls import Calls
+from proxy.stream.dialect import Dialect, Region, sample
+from proxy.stream.reader import Reader, Steps
+
+HEADERS = ("<|start|>", "<|channel|>")
+MESSAGE = "<|message|>"
+ENDS = ("<|end|>", "<|return|>", "<|call|>")
+RECIPIENT = re.compile(r"to=([\w.:/@-]+)")
+CHANNEL = re.compile(r"<\|channel\|>\s*(?:<\|\w+\|>\s*)*(analysis|commentary|final)")
+BROKEN = re.compile(r"\n\s*\n|[.!?]\s")
+"""No header reaches over a paragraph, or a sentence."""
+
+
+def header(read: Reader) -> Steps[str]:
+    """A whole header, read; empty if none comes."""
+    text = yield from read.upto(1, MESSAGE)
+    if not text.endswith(MESSAGE) or BROKEN.search(text):
+        return ""
+    read.drop(len(text))
+    return text
+
+
+def called(text: str) -> list[str]:
+    """The tools that a header names."""
+    return [one for one in RECIPIENT.findall(text) if one not in ("user", "self", "assistant", "all")]
+
+
+def grammar(read: Reader, calls: Calls) -> Steps[None]:
+    tools = called((yield from header(read)))
+    name = calls.name(tools[-1].rstrip(".")) if tools else None
+    if name:
+        yield from payload(read, calls, name, (*ENDS, *HEADERS))
+        yield from read.skip()
+        yield from read.take(*ENDS)
+
+
+def frame(read: Reader) -> Steps[Region | None]:
+    text = yield from header(read)
+    if not text:
+        return None
+    if called(text):
+        return Region() if (yield from read.peek("<atem:")) else None
+    channels = CHANNEL.findall(text)
+    if "to=self" in text or (channels and channels[-1] == "analysis"):
+        return Region((*ENDS, "<|eom|>"), HEADERS)
+    return Region(silent="to=user" in text)
+
+
+DIALECT = Dialect(
+    "harmony",
+    sample(__doc__),
+    grammar=grammar,
+    openers=HEADERS,
+    headers=(*HEADERS, "to=self<|message|>", "to=user<|message|>"),
+    frame=frame,
+    turns=(*ENDS, "<|eom|>", "<|eot|>"),
+    marks=("<|channel|>",),
+    models="gpt-?oss|muse",
+)

@@ -1,0 +1,46 @@
+"""Kimi K3: everything is an element whose tags are made of tokens; calls and their arguments have attributes.
+
+SAMPLE:
+<|open|>tools<|sep|><|open|>call tool="read_file" index="1"<|sep|><|open|>argument key="path" type="string"<|sep|>notes.md<|close|>argument<|sep|><|close|>call<|sep|><|close|>tools<|sep|>
+
+Seen as well: blanks inside the tags; an object of arguments in one `json` element.
+"""  # noqa: E501 - the sample is one line
+
+import re
+from functools import partial
+
+from proxy.stream.dialect import Dialect, sample
+from proxy.stream.layout import Layout, Tag
+from proxy.stream.tagged_calls import tagged_calls
+
+OPEN, SEP = "<|open|>", "<|sep|>"
+
+
+def spelled(tag: str) -> tuple[str, ...]:
+    """With and without the blanks that old servers put between the tokens."""
+    head, word = tag.split("|>")
+    return tuple(f"{head}|>{before}{word}{after}{SEP}" for before in ("", " ") for after in ("", " "))
+
+
+CALL = r"<\|open\|>\s*call\b[^<]*?\btool\s*=\s*\"?([^\s\"<]+)(?P<proof>)\"?[^<]*<\|sep\|>"
+ARGUMENT = r"<\|open\|>\s*argument\b[^<]*?\bkey\s*=\s*\"([^\"<]*)\"(?:[^<]*?\btype\s*=\s*\"?(?P<type>\w+))?[^<]*<\|sep\|>"
+LAYOUT = Layout(
+    openers=spelled("<|open|>tools"),
+    function=Tag(OPEN, re.compile(CALL), (SEP,)),
+    function_closers=spelled("<|close|>call"),
+    parameter=Tag(OPEN, re.compile(ARGUMENT), (SEP,)),
+    value_closers=spelled("<|close|>argument"),
+    closers=spelled("<|close|>tools"),
+    noise=(*spelled('<|open|>json type="object"'), *spelled("<|close|>json")),
+)
+
+DIALECT = Dialect(
+    "kimi_k3",
+    sample(__doc__),
+    grammar=partial(tagged_calls, layout=LAYOUT),
+    openers=(*LAYOUT.openers, "<|open|>call", "<|open|> call"),
+    headers=spelled("<|open|>response"),
+    turns=(*spelled("<|close|>response"), *spelled("<|close|>message"), "<|end_of_msg|>"),
+    marks=("<|open|>call tool=",),
+    models="kimi-?k3",
+)

@@ -1,0 +1,58 @@
+"""Dialects that are a pair of markers and what stands between them: JSON above all, or Python's calls. One line each.
+
+SAMPLE:
+<longcat_tool_call>{"name": "read_file", "arguments": {"path": "notes.md"}}</longcat_tool_call>
+"""
+
+from functools import partial
+
+from proxy.stream.call_objects import Shape
+from proxy.stream.calls import Calls
+from proxy.stream.dialect import Dialect, sample
+from proxy.stream.marked_calls import Marks, marked_calls
+
+JSON = sample(__doc__).partition(">")[2].partition("<")[0]
+PYTHON = 'read_file(path="notes.md")'
+
+
+def between(
+    name: str,
+    openers: tuple[str, ...],
+    closers: tuple[str, ...] = (),
+    *,
+    body: str = "[" + JSON + "]",
+    models: str = "",
+    turns: tuple[str, ...] = (),
+    headers: tuple[str, ...] = (),
+    weak: bool = False,
+) -> Dialect:
+    """`weak`: the markers are ordinary words, so that only JSON with a declared tool is believed."""
+    shape = Shape(ends=(*closers, *turns), name=Calls.declared if weak else Calls.name)
+    return Dialect(
+        name,
+        openers[0] + body.removeprefix("[" if openers[0].endswith("[") else "") + (closers[0] if closers else ""),
+        grammar=partial(
+            marked_calls, marks=Marks(tuple(opener.removesuffix("[") for opener in openers), (*closers, *turns), shape, objects_only=weak)
+        ),
+        openers=openers,
+        headers=headers,
+        turns=turns,
+        marks=() if weak else openers,
+        models=models or name,
+    )
+
+
+DIALECTS = (
+    between("longcat", ("<longcat_tool_call>",), ("</longcat_tool_call>",), body=JSON),
+    between("k2_horizon_json", ("<ifm|tool_call>",), ("</ifm|tool_call>", "</ifm|tool_calls>"), body=JSON, models="k2-horizon"),
+    between("jamba", ("<tool_calls>",), ("</tool_calls>",), models="jamba|hunyuan-a13b|apriel|minimax-m1"),
+    between("nemotron", ("<TOOLCALL>",), ("</TOOLCALL>",), models="nemotron-(nano|[12])"),
+    between("phi4", ("<|tool_call|>",), ("<|/tool_call|>",), models="phi-?4|granite-3", turns=("<|end|>",)),
+    between("firefunction", ("functools[",), models="firefunction|phi-?4", weak=True),
+    between("internlm2", ("<|action_start|>", "<|plugin|>"), ("<|action_end|>",), body="<|plugin|>" + JSON, models="internlm"),
+    between("gigachat3", ("function call<|role_sep|>", "<|function_call|>"), ("<|message_sep|>",), body="\n" + JSON, models="gigachat"),
+    between("lfm2", ("<|tool_call_start|>",), ("<|tool_call_end|>",), body="[" + PYTHON + "]"),
+    between("llama4", ("<|python_start|>",), ("<|python_end|>",), body="[" + PYTHON + "]", models="llama-?4", turns=("<|eot|>",)),
+    between("olmo3", ("<function_calls>",), ("</function_calls>",), body=PYTHON, models="olmo"),
+    between("command_r_plus", ("Action: ```json", "Action:\n```json", "Action:```json"), ("```",), weak=True, models="command-r-plus"),
+)

@@ -1,0 +1,32 @@
+"""MiniCPM5: functions and their parameters as tags with the name in quotes.
+
+SAMPLE:
+<function name="read_file"><param name="path">notes.md</param></function>
+
+Seen as well: a tokeniser's slip, `<functionname=`.
+"""
+
+import re
+from functools import partial
+
+from proxy.stream.dialect import Dialect, sample
+from proxy.stream.layout import Layout, Tag
+from proxy.stream.tagged_calls import tagged_calls
+
+LAYOUT = Layout(
+    openers=("<tool_call>",),
+    function=Tag("<function", re.compile(r"<function\s*name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")),
+    function_closers=("</function>",),
+    parameter=Tag("<param", re.compile(r"<param(?:eter)?\s*name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")),
+    value_closers=("</param>", "</parameter>"),
+    closers=("</tool_call>",),
+)
+
+DIALECT = Dialect(
+    "minicpm5",
+    sample(__doc__),
+    grammar=partial(tagged_calls, layout=LAYOUT),
+    openers=("<function", "<tool_call>"),
+    marks=("<param name=",),
+    models="minicpm-?5",
+)

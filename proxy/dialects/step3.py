@@ -1,0 +1,30 @@
+"""Step-3: DeepSeek's markers around Anthropic-like tags.
+
+SAMPLE:
+<｜tool_calls_begin｜><｜tool_call_begin｜>function<｜tool_sep｜><steptml:invoke name="read_file"><steptml:parameter name="path">notes.md</steptml:parameter></steptml:invoke><｜tool_call_end｜><｜tool_calls_end｜>
+"""  # noqa: E501 - the sample is one line
+
+from dataclasses import replace
+from functools import partial
+
+from proxy.dialects.anthropic import layout
+from proxy.stream.dialect import Dialect, sample
+from proxy.stream.tagged_calls import tagged_calls
+
+TAGS = layout(prefix="steptml:")
+LAYOUT = replace(
+    TAGS,
+    openers=("<｜tool_calls_begin｜>", "<｜tool_call_begin｜>", "function<｜tool_sep｜>"),
+    function_closers=(*TAGS.function_closers, "<｜tool_call_end｜>"),
+    closers=("<｜tool_calls_end｜>",),
+    noise=("<｜tool_call_begin｜>", "function<｜tool_sep｜>"),
+)
+
+DIALECT = Dialect(
+    "step3",
+    sample(__doc__),
+    grammar=partial(tagged_calls, layout=LAYOUT),
+    openers=("<｜tool_calls_begin｜>", "<｜tool_call_begin｜>", "<steptml:invoke"),
+    marks=("<steptml:",),
+    models="step-?3(?!.5)",
+)

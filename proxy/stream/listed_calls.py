@@ -1,0 +1,66 @@
+"""Calls as a list of blocks, each with a name and then its arguments as JSON."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from proxy.stream.call_objects import payload
+from proxy.stream.calls import Calls
+from proxy.stream.reader import Reader, Steps
+
+
+class Head(NamedTuple):
+    name: str
+    id: str | None = None
+
+
+Heading: TypeAlias = Callable[[Reader, Calls], Steps[Head | None]]
+"""Reads what stands before the arguments; None if it is no head of a call."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """How a dialect spells its blocks."""
+
+    begins: tuple[str, ...]  # one block
+    ends: tuple[str, ...]
+    heading: Heading
+    openers: tuple[str, ...] = ()  # the whole list
+    closers: tuple[str, ...] = ()
+
+
+def listed_calls(read: Reader, calls: Calls, listing: Listing) -> Steps[None]:
+    """All blocks; the first may lack its marker where the list has one, and the list may lack all of its own."""
+    certain = bool((yield from read.take(*listing.openers)))
+    while True:
+        here, before = read.mark(), calls.count
+        yield from read.skip()
+        if (yield from read.take(*listing.begins)) or certain:
+            yield from _block(read, calls, listing)
+        if calls.count == before:
+            read.rewind(here)
+        read.release(here)
+        if calls.count == before or calls.broken or calls.open:
+            break
+        certain = False
+        while (yield from _take(read, listing.ends)):
+            certain = True
+    if calls.count and not calls.broken and not calls.open:
+        yield from _take(read, listing.closers)
+
+
+def _block(read: Reader, calls: Calls, listing: Listing) -> Steps[None]:
+    head = yield from listing.heading(read, calls)
+    if head is not None:
+        yield from payload(read, calls, head.name, (*listing.ends, *listing.closers, *listing.begins), head.id)
+
+
+def _take(read: Reader, markers: tuple[str, ...]) -> Steps[bool]:
+    """A marker behind blanks; the blanks are left alone if it does not come."""
+    here = read.mark()
+    yield from read.skip()
+    met = bool((yield from read.take(*markers)))
+    if not met:
+        read.rewind(here)
+    read.release(here)
+    return met

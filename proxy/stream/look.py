@@ -1,0 +1,66 @@
+"""What to look for in an answer: worked out once from the dialects, and kept."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+from proxy.stream.attempt import Trial
+from proxy.stream.dialect import A_NAME, Dialect, Frame, Thoughts
+from proxy.stream.markers import compiled
+from proxy.stream.reader import Reader, Steps
+
+T = TypeVar("T")
+FENCES = ("```", "~~~")
+NAME_LIMIT = 128
+
+
+class Look:
+    def __init__(self, dialects: Sequence[Dialect], thoughts: Sequence[Thoughts], turns: Sequence[str], *, tools: bool) -> None:
+        able = dialects if tools else ()
+        self.trials: Mapping[str, Sequence[Trial]] = _by_marker(
+            (marker, (one.name, one.grammar)) for one in able if one.grammar for marker in one.openers
+        )
+        self.doubtful: Mapping[str, Sequence[Dialect]] = _by_marker((start, one) for one in able for start in one.starts)
+        self.frames: Mapping[str, Sequence[Frame | None]] = _by_marker((header, one.frame) for one in dialects for header in one.headers)
+        self.thoughts = {one.opener: one.closer for one in thoughts}
+        self.closers = tuple(dict.fromkeys(one.closer for one in thoughts))
+        self.turns = frozenset(turns)
+        self.tail = compiled(tuple(self.turns))
+        prose = (*self.trials, *self.thoughts, *self.turns)
+        self.prose, self.lines = compiled(prose), compiled((*prose, "\n"))
+        starts = [start for start in self.doubtful if start != A_NAME]
+        self.begin = compiled((*self.thoughts, *self.closers, *self.frames, *starts, *(FENCES if able else ())))
+        self.fenced = compiled((*self.trials, *starts))
+        self.part = compiled((*self.frames, *self.trials, *self.thoughts))
+
+    def name(self, read: Reader, names: Iterable[str]) -> Steps[bool]:
+        """Whether the name of a tool comes next, and ends there."""
+        if A_NAME not in self.doubtful:
+            return False
+        while True:
+            seen, more = read.ahead(NAME_LIMIT + 1)
+            if any(seen.startswith(name) and seen[len(name) : len(name) + 1] in " \t\r\n({<:" and len(seen) > len(name) for name in names):
+                return True
+            if not more or not any(name.startswith(seen) for name in names):
+                return False
+            yield
+
+
+def _by_marker(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
+    """Each marker with all that it may begin, also by a shorter marker inside it; a grammar that two dialects share is tried once."""
+    known = list(pairs)
+    return {marker: list(_once(one for begin, one in known if marker.startswith(begin))) for marker, _ in known}
+
+
+def _once(same: Iterable[T]) -> Iterator[T]:
+    seen = []
+    for one in same:
+        grammar = one[1] if isinstance(one, tuple) else getattr(one, "doubtful", one)
+        if grammar not in seen:
+            seen.append(grammar)
+            yield one
+
+
+@lru_cache(maxsize=64)
+def look(dialects: tuple[Dialect, ...], thoughts: tuple[Thoughts, ...], turns: tuple[str, ...], tools: bool) -> Look:  # noqa: FBT001 - a key
+    return Look(dialects, thoughts, turns, tools=tools)

@@ -1,0 +1,76 @@
+"""One parameter written as raw text: what of it is markup, and what JSON it becomes."""
+
+from proxy.stream.calls import Calls
+from proxy.stream.json_text import escaped
+from proxy.stream.layout import Edge
+from proxy.stream.schema import SAME, Kinds, typed
+
+UNDECIDED = 64
+"""A value that may be a string or something short (null, a number) is a string once it is longer."""
+NO_STRING: Kinds = frozenset({"null", "integer", "number", "boolean", "object", "array"})
+
+
+def said(kind: str | None) -> Kinds:
+    """The kinds of a value whose tag tells its type; the schema knows better, where it says anything."""
+    if kind is None or kind in ("string", "true"):
+        return frozenset()
+    return NO_STRING if kind == "false" else frozenset({SAME.get(kind, kind)})
+
+
+class RawValue:
+    """It leaves at once if it can only be a string, and when it ended if it may be something else."""
+
+    def __init__(self, calls: Calls, name: str, edge: Edge = "line", kind: str | None = None) -> None:
+        self._calls, self._edge = calls, edge
+        self._kinds = calls.kinds.get(name) or said(kind)
+        self._string = self._kinds <= {"string"}
+        self._held: list[str] = []
+        self._size = 0
+        self._first = ""  # the first letter that is no blank
+        self._lead = ""  # a newline before the value, while it may be part of it
+        self._tail = ""
+        calls.key(name)
+        if self._string:
+            calls.write('"')
+
+    def lead(self, newline: str) -> None:
+        if self._edge == "pair" and newline:
+            self._lead = newline
+
+    def write(self, text: str) -> None:
+        """One newline at the end may belong to the markup: the last one waits."""
+        text = self._tail + text
+        body = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text.removesuffix("\r")
+        self._tail = text[len(body) :]
+        self._body(body)
+
+    def unclosed(self) -> None:
+        """The closing tag was forgotten: the newline before what comes in its place is no part of the value."""
+        self._lead = self._lead or self._tail
+
+    def end(self) -> None:
+        if self._tail == "\r":
+            self._body("\r")
+        elif self._edge == "pair" and not self._lead:
+            self._body(self._tail)
+        elif self._lead and not self._tail:
+            self._held.insert(0, self._lead)
+        if self._string:
+            self._calls.write(escaped("".join(self._held)) + '"')
+        else:
+            self._calls.write(typed("".join(self._held), self._kinds))
+
+    def _body(self, text: str) -> None:
+        if self._string and not self._lead:
+            self._calls.write(escaped(text))
+            return
+        self._held.append(text)
+        self._size += len(text)
+        self._first = self._first or text.lstrip()[:1]
+        if self._size > UNDECIDED and not self._lead and "string" in self._kinds and not self._structured():
+            self._string = True
+            self._calls.write('"' + escaped("".join(self._held)))
+            self._held.clear()
+
+    def _structured(self) -> bool:
+        return self._first in ("{", "[", "(", "") and bool(self._kinds & {"object", "array"})

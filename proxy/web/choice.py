@@ -1,0 +1,204 @@
+"""One choice of an answer: what the backend says and what we find in its text, numbered together; also where it is said twice."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from proxy.dialects import Parser
+from proxy.errors import BrokenOff
+from proxy.requests.question import Question
+from proxy.requests.tools import declared_name
+from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Finish, Logprobs, Reasoning, Source, TextEvent
+from proxy.stream.ids import new_id
+from proxy.web.record import Record
+
+Joining: TypeAlias = Literal["goes on", "goes on thinking", "begins again"]
+"""How an answer that is got another way joins what came before."""
+
+
+@dataclass(slots=True)
+class Known:
+    """What the client already has, against the same said again."""
+
+    text: str
+    at: int = 0  # so much of it was said again
+    differs: bool = False
+
+    def new(self, text: str) -> str:
+        """What of this text it does not have. Nothing more, once the two have parted."""
+        left = len(self.text) - self.at
+        if not left:
+            return text
+        self.differs = self.differs or not self.text.startswith(text[:left], self.at)
+        if self.differs:
+            return ""
+        self.at += len(text[:left])
+        return text[left:]
+
+    @property
+    def parted(self) -> bool:
+        return self.at < len(self.text)
+
+
+@dataclass(slots=True)
+class _Half:
+    """A call that has begun and has no end yet."""
+
+    whose: object
+    number: int
+    name: str
+    arguments: list[str] = field(default_factory=list)
+
+
+class Choice:
+    def __init__(self, parser: Parser | None, question: Question, ids: set[str], record: Record) -> None:
+        self.finish: str | None = None
+        self.announced = 0
+        self.whole = 0
+        self._read: list[str] = []  # the text as it came, also what is still held back
+        self._thought: list[str] = []  # what came as thoughts
+        self._parser = parser
+        self._most = 1 if question.one_call else None
+        self._tools = question.tools
+        self._ids = ids
+        self._record = record
+        self._numbers: dict[tuple[object, int], int | None] = {}  # by who found it and its number there
+        self._said: dict[type[Content | Reasoning], list[str]] = {Content: [], Reasoning: []}
+        self._known = {Content: Known(""), Reasoning: Known("")}
+        self._open: dict[int, _Half] = {}
+        self._again: list[_Half] = []  # those that are to be said again
+        self._doubled: dict[int, Known] = {}  # calls that are said again, by their number
+        self._rescued = False
+        self._thinks_in_text = False
+        self._lost = False  # a call that the client has half of is not said again
+
+    def take(self, event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs]:
+        events = self._events(event)
+        if self._lost:
+            raise BrokenOff("the answer broke off in a call, and was given anew without it (connection lost)")
+        return events
+
+    def _events(self, event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs]:
+        parser = self._parser
+        match event:
+            case Content(text):
+                self._read.append(text)
+                return self._numbered(parser, parser.feed(text) if parser is not None else [event])
+            case Reasoning(text):
+                self._thought.append(text)
+                return self._numbered(parser, parser.think(text) if parser is not None else [event])
+            case CallStart():
+                released = self._numbered(parser, parser.called()) if parser is not None else []
+                return [*released, *self._numbered(self, [event])]
+            case CallArguments() | CallEnd():
+                return self._numbered(self, [event])
+            case Logprobs():
+                return [event]
+            case _:
+                self.finish = event.reason
+                return []
+
+    def close(self, finish: str) -> Iterable[TextEvent]:
+        return self._numbered(self._parser, self._parser.close(finish)) if self._parser is not None else []
+
+    @property
+    def text(self) -> str:
+        return "".join(self._read)
+
+    @property
+    def thoughts(self) -> str:
+        return "".join(self._thought)
+
+    @property
+    def must_be_said_again(self) -> bool:
+        """A call that the backend itself began has no text that could be gone on with, and thoughts in the text no place."""
+        return self._thinks_in_text or any(call.whose is self for call in self._open.values())
+
+    def begins(self, events: Iterable[TextEvent]) -> bool:
+        """Whether what the client has may be the beginning of these: thoughts may be left out, a call of the backend's would be."""
+        content = "".join(event.text for event in events if isinstance(event, Content))
+        return not self.must_be_said_again and content.startswith("".join(self._said[Content]))
+
+    def goes_on(self) -> None:
+        """The next that comes is what follows."""
+        self._rescued, self.finish = True, None
+
+    def goes_on_thinking(self, parser: Parser | None) -> Iterable[TextEvent | Logprobs]:
+        """What follows belongs to the thoughts, and comes as text: as text its parser must also see those before it."""
+        thoughts = self.thoughts
+        self.begins_again(parser)
+        self._thinks_in_text = True
+        return self.take(Content(thoughts))
+
+    def begins_again(self, parser: Parser | None) -> None:
+        """The next that comes is the whole answer anew: what the client has of it is left out."""
+        self.goes_on()
+        self._parser = parser
+        self._read, self._thought, self._thinks_in_text = [], [], False
+        self._known = {kind: Known("".join(said)) for kind, said in self._said.items()}
+        self._again, self._open = [*self._open.values(), *self._again], {}
+
+    @property
+    def is_another(self) -> bool:
+        """It was given anew in other words, and there is no call in it: nobody could join the two. Thoughts alone do not count."""
+        told_differently = self._known[Content].parted or (self._known[Reasoning].parted and not self._said[Content])
+        return self._lost or bool(self._again) or (told_differently and not self.whole)
+
+    def _numbered(self, whose: object, events: Iterable[TextEvent]) -> list[TextEvent]:
+        numbered: list[TextEvent] = []
+        for event in events:
+            match event:
+                case Content(text) | Reasoning(text):
+                    if new := self._known[type(event)].new(text):
+                        self._said[type(event)].append(new)
+                        numbered.append(event if new == text else replace(event, text=new))
+                case CallStart(index):
+                    numbered += self._started(whose, index, event)
+                case CallArguments(index, text):
+                    numbered += self._argued(self._numbers[whose, index], text)
+                case _:
+                    numbered += self._ended(self._numbers[whose, event.index], whole=event.whole)
+        return numbered
+
+    def _started(self, whose: object, index: int, call: CallStart) -> Iterable[TextEvent]:
+        if self._again:
+            half = self._again.pop(0)
+            if half.name != call.name:
+                self._numbers[whose, index], self._lost = None, True
+                return []
+            self._numbers[whose, index] = half.number
+            self._open[half.number] = half
+            self._doubled[half.number] = Known("".join(half.arguments))
+            return []
+        number = self.announced
+        if number == self._most:
+            self._numbers[whose, index] = None
+            return []
+        self._numbers[whose, index] = number
+        self._open[number] = _Half(whose, number, call.name)
+        self.announced += 1
+        source: Source = "rescued" if self._rescued else call.source
+        self._record.calls[source] += 1
+        return [CallStart(number, self._id(call.id), declared_name(call.name, self._tools), source)]
+
+    def _argued(self, number: int | None, text: str) -> Iterable[TextEvent]:
+        if number is None:
+            return []
+        if (doubled := self._doubled.get(number)) is not None:
+            text = doubled.new(text)
+            self._lost = self._lost or doubled.differs
+        self._open[number].arguments.append(text)
+        return [CallArguments(number, text)] if text else []
+
+    def _ended(self, number: int | None, *, whole: bool) -> Iterable[TextEvent]:
+        if number is None:
+            return []
+        del self._open[number]
+        self.whole += whole
+        return [CallEnd(number, whole)]
+
+    def _id(self, given: str | None) -> str:
+        """The model's own id, unless the conversation has it already: clients and templates tell calls apart by it."""
+        id = given if given and given not in self._ids else new_id("call_")
+        self._ids.add(id)
+        return id

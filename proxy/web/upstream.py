@@ -1,0 +1,151 @@
+"""The backend's answer, from the question to its end, also where it has to be got another way."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+import httpx
+import orjson
+
+from proxy.backends.base import Backend
+from proxy.errors import BadAnswer, BridgeError, BrokenOff
+from proxy.web.choice import Choice
+from proxy.web.rescue import Asked, Rescue
+from proxy.web.translation import Translation
+
+_LAST_BYTES = 0.5  # seconds
+_SSE_BEGINS = (b"data:", b":", b"event:", b"id:", b"retry:", b"error:")
+
+
+class Upstream:
+    """Opened when the first of it that is no error has come, then read to its end."""
+
+    def __init__(self, backend: Backend, translation: Translation, rescue: Rescue) -> None:
+        self.translation = translation
+        self._backend = backend
+        self._rescue = rescue
+        self._response: httpx.Response | None = None
+        self._pieces: AsyncIterator[bytes] | None = None
+        self._coming: AsyncGenerator[bytes, None] | None = None
+        self._first: list[bytes] = []  # what came while it was opened
+        self._cause: BridgeError | None = None  # for which it had to be got another way
+
+    async def open(self) -> None:
+        try:
+            asked = await self._rescue.first()
+            if asked.thinking is not None:
+                self.translation.reads_with(self._rescue.parser(asked.thinking))
+            await self._start(self._read(asked))
+        except BridgeError as error:
+            await self._another_way(error)
+
+    async def translated(self) -> AsyncIterator[bytes]:
+        """What the client gets, to the end. A break in the middle is part of it."""
+        while True:
+            assert self._coming is not None  # it was opened
+            try:
+                while self._first:
+                    yield self._first.pop(0)
+                async for data in self._coming:
+                    yield data
+                return
+            except BridgeError as error:
+                failure = error
+            try:
+                await self._another_way(failure)
+            except BridgeError as error:
+                yield self.translation.broken(error)
+                return
+
+    async def whole(self) -> bytes:
+        return b"".join([data async for data in self.translated()])
+
+    async def close(self) -> None:
+        """What comes after the last word of an answer is only read so that the connection can be used again."""
+        self._rescue.close()
+        if self._pieces is not None and self.translation.done:
+            with contextlib.suppress(TimeoutError, BridgeError):
+                async with asyncio.timeout(_LAST_BYTES):
+                    while await anext(self._pieces, None) is not None:
+                        pass
+        await self._let_go()
+
+    async def _start(self, coming: AsyncGenerator[bytes, None]) -> None:
+        self._coming = coming
+        async for data in coming:
+            self._first.append(data)
+            if self.translation.begun:
+                return
+
+    async def _another_way(self, error: BridgeError) -> None:
+        """Opens the answer that takes the place of the one that failed. Raises what cannot be helped."""
+        if not self._rescue.may_help(error):
+            raise error
+        self._cause = self._cause or error
+        failure = error
+        while self._rescue.may_help(failure) and (choice := self.translation.only_choice) is not None:
+            await self._let_go()
+            try:
+                if await self._opened_another(failure, choice):
+                    return
+                break
+            except BridgeError as another:
+                failure = another
+        raise self._cause  # what the backend said first is what explains it
+
+    async def _opened_another(self, failure: BridgeError, choice: Choice) -> bool:
+        if (found := await self._rescue.answer_at_hand(failure, choice)) is not None:
+            self.translation.joins(choice, "begins again", self._backend.reply(), found.parser)
+            await self._start(self._read_anew(found.text))
+        elif (asked := await self._rescue.ask(failure, choice)) is not None:
+            self.translation.joins(choice, asked.joins, self._backend.reply(), self._rescue.parser(asked.thinking))
+            await self._start(self._read(asked))
+        else:
+            return False
+        return True
+
+    async def _let_go(self) -> None:
+        response, self._response, self._pieces = self._response, None, None
+        if response is not None:
+            await response.aclose()
+
+    async def _read_anew(self, text: str) -> AsyncGenerator[bytes, None]:
+        yield self.translation.read_anew(text)
+
+    async def _read(self, asked: Asked) -> AsyncGenerator[bytes, None]:
+        self._response = asked.response
+        pieces = self._pieces = self._backend.http.pieces(asked.response)
+        start = b""
+        async for piece in pieces:
+            start = (start + piece).lstrip(b"\xef\xbb\xbf \t\r\n")
+            if start.startswith((b"{", b"[")):
+                yield await self._read_whole(start, pieces)
+                return
+            if start.startswith(_SSE_BEGINS):
+                break
+            if not _may_become_sse(start):
+                break
+        if start and not start.startswith(_SSE_BEGINS):
+            raise BadAnswer("the backend answered with something that is neither a stream of events nor JSON")
+        yield self.translation.feed(start)
+        while not self.translation.done and (more := await anext(pieces, None)) is not None:
+            yield self.translation.feed(more)
+        yield self.translation.end()
+
+    async def _read_whole(self, start: bytes, pieces: AsyncIterator[bytes]) -> bytes:
+        """Not a stream: an answer that came at once, or an error that calls itself 200."""
+        body = b"".join([start, *[piece async for piece in pieces]])
+        try:
+            whole: Any = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise BrokenOff("the backend's answer broke off in the middle (connection lost)") from None
+        if not isinstance(whole, dict) or not whole.get("choices"):
+            error = whole.get("error") if isinstance(whole, dict) else None
+            code = error.get("code") if isinstance(error, dict) else None
+            raise self._backend.meaning(code if isinstance(code, int) and 400 <= code < 600 else 502, body, {})
+        return self.translation.whole(whole)
+
+
+def _may_become_sse(start: bytes) -> bool:
+    return any(begin.startswith(start) for begin in _SSE_BEGINS)

@@ -1,0 +1,36 @@
+"""A server whose log we see, as we see our own child's."""
+
+from dataclasses import dataclass, field
+
+from proxy.backends.address import Address
+from proxy.backends.place import Named
+from proxy.llama_server.logs import Log
+
+BLOCK = ["0.00.051.085 W common_chat_peg_parse: unparsed peg-native output: I look. ", "", "<tool_call>  ", "x", "</tool_call>", ""]
+"""What a parser that gave up writes down, line by line."""
+ANSWER = "I look. \n\n<tool_call>  \nx\n</tool_call>\n"
+AFTER = "0.00.051.112 I slot      release: id  2 | task 2 | stop processing: n_tokens = 158, truncated = 0"
+
+
+def block(answer: str) -> list[str]:
+    """As BLOCK, of any answer, with the line that ends it."""
+    first, *rest = answer.split("\n")
+    return [f"0.00.051.085 W common_chat_peg_parse: unparsed peg-native output: {first}", *rest, AFTER]
+
+
+@dataclass(frozen=True)
+class Logged(Named):
+    lines: Log = field(default_factory=lambda: Log(lambda _: None))
+
+    def log(self) -> Log:
+        return self.lines
+
+    def write(self, *lines: str) -> None:
+        for line in lines:
+            self.lines.add(line)
+
+
+def logged(*lines: str) -> Logged:
+    place = Logged(Address("http://127.0.0.1:1/v1"))
+    place.write("loading", *lines)
+    return place
