@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 BIN := .venv/bin
 
-.PHONY: run test setup lint unit fuzz bench-dialects test-opencode lock clean
+.PHONY: run test setup lint unit fuzz bench-dialects test-opencode test-clients test-llama-cpp-python lock clean
 
 run: setup
 	@exec $(BIN)/llama-bridge serve
@@ -35,6 +35,12 @@ bench-dialects: setup
 
 test-opencode: setup
 	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/opencode.py
+
+test-clients: setup
+	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/clients.py
+
+test-llama-cpp-python: setup
+	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/llama_cpp_python.py
 
 setup:
 	@cmp -s requirements.lock .venv/requirements.lock || $(MAKE) --no-print-directory .venv

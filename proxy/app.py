@@ -9,7 +9,7 @@ import orjson
 from starlette.routing import Route, Router
 
 from proxy import dialects
-from proxy.backends import KINDS, address
+from proxy.backends import kinds_at
 from proxy.backends.base import Backend
 from proxy.backends.detection import Detection
 from proxy.backends.http import Http, default_transport
@@ -29,8 +29,6 @@ from proxy.web.logs import Logs
 from proxy.web.models import Models
 from proxy.web.passthrough import UPSTREAM, PassThrough
 from proxy.web.status import Status
-
-_KIND_SPELLINGS = {"llamacpp": "llama_cpp"}
 
 
 class Bridge(Door):
@@ -96,12 +94,10 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         keeper = Keeper(catalogue_of(settings))
         place, kinds, url, public = OwnModels(keeper, settings.backend_model), (LlamaCpp,), "http://127.0.0.1", False
     else:
-        named = address.parse(settings.backend_url, settings.backend_key)
-        wanted = _KIND_SPELLINGS.get(settings.backend_kind, settings.backend_kind)
-        kinds = tuple(kind for kind in KINDS if wanted in ("auto", kind.kind))
-        place, url, public = Named(named), named.base, named.is_public
+        named = settings.backend_address
+        place, kinds, url, public = Named(named), kinds_at(named, settings.backend_kind), named.base, named.is_public
     http = Http(transport or default_transport(url, public=public), on_refused=lambda: detection.forget())
-    detection = Detection(kinds, http, place, settings.backend_model)
+    detection = Detection(kinds, http, place, settings.backend_model, text_is_read=settings.tool_parsing != "native")
     house = House(settings, http, place, detection, keys_of(settings))
     return Bridge(house, keeper)
 

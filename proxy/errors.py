@@ -7,6 +7,7 @@ BridgeError
 │   │   ├── BackendRefused  400 backend_refused
 │   │   └── KillsModel      400 kills_model: the child died under it again and again
 │   ├── Unauthorized        401 invalid_api_key
+│   ├── OutOfCredit         402 insufficient_quota
 │   ├── Forbidden           403 forbidden
 │   ├── NotFound            404 not_found
 │   │   └── ModelNotFound   404 model_not_found
@@ -121,6 +122,14 @@ class Unauthorized(Refused):
     code = "invalid_api_key"
 
 
+class OutOfCredit(Refused):
+    """No passing trouble (429), and no fault of the key (401): somebody has to pay."""
+
+    status = 402
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+
 class Forbidden(Refused):
     status = 403
     type = "permission_error"
@@ -156,6 +165,10 @@ class BackendSaid(Refused):
         super().__init__(message, headers=headers)
         self.status = status
         self.type = type
+
+    def body(self) -> dict[str, Any]:
+        """A 429 is a passing trouble: its words stay, since clients also look in them for what kind of limit it is."""
+        return BridgeError.body(self) if self.status == 429 else super().body()
 
 
 class Unavailable(BridgeError):

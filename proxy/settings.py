@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from proxy.backends import address
+from proxy.backends import KINDS, address, spelled
 from proxy.dialects import chosen
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -32,9 +32,10 @@ class Settings(BaseModel):
         "local"
     )
     backend_api_key: Annotated[SecretStr | None, Field(description="the key that this backend wants; sent nowhere else")] = None
+    zen_api_key: Annotated[SecretStr | None, Field(description="your key for OpenCode's zen; sent to opencode.ai alone")] = None
     backend_kind: Annotated[
-        Literal["auto", "llama_cpp", "llamacpp", "generic"],
-        Field(description="what kind of server it is; `auto` finds out"),
+        str,
+        Field(description=f"what kind of server it is: {', '.join(f'`{kind.kind}`' for kind in KINDS)}; `auto` finds out"),
     ] = "auto"
     backend_model: Annotated[str | None, Field(description="the model to use where a client names one that the backend does not have")] = (
         None
@@ -93,7 +94,12 @@ class Settings(BaseModel):
             raise ValueError("there is no key in it; `none` leaves the door open")
         return keys
 
-    @field_validator("backend_api_key", mode="before")
+    @field_validator("backend_kind")
+    @classmethod
+    def _kind(cls, value: str) -> str:
+        return spelled(value)
+
+    @field_validator("backend_api_key", "zen_api_key", mode="before")
     @classmethod
     def _key(cls, value: Any) -> Any:
         return _from_file(value)
@@ -120,7 +126,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _reachable(self) -> Self:
         if not self.own_child:
-            address.parse(self.backend_url, self.backend_key)
+            _ = self.backend_address
         return self
 
     @property
@@ -128,8 +134,13 @@ class Settings(BaseModel):
         return self.backend_url in ("", "local")
 
     @property
-    def backend_key(self) -> str | None:
-        return self.backend_api_key.get_secret_value() or None if self.backend_api_key is not None else None
+    def backend_address(self) -> address.Address:
+        """With the one key that may go there: zen's own to zen alone, where `public` stands for none."""
+        own = _secret(self.backend_api_key)
+        is_zen = address.parse(self.backend_url).is_zen
+        if is_zen:
+            own = _secret(self.zen_api_key) or own
+        return address.parse(self.backend_url, own or ("public" if is_zen or self.backend_kind == "zen" else None))
 
     @property
     def keys(self) -> tuple[str, ...] | None:
@@ -139,6 +150,10 @@ class Settings(BaseModel):
     @property
     def listens_beyond_loopback(self) -> bool:
         return self.proxy_host not in LOOPBACK
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() or None if value is not None else None
 
 
 def _from_file(value: Any) -> Any:

@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from proxy.backends import KINDS
+from proxy.dialects import DIALECTS
 from proxy.settings import Settings, load
 from proxy.welcome import opencode
 
@@ -25,9 +27,15 @@ def test_the_table_of_options_is_the_list_of_options() -> None:
 
 
 def test_the_options_named_in_the_text_exist() -> None:
-    named = set(re.findall(r"\b((?:BACKEND|PROXY|ALLOWED|TOOL|LLAMA)_[A-Z_]+)\b", README))
+    named = set(re.findall(r"\b((?:BACKEND|PROXY|ALLOWED|TOOL|LLAMA|ZEN)_[A-Z_]+)\b", README))
     assert named <= {name.upper() for name in Settings.model_fields}
     assert len(named) > 8
+
+
+def test_every_dialect_is_named() -> None:
+    table = README[README.index("| Dialects |") :].partition("\n\n")[0]
+    named = [name for row in table.split("\n")[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(named) == sorted(DIALECTS)
 
 
 def test_the_snippet_for_opencode_is_the_one_that_is_printed() -> None:
@@ -46,5 +54,10 @@ def test_what_a_person_reads_is_what_make_says() -> None:
 def test_each_command_of_make_that_is_named_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"`make ([a-z-]+)", README))
-    assert named >= {"run", "test", "setup", "test-opencode"}
+    assert named >= {"run", "test", "setup", "test-opencode", "test-clients", "test-llama-cpp-python"}
     assert all(f"\n{name}:" in makefile for name in named)
+
+
+def test_every_kind_of_server_has_its_row() -> None:
+    table = README[README.index("| Kind | What is done for it |") :].partition("\n\n")[0]
+    assert {row.split("`")[1] for row in table.split("\n")[2:]} == {kind.kind for kind in KINDS}

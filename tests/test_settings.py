@@ -6,6 +6,7 @@ from typing import Any
 
 import pydantic
 import pytest
+from pydantic import SecretStr
 
 from proxy.settings import Settings, SettingsError, add_flags, load
 
@@ -13,7 +14,7 @@ from proxy.settings import Settings, SettingsError, add_flags, load
 OPTIONS: list[tuple[str, str, Any]] = [
     ("backend_url", "http://10.0.0.5:8080", "http://10.0.0.5:8080"),
     ("backend_kind", "generic", "generic"),
-    ("backend_kind", "llamacpp", "llamacpp"),
+    ("backend_kind", "llamacpp", "llama_cpp"),
     ("backend_kind", "llama_cpp", "llama_cpp"),
     ("backend_model", "qwen", "qwen"),
     ("proxy_host", "0.0.0.0", "0.0.0.0"),
@@ -32,13 +33,15 @@ OPTIONS: list[tuple[str, str, Any]] = [
 ]
 SECRETS: list[tuple[str, str, Any]] = [
     ("backend_api_key", "k1", "k1"),
+    ("zen_api_key", "k1", "k1"),
     ("proxy_api_keys", "k1, k2,", ("k1", "k2")),
     ("proxy_api_keys", "none", ()),
 ]
 
 
 def shown(settings: Settings, name: str) -> Any:
-    return {"backend_api_key": settings.backend_key, "proxy_api_keys": settings.keys}.get(name, getattr(settings, name))
+    value = getattr(settings, name)
+    return settings.keys if name == "proxy_api_keys" else value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def flags(*words: str) -> dict[str, str | None]:
@@ -52,7 +55,7 @@ def test_what_holds_when_nothing_is_said() -> None:
     assert settings == Settings()
     assert settings.own_child
     assert (settings.proxy_host, settings.proxy_port, settings.listens_beyond_loopback) == ("127.0.0.1", 8081, False)
-    assert (settings.backend_key, settings.keys, settings.allowed_hosts) == (None, None, ())
+    assert (settings.backend_api_key, settings.zen_api_key, settings.keys, settings.allowed_hosts) == (None, None, None, ())
     assert (settings.tool_parsing, settings.tool_dialect, settings.thinking) == ("auto", ("auto",), "auto")
     assert (settings.llama_server, settings.llama_model, settings.backend_model) == (None, None, None)
 
@@ -106,13 +109,13 @@ def test_secrets_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "theirs").write_text("k1\n")
     (tmp_path / "ours").write_text("k2,\nk3\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    settings = load({"BACKEND_API_KEY": f"@{tmp_path}/theirs", "PROXY_API_KEYS": "@~/ours"})
-    assert (settings.backend_key, settings.keys) == ("k1", ("k2", "k3"))
+    settings = load({"BACKEND_URL": "http://h", "BACKEND_API_KEY": f"@{tmp_path}/theirs", "PROXY_API_KEYS": "@~/ours"})
+    assert (settings.backend_address.key, settings.keys) == ("k1", ("k2", "k3"))
 
 
 def test_an_empty_file_is_no_key_for_the_backend(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
-    assert load({"BACKEND_API_KEY": f"@{tmp_path}/empty"}).backend_key is None
+    assert load({"BACKEND_URL": "http://h", "BACKEND_API_KEY": f"@{tmp_path}/empty"}).backend_address.key is None
 
 
 def test_no_door_opens_by_an_empty_file(tmp_path: Path) -> None:
@@ -140,7 +143,7 @@ def test_what_is_set_stays() -> None:
         ("PROXY_PORT", "eighty", "a valid integer"),
         ("PROXY_PORT", "65536", "less than or equal to 65535"),
         ("PROXY_PORT", "-1", "greater than or equal to 0"),
-        ("BACKEND_KIND", "ollamma", "'auto', 'llama_cpp', 'llamacpp' or 'generic'"),
+        ("BACKEND_KIND", "ollamma", "auto, zen, llama_cpp, vllm, llama_cpp_python, lm_studio, ollama, generic"),
         ("TOOL_PARSING", "text", "'auto', 'native' or 'raw'"),
         ("TOOL_DIALECT", "hermes,klingon", "unknown dialect 'klingon': auto, or any of qwen3_coder, hermes"),
         ("THINKING", "on", "'auto', 'tags', 'forced' or 'off'"),
@@ -185,7 +188,7 @@ def test_a_key_is_never_sent_to_a_stranger_in_the_clear() -> None:
         load({"BACKEND_URL": "http://api.example.com", **key})
     assert str(error.value) == "BACKEND_URL: a key is never sent to a public host over plain http: use https for api.example.com"
     for url in ("https://api.example.com", "http://10.0.0.5", "http://mypc.lan", "http://localhost:1"):
-        assert load({"BACKEND_URL": url, **key}).backend_key == "topsecret"
+        assert load({"BACKEND_URL": url, **key}).backend_address.key == "topsecret"
 
 
 def test_a_wrong_setting_does_not_show_the_secrets_beside_it() -> None:

@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 import httpx
 
-ZEN = "https://opencode.ai/zen/v1"
+ZEN_HOST = "opencode.ai"
+ZEN = f"https://{ZEN_HOST}/zen/v1"
 _VERSION = re.compile(r"v\d+")
 _CLIMBS = re.compile(r"[/\\]\.\.($|[/\\;])")  # `..`, as lenient servers read it
 _HOME_NAMES = ("localhost", ".localhost", ".local", ".lan", ".home", ".internal", ".home.arpa", ".intranet")
@@ -26,6 +27,10 @@ class Address:
     @property
     def host(self) -> str:
         return httpx.URL(self.base).host
+
+    @property
+    def is_zen(self) -> bool:
+        return self.host == ZEN_HOST
 
     @property
     def is_public(self) -> bool:

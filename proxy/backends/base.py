@@ -1,7 +1,9 @@
 """How every backend is asked. A kind that is odd in some way is a subclass in a file of its own, with only its oddities."""
 
+import contextlib
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -17,12 +19,17 @@ from proxy.backends.raw import RawWay
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
 from proxy.errors import BackendFailed, BadAnswer, BridgeError, BrokenOff, NotFound, Refused, TimedOut, Unavailable
-from proxy.requests.preparation import Needs, prepare
+from proxy.requests.preparation import Needs, prepare, unread
 from proxy.requests.question import Question
 from proxy.stream.dialect import Hint
 
 Headers = Sequence[tuple[bytes, bytes]]
-_MODELS_KEPT = 30.0  # seconds; a name that is not in the list is looked for again after one
+Look = Callable[[str], Awaitable[bytes]]
+"""What stands at a path of a server at home; nothing where nothing is."""
+
+_OURSELVES = (b"user-agent", b"llama-bridge")  # some doors in the world stay shut to who does not say who he is
+_UNKNOWN = re.compile(r"unsupported|not (supported|permitted|allowed)|unknown|unrecogni[sz]ed|unexpected|extra", re.IGNORECASE)
+MODELS_KEPT = 30.0  # seconds; a name that is not in the list is looked for again after one
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +41,30 @@ class Facts:
     template_has_tools: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a server's answer to GET /models shows of it."""
+
+    headers: Mapping[str, str]
+    items: list[dict[str, Any]]
+
+    def owned_by(self, *names: str) -> bool:
+        return any(item.get("owned_by") in names for item in self.items)
+
+    def tells(self, key: str) -> bool:
+        return any(key in item for item in self.items)
+
+
 class Backend:
     kind: ClassVar[str]
     never_forwarded: ClassVar[frozenset[bytes]] = frozenset()
     needs = Needs()
 
-    def __init__(self, http: Http, place: Place, wanted_model: str | None = None) -> None:
+    def __init__(self, http: Http, place: Place, wanted_model: str | None = None, *, text_is_read: bool = True) -> None:
         self.http = http
         self.place = place
         self.wanted_model = wanted_model
+        self.text_is_read = text_is_read  # calls that a model writes as text are found
         self._models: list[Model] = []
         self._models_at = float("-inf")
 
@@ -55,27 +77,55 @@ class Backend:
         return other
 
     @classmethod
-    def recognises(cls, _headers: Mapping[str, str], _models: list[Model]) -> bool:
+    def recognises(cls, _seen: Seen) -> bool:
         """Whether the answer to GET /models shows this kind."""
+        return False
+
+    @classmethod
+    async def greets(cls, _look: Look) -> bool:
+        """Whether a server at home whose models show nothing says by other ways that it is of this kind."""
         return False
 
     async def ask(self, question: Question, headers: Headers) -> httpx.Response:
         """The accepted question: an answer with status 200, its body unread. A refusal is raised as what it means."""
         model = await self.model_for(question.model)
+        headers = self.headers(question, headers)
         needs = self.needs  # several may be asking while the first of them learns better
-        try:
-            return await self.accepted(prepare(question, needs, model), headers)
-        except BridgeError as error:
-            if error.status not in (400, 422) or not needs.stream_options or "stream_options" not in error.message:
-                raise
-        self.needs = replace(self.needs, stream_options=False)
-        return await self.accepted(prepare(question, self.needs, model), headers)
+        while True:
+            try:
+                return await self.accepted(prepare(question, needs, model), headers)
+            except BridgeError as error:
+                easier = self.easier(error, needs) if error.status in (400, 422) else None
+                if easier is None or easier == needs:
+                    raise
+            needs = easier
 
     async def accepted(self, body: bytes, headers: Headers, path: str = "/v1/chat/completions") -> httpx.Response:
         response = await self._ask(lambda address: _post(path, address, body, headers))
         if response.status_code != 200:
             raise await self._refusal(response)
         return response
+
+    def headers(self, _question: Question, headers: Headers) -> Headers:
+        """What goes with a question besides its body."""
+        return headers
+
+    def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
+        """How to ask again without what was refused, if that can be left out. What holds for every question is remembered."""
+        change: dict[str, Any]
+        if "stream_options" in error.message:
+            change = {"stream_options": False}
+        elif needs.thoughts is not None and needs.thoughts in error.message and _UNKNOWN.search(error.message):
+            change = {"thoughts": None}
+        else:
+            return None
+        self.needs = replace(self.needs, **change)
+        return replace(needs, **change)
+
+    def remark(self, question: Question) -> str:
+        """What a person should read in the log about this question, if anything."""
+        fields = unread(question, self.needs)
+        return f"{self.kind} does not read {', '.join(fields)}" if fields else ""
 
     def hint(self, asked: str | None) -> Hint:
         """What is known of the model that answers, beside its answer."""
@@ -96,13 +146,16 @@ class Backend:
         """Raises ContextOverflow where the prompt is known to be too large; True where it is known to fit."""
         return False
 
-    async def models(self, kept: float = _MODELS_KEPT) -> list[Model]:
+    async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
         if (known := self.place.models()) is not None:
             return known
         if time.monotonic() - self._models_at > kept:
-            self._models = models_in(await self._json(await self._ask(lambda address: _get("/v1/models", address))))
+            self._models = await self.list_models()
             self._models_at = time.monotonic()
         return self._models
+
+    async def list_models(self) -> list[Model]:
+        return models_in(await self._json(await self._ask(lambda address: probe(address, "/v1/models"))))
 
     async def model_for(self, asked: str | None) -> str | None:
         try:
@@ -113,15 +166,26 @@ class Backend:
             models = self._models  # some servers list nothing while they generate, some never do: the question itself may be answered
         return choose(models, asked, self.wanted_model)
 
-    async def facts(self) -> Facts:
+    async def facts(self, kept: float = 0.0) -> Facts:
         """A quick question that also shows whether a request would be served now."""
-        models = await self.models(kept=0.0)
-        name = self.wanted_model or (models[0].id if len(models) == 1 else None)
+        models = await self.models(kept)
+        name = self.wanted_model
+        with contextlib.suppress(BridgeError):  # several, and none was chosen: the client names one
+            name = choose(models, None, self.wanted_model)
         return Facts(model=name, context=next((model.context for model in models if model.id == name), None))
 
     async def get_json(self, path: str) -> Any:
         """A look at what is there now: nobody is waited for who has just gone."""
-        return await self._json(await self.http.ask(_get(path, await self.place.address())))
+        return await self._json(await self.http.ask(probe(await self.place.address(), path)))
+
+    async def json_if_any(self, path: str, body: Any = None) -> Any:
+        """What is good to know, and may be missing: None then."""
+        address = await self.place.address()
+        if address.of(path) is None:
+            return None
+        with contextlib.suppress(BridgeError):
+            return await self._json(await self.http.ask(probe(address, path, body)))
+        return None
 
     async def post_json(self, path: str, body: bytes) -> Any:
         return await self._json(await self.accepted(body, [], path))
@@ -147,8 +211,10 @@ class Backend:
         return self.meaning(response.status_code, await self.http.read(response), response.headers)
 
 
-def _get(path: str, address: Address) -> httpx.Request:
-    return httpx.Request("GET", _url(path, address), headers=authorized(address, []), extensions={"timeout": PROBE_TIMEOUTS})
+def probe(address: Address, path: str, body: Any = None) -> httpx.Request:
+    """A quick question of our own."""
+    headers, extensions = authorized(address, [_OURSELVES]), {"timeout": PROBE_TIMEOUTS}
+    return httpx.Request("GET" if body is None else "POST", _url(path, address), headers=headers, json=body, extensions=extensions)
 
 
 def _post(path: str, address: Address, body: bytes, headers: Headers) -> httpx.Request:

@@ -14,9 +14,7 @@ from typing import Any, Self
 import httpx
 import orjson
 
-from proxy.backends.base import Backend, Facts, Headers
-from proxy.backends.http import Http
-from proxy.backends.models import Model
+from proxy.backends.base import Backend, Facts, Headers, Seen
 from proxy.backends.place import Place
 from proxy.backends.raw import RawWay
 from proxy.backends.reply import Reply, Said
@@ -52,21 +50,21 @@ class _Reply(Reply):
 class LlamaCpp(Backend):
     kind = "llama_cpp"
     never_forwarded = frozenset({b"x-conversation-id"})
-    needs = Needs(progress=True, named_tool=False, logprobs_beside_tools=False)
+    needs = Needs(progress=True, tool_choice="words", logprobs_beside_tools=False)
 
-    def __init__(self, http: Http, place: Place, wanted_model: str | None = None) -> None:
-        super().__init__(http, place, wanted_model)
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
         self._raw = RawWay(self)
 
     def at(self, place: Place) -> Self:
         other = super().at(place)
         if other is not self:
-            other._raw = RawWay(other)  # asks where the request has its place
+            other._raw = self._raw.at(other)
         return other
 
     @classmethod
-    def recognises(cls, headers: Mapping[str, str], models: list[Model]) -> bool:
-        return headers.get("server") == "llama.cpp" or any(model.owned_by == "llamacpp" for model in models)
+    def recognises(cls, seen: Seen) -> bool:
+        return seen.headers.get("server") == "llama.cpp" or seen.owned_by("llamacpp")
 
     def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
         error = super().meaning(status, body, headers)
@@ -91,9 +89,9 @@ class LlamaCpp(Backend):
         """It counts while it is busy with others; its own refusal would only come when a slot is free."""
         try:
             async with asyncio.timeout(_COUNTING):
-                prompt = await self._count(question)
-                models = [model for model in await self.models() if self.place.model() in (None, model.id)]
-                context = next((model.context for model in models if model.context), None)
+                name = self.place.model() or await self.model_for(question.model)
+                prompt = await self._count(question, name)
+                context = next((model.context for model in await self.models() if name in (model.id, *model.aliases)), None)
         except (TimeoutError, BridgeError):
             return False  # it was only asked in order to know early
         if prompt is None or context is None:
@@ -103,24 +101,25 @@ class LlamaCpp(Backend):
             raise ContextOverflow(sentence, context=context, prompt=prompt)
         return True
 
-    async def _count(self, question: Question) -> int | None:
-        counted = await self.post_json("/v1/chat/completions/input_tokens", orjson.dumps(question.body))
+    async def _count(self, question: Question, name: str | None) -> int | None:
+        counted = await self.post_json("/v1/chat/completions/input_tokens", orjson.dumps(question.body | {"model": name}))
         prompt = counted.get("input_tokens") if isinstance(counted, dict) else None
         return prompt if isinstance(prompt, int) else None
 
-    async def facts(self) -> Facts:
+    async def facts(self, kept: float = 0.0) -> Facts:
         try:
             props = await self.get_json("/props")
         except NotFound:
-            return await super().facts()  # at a public host only its API is asked
+            return await super().facts(kept)  # at a public host only its API is asked
         if not isinstance(props, dict):
             raise BadAnswer("the backend calls itself llama.cpp, but GET /props tells no props")
         settings = _dict(props, "default_generation_settings")
         context, alias = settings.get("n_ctx"), props.get("model_alias")
         has_tools = _dict(props, "chat_template_caps").get("supports_tools")
+        listed = Facts(alias) if isinstance(alias, str) and alias else await super().facts(kept)  # as a router of several it has no props
         return Facts(
-            model=alias if isinstance(alias, str) and alias else (await super().facts()).model,
-            context=context if isinstance(context, int) else None,
+            model=listed.model,
+            context=context if isinstance(context, int) and context > 0 else listed.context,
             template_has_tools=has_tools if isinstance(has_tools, bool) else None,
         )
 

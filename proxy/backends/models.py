@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.errors import ModelNotFound
+from proxy.errors import BackendRefused, ModelNotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,23 +13,27 @@ class Model:
     owned_by: str = "unknown"
     context: int | None = None
     aliases: tuple[str, ...] = ()
+    loaded: bool = False  # it is in memory now, where the server tells
+    wire: str | None = None  # the path that it answers under, where this is not /chat/completions
 
 
 def models_in(listed: Any) -> list[Model]:
+    return [_model(name, fields) for fields in items_in(listed) if isinstance(name := name_of(fields), str)]
+
+
+def items_in(listed: Any) -> list[dict[str, Any]]:
     """A list object, a bare array, Ollama's `models`, bare names, no data at all."""
     if isinstance(listed, dict):
         listed = listed.get("data") or listed.get("models")
-    found: list[Model] = []
-    for item in listed if isinstance(listed, list) else []:
-        fields = item if isinstance(item, dict) else {"id": item}
-        name = fields.get("id") or fields.get("name") or fields.get("model")
-        if isinstance(name, str):
-            found.append(_model(name, fields))
-    return found
+    return [item if isinstance(item, dict) else {"id": item} for item in listed] if isinstance(listed, list) else []
+
+
+def name_of(fields: dict[str, Any]) -> Any:
+    return fields.get("id") or fields.get("name") or fields.get("model")
 
 
 def _model(name: str, fields: dict[str, Any]) -> Model:
-    meta = fields.get("meta")
+    meta, status = fields.get("meta"), fields.get("status")
     limits = [meta.get("n_ctx") if isinstance(meta, dict) else None, fields.get("max_model_len"), fields.get("context_length")]
     aliases, owner, created = fields.get("aliases"), fields.get("owned_by"), fields.get("created")
     return Model(
@@ -38,6 +42,7 @@ def _model(name: str, fields: dict[str, Any]) -> Model:
         owned_by=owner if isinstance(owner, str) else "unknown",
         context=next((limit for limit in limits if isinstance(limit, int) and limit > 0), None),
         aliases=tuple(alias for alias in aliases if isinstance(alias, str)) if isinstance(aliases, list) else (),
+        loaded=isinstance(status, dict) and status.get("value") == "loaded",  # llama.cpp as a router of several
     )
 
 
@@ -46,14 +51,30 @@ def knows(models: list[Model], name: str | None) -> bool:
 
 
 def choose(models: list[Model], asked: str | None, wanted: str | None) -> str | None:
-    """With an unchanged client, switching the backend still works: an unknown name means the chosen or the only model."""
-    if knows(models, asked):
-        return asked
-    if wanted:
-        return wanted
+    """With an unchanged client, switching the backend still works: an unknown name means the chosen, the only or the loaded model."""
+    chosen = asked if knows(models, asked) else wanted
+    if chosen:
+        _refuse_other_wire(models, chosen)
+        return chosen
+    usable = [model for model in models if model.wire is None]
+    for candidates in (usable, [model for model in usable if model.loaded]):
+        if len(candidates) == 1:
+            return candidates[0].id
     if not models:
         return asked
-    if len(models) == 1:
-        return models[0].id
-    names = ", ".join(sorted(model.id for model in models))
-    raise ModelNotFound(f"the backend has no model {asked!r}; name one of these or set BACKEND_MODEL: {names}", param="model")
+    raise ModelNotFound(
+        f"the backend has no model {asked!r}; name one of these or set BACKEND_MODEL: {usable_names(models)}", param="model"
+    )
+
+
+def usable_names(models: list[Model]) -> str:
+    return ", ".join(sorted(model.id for model in models if model.wire is None))
+
+
+def _refuse_other_wire(models: list[Model], chosen: str) -> None:
+    wire = next((model.wire for model in models if chosen == model.id), None)
+    if wire is not None:
+        names = usable_names(models)
+        raise BackendRefused(
+            f"{chosen!r} answers only under {wire}, not under /chat/completions; these answer here: {names}", param="model"
+        )

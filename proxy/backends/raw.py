@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import orjson
 
+from proxy.backends.address import Address
 from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, Refused
 from proxy.requests.other_ways import fits_a_prompt, of_prompt, raw
 from proxy.requests.question import Question
@@ -50,7 +51,14 @@ class RawWay:
     def __init__(self, backend: "Backend") -> None:
         self._backend = backend
         self.template: str | None = None  # once it was asked for
+        self._templates: dict[Address, str] = {}  # our children take a new port at each start: no old one is asked for again
         self._watches: list[Watch] = []
+
+    def at(self, backend: "Backend") -> "RawWay":
+        """For a request that has a place of its own; who else is asking is known of all."""
+        other = RawWay(backend)
+        other._templates, other._watches = self._templates, self._watches
+        return other
 
     def begins(self) -> Watch:
         for other in self._watches:
@@ -109,16 +117,22 @@ class RawWay:
 
     async def chat_template(self) -> str:
         """Empty where it is not told: at a public host, for one, only the API is asked."""
-        if self.template is None:
-            try:
-                props = await self._backend.get_json("/props")
-            except Refused:
-                props = None
-            except BridgeError:
-                return ""  # later it may be
-            template = props.get("chat_template") if isinstance(props, dict) else None
-            self.template = template if isinstance(template, str) else ""
+        try:
+            address = await self._backend.place.address()
+            if address not in self._templates:
+                self._templates[address] = await self._told_template()
+        except BridgeError:
+            return ""  # later it may be
+        self.template = self._templates[address]
         return self.template
+
+    async def _told_template(self) -> str:
+        try:
+            props = await self._backend.get_json("/props")
+        except Refused:
+            return ""
+        template = props.get("chat_template") if isinstance(props, dict) else None
+        return template if isinstance(template, str) else ""
 
     async def _model(self, question: Question) -> dict[str, str]:
         model = await self._backend.model_for(question.model)

@@ -10,7 +10,8 @@ from proxy.errors import BackendFailed, BackendRefused, BackendSaid, BadAnswer, 
 
 _OVERFLOW = re.compile(
     r"exceeds the available context size|maximum context length|context_length_exceeded|greater than the context length|"
-    r"exceed_context_size|too many tokens",
+    r"exceed_context_size|too many tokens|longer than the maximum model length|exceeded model token limit|context window exceeds limit|"
+    r"exceeds the context window|prompt is too long",
     re.IGNORECASE,
 )
 
@@ -18,11 +19,13 @@ _OVERFLOW = re.compile(
 def meaning(status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
     message, fields = told(body)
     kind = fields.get("type")
-    if _OVERFLOW.search(message) or kind == "exceed_context_size_error" or status == 413:
+    if status == 413 or (status != 429 and (_OVERFLOW.search(message) or kind == "exceed_context_size_error")):
         return ContextOverflow(message, context=_number(fields, "n_ctx"), prompt=_number(fields, "n_prompt_tokens"))
-    kept = {name: headers[name] for name in ("retry-after", "retry-after-ms") if name in headers}
+    kept = when_to_come_again(headers)
     if status == 503 and "loading model" in message.lower():
         return ModelLoading(message)
+    if status >= 500 and body.lstrip().startswith(b"<"):
+        return BadAnswer(message)
     if status >= 500:
         return BackendFailed(message, status=status, headers=kept)
     if status == 404 and "model" in message.lower():
@@ -32,6 +35,10 @@ def meaning(status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError
     if status > 400:
         return BackendSaid(message, status=status, type=kind if isinstance(kind, str) else "invalid_request_error", headers=kept)
     return BadAnswer(f"the backend answered with status {status}: {message}")
+
+
+def when_to_come_again(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: headers[name] for name in ("retry-after", "retry-after-ms") if name in headers}
 
 
 def told(body: bytes) -> tuple[str, dict[str, Any]]:

@@ -15,9 +15,10 @@ class Reply:
 
     def __init__(self) -> None:
         self._calls: dict[int, NativeCalls] = {}
+        self._listed: set[int] = set()  # choices whose calls stand in `tool_calls`: a `function_call` beside them says them again
 
     def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
-        if error := chunk.get("error"):
+        if error := chunk.get("error") or _swallowed(chunk):
             yield 0, Failed(error)
             return
         if isinstance(progress := chunk.get("prompt_progress"), dict):
@@ -29,7 +30,7 @@ class Reply:
                 yield from self._choice(index if isinstance(index, int) else at, choice)
         if choices is None and isinstance(text := chunk.get("content"), str):
             yield from self._completed(text, chunk)
-        if isinstance(usage := chunk.get("usage"), dict):
+        if usage := _usage_in(chunk):
             yield 0, _usage(usage)
 
     def _completed(self, text: str, chunk: dict[str, Any]) -> Iterator[Said]:
@@ -55,17 +56,40 @@ class Reply:
             yield index, Finish(reason)
 
     def _delta(self, index: int, delta: dict[str, Any]) -> Iterator[Said]:
-        for key in ("reasoning_content", "reasoning"):
-            if isinstance(thought := delta.get(key), str) and thought:
-                yield index, Reasoning(thought)
-                break
+        if thought := _thought(delta):
+            yield index, Reasoning(thought)
         if text := _text(delta.get("content")):
             yield index, Content(text)
-        if isinstance(tool_calls := delta.get("tool_calls"), list) and tool_calls:
-            calls = self._calls.setdefault(index, NativeCalls())
-            for call in tool_calls:
-                for event in calls.feed(call) if isinstance(call, dict) else ():
-                    yield index, event
+        tool_calls, function_call = delta.get("tool_calls"), delta.get("function_call")
+        if isinstance(tool_calls, list) and tool_calls:
+            self._listed.add(index)
+        elif isinstance(function_call, dict) and index not in self._listed:
+            tool_calls = [{"index": 0, "function": function_call}]
+        else:
+            return
+        calls = self._calls.setdefault(index, NativeCalls())
+        for call in tool_calls:
+            for event in calls.feed(call) if isinstance(call, dict) else ():
+                yield index, event
+
+
+def _swallowed(chunk: dict[str, Any]) -> dict[str, str] | None:
+    """Ollama reads an error in the middle of an answer as an answer, and sends on what is left of it: nothing."""
+    if chunk.get("system_fingerprint") == "fp_ollama" and chunk.get("model") == "":
+        return {"message": "the backend broke off with an error that it does not tell; its own log does (connection lost)"}
+    return None
+
+
+def _thought(delta: dict[str, Any]) -> str:
+    for key in ("reasoning_content", "reasoning"):
+        if isinstance(thought := delta.get(key), str) and thought:
+            return thought
+    details = delta.get("reasoning_details")
+    return (
+        "".join(_text(item.get("text") or item.get("summary")) for item in details if isinstance(item, dict))
+        if isinstance(details, list)
+        else ""
+    )
 
 
 def _text(content: Any) -> str:
@@ -78,13 +102,25 @@ def _count(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
+def _usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
+    """Beside the choices, in one of them (Moonshot), or in a corner of its own (Groq)."""
+    choices, corner = chunk.get("choices"), chunk.get("x_groq")
+    places = [chunk, *(choices if isinstance(choices, list) else []), corner]
+    found = (place.get("usage") for place in places if isinstance(place, dict))
+    return next((usage for usage in found if isinstance(usage, dict)), None)
+
+
 def _usage(usage: dict[str, Any]) -> Usage:
     prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    cached = prompt.get("cached_tokens") if isinstance(prompt, dict) else usage.get("cached_tokens")
-    reasoning = completion.get("reasoning_tokens") if isinstance(completion, dict) else None
+    cached = [
+        prompt.get("cached_tokens") if isinstance(prompt, dict) else None,
+        usage.get("cached_tokens"),
+        usage.get("prompt_cache_hit_tokens"),
+    ]
+    reasoning = completion.get("reasoning_tokens") if isinstance(completion, dict) else usage.get("reasoning_tokens")
     return Usage(
         prompt=_count(usage.get("prompt_tokens")),
         completion=_count(usage.get("completion_tokens")),
-        cached=_count(cached),
+        cached=max(_count(number) for number in cached),
         reasoning=reasoning if isinstance(reasoning, int) else None,
     )

@@ -1,34 +1,41 @@
 """The body that the backend gets: the client's, with what this backend needs said its own way."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
+from proxy.requests.history import readable, with_joined_text
 from proxy.requests.question import Question
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a backend is asked for, and what it would misunderstand: found out by probing it."""
+    """What a backend is asked for, and what it would misunderstand: known of its kind, or found out by asking."""
 
     stream_options: bool = True  # it knows the field; some refuse what they do not know
     progress: bool = False  # it tells how far it has read the prompt (return_progress)
-    named_tool: bool = True  # it understands a tool_choice that names the tool
+    tool_choice: Literal["any", "words", "unread"] = "any"  # what it understands there: a named tool too, words only, nothing
+    auto_tool_choice: bool = True  # it takes tools without being told to leave them alone
     logprobs_beside_tools: bool = True  # it streams logprobs where tools are declared
+    max_completion_tokens: bool = True  # it knows the field; max_tokens is known to all
+    reasoning_effort: bool = True  # it takes the field for this model
+    thoughts: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"  # under which name they may stand in the history
+    joined_text: bool = False  # text in parts must come as one string
+    unread: frozenset[str] = frozenset()  # what it ignores in silence
+    unless_said: tuple[tuple[str, Any], ...] = ()  # where its own default does harm
 
 
 def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
     """Always asked to stream, with usage: one road. The exception is what the backend refuses to stream."""
-    body: dict[str, Any] = question.body | {"stream": True, "stream_options": {"include_usage": True}}
+    body: dict[str, Any] = dict(needs.unless_said) | question.body | {"stream": True, "stream_options": {"include_usage": True}}
     if isinstance(options := question.body.get("stream_options"), dict):
         body["stream_options"] = options | {"include_usage": True}
     if model is not None:
         body["model"] = model
-    if needs.progress:
-        body["return_progress"] = True
-    if not needs.named_tool:
-        _name_tool(body)
+    body["messages"] = readable(body["messages"], needs.thoughts)
+    _choose_tool(body, needs)
+    _rename(body, needs)
     if not needs.logprobs_beside_tools and not question.streamed and body.get("logprobs") and body.get("tools"):
         body["stream"] = False
     if not needs.stream_options or not body["stream"]:
@@ -36,16 +43,35 @@ def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
 
 
-def _name_tool(body: dict[str, Any]) -> None:
-    """llama.cpp reads only a word here and takes an object for "auto": offer that one tool and require a call."""
+def unread(question: Question, needs: Needs) -> list[str]:
+    """What the client asks for in vain. The word `auto` asks for nothing."""
+    return sorted(field for field in needs.unread if question.body.get(field) not in (None, "auto"))
+
+
+def _rename(body: dict[str, Any], needs: Needs) -> None:
+    if needs.joined_text:
+        body["messages"] = with_joined_text(body["messages"])
+    if needs.progress:
+        body["return_progress"] = True
+    if not needs.max_completion_tokens and (limit := body.pop("max_completion_tokens", None)) is not None:
+        body.setdefault("max_tokens", limit)
+    if not needs.reasoning_effort:
+        body.pop("reasoning_effort", None)
+
+
+def _choose_tool(body: dict[str, Any], needs: Needs) -> None:
+    """Where a word is understood: offer that one tool and require a call. Where nothing is: offer what may be chosen."""
     choice = body.get("tool_choice")
-    if not isinstance(choice, dict):
-        return
-    function = choice.get("function")
-    name = function.get("name") if isinstance(function, dict) else choice.get("name")
-    named = [tool for tool in body.get("tools") or [] if isinstance(tool, dict) and _name(tool) == name]
-    if named:
-        body["tools"], body["tool_choice"] = named, "required"
+    if isinstance(choice, dict) and needs.tool_choice != "any":
+        function = choice.get("function")
+        name = function.get("name") if isinstance(function, dict) else choice.get("name")
+        named = [tool for tool in body.get("tools") or [] if isinstance(tool, dict) and _name(tool) == name]
+        if named:
+            body["tools"], body["tool_choice"] = named, "required"
+    elif choice == "none" and needs.tool_choice == "unread":
+        body.pop("tools", None)
+    elif choice in (None, "auto") and body.get("tools") and not needs.auto_tool_choice:
+        body["tool_choice"] = "none"
 
 
 def _name(tool: dict[str, Any]) -> Any:

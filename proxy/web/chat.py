@@ -50,6 +50,7 @@ class Chat:
 
     async def _answer(self, connection: Connection, question: Question) -> None:
         backend = await self._house.backend(_wish(question))
+        connection.record.remark = backend.remark(question)
         translation = self._translation(connection, question, backend)
         rescue = Rescue(self._house, backend, question, self._headers(connection, backend))
         upstream = Upstream(backend, translation, rescue)

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from proxy.dialects import Parser
 from proxy.errors import BrokenOff
 from proxy.requests.question import Question
+from proxy.requests.tools import declared_name
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Finish, Logprobs, Reasoning, Source, TextEvent
 from proxy.stream.ids import new_id
 from proxy.web.record import Record
@@ -58,6 +59,7 @@ class Choice:
         self._thought: list[str] = []  # what came as thoughts
         self._parser = parser
         self._most = 1 if question.one_call else None
+        self._tools = question.tools
         self._ids = ids
         self._record = record
         self._numbers: dict[tuple[object, int], int | None] = {}  # by who found it and its number there
@@ -177,7 +179,7 @@ class Choice:
         self.announced += 1
         source: Source = "rescued" if self._rescued else call.source
         self._record.calls[source] += 1
-        return [CallStart(number, self._id(call.id), call.name, source)]
+        return [CallStart(number, self._id(call.id), declared_name(call.name, self._tools), source)]
 
     def _argued(self, number: int | None, text: str) -> Iterable[TextEvent]:
         if number is None:

@@ -32,4 +32,5 @@ class Models:
 
 def _as_json(model: Model) -> dict[str, object]:
     shown: dict[str, object] = {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
-    return shown | ({"context_length": model.context} if model.context is not None else {})
+    told = {"context_length": model.context, "answers_only_at": model.wire}
+    return shown | {key: value for key, value in told.items() if value is not None}

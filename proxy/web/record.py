@@ -25,6 +25,7 @@ class Record:
     calls: Counter[str] = field(default_factory=Counter)  # how each was found
     ways: list[str] = field(default_factory=list)  # that had to be gone to get the answer
     note: str = ""  # what went wrong, if anything
+    remark: str = ""  # what a person should know of this backend
 
     def touched(self) -> None:
         self.last = time.monotonic()
@@ -44,6 +45,8 @@ class Record:
             words.append(f"| calls: {found}")
         if self.ways:
             words.append(f"| got another way: {', '.join(self.ways)}")
+        if self.remark:
+            words.append(f"| {self.remark}")
         if self.note:
             words.append(f"| {self.note}")
         level = logging.WARNING if (self.status or 0) >= 500 or self.note else logging.INFO

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance import client, installation
-from tests.acceptance.recorder import Exchange
-from tests.acceptance.roads import Road, plain_road, scripted_road
+from tests.acceptance import client, fakes, installation
+from tests.acceptance.recorder import Exchange, recording
+from tests.acceptance.roads import Road, plain_road, proxy, scripted_road
 
 COMMAND = "echo hi | tee -a {file}"
 CALL = f"<tool_call>\n<function=bash>\n<parameter=command>\n{COMMAND}\n</parameter>\n</function>\n</tool_call>"
@@ -160,3 +160,45 @@ def check_history(chats: list[Exchange], calls: int) -> None:
     assert [message["tool_calls"][0]["id"] for message in said] == [message["tool_call_id"] for message in results]
     assert [message["content"].strip() for message in results] == ["hi"] * calls
     assert "<tool_call>" not in json.dumps(chats[-1].messages[1:])
+
+
+def test_one_configuration_for_every_backend(program: Path, tmp_path: Path) -> None:
+    """zen today, Ollama tomorrow, our own child the day after: one address, one model name, even one conversation."""
+    home, project = tmp_path / "home", tmp_path / "project"
+    home.mkdir()
+    project.mkdir()
+    settings = {"BACKEND_KIND": "zen", "BACKEND_API_KEY": "zen-key", "BACKEND_MODEL": "glm-5.2"}
+    with (
+        fakes.serving(fakes.Zen) as zen_port,
+        fakes.serving(fakes.Ollama) as ollama_port,
+        recording("zen", zen_port) as zen,
+        recording("ollama", ollama_port) as ollama,
+        proxy("before zen", tmp_path / "zen", BACKEND_URL=zen.url, **settings) as (before_zen, zen_front),
+        proxy("before ollama", tmp_path / "ollama", BACKEND_URL=ollama.url) as (before_ollama, ollama_front),
+        plain_road(tmp_path / "child") as child,
+        recording("whatever stands there", zen_front.target_port) as front,
+        client.conversations(program, home, project, client.configuration({"bridge": f"{front.url}/v1"}, default="bridge")) as talk,
+    ):
+        session = talk.open("switched")
+        for name, target, witness in (
+            ("zen", zen_front, Road(before_zen, front, zen)),
+            ("ollama", ollama_front, Road(before_ollama, front, ollama)),
+        ):
+            front.target_port = target.target_port
+            turn = talk.turn(session, "bridge", "Write the line.")
+            with explained(turn, witness):
+                assert turn.ran() == [("bash", "completed", fakes.COMMAND.format(name=name))]
+                assert turn.text("reasoning") == fakes.THOUGHTS
+                assert turn.text() == fakes.DONE
+        assert (project / "switched.txt").read_text(encoding="utf-8") == "zen\nollama\n"
+        with explained(Road(before_zen, front, zen), Road(before_ollama, front, ollama)):
+            assert {chat.headers["x-opencode-session"] for chat in zen.chats()} == {session}
+            said = [message for message in ollama.chats()[-1].messages if message["role"] == "assistant"]
+            assert [message.get("reasoning") for message in said if message.get("tool_calls")] == [fakes.THOUGHTS, fakes.THOUGHTS]
+            assert not any("reasoning_content" in message for message in said)
+        front.target_port = child.front.target_port
+        turn = talk.turn(session, "bridge", "Which files are here?")
+        with explained(turn, child):
+            assert turn.ran() == [("bash", "completed", "ls -la")]
+            assert "switched.txt" in turn.tools[0]["state"]["output"]
+            check_requests(front.chats(session)[4:], result="switched.txt")

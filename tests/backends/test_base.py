@@ -76,6 +76,26 @@ async def test_where_nobody_answers_the_place_may_know_another_address() -> None
         await Generic(Http(Script({MODELS: httpx.ConnectError("refused")})), Moved(PLACE.named)).get_json(MODELS)
 
 
+THINKING = read(b'{"model": "m", "messages": [{"role": "assistant", "content": "", "reasoning_content": "r"}]}')
+
+
+async def test_a_backend_that_takes_no_thoughts_is_asked_without_and_this_is_remembered() -> None:
+    refusal = httpx.Response(400, json={"error": {"message": "property 'messages.0.reasoning_content' is unsupported"}})
+    script = Script({MODELS: models("m"), CHAT: [refusal, stream(), stream()]})
+    backend = _generic(script)
+    await backend.ask(THINKING, [])
+    await backend.ask(THINKING, [])
+    assert ["reasoning_content" in question["messages"][0] for question in script.questions()] == [True, False, False]
+
+
+async def test_a_backend_that_misses_thoughts_is_not_asked_without() -> None:
+    refusal = httpx.Response(400, json={"error": {"message": "The `reasoning_content` must be passed back to the API."}})
+    script = Script({MODELS: models("m"), CHAT: refusal})
+    with pytest.raises(BackendRefused):
+        await _generic(script).ask(THINKING, [])
+    assert len(script.questions()) == 1
+
+
 async def test_any_other_refusal_is_not_asked_again() -> None:
     script = Script({MODELS: models("m"), CHAT: httpx.Response(400, json={"error": "bad"})})
     backend = _generic(script)
@@ -102,6 +122,11 @@ async def test_an_unknown_model_is_looked_for_once_more_then_mapped(monkeypatch:
 async def test_a_server_that_lists_nothing_while_it_generates() -> None:
     script = Script({MODELS: httpx.ReadTimeout("busy")})
     assert await _generic(script).model_for("m") == "m"
+
+
+async def test_who_may_not_read_the_list_is_told_why() -> None:
+    with pytest.raises(BackendSaid, match="Unauthorized"):
+        await _generic(Script({MODELS: httpx.Response(401, json={"error": "Unauthorized"})})).models()
 
 
 async def test_what_any_backend_tells() -> None:

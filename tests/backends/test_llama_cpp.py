@@ -40,8 +40,10 @@ async def test_an_overflow_is_refused_in_llama_cpp_s_own_words() -> None:
     assert script.asked[0].headers["authorization"] == "Bearer k"
 
 
-@pytest.mark.parametrize("answer", [_counted(2047), _counted("x"), httpx.Response(200, json=[]), httpx.Response(404)])
-async def test_what_fits_or_cannot_be_counted_is_not_refused(answer: httpx.Response) -> None:
+@pytest.mark.parametrize(
+    "answer", [_counted(2047), _counted("x"), httpx.Response(200, json=[]), httpx.Response(404), httpx.ConnectError("refused")]
+)
+async def test_what_fits_or_cannot_be_counted_is_not_refused(answer: Any) -> None:
     await llama_cpp(**{COUNT: answer})[0].refuse_overflow(QUESTION)
 
 
@@ -57,7 +59,20 @@ async def test_what_it_tells_of_itself() -> None:
 
 
 async def test_an_old_one_tells_less() -> None:
-    assert await llama_cpp(**{"/props": httpx.Response(200, json={"chat_template_caps": 5})})[0].facts() == Facts("m")
+    assert await llama_cpp(**{"/props": httpx.Response(200, json={"chat_template_caps": 5})})[0].facts() == Facts("m", 2048)
+    assert await llama_cpp(**{"/props": httpx.Response(200, json={"model_alias": "tiny"})})[0].facts() == Facts("tiny")
+
+
+async def test_as_a_router_of_several_it_speaks_for_the_one_that_is_loaded() -> None:
+    loaded = {"id": "b", "owned_by": "llamacpp", "status": {"value": "loaded"}, "meta": {"n_ctx": 4096}}
+    several = {"data": [{"id": "a", "owned_by": "llamacpp", "status": {"value": "unloaded"}}, loaded]}
+    props = {"role": "router", "model_alias": "", "default_generation_settings": {"n_ctx": 0}}
+    listed, counted = httpx.Response(200, json=several), _counted(5000)
+    backend, script = llama_cpp(**{"/v1/models": listed, "/props": httpx.Response(200, json=props), COUNT: counted})
+    assert await backend.facts() == Facts("b", 4096)
+    with pytest.raises(ContextOverflow):
+        await backend.refuse_overflow(QUESTION)
+    assert script.questions(COUNT)[0]["model"] == "b"
 
 
 async def test_something_else_at_that_path() -> None:

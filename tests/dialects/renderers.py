@@ -181,6 +181,7 @@ class Written:
     closers: tuple[str, ...] = ()  # what ends a text, the last one first: it is understood without them
     weak: bool = False  # a call only of a declared tool, and only if nothing else is said
     nests: bool = True  # a text may hold another call of its own kind
+    unsayable: tuple[str, ...] = ()  # what a text cannot hold: it means something else there
 
 
 WRITTEN: Mapping[str, Written] = {
@@ -235,7 +236,12 @@ WRITTEN: Mapping[str, Written] = {
         partial(array, opener="<|START_ACTION|>", closer="<|END_ACTION|>", name="tool_name", arguments="parameters"),
         ("<|END_ACTION|>", "]", "}", "}"),
     ),
-    "gemma": Written(partial(gemma, opener="<|tool_call>", closer="<tool_call|>", quote='<|"|>'), ("<tool_call|>", "}"), nests=False),
+    "gemma": Written(
+        partial(gemma, opener="<|tool_call>", closer="<tool_call|>", quote='<|"|>'),
+        ("<tool_call|>", "}"),
+        nests=False,
+        unsayable=('<|"|>',),
+    ),
     "apertus": Written(apertus, ("<|tools_suffix|>", "]", "}")),
     "inkling": Written(
         lambda calls: "".join(

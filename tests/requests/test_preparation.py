@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from proxy.requests.preparation import Needs, prepare
+from proxy.requests.preparation import Needs, prepare, unread
 from proxy.requests.question import read
 
 TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")] + ["odd"]
-LLAMA = Needs(progress=True, named_tool=False, logprobs_beside_tools=False)
+LLAMA = Needs(progress=True, tool_choice="words", logprobs_beside_tools=False)
 
 
 def _prepared(needs: Needs = Needs(), model: str | None = None, **fields: Any) -> Any:  # noqa: B008 - frozen
@@ -67,3 +67,38 @@ def test_logprobs_beside_tools_are_not_streamed_by_llama_cpp() -> None:
     assert _prepared(LLAMA, tools=TOOLS, logprobs=True, stream=True)["stream"] is True
     assert _prepared(LLAMA, logprobs=True)["stream"] is True
     assert _prepared(tools=TOOLS, logprobs=True)["stream"] is True
+
+
+def test_where_no_choice_is_read_only_what_may_be_chosen_is_offered() -> None:
+    unread_choice = Needs(tool_choice="unread")
+    assert "tools" not in _prepared(unread_choice, tools=TOOLS, tool_choice="none")
+    assert _prepared(unread_choice, tools=TOOLS, tool_choice={"function": {"name": "f"}})["tools"] == [TOOLS[0]]
+    assert _prepared(unread_choice, tools=TOOLS, tool_choice="required")["tools"] == TOOLS
+    assert _prepared(tools=TOOLS, tool_choice="none")["tools"] == TOOLS
+
+
+@pytest.mark.parametrize(("given", "asked"), [({"tool_choice": "auto"}, "none"), ({}, "none"), ({"tool_choice": "required"}, "required")])
+def test_where_the_choice_may_not_be_left_to_the_model(given: dict[str, Any], asked: str) -> None:
+    needs = Needs(auto_tool_choice=False)
+    assert _prepared(needs, tools=TOOLS, **given)["tool_choice"] == asked
+    assert "tool_choice" not in _prepared(needs)
+
+
+def test_the_limit_under_the_name_that_all_know() -> None:
+    needs = Needs(max_completion_tokens=False)
+    assert "max_completion_tokens" not in _prepared(needs, max_completion_tokens=5)
+    assert _prepared(needs, max_completion_tokens=5)["max_tokens"] == 5
+    assert _prepared(needs, max_completion_tokens=5, max_tokens=3)["max_tokens"] == 3
+    assert "max_tokens" not in _prepared(needs)
+    assert _prepared(max_completion_tokens=5)["max_completion_tokens"] == 5
+
+
+def test_defaults_that_do_harm_give_way_to_the_client_s_word() -> None:
+    needs = Needs(unless_said=(("repeat_penalty", 1.0),))
+    assert (_prepared(needs)["repeat_penalty"], _prepared(needs, repeat_penalty=1.2)["repeat_penalty"]) == (1.0, 1.2)
+
+
+def test_what_is_asked_for_in_vain() -> None:
+    question = read(b'{"messages": [], "tool_choice": "auto", "top_k": 5, "n": null, "seed": 1}')
+    assert unread(question, Needs(unread=frozenset({"tool_choice", "top_k", "n"}))) == ["top_k"]
+    assert unread(question, Needs()) == []

@@ -12,7 +12,7 @@ from tests.logged import Logged, block, logged
 from tests.stream.cuts import TOOLS
 from tests.web.rescued import SAID, TEMPLATE, answers, ask, asked, failure_of, gives_up, is_raw, llama, refuses, watered
 from tests.web.road import BOTH, CHAT, Heard, heard, native
-from tests.web.test_chat_calls import JSON, letters
+from tests.web.test_chat_calls import JSON, XML, letters
 
 THOUGHT = "The user wants water."
 
@@ -60,8 +60,16 @@ async def test_one_block_is_the_answer(streamed: bool, kind: str, child: Logged,
 @BOTH
 @pytest.mark.parametrize(
     "found",
-    [[SAID, SAID], [], ["So: " + JSON[:-30]], [SAID + JSON[:-30]], ["So, done."], ["I look. " + JSON]],
-    ids=["two", "none", "half a call", "half of its second call", "no call", "in other words"],
+    [
+        [SAID, SAID],
+        [],
+        ["So: " + JSON[:-30]],
+        [SAID + JSON[:-30]],
+        ["So: " + XML.partition("\n</function>")[0]],
+        ["So, done."],
+        ["I look. " + JSON],
+    ],
+    ids=["two", "none", "half a call", "half of its second call", "a call without its closer", "no call", "in other words"],
 )
 async def test_what_may_not_be_the_answer_or_not_all_of_it_is_asked_for(streamed: bool, found: list[str], child: Logged) -> None:
     road = llama(logs(child, *found, said=tuple(text("So"))), answers(SAID[2:]))

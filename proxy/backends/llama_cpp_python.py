@@ -1,0 +1,78 @@
+"""llama-cpp-python's server.
+
+It answers one question at a time, and by default whoever else asks, be it for its models, cuts the answer that is under way.
+So questions wait for each other here, and nothing else is asked meanwhile. It punishes every repetition unless told not to,
+which JSON and tags do not survive. It never counts tokens in a stream, and a stream that fails before its first word is
+empty: the reason is told only to who does not stream.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, ClassVar
+
+import httpx
+import orjson
+
+from proxy.backends.base import MODELS_KEPT, Backend, Headers, Seen
+from proxy.backends.models import Model
+from proxy.errors import BridgeError
+from proxy.requests.preparation import Needs, prepare
+from proxy.requests.question import Question
+
+
+class LlamaCppPython(Backend):
+    kind: ClassVar[str] = "llama_cpp_python"
+    needs = Needs(max_completion_tokens=False, joined_text=True, unless_said=(("repeat_penalty", 1.0),))
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    def recognises(cls, seen: Seen) -> bool:
+        return (seen.owned_by("me") and seen.tells("permissions")) or seen.owned_by("llama-cpp-python")
+
+    async def ask(self, question: Question, headers: Headers) -> httpx.Response:
+        await self._turn.acquire()
+        try:
+            with contextlib.suppress(BridgeError):  # somebody else keeps it busy, or it does not list its models
+                await super().models()
+            response = await super().ask(question, headers)
+        except BaseException:
+            self._turn.release()
+            raise
+        assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
+        response.stream = _Turn(response.stream, self._turn.release, lambda: self._refuse_aloud(question, headers))
+        return response
+
+    async def _refuse_aloud(self, question: Question, headers: Headers) -> None:
+        body = orjson.loads(prepare(question, self.needs, None)) | {"stream": False, "max_tokens": 1}
+        await (await self.accepted(orjson.dumps(body), headers)).aclose()
+
+    async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
+        return self._models if self._turn.locked() else await super().models(kept)
+
+
+class _Turn(httpx.AsyncByteStream):
+    """An answer at whose end the next question may be asked."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, over: Callable[[], None], if_empty: Callable[[], Awaitable[None]]) -> None:
+        self._stream = stream
+        self._over = over
+        self._if_empty = if_empty
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        is_empty = True
+        async for piece in self._stream:
+            is_empty = False
+            yield piece
+        if is_empty:
+            await self._if_empty()
+
+    async def aclose(self) -> None:
+        over, self._over = self._over, lambda: None
+        try:
+            await self._stream.aclose()
+        finally:
+            over()

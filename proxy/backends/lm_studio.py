@@ -1,0 +1,48 @@
+"""LM Studio.
+
+Its list holds every model on the disk, whether loaded or not, and no limits; its own API tells both. It answers 200 under any
+path, so a status proves nothing. A tool_choice must be one word.
+"""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import orjson
+
+from proxy.backends.base import Backend, Look
+from proxy.backends.models import Model, items_in, name_of
+from proxy.requests.preparation import Needs
+
+
+class LmStudio(Backend):
+    kind: ClassVar[str] = "lm_studio"
+    needs = Needs(tool_choice="words", max_completion_tokens=False)
+
+    @classmethod
+    async def greets(cls, look: Look) -> bool:
+        try:
+            return bool(orjson.loads(await look("/lmstudio-greeting")) == {"lmstudio": True})
+        except orjson.JSONDecodeError:
+            return False
+
+    async def list_models(self) -> list[Model]:
+        models = await super().list_models()
+        held = _held(await self.json_if_any("/api/v0/models")) or _held(await self.json_if_any("/api/v1/models"))
+        return [replace(model, loaded=True, context=held[model.id]) if model.id in held else model for model in models]
+
+
+def _held(listed: Any) -> dict[Any, int | None]:
+    """The models in memory and how much each holds, as both of its APIs tell it."""
+    held: dict[Any, int | None] = {}
+    for item in items_in(listed):
+        if item.get("state") == "loaded":
+            held[name_of(item)] = _number(item.get("loaded_context_length"))
+        for instance in items_in(item.get("loaded_instances")):
+            config = instance.get("config")
+            context = _number(config.get("context_length")) if isinstance(config, dict) else None
+            held[instance.get("id")] = held[item.get("key")] = context
+    return held
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None

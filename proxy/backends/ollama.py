@@ -1,0 +1,79 @@
+"""Ollama, by its OpenAI-compatible API.
+
+It reads thoughts under another name, takes parts of a text for several messages, and ignores in silence much of what it is
+asked for. Above all it cuts a prompt that is too long, oldest first, and tells nobody.
+"""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import orjson
+
+from proxy.backends.base import Backend, Facts, Look
+from proxy.backends.models import Model, items_in, name_of
+from proxy.errors import BridgeError
+from proxy.requests.preparation import Needs
+from proxy.requests.question import Question
+
+_BYTES_PER_TOKEN = 4
+
+
+class Ollama(Backend):
+    kind: ClassVar[str] = "ollama"
+    needs = Needs(
+        thoughts="reasoning",
+        tool_choice="unread",
+        max_completion_tokens=False,
+        joined_text=True,
+        unread=frozenset({"tool_choice", "n", "logit_bias", "options", "num_ctx", "top_k", "min_p", "chat_template_kwargs"}),
+    )
+
+    @classmethod
+    async def greets(cls, look: Look) -> bool:
+        if (await look("/")).strip() != b"Ollama is running":
+            return False
+        try:
+            version = orjson.loads(await look("/api/version"))
+        except orjson.JSONDecodeError:
+            return False
+        return isinstance(version, dict) and "version" in version
+
+    async def list_models(self) -> list[Model]:
+        """What is loaded tells how much it holds; the length that a model was trained for is not what it gets here."""
+        running = {name_of(item): item.get("context_length") for item in items_in(await self.json_if_any("/api/ps"))}
+        return [_with(model, running) for model in await super().list_models()]
+
+    async def facts(self, kept: float = 0.0) -> Facts:
+        facts = await super().facts(kept)
+        if facts.context is None and facts.model is not None:
+            shown = await self.json_if_any("/api/show", {"model": facts.model})
+            facts = replace(facts, context=_num_ctx(shown))
+        return facts
+
+    def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
+        if "does not support thinking" in error.message:
+            return replace(needs, reasoning_effort=False)  # another model of this server may
+        return super().easier(error, needs)
+
+    def remark(self, question: Question) -> str:
+        context = max((model.context or 0 for model in self._models if model.loaded), default=0)
+        if not context or question.size // _BYTES_PER_TOKEN <= context:
+            return super().remark(question)
+        return f"ollama holds {context:,} tokens and cuts longer prompts in silence; OLLAMA_CONTEXT_LENGTH gives it more"
+
+
+def _with(model: Model, running: dict[Any, Any]) -> Model:
+    if model.id not in running:
+        return model
+    context = running[model.id]
+    return replace(model, loaded=True, context=context if isinstance(context, int) and context > 0 else None)
+
+
+def _num_ctx(shown: Any) -> int | None:
+    """From the parameters of the model's own file: `num_ctx 8192`."""
+    parameters = shown.get("parameters") if isinstance(shown, dict) else None
+    for line in parameters.splitlines() if isinstance(parameters, str) else []:
+        words = line.split()
+        if words[:1] == ["num_ctx"] and words[-1].isdigit():
+            return int(words[-1])
+    return None

@@ -1,0 +1,96 @@
+"""OpenCode's zen: a gateway to many providers, each model bound to one way of speaking.
+
+It sends every question of a conversation to the same provider by the session's name, and refuses who names none; its errors
+are told by their type, under statuses that mean something else to clients; its free models answer OpenCode alone. Who asks is
+passed on as it is: nobody here pretends to be OpenCode.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+from proxy.backends.base import MODELS_KEPT, Backend, Facts, Headers, Seen
+from proxy.backends.models import Model, usable_names
+from proxy.backends.refusals import told, when_to_come_again
+from proxy.errors import BackendRefused, BackendSaid, BridgeError, ModelNotFound, OutOfCredit
+from proxy.requests.question import Question
+from proxy.requests.session import session_of
+
+_SESSION, _AGENT = b"x-opencode-session", b"user-agent"
+_SESSIONS_OF_CLIENTS = (b"x-session-id", b"x-session-affinity")
+# The list does not tell which model speaks what. Families are named here, never models.
+_WIRES = {
+    re.compile(r"gpt-(?!oss)|o\d"): "/responses",
+    re.compile(r"claude-|qwen3\.\d"): "/messages",
+    re.compile(r"gemini-"): "/models/{id}:generateContent",
+}
+_OWN_KEY = (
+    "zen needs your own key: set ZEN_API_KEY, from https://opencode.ai/auth. "
+    "Its free models answer OpenCode alone, and llama-bridge does not pretend to be it"
+)
+_STATUSES = {
+    "AuthError": 401,
+    "CreditsError": 402,
+    "MonthlyLimitError": 402,
+    "UserLimitError": 402,
+    "RegionError": 403,
+    "FreeTierError": 403,
+    "ModelError": 404,
+    "UpgradeRequired": 426,
+    "RateLimitError": 429,
+    "FreeUsageLimitError": 429,
+    "GoUsageLimitError": 429,
+    "BlackUsageLimitError": 429,
+}
+_EXPLAINED = {
+    "AuthError": _OWN_KEY,
+    "FreeTierError": _OWN_KEY,
+    "UpgradeRequired": _OWN_KEY,
+}
+
+
+class Zen(Backend):
+    kind: ClassVar[str] = "zen"
+
+    @classmethod
+    def recognises(cls, seen: Seen) -> bool:
+        return seen.owned_by("opencode")
+
+    def headers(self, question: Question, headers: Headers) -> Headers:
+        given = dict(headers)
+        added = [] if _AGENT in given else [(_AGENT, b"llama-bridge")]
+        if _SESSION not in given:
+            session = next((given[name] for name in _SESSIONS_OF_CLIENTS if given.get(name)), None)
+            added.append((_SESSION, session or session_of(question.body).encode()))
+        return [*headers, *added]
+
+    def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
+        message, fields = told(body)
+        kind = str(fields.get("type"))
+        said = _STATUSES.get(kind)
+        if said is None:
+            return super().meaning(status, body, headers)
+        error: BridgeError
+        if "not supported for format" in message:  # a family that is not named above
+            error = BackendRefused(f"{message}; these models answer here: {usable_names(self._models)}", param="model")
+        elif said == 404:
+            error = ModelNotFound(message, param="model")
+        elif said == 402:
+            error = OutOfCredit(message)
+        else:
+            explained = f"{message} ({_EXPLAINED[kind]})" if kind in _EXPLAINED else message
+            error = BackendSaid(explained, status=said, type=kind, headers=when_to_come_again(headers))
+        error.type = kind  # clients know these words
+        return error
+
+    async def list_models(self) -> list[Model]:
+        return [replace(model, wire=_wire(model.id)) for model in await super().list_models()]
+
+    async def facts(self, kept: float = MODELS_KEPT) -> Facts:
+        """Not at every look at /health: it is a server in the world."""
+        return await super().facts(kept)
+
+
+def _wire(name: str) -> str | None:
+    return next((wire for family, wire in _WIRES.items() if family.match(name)), None)

@@ -1,0 +1,80 @@
+"""llama-cpp-python's server is asked one thing at a time: whoever asks meanwhile would cut the answer that is under way."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from proxy.backends.address import Address
+from proxy.backends.base import Facts
+from proxy.backends.http import Http
+from proxy.backends.llama_cpp_python import LlamaCppPython
+from proxy.backends.place import Named
+from proxy.errors import BackendRefused, ContextOverflow
+from proxy.requests.question import read
+from tests.backend import Backend, models, stream
+
+CHAT = "/v1/chat/completions"
+QUESTION = read(b'{"model": "m", "messages": []}')
+
+
+def server(**answers: Any) -> tuple[LlamaCppPython, Backend]:
+    behind = Backend({"/v1/models": models("m", owner="me"), CHAT: lambda _: stream(b"a", b"b"), **answers})
+    return LlamaCppPython(Http(behind), Named(Address("http://10.0.0.5/v1")), None), behind
+
+
+async def test_questions_wait_for_each_other_and_nothing_else_is_asked_meanwhile() -> None:
+    backend, behind = server()
+    first = await backend.ask(QUESTION, [])
+    asked = len(behind.asked)
+    second = asyncio.create_task(backend.ask(QUESTION, []))
+    await asyncio.sleep(0.01)
+    assert [model.id for model in await backend.models(kept=0.0)] == ["m"]
+    assert await backend.facts() == Facts("m")
+    assert len(behind.asked) == asked
+    assert [piece async for piece in backend.http.pieces(first)] == [b"a", b"b"]
+    await first.aclose()
+    await (await second).aclose()
+    assert len(behind.questions()) == 2
+
+
+async def test_a_refusal_and_a_client_that_left_let_the_next_one_in() -> None:
+    backend, behind = server(**{CHAT: httpx.Response(400, json={"error": "no"})})
+    with pytest.raises(BackendRefused):
+        await backend.ask(QUESTION, [])
+    behind.answers[CHAT] = lambda _: asyncio.sleep(60)
+    waiting = asyncio.create_task(backend.ask(QUESTION, []))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    behind.answers[CHAT] = lambda _: stream()
+    async with asyncio.timeout(5):
+        response = await backend.ask(QUESTION, [])
+    await response.stream.aclose()  # type: ignore[union-attr] # what an async transport gives
+    await response.stream.aclose()  # type: ignore[union-attr] # twice: the turn of somebody else is not ended
+    await (await backend.ask(QUESTION, [])).aclose()
+
+
+async def test_an_empty_stream_is_asked_for_its_reason() -> None:
+    refusal = httpx.Response(400, json={"error": {"message": "This model's maximum context length is 512 tokens."}})
+    backend, behind = server(**{CHAT: [stream(), refusal, stream(), httpx.Response(200, json={})]})
+    response = await backend.ask(QUESTION, [])
+    with pytest.raises(ContextOverflow):
+        await anext(backend.http.pieces(response))
+    await response.aclose()
+    assert [asked["stream"] for asked in behind.questions()] == [True, False]
+    assert [piece async for piece in backend.http.pieces(await backend.ask(QUESTION, []))] == []  # it has none: the answer is broken off
+
+
+async def test_somebody_else_keeps_it_busy() -> None:
+    backend, behind = server(**{"/v1/models": httpx.ReadTimeout("busy")})
+    await (await backend.ask(QUESTION, [])).aclose()
+    assert behind.questions()[0]["model"] == "m"
+
+
+async def test_it_is_told_not_to_punish_repetitions_unless_the_client_says_so() -> None:
+    backend, behind = server()
+    for body in (b'{"model": "m", "messages": []}', b'{"model": "m", "messages": [], "repeat_penalty": 1.3}'):
+        await (await backend.ask(read(body), [])).aclose()
+    assert [asked["repeat_penalty"] for asked in behind.questions()] == [1.0, 1.3]

@@ -1,0 +1,51 @@
+"""LM Studio: which models are in memory, and how much they hold, by either of its own APIs."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from proxy.backends.address import Address
+from proxy.backends.base import Facts
+from proxy.backends.http import Http
+from proxy.backends.lm_studio import LmStudio
+from proxy.backends.place import Named
+from tests.backend import Backend, models
+
+UNKNOWN = httpx.Response(200, json={"error": "Unexpected endpoint or method. (GET /api/v0/models)"})
+V0 = {
+    "data": [
+        {"id": "a", "type": "llm", "state": "loaded", "max_context_length": 131072, "loaded_context_length": 4096},
+        {"id": "b", "type": "llm", "state": "not-loaded", "max_context_length": 32768},
+    ]
+}
+V1 = {
+    "models": [
+        {"key": "a", "max_context_length": 131072, "loaded_instances": [{"id": "a", "config": {"context_length": 8192}}]},
+        {"key": "b", "max_context_length": 32768, "loaded_instances": []},
+    ]
+}
+
+
+def lm_studio(v0: Any, v1: Any = UNKNOWN) -> LmStudio:
+    behind = Backend({"/v1/models": models("a", "b"), "/api/v0/models": v0, "/api/v1/models": v1})
+    return LmStudio(Http(behind), Named(Address("http://10.0.0.5/v1")))
+
+
+@pytest.mark.parametrize(
+    ("v0", "v1", "context"),
+    [
+        (httpx.Response(200, json=V0), UNKNOWN, 4096),
+        (UNKNOWN, httpx.Response(200, json=V1), 8192),
+        (httpx.Response(200, json={"data": [{"id": "a", "state": "loaded"}]}), UNKNOWN, None),
+        (UNKNOWN, httpx.Response(200, json={"models": [{"key": "a", "loaded_instances": [{"id": "x", "config": None}]}]}), None),
+    ],
+)
+async def test_the_loaded_model_is_the_one_that_an_unknown_name_means(v0: Any, v1: Any, context: int | None) -> None:
+    backend = lm_studio(v0, v1)
+    assert await backend.model_for("my-model") == "a"
+    assert await backend.facts() == Facts("a", context)
+
+
+async def test_where_neither_tells() -> None:
+    assert [(model.loaded, model.context) for model in await lm_studio(UNKNOWN).models()] == [(False, None), (False, None)]

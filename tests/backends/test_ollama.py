@@ -1,0 +1,120 @@
+"""Ollama: what it ignores, what it holds, what it refuses."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from proxy.app import create_app
+from proxy.backends.address import Address
+from proxy.backends.base import Facts
+from proxy.backends.http import Http
+from proxy.backends.ollama import Ollama
+from proxy.backends.place import Named
+from proxy.errors import BackendRefused
+from proxy.requests.question import read
+from proxy.settings import load
+from tests.asgi import ask
+from tests.backend import END, Backend, models, stream
+
+CHAT = "/v1/chat/completions"
+LOADED = httpx.Response(200, json={"models": [{"name": "a", "model": "a", "context_length": 4096}, {"name": "b"}]})
+
+
+def ollama(answers: dict[str, Any] | None = None, address: str = "http://10.0.0.5/v1") -> tuple[Ollama, Backend]:
+    behind = Backend({"/v1/models": models("a", "b", "c"), "/api/ps": LOADED, CHAT: stream(), **(answers or {})})
+    return Ollama(Http(behind), Named(Address(address))), behind
+
+
+async def test_what_is_loaded_tells_how_much_it_holds() -> None:
+    backend, _ = ollama()
+    assert [(model.id, model.loaded, model.context) for model in await backend.models()] == [
+        ("a", True, 4096),
+        ("b", True, None),
+        ("c", False, None),
+    ]
+
+
+@pytest.mark.parametrize("nothing", [httpx.Response(404, text="404 page not found"), httpx.ReadTimeout("busy")])
+async def test_what_it_does_not_tell_is_not_known(nothing: Any) -> None:
+    backend, _ = ollama({"/api/ps": nothing})
+    assert not any(model.loaded for model in await backend.models())
+
+
+async def test_in_the_world_its_own_paths_are_not_asked() -> None:
+    backend, behind = ollama(address="https://ollama.example.com/v1")
+    await backend.models()
+    assert [request.url.path for request in behind.asked] == ["/v1/models"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "context"),
+    [
+        ({"parameters": 'stop "<x>"\nnum_ctx                        8192', "model_info": {"qwen3.context_length": 262144}}, 8192),
+        ({"parameters": "num_ctx many"}, None),
+        ({"model_info": {}}, None),
+        ([], None),
+    ],
+)
+async def test_the_model_s_own_file_may_tell_more(shown: Any, context: int | None) -> None:
+    backend, behind = ollama({"/v1/models": models("c"), "/api/show": httpx.Response(200, json=shown)})
+    assert await backend.facts() == Facts("c", context)
+    assert behind.bodies[-1] == b'{"model":"c"}'
+
+
+async def test_a_context_that_is_known_is_not_asked_for() -> None:
+    backend, _ = ollama({"/v1/models": models("a")})
+    assert await backend.facts() == Facts("a", 4096)
+    assert await ollama({"/api/ps": httpx.Response(404)})[0].facts() == Facts()
+
+
+async def test_a_model_that_does_not_think_is_asked_without() -> None:
+    refusal = httpx.Response(400, json={"error": {"message": '"a" does not support thinking'}})
+    backend, behind = ollama({CHAT: [refusal, stream(), stream()]})
+    for _ in range(2):
+        await backend.ask(read(b'{"model": "a", "messages": [], "reasoning_effort": "high"}'), [])
+    assert ["reasoning_effort" in asked for asked in behind.questions()] == [True, False, True]  # another model may think
+
+
+async def test_a_refusal_that_nothing_can_be_left_out_for() -> None:
+    backend, behind = ollama({CHAT: httpx.Response(400, json={"error": {"message": '"a" does not support thinking'}})})
+    with pytest.raises(BackendRefused, match="thinking"):
+        await backend.ask(read(b'{"model": "a", "messages": []}'), [])
+    assert len(behind.questions()) == 2
+
+
+def test_what_it_ignores_is_said() -> None:
+    backend, _ = ollama()
+    ignored = read(b'{"messages": [], "tool_choice": "required", "n": 2, "temperature": 1}')
+    assert backend.remark(ignored) == "ollama does not read n, tool_choice"
+    assert backend.remark(read(b'{"messages": [], "tool_choice": "auto"}')) == ""
+
+
+async def test_a_prompt_that_it_will_cut_is_said() -> None:
+    backend, _ = ollama()
+    long = read(b'{"messages": [{"role": "user", "content": "%s"}]}' % (b"word " * 4000))
+    assert backend.remark(long) == ""
+    await backend.models()
+    assert backend.remark(long) == "ollama holds 4,096 tokens and cuts longer prompts in silence; OLLAMA_CONTEXT_LENGTH gives it more"
+    assert backend.remark(read(b'{"messages": []}')) == ""
+
+
+async def test_the_question_said_its_way() -> None:
+    backend, behind = ollama()
+    said = (
+        b'{"model": "a", "max_completion_tokens": 9, "tool_choice": "none", "tools": [{"function": {"name": "f"}}], "messages": ['
+        b'{"role": "assistant", "content": null, "reasoning_content": "r"},'
+        b'{"role": "tool", "content": [{"type": "text", "text": "x"}, {"type": "text", "text": "y"}]}]}'
+    )
+    await backend.ask(read(said), [])
+    asked = behind.questions()[0]
+    assert asked["messages"] == [{"role": "assistant", "content": None, "reasoning": "r"}, {"role": "tool", "content": "x\ny"}]
+    assert (asked["max_tokens"], "max_completion_tokens" in asked, "tools" in asked) == (9, False, False)
+
+
+async def test_the_line_in_the_log_says_what_it_ignores(caplog: pytest.LogCaptureFixture) -> None:
+    behind = Backend({"/v1/models": models("a"), CHAT: stream(*END)})
+    app = create_app(load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "ollama"}), transport=behind)
+    with caplog.at_level("INFO"):
+        await ask(app, CHAT, {"messages": [], "n": 1, "top_k": 4})
+    assert caplog.messages[-1].endswith("| ollama does not read n, top_k")

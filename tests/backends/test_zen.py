@@ -1,0 +1,116 @@
+"""zen: the session, the keys, the models of another wire."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from proxy.app import create_app
+from proxy.backends.base import Facts
+from proxy.backends.http import Http
+from proxy.backends.place import Named
+from proxy.backends.zen import Zen
+from proxy.errors import BackendRefused, ModelNotFound
+from proxy.requests.question import Question, read
+from proxy.settings import load
+from tests.asgi import ask
+from tests.backend import Backend, models, stream
+
+CHAT = "/zen/v1/chat/completions"
+QUESTION = read(b'{"model": "glm-5.2", "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]}')
+
+
+def zen(wanted: str | None = None, **environment: str) -> tuple[Zen, Backend]:
+    behind = Backend({"/zen/v1/models": models("glm-5.2", "kimi-k3", "gpt-5.5", "claude-opus-5", "gemini-4"), CHAT: stream()})
+    address = load({"BACKEND_URL": "zen", **environment}).backend_address
+    return Zen(Http(behind), Named(address), wanted), behind
+
+
+async def sent(
+    headers: list[tuple[bytes, bytes]], environment: dict[str, str] | None = None, question: Question = QUESTION
+) -> httpx.Headers:
+    backend, behind = zen(**(environment or {}))
+    await backend.ask(question, headers)
+    return behind.asked[-1].headers
+
+
+@pytest.mark.parametrize(
+    ("given", "session"),
+    [
+        ([(b"x-session-id", b"ses_1"), (b"x-session-affinity", b"ses_2")], "ses_1"),
+        ([(b"x-session-affinity", b"ses_2")], "ses_2"),
+        ([(b"x-session-id", b""), (b"x-session-affinity", b"ses_2")], "ses_2"),
+        ([(b"x-opencode-session", b"own"), (b"x-session-id", b"ses_1")], "own"),
+    ],
+)
+async def test_the_client_s_session_is_zen_s_session(given: list[tuple[bytes, bytes]], session: str) -> None:
+    assert (await sent(given)).get_list("x-opencode-session") == [session]
+
+
+async def test_a_client_without_sessions_gets_one_for_each_conversation() -> None:
+    later = read(b'{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, {"role": "user", "content": "v"}]}')
+    other = read(b'{"messages": [{"role": "user", "content": "u"}]}')
+    sessions = [(await sent([], question=question)).get("x-opencode-session") for question in (QUESTION, QUESTION)]
+    sessions += [zen()[0].headers(question, [])[-1][1].decode() for question in (later, other)]
+    assert sessions[0] == sessions[1] == sessions[2] != sessions[3]
+
+
+async def test_nobody_is_imitated() -> None:
+    theirs = await sent([(b"user-agent", b"aider/1")])
+    assert theirs.get_list("user-agent") == ["aider/1"]
+    ours = await sent([])
+    assert ours.get_list("user-agent") == ["llama-bridge"]
+    assert not [name for name in ours if name.startswith("x-opencode-") and name != "x-opencode-session"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "key"),
+    [
+        ({}, "public"),
+        ({"ZEN_API_KEY": "z"}, "z"),
+        ({"BACKEND_API_KEY": "b"}, "b"),
+        ({"ZEN_API_KEY": "z", "BACKEND_API_KEY": "b"}, "z"),
+    ],
+)
+async def test_the_key(environment: dict[str, str], key: str) -> None:
+    assert (await sent([], environment))["authorization"] == f"Bearer {key}"
+
+
+async def test_models_of_another_wire_are_listed_as_such_and_refused() -> None:
+    backend, behind = zen()
+    assert {model.id: model.wire for model in await backend.models()} == {
+        "glm-5.2": None,
+        "kimi-k3": None,
+        "gpt-5.5": "/responses",
+        "claude-opus-5": "/messages",
+        "gemini-4": "/models/{id}:generateContent",
+    }
+    with pytest.raises(BackendRefused, match=r"'gpt-5.5' answers only under /responses.* these answer here: glm-5.2, kimi-k3$") as caught:
+        await backend.ask(read(b'{"model": "gpt-5.5", "messages": []}'), [])
+    assert (caught.value.status, behind.questions(CHAT)) == (400, [])
+    with pytest.raises(ModelNotFound, match=r"BACKEND_MODEL: glm-5.2, kimi-k3$"):
+        await backend.model_for("my-model")
+    with pytest.raises(BackendRefused, match="/messages"):
+        await zen("claude-opus-5")[0].model_for("my-model")
+    assert await zen("kimi-k3")[0].model_for("my-model") == "kimi-k3"
+
+
+async def test_a_look_at_its_health_does_not_ask_it_each_time() -> None:
+    backend, behind = zen()
+    assert [await backend.facts(), await backend.facts()] == [Facts(), Facts()]
+    assert len(behind.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "wire"), [("gpt-oss-120b", None), ("qwen3-coder", None), ("qwen3.6-plus", "/messages"), ("o4", "/responses")]
+)
+async def test_families(name: str, wire: Any) -> None:
+    backend, behind = zen()
+    behind.answers["/zen/v1/models"] = models(name)
+    assert [model.wire for model in await backend.models()] == [wire]
+
+
+async def test_clients_see_which_models_answer_elsewhere() -> None:
+    behind = Backend({"/zen/v1/models": models("glm-5.2", "gpt-5.5")})
+    listed = (await ask(create_app(load({"BACKEND_URL": "zen"}), transport=behind), "/v1/models")).json["data"]
+    assert [model.get("answers_only_at") for model in listed] == [None, "/responses"]

@@ -1,0 +1,56 @@
+"""Earlier messages: thoughts under the name that the backend knows, and nothing that only another server can read."""
+
+from typing import Any
+
+import pytest
+
+from proxy.requests.history import readable, with_joined_text
+
+
+def _assistant(**fields: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, **fields}
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ({"reasoning_content": "r"}, {"reasoning_content": "r"}),
+        ({"reasoning": "r"}, {"reasoning_content": "r"}),
+        ({"reasoning_text": "r"}, {"reasoning_content": "r"}),
+        ({"reasoning": "r", "reasoning_content": "c"}, {"reasoning_content": "c"}),
+        ({"reasoning_content": ""}, {"reasoning_content": ""}),  # DeepSeek wants it, be it empty
+        ({"reasoning": {"encrypted": "x"}}, {}),
+        ({"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}], "reasoning_opaque": "x"}, {}),
+        (
+            {"tool_calls": [{"id": "a", "function": {}, "extra_content": {"google": {}}}, 5]},
+            {"tool_calls": [{"id": "a", "function": {}}, 5]},
+        ),
+        (
+            {"content": [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "text", "text": "x"}, "y"]},
+            {"content": [{"type": "text", "text": "x"}, "y"]},
+        ),
+    ],
+)
+def test_what_an_assistant_said(given: dict[str, Any], right: dict[str, Any]) -> None:
+    assert readable([_assistant(**given)], "reasoning_content") == [_assistant(**right)]
+
+
+def test_under_another_name() -> None:
+    assert readable([_assistant(reasoning_content="r")], "reasoning") == [_assistant(reasoning="r")]
+    assert readable([_assistant(reasoning_content="r")], None) == [_assistant()]
+
+
+@pytest.mark.parametrize("message", [{"role": "user", "content": "x", "signature": "mine", "reasoning": "mine"}, "odd", None])
+def test_nobody_else_s_words_are_touched(message: Any) -> None:
+    assert readable([message], "reasoning") == [message]
+
+
+TEXT, IMAGE = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("content", "right"),
+    [([TEXT, TEXT], "a\na"), ([], ""), ([TEXT, IMAGE], [TEXT, IMAGE]), ([TEXT, "x"], [TEXT, "x"]), ("a", "a"), (None, None)],
+)
+def test_text_in_parts_becomes_one_text(content: Any, right: Any) -> None:
+    assert with_joined_text([{"role": "user", "content": content}, 5]) == [{"role": "user", "content": right}, 5]
