@@ -179,6 +179,7 @@ async def test_the_seat_of_a_request(tmp_path: Path) -> None:
             assert (place.model(), place.dialect(), place.device()) == ("two", None, None)
             assert seat.models() == place.models()
             assert seat.details() == place.details()
+            assert place.log() is keeper(app).supervisor("two").log
             seat.answered()
             await until(lambda: keeper(app).ready_one())
             os.kill(keeper(app).supervisor("two").pid or 0, signal.SIGKILL)

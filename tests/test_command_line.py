@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 
 from proxy import __version__, command_line
 from proxy.llama_server import first
-from proxy.settings import Settings
+from proxy.settings import Settings, load
 from tests.llama_server.fake_server import Conduct
 
 CALL = '<tool_call>{"name": "ls", "arguments": {"path": "/"}}</tool_call>'
@@ -240,3 +241,15 @@ def test_as_the_first_process_of_a_container_it_steps_aside(monkeypatch: pytest.
     with pytest.raises(SystemExit):
         command_line.main(["serve"])
     assert stepped == [True]
+
+
+def test_it_ends_well_when_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here as well as in a process of its own, whose last lines nobody sees."""
+
+    def run(self: command_line.Server, sockets: list[socket.socket]) -> None:
+        sockets[0].close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line.Server, "run", run)
+    monkeypatch.setattr(signal, "signal", lambda number, _: number)
+    assert command_line.serve(load({"BACKEND_URL": "http://127.0.0.1:9/v1", "PROXY_PORT": "0"})) == 0
