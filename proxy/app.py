@@ -23,6 +23,7 @@ from proxy.web.access import Door
 from proxy.web.chat import Chat
 from proxy.web.connection import Endpoint
 from proxy.web.house import House
+from proxy.web.keys import Keys
 from proxy.web.models import Models
 from proxy.web.passthrough import UPSTREAM, PassThrough
 from proxy.web.status import Status
@@ -116,8 +117,9 @@ def launch(settings: Settings) -> Launch:
     return Launch(settings.llama_model, settings.llama_model.stem, engine=engine)
 
 
-def keys_of(settings: Settings) -> tuple[str, ...]:
+def keys_of(settings: Settings) -> Keys:
     """Beyond loopback the door is never open by chance: a key is made where none was given."""
-    if settings.keys is not None:
-        return settings.keys
-    return (key_file.read_or_make(key_file.place()),) if settings.listens_beyond_loopback else ()
+    if settings.keys is not None or not settings.listens_beyond_loopback:
+        return Keys(settings.keys or ())
+    file = key_file.place()
+    return Keys((key_file.read_or_make(file),), file)

@@ -20,6 +20,7 @@ from proxy.app import Bridge, create_app
 from proxy.errors import BridgeError
 from proxy.settings import Settings, SettingsError, add_flags, load
 from proxy.web import key_file
+from proxy.web.keys import Keys
 
 logger = logging.getLogger("llama-bridge")
 
@@ -63,7 +64,12 @@ class Server(uvicorn.Server):
         report = await bridge.status.now()
         settings = bridge.house.settings
         where = welcome.address_for_clients(settings, self._listener.getsockname()[1])
-        print(welcome.text(where, next(iter(bridge.house.keys), None), report), flush=True)
+        print(welcome.text(where, _shown(bridge.house.keys), report), flush=True)
+
+
+def _shown(keys: Keys) -> str | None:
+    """The banner may end in a log: a key that was given is not written there."""
+    return keys.made or (welcome.YOUR_KEY if keys.known else None)
 
 
 def serve(settings: Settings) -> int:
@@ -114,9 +120,21 @@ def _tools(path: Path) -> list[Any]:
 def key(arguments: argparse.Namespace) -> int:
     place = key_file.place()
     try:
+        if (given := load({"PROXY_API_KEYS": os.environ.get("PROXY_API_KEYS", "")}).keys) is not None:
+            return _given(given, change=arguments.new)
         print(key_file.make(place) if arguments.new else key_file.read_or_make(place))
+    except ValueError as error:
+        _stop(str(error))
     except OSError as error:
         _stop(f"{place}: {error.strerror}")
+    return 0
+
+
+def _given(keys: Sequence[str], *, change: bool) -> int:
+    """What the environment says is what opens the door: the file of keys lies unused."""
+    if change or not keys:
+        _stop(f"PROXY_API_KEYS {'names the keys: change them there' if keys else 'leaves the door open'}")
+    print("\n".join(keys))
     return 0
 
 

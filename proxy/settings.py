@@ -4,6 +4,7 @@ A flag wins over the environment. A secret may be written as @file, so that it s
 """
 
 import argparse
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from proxy.backends import address
 from proxy.dialects import chosen
 
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -48,6 +50,9 @@ class Settings(BaseModel):
     allowed_hosts: Annotated[
         tuple[str, ...], Field(description="further names under which clients may reach us, with commas between, such as `mypc.lan`")
     ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...], Field(description="web pages that may use us, with commas between, such as `https://chat.example.com`; `*`: all")
+    ] = ()
     tool_parsing: Annotated[
         Literal["auto", "native"],
         Field(description="`auto`: the backend's own calls, and those that it leaves in the text; `native`: text is not looked at"),
@@ -62,15 +67,23 @@ class Settings(BaseModel):
     llama_server: Annotated[Path | None, Field(description="the llama-server to start; default: the one on PATH, else the wheel's")] = None
     llama_model: Annotated[Path | None, Field(description="the GGUF file to serve; default: the tiny model that shows the road")] = None
 
-    @field_validator("allowed_hosts", "tool_dialect", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", "tool_dialect", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return _comma_separated(value)
 
-    @field_validator("allowed_hosts")
+    @field_validator("allowed_hosts", "cors_origins")
     @classmethod
     def _lower(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name.lower() for name in value)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin not in ("*", "null") and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin; one is written https://chat.example.com, without a path")
+        return value
 
     @field_validator("proxy_api_keys", mode="before")
     @classmethod
@@ -130,6 +143,8 @@ def _from_file(value: Any) -> Any:
         return path.read_text().strip()
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"cannot read {path}: it is no text") from None
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

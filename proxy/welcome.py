@@ -15,6 +15,7 @@ _TOOL = {
         "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]},
     },
 }
+YOUR_KEY = "YOUR-KEY"  # one of those that were given
 _OUTPUT_TOKENS = 8192
 _UNKNOWN_CONTEXT = 32768
 

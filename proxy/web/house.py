@@ -9,6 +9,7 @@ from proxy.backends.place import Place
 from proxy.dialects import Parser
 from proxy.requests.question import Question
 from proxy.settings import Settings
+from proxy.web.keys import Keys
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class House:
     http: Http
     place: Place
     detection: Detection
-    keys: tuple[str, ...]  # empty: the door is open
+    keys: Keys
 
     async def backend(self) -> Backend:
         return await self.detection.backend()
