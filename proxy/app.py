@@ -24,6 +24,7 @@ from proxy.web.chat import Chat
 from proxy.web.connection import Endpoint
 from proxy.web.house import House
 from proxy.web.keys import Keys
+from proxy.web.ledger import Ledger
 from proxy.web.models import Models
 from proxy.web.passthrough import UPSTREAM, PassThrough
 from proxy.web.status import Status
@@ -105,7 +106,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         place, url, public = Named(named), named.base, named.is_public
     http = Http(transport or default_transport(url, public=public), on_refused=lambda: detection.forget())
     detection = Detection(kinds, http, place, settings.backend_model)
-    house = House(settings, http, place, detection, keys_of(settings))
+    house = House(settings, http, place, detection, keys_of(settings), Ledger(place.not_ready))
     return Bridge(house, supervisor)
 
 

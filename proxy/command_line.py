@@ -21,6 +21,7 @@ from proxy.errors import BridgeError
 from proxy.settings import Settings, SettingsError, add_flags, load
 from proxy.web import key_file
 from proxy.web.keys import Keys
+from proxy.web.wire import configuration
 
 logger = logging.getLogger("llama-bridge")
 
@@ -29,19 +30,7 @@ class Server(uvicorn.Server):
     """Says what it speaks for once it serves, and on Ctrl-C ends its answers at once instead of waiting for them."""
 
     def __init__(self, bridge: Bridge, listener: socket.socket) -> None:
-        config = uvicorn.Config(
-            bridge,
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_graceful_shutdown=1,
-        )
-        super().__init__(config)
+        super().__init__(configuration(bridge))
         self._bridge = bridge
         self._listener = listener
 

@@ -53,6 +53,17 @@ class Settings(BaseModel):
     cors_origins: Annotated[
         tuple[str, ...], Field(description="web pages that may use us, with commas between, such as `https://chat.example.com`; `*`: all")
     ] = ()
+    max_requests: Annotated[int, Field(ge=1, description="how many requests are answered at once; beyond it 503, with a Retry-After")] = (
+        2048
+    )
+    progress: Annotated[
+        Literal["off", "reasoning"],
+        Field(description="`reasoning`: clients that wait see how far the prompt was read, as a thought that never goes back to the model"),
+    ] = "off"
+    log_format: Annotated[Literal["text", "json"], Field(description="`json`: each line of the log is an object")] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="how much is logged; `warning`: only what went wrong")
+    ] = "info"
     tool_parsing: Annotated[
         Literal["auto", "native"],
         Field(description="`auto`: the backend's own calls, and those that it leaves in the text; `native`: text is not looked at"),

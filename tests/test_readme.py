@@ -25,7 +25,7 @@ def test_the_table_of_options_is_the_list_of_options() -> None:
 
 
 def test_the_options_named_in_the_text_exist() -> None:
-    named = set(re.findall(r"\b((?:BACKEND|PROXY|ALLOWED|CORS|TOOL|LLAMA)_[A-Z_]+)\b", README))
+    named = set(re.findall(r"\b((?:BACKEND|PROXY|ALLOWED|CORS|MAX|LOG|TOOL|LLAMA)_[A-Z_]+)\b", README))
     assert named <= {name.upper() for name in Settings.model_fields}
     assert len(named) > 8
 

@@ -1,24 +1,25 @@
 """The door: which request this is, whether it may come in, and one shape for everything that goes wrong behind it."""
 
 import asyncio
-import secrets
-import string
 from collections.abc import Awaitable, Callable
 
 import orjson
 
-from proxy.errors import BridgeError, Stopping
+from proxy.errors import BridgeError, Busy, Stopping
 from proxy.web.connection import ClientGone, Connection, Receive, Scope, Send
 from proxy.web.headers import RawHeaders
 from proxy.web.house import House
 from proxy.web.permission import Permission
-from proxy.web.record import Record, log
+from proxy.web.record import Record, log, new_request_id
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOOKS = frozenset({"/", "/health"})  # whoever only looks at us takes nobody's place
 
 
 class Door:
     def __init__(self, house: House, inside: Application) -> None:
+        self._house = house
         self._permission = Permission(house)
         self._inside = inside
         self._answering: set[asyncio.Task[object]] = set()
@@ -39,8 +40,8 @@ class Door:
             task.cancel()
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        id = "req_" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(12))
-        record = Record(id, scope["method"], scope["path"])
+        id = new_request_id()
+        record = Record(id, scope["method"], scope["raw_path"].decode("latin-1"))
         ours: RawHeaders = [(b"x-request-id", id.encode())]
         connection = Connection(scope, receive, _with(ours, send), record)
         ours += self._permission.cross_origin(connection)
@@ -49,11 +50,7 @@ class Door:
         assert task is not None  # a server calls us in one
         self._answering.add(task)
         try:
-            self._permission.demand(connection)
-            if self._permission.is_preflight(connection):
-                await connection.answer(204, b"", [])
-            else:
-                await self._inside(scope, receive, send)
+            await self._enter(connection, receive, send)
         except ClientGone:
             record.status = None
         except BridgeError as error:
@@ -67,14 +64,27 @@ class Door:
             await _refuse(connection, BridgeError(f"llama-bridge itself failed; its log says more under {id}"))
         finally:
             self._answering.discard(task)
+            self._house.ledger.ends(record)
             record.write()
+
+    async def _enter(self, connection: Connection, receive: Receive, send: Send) -> None:
+        scope, ledger = connection.scope, self._house.ledger
+        self._permission.demand(connection)
+        if self._permission.is_preflight(connection):
+            await connection.answer(204, b"", [])
+            return
+        if scope["path"] not in LOOKS:
+            if len(ledger) >= (most := self._house.settings.max_requests):
+                raise Busy(f"as many requests are being answered as MAX_REQUESTS allows: {most}")
+            ledger.begins(connection.record)
+        await self._inside(scope, receive, send)
 
 
 async def _refuse(connection: Connection, error: BridgeError) -> None:
     connection.record.note = connection.record.note or error.brief
     if connection.started:
         return  # without an end: the client sees that something is missing
-    body = orjson.dumps(error.body())
+    body = orjson.dumps(connection.record.named(error.body()))
     extra = [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()]
     await connection.answer(error.status, body, [(b"content-type", b"application/json"), *extra])
 

@@ -29,6 +29,7 @@ from proxy.web.translation import Translation
 
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 _LAST_BYTES = 0.5  # seconds
+WHOLE_LIMIT = 64 * 1024 * 1024
 _SSE_BEGINS = (b"data:", b":", b"event:", b"id:", b"retry:", b"error:")
 
 
@@ -49,7 +50,7 @@ class Chat:
         if connection.scope["method"] != "POST":
             raise NotAllowed("chat completions are asked with POST", headers={"allow": "POST"})
         question = questions.read(await connection.body())
-        connection.record.model = question.model
+        connection.record.model, connection.record.generates = question.model, True
         await connection.unless_gone(self._answer(connection, question))
 
     async def _answer(self, connection: Connection, question: Question) -> None:
@@ -152,7 +153,11 @@ class Upstream:
     async def _open_whole(self, backend: Backend, start: bytes) -> None:
         """Not a stream: an answer that came at once, or an error that calls itself 200."""
         assert self._pieces is not None
-        body = b"".join([start, *[piece async for piece in self._pieces]])
+        body = bytearray(start)
+        async for piece in self._pieces:
+            body += piece
+            if len(body) > WHOLE_LIMIT:
+                raise BadAnswer(f"the backend sent more than {WHOLE_LIMIT:,} bytes at once")
         try:
             whole: Any = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -160,7 +165,7 @@ class Upstream:
         if not isinstance(whole, dict) or not whole.get("choices"):
             error = whole.get("error") if isinstance(whole, dict) else None
             code = error.get("code") if isinstance(error, dict) else None
-            raise backend.meaning(code if isinstance(code, int) and 400 <= code < 600 else 502, body, {})
+            raise backend.meaning(code if isinstance(code, int) and 400 <= code < 600 else 502, bytes(body), {})
         self._first.append(self.translation.whole(whole))
         self._complete = True
 

@@ -10,9 +10,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
-from proxy.errors import TooLarge
+from proxy.errors import HalfRequest, TooLarge
 from proxy.stream import sse
-from proxy.web.headers import RawHeaders
+from proxy.web.headers import RawHeaders, first
 from proxy.web.record import Record
 
 Scope = MutableMapping[str, Any]
@@ -20,6 +20,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BODY_LIMIT = 64 * 1024 * 1024
+BODY_SECONDS = 30.0  # without a piece of the body, or behind what a client of SLOWEST would have sent
+SLOWEST = 1024  # bytes a second
 PING_AFTER = 10.0
 
 
@@ -42,23 +44,29 @@ class Connection:
         self._sent_at = 0.0
 
     async def body(self) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        async for piece in self.pieces():
-            size += len(piece)
-            if size > BODY_LIMIT:
-                raise TooLarge(f"the request is larger than {BODY_LIMIT:,} bytes")
-            pieces.append(piece)
-        return b"".join(pieces)
+        return b"".join([piece async for piece in self.pieces()])
 
     def pieces(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Who reads it sees the client leave meanwhile, as ClientGone."""
+        announced = first(self.headers, b"content-length") or ""
+        if announced.isdecimal() and int(announced) > BODY_LIMIT:
+            raise _too_large()
         self._reads_body = True
         return self._pieces()
 
     async def _pieces(self) -> AsyncIterator[bytes]:
+        size, waited = 0, 0.0
         while not self._uploaded.is_set():
-            message = await self._receive()
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(min(BODY_SECONDS, BODY_SECONDS + size / SLOWEST - waited)):
+                    message = await self._receive()
+            except TimeoutError:
+                raise HalfRequest("the rest of the request did not come") from None
+            waited += time.monotonic() - began
+            size += len(message.get("body", b""))
+            if size > BODY_LIMIT:
+                raise _too_large()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             if not message.get("more_body", False):
@@ -130,6 +138,10 @@ class Connection:
         finally:
             self._sending = False
             self._sent_at = time.monotonic()
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"the request is larger than {BODY_LIMIT:,} bytes")
 
 
 class Endpoint:

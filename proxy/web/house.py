@@ -10,6 +10,7 @@ from proxy.dialects import Parser
 from proxy.requests.question import Question
 from proxy.settings import Settings
 from proxy.web.keys import Keys
+from proxy.web.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class House:
     place: Place
     detection: Detection
     keys: Keys
+    ledger: Ledger
 
     async def backend(self) -> Backend:
         return await self.detection.backend()

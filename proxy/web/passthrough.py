@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 
 from proxy.backends.base import authorized
-from proxy.errors import BadRequest, BridgeError, NotFound
+from proxy.errors import BadAnswer, BadRequest, BridgeError, NotFound
 from proxy.web import headers
 from proxy.web.connection import Connection
 from proxy.web.house import House
@@ -42,10 +42,14 @@ class PassThrough:
     async def _answer(self, connection: Connection, path: str, content: AsyncIterator[bytes] | None) -> None:
         response = await self._house.http.send(await self._request(connection, path, content))
         try:
+            if not 200 <= response.status_code < 600:
+                raise BadAnswer(f"the backend answered with a status that means nothing here: {response.status_code}")
             await connection.start(response.status_code, headers.to_client(response.headers.raw))
             async for piece in self._house.http.pieces(response):
                 await connection.write(piece)
         except BridgeError as error:
+            if not connection.started:
+                raise
             connection.record.note = error.brief
             return  # without an end: the server closes the connection, and the client sees that something is missing
         finally:

@@ -31,6 +31,7 @@ from proxy.web.record import Record
 MakeParser = Callable[[], Parser]
 Meaning = Callable[[int, bytes, Mapping[str, str]], BridgeError]
 _BYTES_PER_TOKEN = 4
+WHOLE_LIMIT = 32 * 1024 * 1024  # of an answer that leaves in one piece
 
 
 class Choice:
@@ -117,7 +118,6 @@ class Translation:
         self._chunks = Chunks()
         self._choices: dict[int, Choice] = {}
         self._ids = set(question.used_ids)
-        self._letters = 0
 
     def feed(self, data: bytes) -> bytes:
         """What the client gets for these bytes. Raises the error that the backend reports in the middle of its answer."""
@@ -165,7 +165,7 @@ class Translation:
         if not any(choice.whole for choice in self._choices.values()):
             if isinstance(self._writer, Whole):
                 raise error
-            self._writer.fail(error.body())
+            self._writer.fail(self._record.named(error.body()))
             return self._writer.take()
         for index, choice in self._choices.items():
             self._writer.abandon_half_calls(index)
@@ -189,7 +189,7 @@ class Translation:
                 case Usage():
                     self._record.usage = event
                 case Progress():
-                    pass
+                    self._record.read(event)
                 case _:
                     self._write(index, self._choice(index).take(event))
         self.begun = self.begun or "choices" in chunk
@@ -202,16 +202,16 @@ class Translation:
 
     def _write(self, index: int, events: Iterable[TextEvent | Logprobs]) -> None:
         for event in events:
-            self._record.touched()
-            if isinstance(event, Content | Reasoning | CallArguments):
-                self._letters += len(event.text)
+            self._record.touched(len(event.text) if isinstance(event, Content | Reasoning | CallArguments) else 0)
             self._writer.say(index, event)
+        if self._record.letters > WHOLE_LIMIT and isinstance(self._writer, Whole):
+            raise BrokenOff(f"the answer has more than {WHOLE_LIMIT:,} letters, and no end")
 
     def _ended(self) -> bytes:
         usage = self._record.usage
         if usage is None:
             self._record.estimated = True
-            usage = Usage(prompt=self._question.size // _BYTES_PER_TOKEN, completion=self._letters // _BYTES_PER_TOKEN)
+            usage = Usage(prompt=self._question.size // _BYTES_PER_TOKEN, completion=self._record.letters // _BYTES_PER_TOKEN)
             self._record.usage = usage
         self._writer.end(usage)
         return self._writer.take()
