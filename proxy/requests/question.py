@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from proxy.errors import BadRequest
-from proxy.requests import types
+from proxy.requests import notices, types
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Question:
 def read(raw: bytes) -> Question:
     body = _parsed(raw)
     types.check(body)
+    notices.take_out(body["messages"])
     messages, tools, choices = body["messages"], body.get("tools"), body.get("n")
     if choices is not None and (not isinstance(choices, int) or isinstance(choices, bool) or choices < 1):
         raise BadRequest("`n` must be a whole number, 1 or more", param="n")

@@ -112,16 +112,16 @@ class Connection:
         await self.end(b"" if self.scope["method"] == "HEAD" else body)
 
     @contextlib.asynccontextmanager
-    async def kept_alive(self) -> AsyncIterator[None]:
-        """Within, a comment leaves whenever nothing was sent for ten seconds. Comments only: a data line would be read."""
-        beat = asyncio.create_task(self._beat())
+    async def kept_alive(self, sign: Callable[[], bytes] = lambda: sse.PING) -> AsyncIterator[None]:
+        """Within, a sign of life leaves whenever nothing was sent for ten seconds: a comment, which nobody reads."""
+        beat = asyncio.create_task(self._beat(sign))
         try:
             yield
         finally:
             beat.cancel()
             await asyncio.gather(beat, return_exceptions=True)
 
-    async def _beat(self) -> None:
+    async def _beat(self, sign: Callable[[], bytes]) -> None:
         while True:
             wait = self._sent_at + PING_AFTER - time.monotonic()
             if wait > 0:
@@ -129,7 +129,7 @@ class Connection:
             elif self._sending:
                 await asyncio.sleep(1.0)  # the client is slow, not the backend: it has something to read
             else:
-                await self.write(sse.PING)
+                await self.write(sign())
 
     async def _write(self, message: MutableMapping[str, Any]) -> None:
         self._sending = True

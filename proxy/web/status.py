@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -25,6 +25,7 @@ class Report:
     tools: bool | None = None  # whether the model's template shows tools to the model; None where nobody can tell
     device: str | None = None
     reason: str | None = None
+    waiting: tuple[str, ...] = ()  # what those are told who wait for more than a moment
 
     @property
     def ok(self) -> bool:
@@ -43,13 +44,13 @@ class Status:
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
         await connection.answer(200 if report.ok else 503, orjson.dumps(report), headers)
 
-    async def now(self) -> Report:
+    async def now(self, kept: float = 0.0) -> Report:
         """However many ask, the backend is asked once a second."""
         async with self._asking:
-            if self._report is None or time.monotonic() - self._asked >= _ASKED_EVERY:
+            if self._report is None or time.monotonic() - self._asked >= max(kept, _ASKED_EVERY):
                 self._report = await self._ask()
                 self._asked = time.monotonic()
-            return self._report
+            return replace(self._report, waiting=tuple(self._house.ledger.waiting()))
 
     async def _ask(self) -> Report:
         place = self._house.place

@@ -9,6 +9,7 @@ from proxy.backends.reply import Reply
 from proxy.dialects import Parser
 from proxy.errors import BridgeError, BrokenOff
 from proxy.protocols.openai_chat import FINISH_REASONS, Stream, Whole
+from proxy.requests.notices import notice
 from proxy.requests.question import Question
 from proxy.stream import sse
 from proxy.stream.chunks import Chunks
@@ -152,6 +153,13 @@ class Translation:
                 finish = "stop"
             self._writer.finish(index, "tool_calls" if choice.whole and finish != "length" else finish)
         return self._ended()
+
+    def sign_of_life(self, sentence: Callable[[str], str | None]) -> bytes:
+        """For a person who waits: what is being done, as a thought. A comment once the answer has begun."""
+        if (words := sentence(self._record.id)) is None:
+            return sse.PING
+        self._writer.say(0, Reasoning(notice(words)))
+        return self._writer.take()
 
     def broken(self, error: BridgeError) -> bytes:
         """The answer stops here. A call that was sent may already be running: its answer is finished, nothing is asked again.

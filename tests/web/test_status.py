@@ -19,7 +19,7 @@ PROPS = {
     "default_generation_settings": {"n_ctx": 4096},
     "chat_template_caps": {"supports_tools": True},
 }
-NOTHING = {"backend": None, "url": None, "model": None, "context": None, "tools": None, "device": None}
+NOTHING: dict[str, Any] = {"backend": None, "url": None, "model": None, "context": None, "tools": None, "device": None, "waiting": []}
 
 
 def llama_cpp(props: Any = None) -> Backend:
@@ -40,6 +40,7 @@ async def test_what_answers_and_what_it_tells_of_itself(path: str) -> None:
         "tools": True,
         "device": None,
         "reason": None,
+        "waiting": [],
     }
 
 
