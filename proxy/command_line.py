@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import orjson
 import uvicorn
 
-from proxy import __version__, dialects, welcome
+from proxy import __version__, dialects, logbook, welcome
 from proxy.app import Bridge, create_app
 from proxy.errors import BridgeError
 from proxy.settings import Settings, SettingsError, add_flags, load
@@ -62,11 +62,10 @@ def _shown(keys: Keys) -> str | None:
 
 
 def serve(settings: Settings) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for noisy in ("uvicorn", "uvicorn.error", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    show = logbook.start(settings)
     try:
         bridge = create_app(settings)
+        bridge.house.ledger.show = show
         listener = _listen(settings)
     except (ValueError, OSError) as error:
         _stop(str(error))

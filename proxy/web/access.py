@@ -60,7 +60,7 @@ class Door:
                 raise
             await _refuse(connection, Stopping("this proxy is shutting down"))
         except Exception:
-            log.exception("%s failed; please report it", id)
+            log.exception("%s failed; please report it", id, extra={"figures": {"id": id}})
             await _refuse(connection, BridgeError(f"llama-bridge itself failed; its log says more under {id}"))
         finally:
             self._answering.discard(task)

@@ -71,7 +71,7 @@ class Ledger:
         for id, record in self._live.items():
             if now - record.began >= PATIENT and now - self._told.get(id, 0.0) >= TOLD_EVERY and (sentence := self._sentence(record)):
                 self._told[id] = now
-                log.info("%s %s", id, sentence.partition("\n")[0])
+                log.info("%s %s", id, sentence.partition("\n")[0], extra={"figures": {"id": id}})
         waiting = self.waiting()
         others = f" (and {len(waiting) - 1} more)" if len(waiting) > 1 else ""
         self.show(waiting[0].partition("\n")[0] + others if waiting else "")
