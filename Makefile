@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 BIN := .venv/bin
 
-.PHONY: run test setup lint unit test-opencode lock clean
+.PHONY: run test setup lint unit test-opencode test-browser test-load test-fuzz-http lock clean
 
 run: setup
 	@exec $(BIN)/llama-bridge serve
@@ -25,6 +25,16 @@ unit: setup
 
 test-opencode: setup
 	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/opencode.py
+
+# Needs Chromium (apt-get install chromium). The pictures it takes lie in build/browser.
+test-browser: setup
+	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/browser.py
+
+test-load: setup
+	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/load.py
+
+test-fuzz-http: setup
+	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/fuzz_http.py
 
 setup:
 	@cmp -s requirements.lock .venv/requirements.lock || $(MAKE) --no-print-directory .venv

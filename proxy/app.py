@@ -22,6 +22,7 @@ from proxy.web import key_file
 from proxy.web.access import Door
 from proxy.web.chat import Chat
 from proxy.web.connection import Endpoint
+from proxy.web.front import Front
 from proxy.web.house import House
 from proxy.web.keys import Keys
 from proxy.web.ledger import Ledger
@@ -76,7 +77,7 @@ class Bridge(Door):
             Route("/v1/models/{id:path}", models),
             Route("/models/{id:path}", models),
             Route("/health", status),
-            Route("/", status),
+            Route("/", Endpoint(Front(house, self.status))),
             Route(UPSTREAM, passthrough),
             Route(UPSTREAM + "/{path:path}", passthrough),
         ]

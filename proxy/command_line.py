@@ -21,6 +21,7 @@ from proxy.errors import BridgeError
 from proxy.settings import Settings, SettingsError, add_flags, load
 from proxy.web import key_file
 from proxy.web.keys import Keys
+from proxy.web.snippets import YOUR_KEY
 from proxy.web.wire import configuration
 
 logger = logging.getLogger("llama-bridge")
@@ -58,7 +59,7 @@ class Server(uvicorn.Server):
 
 def _shown(keys: Keys) -> str | None:
     """The banner may end in a log: a key that was given is not written there."""
-    return keys.made or (welcome.YOUR_KEY if keys.known else None)
+    return keys.made or (YOUR_KEY if keys.known else None)
 
 
 def serve(settings: Settings) -> int:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from proxy.settings import Settings, load
-from proxy.welcome import opencode
+from proxy.web.snippets import opencode
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from proxy.stream.events import Progress
 
 
+_TELLING = 0.5  # seconds between two reports; less tells nothing
+
+
 @dataclass(slots=True)
 class Reading:
     done: int
@@ -26,7 +29,7 @@ class Reading:
 
     def sentence(self, now: float) -> str:
         words = f"prompt {self.done:,} of {self.total:,} ({self.share:.0%})".replace("%", " %")
-        if self.done <= self.done_at_first or self.at <= self.since:
+        if self.done <= self.done_at_first or self.at - self.since < _TELLING:
             return words  # one report tells no speed
         speed = (self.done - self.done_at_first) / (self.at - self.since)
         left = max(0.0, (self.total - self.done) / speed - (now - self.at))
