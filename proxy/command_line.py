@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ from proxy.web.keys import Keys
 from proxy.web.snippets import YOUR_KEY
 from proxy.web.wire import configuration
 
+FILES = 10_240  # more, macOS does not allow
 logger = logging.getLogger("llama-bridge")
 
 
@@ -64,6 +66,7 @@ def _shown(keys: Keys) -> str | None:
 
 def serve(settings: Settings) -> int:
     show = logbook.start(settings)
+    _allow_many_connections()
     try:
         bridge = create_app(settings)
         bridge.house.ledger.show = show
@@ -74,6 +77,13 @@ def serve(settings: Settings) -> int:
     with contextlib.suppress(KeyboardInterrupt):  # all has ended by then; uvicorn only tells the signal once more
         Server(bridge, listener).run(sockets=[listener])
     return 0
+
+
+def _allow_many_connections() -> None:
+    """macOS gives a program 256 open files; each request takes two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)), hard))
 
 
 def _listen(settings: Settings) -> socket.socket:

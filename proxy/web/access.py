@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 
 from proxy.errors import BridgeError, Busy, Stopping
-from proxy.web.connection import ClientGone, Connection, Receive, Scope, Send
+from proxy.web.connection import ClientGone, Connection, Receive, Scope, Send, Uploads
 from proxy.web.headers import RawHeaders
 from proxy.web.house import House
 from proxy.web.permission import Permission
@@ -23,6 +23,7 @@ class Door:
         self._permission = Permission(house)
         self._inside = inside
         self._answering: set[asyncio.Task[object]] = set()
+        self._uploads = Uploads()
         self._closing = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,7 +44,7 @@ class Door:
         id = new_request_id()
         record = Record(id, scope["method"], scope["raw_path"].decode("latin-1"))
         ours: RawHeaders = [(b"x-request-id", id.encode())]
-        connection = Connection(scope, receive, _with(ours, send), record)
+        connection = Connection(scope, receive, _with(ours, send), record, self._uploads)
         ours += self._permission.cross_origin(connection)
         scope["connection"] = connection
         task = asyncio.current_task()

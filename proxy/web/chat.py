@@ -29,7 +29,7 @@ from proxy.web.translation import Translation
 
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 _LAST_BYTES = 0.5  # seconds
-WHOLE_LIMIT = 64 * 1024 * 1024
+WHOLE_LIMIT = 16 * 1024 * 1024
 _SSE_BEGINS = (b"data:", b":", b"event:", b"id:", b"retry:", b"error:")
 
 

@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
-from proxy.errors import HalfRequest, TooLarge
+from proxy.errors import Busy, HalfRequest, TooLarge
 from proxy.stream import sse
 from proxy.web.headers import RawHeaders, first
 from proxy.web.record import Record
@@ -20,6 +21,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BODY_LIMIT = 64 * 1024 * 1024
+UPLOADS_LIMIT = BODY_LIMIT + 16 * 1024 * 1024  # the largest leaves room for those of everyday
 BODY_SECONDS = 30.0  # without a piece of the body, or behind what a client of SLOWEST would have sent
 SLOWEST = 1024  # bytes a second
 PING_AFTER = 10.0
@@ -29,13 +31,21 @@ class ClientGone(Exception):
     """The client hung up: nobody waits for the answer."""
 
 
+@dataclass(slots=True)
+class Uploads:
+    """What is held of bodies that are not whole yet, of all connections together."""
+
+    held: int = 0  # bytes
+
+
 class Connection:
-    def __init__(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, record: Record, uploads: Uploads | None = None) -> None:
         self.scope = scope
         self.record = record
         self.headers: RawHeaders = list(scope["headers"])
         self.started = False
         self.ended = False
+        self._uploads = uploads or Uploads()
         self._receive = receive
         self._send = send
         self._reads_body = False
@@ -44,7 +54,19 @@ class Connection:
         self._sent_at = 0.0
 
     async def body(self) -> bytes:
-        return b"".join([piece async for piece in self.pieces()])
+        """All of it. Many large ones at once are not held: each alone has its limit, and all of them together have one."""
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async for piece in self.pieces():
+                size += len(piece)
+                self._uploads.held += len(piece)
+                if self._uploads.held > UPLOADS_LIMIT:
+                    raise Busy("too many large requests are being sent at once")
+                pieces.append(piece)
+            return b"".join(pieces)
+        finally:
+            self._uploads.held -= size
 
     def pieces(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Who reads it sees the client leave meanwhile, as ClientGone."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from proxy.stream.events import Progress
 
-
 _TELLING = 0.5  # seconds between two reports; less tells nothing
 
 

@@ -5,6 +5,7 @@ body (chunk extensions, trailers). What the parser refuses is answered in the on
 """
 
 import asyncio
+import socket
 from typing import Any
 
 import orjson
@@ -19,7 +20,8 @@ HEADERS_LIMIT = 100
 HEAD_SECONDS = 20.0
 UNREAD_SECONDS = 5.0  # in which a client may go on sending a body that was refused; cut at once, it would not read why
 PIPELINED = 8
-_WRITE_BUFFER = 16 * 1024  # per client; the rest waits with the backend
+_WRITE_BUFFER = 4 * 1024  # per client; the rest waits with the backend
+_KERNEL_BUFFER = 64 * 1024  # left alone it grows to megabytes, all of it written for a client that reads nothing
 
 
 def configuration(application: Any) -> uvicorn.Config:
@@ -52,6 +54,7 @@ class Wire(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.set_write_buffer_limits(_WRITE_BUFFER)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
         self._due_in(HEAD_SECONDS, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -5,9 +5,9 @@ import asyncio
 import httpx
 import pytest
 
-from proxy.errors import BridgeError
+from proxy.errors import BridgeError, Busy
 from proxy.web import chat, connection, translation
-from proxy.web.connection import Connection
+from proxy.web.connection import Connection, Uploads
 from proxy.web.record import Record
 from tests.asgi import Call, ask
 from tests.backend import Backend, chunk, models, stream, text
@@ -35,7 +35,7 @@ async def test_as_many_at_once_as_are_allowed() -> None:
 
 @BOTH
 async def test_a_backend_that_sends_endless_json(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert chat.WHOLE_LIMIT == 64 * 1024 * 1024
+    assert chat.WHOLE_LIMIT == 16 * 1024 * 1024
     monkeypatch.setattr(chat, "WHOLE_LIMIT", 10_000)
     answer = stream(b'{"choices": "', *[b"x" * 1_000] * 1_000)
     status, error = refused(await Road(answer).ask(streamed=streamed))
@@ -95,3 +95,32 @@ async def test_a_name_that_would_write_lines_of_its_own(caplog: pytest.LogCaptur
         assert len(line) < 600
     assert "m\ufffd06:27:02 req_x POST \ufffd[2J\ufffd" in caplog.text
     assert CHAT in caplog.text
+
+
+async def test_large_bodies_of_all_together_have_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert connection.UPLOADS_LIMIT == 80 * 1024 * 1024
+    monkeypatch.setattr(connection, "UPLOADS_LIMIT", 3_000)
+    uploads = Uploads()
+    more = asyncio.Event()
+
+    def upload(*pieces: bytes) -> Connection:
+        coming = list(pieces)
+
+        async def receive() -> dict[str, object]:
+            if len(coming) == 1:
+                await more.wait()
+            return {"type": "http.request", "body": coming.pop(0), "more_body": bool(coming)}
+
+        async def send(_: object) -> None:
+            return None
+
+        return Connection({"method": "POST", "headers": []}, receive, send, Record("id", "POST", "/"), uploads)
+
+    large = asyncio.create_task(upload(b"x" * 2_500, b"y").body())
+    await asyncio.sleep(0)
+    with pytest.raises(Busy, match="too many large requests"):
+        await upload(b"x" * 600, b"y").body()
+    more.set()
+    assert await upload(b"x" * 400, b"y").body() == b"x" * 400 + b"y"
+    assert len(await large) == 2_501
+    assert uploads.held == 0
