@@ -56,7 +56,7 @@ def start(settings: Settings, stream: TextIO | None = None) -> Callable[[str], N
     stream = stream or sys.stderr
     terminal = Terminal(stream)
     terminal.setFormatter(Json() if settings.log_format == "json" else logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[terminal], force=True)
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[terminal])
     for name in _NOT_OURS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return terminal.show if stream.isatty() and settings.log_format == "text" else lambda _: None

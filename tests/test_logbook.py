@@ -3,7 +3,7 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,28 +22,35 @@ class Screen(io.StringIO):
         return True
 
 
-@pytest.fixture(autouse=True)
-def put_back() -> Iterator[None]:
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Callable[[str], None]]]:
+    """As in a process of its own, where nobody else listens to the log."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers = []
-    yield
-    root.handlers = handlers
+    level = root.level
+
+    def begin(*arguments: Any) -> Callable[[str], None]:
+        monkeypatch.setattr(root, "handlers", [])
+        return logbook.start(*arguments)
+
+    yield begin
     root.setLevel(level)
 
 
-def test_a_line_for_a_person() -> None:
+Start = Callable[..., Callable[[str], None]]
+
+
+def test_a_line_for_a_person(start: Start) -> None:
     paper = io.StringIO()
-    show = logbook.start(load({}), paper)
+    show = start(load({}), paper)
     log.info("req_a GET / 200")
     log.debug("not this")
     show("nobody sees this in a file")
     assert paper.getvalue()[8:] == " req_a GET / 200\n"
 
 
-async def test_a_line_for_a_program() -> None:
+async def test_a_line_for_a_program(start: Start) -> None:
     paper = io.StringIO()
-    show = logbook.start(load({"LOG_FORMAT": "json"}), paper)
+    show = start(load({"LOG_FORMAT": "json"}), paper)
     call = await ask(bridge(Backend({"/props": RuntimeError("the inside")})), "/props")
     show("no line of JSON")
     failed, line = [json.loads(line) for line in paper.getvalue().splitlines()]
@@ -57,19 +64,19 @@ async def test_a_line_for_a_program() -> None:
 
 
 @pytest.mark.parametrize(("level", "heard"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
-def test_how_much_is_said(level: str, heard: int) -> None:
+def test_how_much_is_said(level: str, heard: int, start: Start) -> None:
     paper = io.StringIO()
-    logbook.start(load({"LOG_LEVEL": level}), paper)
+    start(load({"LOG_LEVEL": level}), paper)
     for say in (log.debug, log.info, log.warning, log.error):
         say("a")
     logging.getLogger("httpcore").error("authorization: Bearer key")
     assert paper.getvalue().count("\n") == heard
 
 
-def test_the_line_below_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_line_below_the_log(monkeypatch: pytest.MonkeyPatch, start: Start) -> None:
     monkeypatch.setenv("COLUMNS", "21")
     screen = Screen()
-    show = logbook.start(load({}), screen)
+    show = start(load({}), screen)
 
     def painted() -> Any:
         text = screen.getvalue()
@@ -92,7 +99,15 @@ def test_the_line_below_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     assert painted()[8:] == " b\n"
 
 
-def test_it_writes_where_errors_are_written(capsys: pytest.CaptureFixture[str]) -> None:
-    logbook.start(load({}))
+def test_it_writes_where_errors_are_written(capsys: pytest.CaptureFixture[str], start: Start) -> None:
+    start(load({}))
     log.info("a")
     assert capsys.readouterr().err.endswith(" a\n")
+
+
+def test_a_line_of_no_request(start: Start) -> None:
+    paper = io.StringIO()
+    start(load({"LOG_FORMAT": "json"}), paper)
+    log.info("our llama-server is ready")
+    line = json.loads(paper.getvalue())
+    assert line.keys() == {"time", "level", "message"}

@@ -72,16 +72,14 @@ async def test_headers_of_a_backend_that_would_break_ours() -> None:
 
 async def test_a_client_that_trickles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each piece in time, all of it too slow."""
+    sent: asyncio.Queue[object] = asyncio.Queue()
     monkeypatch.setattr(connection, "BODY_SECONDS", 0.1)
 
     async def receive() -> dict[str, object]:
         await asyncio.sleep(0.02)
         return {"type": "http.request", "body": b"x", "more_body": True}
 
-    async def send(_: object) -> None:
-        return None
-
-    slow = Connection({"method": "POST", "headers": []}, receive, send, Record("id", "POST", "/"))
+    slow = Connection({"method": "POST", "headers": []}, receive, sent.put, Record("id", "POST", "/"))
     with pytest.raises(BridgeError, match="the rest of the request did not come"):
         await asyncio.wait_for(slow.body(), 5)
 
@@ -101,6 +99,7 @@ async def test_large_bodies_of_all_together_have_a_limit_too(monkeypatch: pytest
     assert connection.UPLOADS_LIMIT == 80 * 1024 * 1024
     monkeypatch.setattr(connection, "UPLOADS_LIMIT", 3_000)
     uploads = Uploads()
+    sent: asyncio.Queue[object] = asyncio.Queue()
     more = asyncio.Event()
 
     def upload(*pieces: bytes) -> Connection:
@@ -111,10 +110,7 @@ async def test_large_bodies_of_all_together_have_a_limit_too(monkeypatch: pytest
                 await more.wait()
             return {"type": "http.request", "body": coming.pop(0), "more_body": bool(coming)}
 
-        async def send(_: object) -> None:
-            return None
-
-        return Connection({"method": "POST", "headers": []}, receive, send, Record("id", "POST", "/"), uploads)
+        return Connection({"method": "POST", "headers": []}, receive, sent.put, Record("id", "POST", "/"), uploads)
 
     large = asyncio.create_task(upload(b"x" * 2_500, b"y").body())
     await asyncio.sleep(0)
