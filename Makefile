@@ -5,7 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 BIN := .venv/bin
 
-.PHONY: run test setup lint unit fuzz bench-dialects test-opencode test-clients test-llama-cpp-python lock clean
+.PHONY: run test setup lint unit fuzz bench-dialects test-opencode test-clients test-llama-cpp-python test-browser test-load test-fuzz-http \
+	lock clean
 
 run: setup
 	@exec $(BIN)/llama-bridge serve
@@ -41,6 +42,16 @@ test-clients: setup
 
 test-llama-cpp-python: setup
 	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/llama_cpp_python.py
+
+# Needs Chromium (apt-get install chromium). The pictures it takes lie in build/browser.
+test-browser: setup
+	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/browser.py
+
+test-load: setup
+	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/load.py
+
+test-fuzz-http: setup
+	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/fuzz_http.py
 
 setup:
 	@cmp -s requirements.lock .venv/requirements.lock || $(MAKE) --no-print-directory .venv

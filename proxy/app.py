@@ -24,7 +24,10 @@ from proxy.web import key_file
 from proxy.web.access import Door
 from proxy.web.chat import Chat
 from proxy.web.connection import Connection, Endpoint
+from proxy.web.front import Front
 from proxy.web.house import House
+from proxy.web.keys import Keys
+from proxy.web.ledger import Ledger
 from proxy.web.logs import Logs
 from proxy.web.models import Models
 from proxy.web.passthrough import UPSTREAM, PassThrough
@@ -50,7 +53,7 @@ class Bridge(Door):
             Route("/health", status),
             Route("/reload", Endpoint(self.reload)),
             Route("/logs", Endpoint(Logs(keeper.rings if keeper else {}))),
-            Route("/", status),
+            Route("/", Endpoint(Front(house, self.status))),
             Route(UPSTREAM, passthrough),
             Route(UPSTREAM + "/{path:path}", passthrough),
         ]
@@ -98,7 +101,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         place, kinds, url, public = Named(named), kinds_at(named, settings.backend_kind), named.base, named.is_public
     http = Http(transport or default_transport(url, public=public), on_refused=lambda: detection.forget())
     detection = Detection(kinds, http, place, settings.backend_model, text_is_read=settings.tool_parsing != "native")
-    house = House(settings, http, place, detection, keys_of(settings))
+    house = House(settings, http, place, detection, keys_of(settings), Ledger(place.not_ready))
     return Bridge(house, keeper)
 
 
@@ -117,8 +120,9 @@ def configuration_places() -> tuple[Path, ...]:
     return Path("llama-server.conf"), key_file.place().with_name("llama-server.conf")
 
 
-def keys_of(settings: Settings) -> tuple[str, ...]:
+def keys_of(settings: Settings) -> Keys:
     """Beyond loopback the door is never open by chance: a key is made where none was given."""
-    if settings.keys is not None:
-        return settings.keys
-    return (key_file.read_or_make(key_file.place()),) if settings.listens_beyond_loopback else ()
+    if settings.keys is not None or not settings.listens_beyond_loopback:
+        return Keys(settings.keys or ())
+    file = key_file.place()
+    return Keys((key_file.read_or_make(file),), file)

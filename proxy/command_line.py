@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -17,13 +18,17 @@ from typing import Any, NoReturn
 import orjson
 import uvicorn
 
-from proxy import __version__, dialects, model_table, remote, welcome
+from proxy import __version__, dialects, logbook, model_table, remote, welcome
 from proxy.app import Bridge, create_app
 from proxy.errors import BridgeError
 from proxy.llama_server import first
 from proxy.settings import Settings, SettingsError, add_flags, load
 from proxy.web import key_file
+from proxy.web.keys import Keys
+from proxy.web.snippets import YOUR_KEY
+from proxy.web.wire import configuration
 
+FILES = 10_240  # more, macOS does not allow
 logger = logging.getLogger("llama-bridge")
 
 
@@ -31,19 +36,7 @@ class Server(uvicorn.Server):
     """Says what it speaks for once it serves, and on Ctrl-C ends its answers at once instead of waiting for them."""
 
     def __init__(self, bridge: Bridge, listener: socket.socket) -> None:
-        config = uvicorn.Config(
-            bridge,
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_graceful_shutdown=1,
-        )
-        super().__init__(config)
+        super().__init__(configuration(bridge))
         self._bridge = bridge
         self._listener = listener
 
@@ -72,15 +65,20 @@ class Server(uvicorn.Server):
         report = await bridge.status.now()
         settings = bridge.house.settings
         where = welcome.address_for_clients(settings, self._listener.getsockname()[1])
-        print(welcome.text(where, next(iter(bridge.house.keys), None), report), flush=True)
+        print(welcome.text(where, _shown(bridge.house.keys), report), flush=True)
+
+
+def _shown(keys: Keys) -> str | None:
+    """The banner may end in a log: a key that was given is not written there."""
+    return keys.made or (YOUR_KEY if keys.known else None)
 
 
 def serve(settings: Settings) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for noisy in ("uvicorn", "uvicorn.error", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    show = logbook.start(settings)
+    _allow_many_connections()
     try:
         bridge = create_app(settings)
+        bridge.house.ledger.show = show
         listener = _listen(settings)
     except (ValueError, OSError) as error:
         _stop(str(error))
@@ -88,6 +86,13 @@ def serve(settings: Settings) -> int:
     with contextlib.suppress(KeyboardInterrupt):  # all has ended by then; uvicorn only tells the signal once more
         Server(bridge, listener).run(sockets=[listener])
     return 0
+
+
+def _allow_many_connections() -> None:
+    """macOS gives a program 256 open files; each request takes two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)), hard))
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -161,9 +166,21 @@ def list_dialects(_: argparse.Namespace) -> int:
 def key(arguments: argparse.Namespace) -> int:
     place = key_file.place()
     try:
+        if (given := load({"PROXY_API_KEYS": os.environ.get("PROXY_API_KEYS", "")}).keys) is not None:
+            return _given(given, change=arguments.new)
         print(key_file.make(place) if arguments.new else key_file.read_or_make(place))
+    except ValueError as error:
+        _stop(str(error))
     except OSError as error:
         _stop(f"{place}: {error.strerror}")
+    return 0
+
+
+def _given(keys: Sequence[str], *, change: bool) -> int:
+    """What the environment says is what opens the door: the file of keys lies unused."""
+    if change or not keys:
+        _stop(f"PROXY_API_KEYS {'names the keys: change them there' if keys else 'leaves the door open'}")
+    print("\n".join(keys))
     return 0
 
 

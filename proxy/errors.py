@@ -12,10 +12,13 @@ BridgeError
 │   ├── NotFound            404 not_found
 │   │   └── ModelNotFound   404 model_not_found
 │   ├── NotAllowed          405 method_not_allowed
+│   ├── HalfRequest         408 half_request: the rest of it never came
 │   ├── TooLarge            413 request_too_large
+│   ├── HeadTooLarge        431 head_too_large
 │   └── BackendSaid         any other 4xx of the backend, passed on
 ├── Unavailable             503 backend_unavailable: later it may work
 │   ├── ModelLoading        503 model_loading
+│   ├── Busy                503 busy: as many requests as MAX_REQUESTS allows
 │   └── ChildFailed         503 child_failed
 ├── BackendFailed           5xx of the backend, passed on
 ├── BadAnswer               502 bad_answer: neither SSE nor JSON, or nothing at all
@@ -151,9 +154,19 @@ class NotAllowed(Refused):
     code = "method_not_allowed"
 
 
+class HalfRequest(Refused):
+    status = 408
+    code = "half_request"
+
+
 class TooLarge(Refused):
     status = 413
     code = "request_too_large"
+
+
+class HeadTooLarge(Refused):
+    status = 431
+    code = "head_too_large"
 
 
 class BackendSaid(Refused):
@@ -182,6 +195,13 @@ class ModelLoading(Unavailable):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, headers={"retry-after": "5"})
+
+
+class Busy(Unavailable):
+    code = "busy"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"retry-after": "1"})
 
 
 class ChildFailed(Unavailable):

@@ -4,6 +4,7 @@ A flag wins over the environment. A secret may be written as @file, so that it s
 """
 
 import argparse
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 from proxy.backends import KINDS, address, spelled
 from proxy.dialects import chosen
 
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -49,6 +51,20 @@ class Settings(BaseModel):
     allowed_hosts: Annotated[
         tuple[str, ...], Field(description="further names under which clients may reach us, with commas between, such as `mypc.lan`")
     ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...], Field(description="web pages that may use us, with commas between, such as `https://chat.example.com`; `*`: all")
+    ] = ()
+    max_requests: Annotated[int, Field(ge=1, description="how many requests are answered at once; beyond it 503, with a Retry-After")] = (
+        2048
+    )
+    progress: Annotated[
+        Literal["off", "reasoning"],
+        Field(description="`reasoning`: clients that wait see how far the prompt was read, as a thought that never goes back to the model"),
+    ] = "off"
+    log_format: Annotated[Literal["text", "json"], Field(description="`json`: each line of the log is an object")] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="how much is logged; `warning`: only what went wrong")
+    ] = "info"
     tool_parsing: Annotated[
         Literal["auto", "native", "raw"],
         Field(
@@ -75,15 +91,23 @@ class Settings(BaseModel):
         ),
     ] = None
 
-    @field_validator("allowed_hosts", "tool_dialect", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", "tool_dialect", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return _comma_separated(value)
 
-    @field_validator("allowed_hosts")
+    @field_validator("allowed_hosts", "cors_origins")
     @classmethod
     def _lower(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name.lower() for name in value)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin not in ("*", "null") and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin; one is written https://chat.example.com, without a path")
+        return value
 
     @field_validator("proxy_api_keys", mode="before")
     @classmethod
@@ -165,6 +189,8 @@ def _from_file(value: Any) -> Any:
         return path.read_text().strip()
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"cannot read {path}: it is no text") from None
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ ROOMS = {
     "llama_server": {"errors", "llama_server"},
     "tiny_model": {"tiny_model"},
     "errors": set(),
+    "logbook": {"settings"},
     "settings": {"errors", "backends", "dialects"},
 }
 EVERYTHING = {"app", "command_line", "model_table", "own_models", "remote", "welcome", "__init__", "__main__"}

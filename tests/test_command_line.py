@@ -15,6 +15,7 @@ import pytest
 from proxy import __version__, command_line
 from proxy.llama_server import first
 from proxy.settings import Settings, load
+from proxy.web.keys import Keys
 from tests.llama_server.fake_server import Conduct
 
 CALL = '<tool_call>{"name": "ls", "arguments": {"path": "/"}}</tool_call>'
@@ -253,3 +254,32 @@ def test_it_ends_well_when_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(command_line.Server, "run", run)
     monkeypatch.setattr(signal, "signal", lambda number, _: number)
     assert command_line.serve(load({"BACKEND_URL": "http://127.0.0.1:9/v1", "PROXY_PORT": "0"})) == 0
+
+
+def test_keys_that_were_given_are_the_ones_that_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: Output, tmp_path: Path) -> None:
+    monkeypatch.setenv("PROXY_API_KEYS", "one, two")
+    assert run("key") == 0
+    assert capsys.readouterr().out == "one\ntwo\n"
+    assert run("key", "--new") == 2
+    assert complaint(capsys) == "PROXY_API_KEYS names the keys: change them there"
+    monkeypatch.setenv("PROXY_API_KEYS", "none")
+    assert run("key") == 2
+    assert complaint(capsys) == "PROXY_API_KEYS leaves the door open"
+    monkeypatch.setenv("PROXY_API_KEYS", "@/no/such/file")
+    assert run("key") == 2
+    assert complaint(capsys) == "PROXY_API_KEYS: cannot read /no/such/file: No such file or directory"
+    assert not (tmp_path / "config").exists()
+
+
+def test_a_key_file_that_is_no_text(capsys: Output, tmp_path: Path) -> None:
+    kept = tmp_path / "config/llama-bridge/key"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"\xff\xfe")
+    for words in (("key",), ("--backend-url", "http://127.0.0.1:9", "--proxy-host", "0.0.0.0")):
+        assert run(*words) == 2
+        assert complaint(capsys).startswith(f"{kept} is no text, so it holds no key")
+
+
+def test_which_key_the_banner_shows() -> None:
+    shown = command_line._shown
+    assert (shown(Keys()), shown(Keys(("given",))), shown(Keys(("made",), Path("/k")))) == (None, "YOUR-KEY", "made")

@@ -7,7 +7,7 @@ from pathlib import Path
 from proxy.backends import KINDS
 from proxy.dialects import DIALECTS
 from proxy.settings import Settings, load
-from proxy.welcome import opencode
+from proxy.web.snippets import opencode
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -27,7 +27,7 @@ def test_the_table_of_options_is_the_list_of_options() -> None:
 
 
 def test_the_options_named_in_the_text_exist() -> None:
-    named = set(re.findall(r"\b((?:BACKEND|PROXY|ALLOWED|TOOL|LLAMA|ZEN)_[A-Z_]+)\b", README))
+    named = set(re.findall(r"\b((?:BACKEND|PROXY|ALLOWED|CORS|MAX|LOG|TOOL|LLAMA|ZEN)_[A-Z_]+)\b", README))
     assert named <= {name.upper() for name in Settings.model_fields}
     assert len(named) > 8
 

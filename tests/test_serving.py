@@ -177,6 +177,20 @@ def test_a_backend_that_is_down_is_told_and_found_when_it_comes(start: Start) ->
                 assert httpx.get(f"{url}/v1/models").is_success
 
 
+def test_a_key_that_was_given_is_printed_nowhere(start: Start, upstream: Upstream) -> None:
+    with start("serve", "--backend-url", upstream.url, PROXY_API_KEYS="topsecret,other", LOG_FORMAT="json") as program:
+        url = address(program)
+        assert '"apiKey": "YOUR-KEY"' in program.output()
+        refused = httpx.get(f"{url}/v1/models")
+        assert refused.status_code == 401
+        assert httpx.get(f"{url}/v1/models", auth=("me", "other")).status_code == 200
+        program.wait_for(lambda: True if refused.headers["x-request-id"] in program.output() else None, "line", 10)
+        lines = [json.loads(line) for line in program.output().splitlines() if line.startswith('{"time"')]
+        assert lines[0]["request_id"] == refused.json()["error"]["request_id"] == refused.headers["x-request-id"]
+        assert "topsecret" not in program.output()
+        assert "other" not in program.output().replace("another", "")
+
+
 @pytest.fixture
 def engine(tmp_path: Path) -> Callable[..., Path]:
     return lambda **conduct: Conduct(**conduct).script(tmp_path / "llama-server")

@@ -21,6 +21,12 @@ OPTIONS: list[tuple[str, str, Any]] = [
     ("proxy_port", "0", 0),
     ("proxy_port", "65535", 65535),
     ("allowed_hosts", "mypc.lan, Other,,", ("mypc.lan", "other")),
+    ("cors_origins", "https://Chat.example.com:8443,null", ("https://chat.example.com:8443", "null")),
+    ("cors_origins", "*", ("*",)),
+    ("max_requests", "1", 1),
+    ("progress", "reasoning", "reasoning"),
+    ("log_format", "json", "json"),
+    ("log_level", "warning", "warning"),
     ("tool_parsing", "native", "native"),
     ("tool_parsing", "raw", "raw"),
     ("tool_dialect", "hermes", ("hermes",)),
@@ -196,3 +202,15 @@ def test_a_wrong_setting_does_not_show_the_secrets_beside_it() -> None:
         load({"BACKEND_URL": "http://api.example.com", "BACKEND_API_KEY": "topsecret", "PROXY_API_KEYS": "other1"})
     assert "topsecret" not in repr(error.value)
     assert error.value.__cause__ is None
+
+
+def test_a_secret_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match=f"PROXY_API_KEYS: cannot read {tmp_path}/key: it is no text"):
+        load({"PROXY_API_KEYS": f"@{tmp_path}/key"})
+
+
+@pytest.mark.parametrize("origin", ["chat.example.com", "https://chat.example.com/", "https://a/b", "https://", "http://a, evil"])
+def test_what_is_no_origin(origin: str) -> None:
+    with pytest.raises(SettingsError, match=r"CORS_ORIGINS: '.*' is no origin; one is written https://chat.example.com"):
+        load({"CORS_ORIGINS": origin})

@@ -65,7 +65,7 @@ def _choose_tool(body: dict[str, Any], needs: Needs) -> None:
     if isinstance(choice, dict) and needs.tool_choice != "any":
         function = choice.get("function")
         name = function.get("name") if isinstance(function, dict) else choice.get("name")
-        named = [tool for tool in body.get("tools") or [] if isinstance(tool, dict) and _name(tool) == name]
+        named = [tool for tool in body.get("tools") or [] if isinstance(tool, dict) and name is not None and _name(tool) == name]
         if named:
             body["tools"], body["tool_choice"] = named, "required"
     elif choice == "none" and needs.tool_choice == "unread":

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from proxy.errors import BadRequest
+from proxy.requests import notices, types
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +25,16 @@ class Question:
 
 def read(raw: bytes) -> Question:
     body = _parsed(raw)
-    messages = body.get("messages")
-    if not isinstance(messages, list):
-        raise BadRequest("`messages` must be a list of messages", param="messages")
-    tools = body.get("tools")
-    if tools is not None and not isinstance(tools, list):
-        raise BadRequest("`tools` must be a list of tools", param="tools")
-    model = body.get("model")
-    if model is not None and not isinstance(model, str):
-        raise BadRequest("`model` must be a string", param="model")
-    choices = body.get("n")
+    types.check(body)
+    notices.take_out(body["messages"])
+    messages, tools, choices = body["messages"], body.get("tools"), body.get("n")
     if choices is not None and (not isinstance(choices, int) or isinstance(choices, bool) or choices < 1):
         raise BadRequest("`n` must be a whole number, 1 or more", param="n")
     options = body.get("stream_options")
     return Question(
         body=body,
         size=len(raw),
-        model=model,
+        model=body.get("model"),
         streamed=body.get("stream") is True,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
         choices=choices or 1,

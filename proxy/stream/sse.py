@@ -9,7 +9,7 @@ LINE_LIMIT = 4 * 1024 * 1024
 
 
 class LineTooLong(ValueError):
-    """A line of more than LINE_LIMIT bytes: no chunk of any server is that long."""
+    """A line, or the lines of one event, of more than LINE_LIMIT bytes: no chunk of any server is that long."""
 
 
 def event(payload: bytes) -> bytes:
@@ -24,6 +24,7 @@ class Decoder:
         self._length = 0
         self._after_cr = False
         self._data: list[bytes] = []  # the data lines of the event that has no end yet
+        self._size = 0  # of these
 
     def feed(self, data: bytes) -> list[bytes]:
         if self._after_cr and data:
@@ -54,11 +55,14 @@ class Decoder:
     def _line(self, line: bytes) -> bytes | None:
         if not line:
             payload = b"\n".join(self._data)
-            self._data = []
+            self._data, self._size = [], 0
             return payload or None
         field, colon, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data" and colon:
+            self._size += len(line)
+            if self._size > LINE_LIMIT:
+                raise LineTooLong(f"an event of more than {LINE_LIMIT:,} bytes")
             self._data.append(value)
         elif field == b"error" and value.startswith(b"{"):
             self._data.append(b'{"error":' + value + b"}")  # llama.cpp before 2026: an error as a field of its own

@@ -6,6 +6,7 @@ A backend that stays silent is not waited for without end: after a while the hea
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
@@ -45,7 +46,7 @@ class Chat:
         if connection.scope["method"] != "POST":
             raise NotAllowed("chat completions are asked with POST", headers={"allow": "POST"})
         question = questions.read(await connection.body())
-        connection.record.model = question.model
+        connection.record.model, connection.record.generates = question.model, True
         await connection.unless_gone(self._answer(connection, question))
 
     async def _answer(self, connection: Connection, question: Question) -> None:
@@ -77,7 +78,7 @@ class Chat:
         if not await self._accepted(backend, question, opening):
             await connection.start(200, _STREAM_HEADERS)
             await connection.write(sse.PING)
-            async with connection.kept_alive():
+            async with connection.kept_alive(self._sign(upstream.translation)):
                 try:
                     await opening
                 except BridgeError as error:
@@ -86,9 +87,15 @@ class Chat:
                     await self._pump(connection, upstream)
         else:
             await connection.start(200, _STREAM_HEADERS)
-            async with connection.kept_alive():
+            async with connection.kept_alive(self._sign(upstream.translation)):
                 await self._pump(connection, upstream)
         await connection.end()
+
+    def _sign(self, translation: Translation) -> Callable[[], bytes]:
+        """What a client gets that hears nothing for long."""
+        if self._house.settings.progress == "off":
+            return lambda: sse.PING
+        return lambda: translation.sign_of_life(self._house.ledger.sentence)
 
     async def _accepted(self, backend: Backend, question: Question, opening: asyncio.Task[None]) -> bool:
         """Whether the backend has accepted the question; False when it is silent for too long. Raises its refusal."""

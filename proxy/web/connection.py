@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
-from proxy.errors import TooLarge
+from proxy.errors import Busy, HalfRequest, TooLarge
 from proxy.stream import sse
-from proxy.web.headers import RawHeaders
+from proxy.web.headers import RawHeaders, first
 from proxy.web.record import Record
 
 Scope = MutableMapping[str, Any]
@@ -20,6 +21,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BODY_LIMIT = 64 * 1024 * 1024
+UPLOADS_LIMIT = BODY_LIMIT + 16 * 1024 * 1024  # the largest leaves room for those of everyday
+BODY_SECONDS = 30.0  # without a piece of the body, or behind what a client of SLOWEST would have sent
+SLOWEST = 1024  # bytes a second
 PING_AFTER = 10.0
 
 
@@ -27,13 +31,21 @@ class ClientGone(Exception):
     """The client hung up: nobody waits for the answer."""
 
 
+@dataclass(slots=True)
+class Uploads:
+    """What is held of bodies that are not whole yet, of all connections together."""
+
+    held: int = 0  # bytes
+
+
 class Connection:
-    def __init__(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, record: Record, uploads: Uploads | None = None) -> None:
         self.scope = scope
         self.record = record
         self.headers: RawHeaders = list(scope["headers"])
         self.started = False
         self.ended = False
+        self._uploads = uploads or Uploads()
         self._receive = receive
         self._send = send
         self._reads_body = False
@@ -42,23 +54,41 @@ class Connection:
         self._sent_at = 0.0
 
     async def body(self) -> bytes:
+        """All of it. Many large ones at once are not held: each alone has its limit, and all of them together have one."""
         pieces: list[bytes] = []
         size = 0
-        async for piece in self.pieces():
-            size += len(piece)
-            if size > BODY_LIMIT:
-                raise TooLarge(f"the request is larger than {BODY_LIMIT:,} bytes")
-            pieces.append(piece)
-        return b"".join(pieces)
+        try:
+            async for piece in self.pieces():
+                size += len(piece)
+                self._uploads.held += len(piece)
+                if self._uploads.held > UPLOADS_LIMIT:
+                    raise Busy("too many large requests are being sent at once")
+                pieces.append(piece)
+            return b"".join(pieces)
+        finally:
+            self._uploads.held -= size
 
     def pieces(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Who reads it sees the client leave meanwhile, as ClientGone."""
+        announced = first(self.headers, b"content-length") or ""
+        if announced.isdecimal() and int(announced) > BODY_LIMIT:
+            raise _too_large()
         self._reads_body = True
         return self._pieces()
 
     async def _pieces(self) -> AsyncIterator[bytes]:
+        size, waited = 0, 0.0
         while not self._uploaded.is_set():
-            message = await self._receive()
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(min(BODY_SECONDS, BODY_SECONDS + size / SLOWEST - waited)):
+                    message = await self._receive()
+            except TimeoutError:
+                raise HalfRequest("the rest of the request did not come") from None
+            waited += time.monotonic() - began
+            size += len(message.get("body", b""))
+            if size > BODY_LIMIT:
+                raise _too_large()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             if not message.get("more_body", False):
@@ -104,16 +134,16 @@ class Connection:
         await self.end(b"" if self.scope["method"] == "HEAD" else body)
 
     @contextlib.asynccontextmanager
-    async def kept_alive(self) -> AsyncIterator[None]:
-        """Within, a comment leaves whenever nothing was sent for ten seconds. Comments only: a data line would be read."""
-        beat = asyncio.create_task(self._beat())
+    async def kept_alive(self, sign: Callable[[], bytes] = lambda: sse.PING) -> AsyncIterator[None]:
+        """Within, a sign of life leaves whenever nothing was sent for ten seconds: a comment, which nobody reads."""
+        beat = asyncio.create_task(self._beat(sign))
         try:
             yield
         finally:
             beat.cancel()
             await asyncio.gather(beat, return_exceptions=True)
 
-    async def _beat(self) -> None:
+    async def _beat(self, sign: Callable[[], bytes]) -> None:
         while True:
             wait = self._sent_at + PING_AFTER - time.monotonic()
             if wait > 0:
@@ -121,7 +151,7 @@ class Connection:
             elif self._sending:
                 await asyncio.sleep(1.0)  # the client is slow, not the backend: it has something to read
             else:
-                await self.write(sse.PING)
+                await self.write(sign())
 
     async def _write(self, message: MutableMapping[str, Any]) -> None:
         self._sending = True
@@ -130,6 +160,10 @@ class Connection:
         finally:
             self._sending = False
             self._sent_at = time.monotonic()
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"the request is larger than {BODY_LIMIT:,} bytes")
 
 
 class Endpoint:

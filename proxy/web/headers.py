@@ -1,6 +1,10 @@
 """Which headers go on to the other side, both ways: all but those that speak of one connection, or that are secrets of one side."""
 
+import re
 from collections.abc import Iterable
+
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -32,8 +36,12 @@ def to_backend_without_body(headers: Iterable[tuple[bytes, bytes]], never: froze
 
 
 def to_client(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """Duplicates and their order are kept. Who may read us from another web page is not for the backend to say."""
-    return [(name, value) for name, value in _end_to_end(headers) if not name.startswith(b"access-control-")]
+    """Duplicates and their order are kept. Who may read us from another web page is not for the backend to say, and what
+    would break the head of our answer stays outside: it would break the whole answer."""
+    sent = [(name, value) for name, value in _end_to_end(headers) if not name.startswith(b"access-control-")]
+    length = first(sent, b"content-length")
+    others = [(name, value) for name, value in sent if name != b"content-length" and _NAME.fullmatch(name) and not _CONTROL.search(value)]
+    return others if length is None or not length.isdecimal() else [*others, (b"content-length", length.encode("latin-1"))]
 
 
 def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:

@@ -10,6 +10,8 @@ from proxy.dialects import Parser
 from proxy.requests.question import Question
 from proxy.settings import Settings
 from proxy.stream.parser import ThinkingMode
+from proxy.web.keys import Keys
+from proxy.web.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class House:
     http: Http
     place: Place
     detection: Detection
-    keys: tuple[str, ...]  # empty: the door is open
+    keys: Keys
+    ledger: Ledger
 
     async def backend(self, wish: Wish | None = None) -> Backend:
         """Who answers; with a wish, for one request, whose place has to be left."""

@@ -17,6 +17,8 @@ def read_or_make(path: Path) -> str:
             return key
     except FileNotFoundError:
         pass
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text, so it holds no key; `llama-bridge key --new` makes another") from None
     return make(path)
 
 

@@ -7,7 +7,7 @@ import httpx
 from proxy.backends.address import Address
 from proxy.backends.base import Backend, authorized
 from proxy.backends.place import Wish
-from proxy.errors import BadRequest, BridgeError, NotFound, Unavailable
+from proxy.errors import BadAnswer, BadRequest, BridgeError, NotFound, Unavailable
 from proxy.web import headers
 from proxy.web.connection import Connection
 from proxy.web.house import House
@@ -69,10 +69,14 @@ class PassThrough:
 
     async def _pass(self, connection: Connection, response: httpx.Response) -> None:
         try:
+            if not 200 <= response.status_code < 600:
+                raise BadAnswer(f"the backend answered with a status that means nothing here: {response.status_code}")
             await connection.start(response.status_code, headers.to_client(response.headers.raw))
             async for piece in self._house.http.pieces(response):
                 await connection.write(piece)
         except BridgeError as error:
+            if not connection.started:
+                raise
             connection.record.note = error.brief
             return  # without an end: the server closes the connection, and the client sees that something is missing
         finally:

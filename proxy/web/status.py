@@ -27,6 +27,10 @@ class Report:
     device: str | None = None
     reason: str | None = None
     models: list[dict[str, Any]] | None = None  # our own children: state, device, layers, context, memory
+    waiting: tuple[str, ...] = ()  # what those are told who wait for more than a moment
+
+    def told(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if key != "models" or value is not None}
 
     @property
     def ok(self) -> bool:
@@ -43,16 +47,15 @@ class Status:
     async def __call__(self, connection: Connection) -> None:
         report = await self.now()
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        told = {key: value for key, value in asdict(report).items() if key != "models" or value is not None}
-        await connection.answer(200 if report.ok else 503, orjson.dumps(told), headers)
+        await connection.answer(200 if report.ok else 503, orjson.dumps(report.told()), headers)
 
-    async def now(self) -> Report:
+    async def now(self, kept: float = 0.0) -> Report:
         """However many ask, the backend is asked once a second."""
         async with self._asking:
-            if self._report is None or time.monotonic() - self._asked >= _ASKED_EVERY:
+            if self._report is None or time.monotonic() - self._asked >= max(kept, _ASKED_EVERY):
                 self._report = replace(await self._ask(), models=self._house.place.details())
                 self._asked = time.monotonic()
-            return self._report
+            return replace(self._report, waiting=tuple(self._house.ledger.waiting()))
 
     async def _ask(self) -> Report:
         place = self._house.place

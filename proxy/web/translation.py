@@ -9,6 +9,7 @@ from proxy.backends.reply import Reply
 from proxy.dialects import Parser
 from proxy.errors import BridgeError, BrokenOff
 from proxy.protocols.openai_chat import FINISH_REASONS, Stream, Whole
+from proxy.requests.notices import notice
 from proxy.requests.question import Question
 from proxy.stream import sse
 from proxy.stream.chunks import Chunks
@@ -29,6 +30,7 @@ from proxy.web.record import Record
 MakeParser = Callable[[], Parser]
 Meaning = Callable[[int, bytes, Mapping[str, str]], BridgeError]
 _BYTES_PER_TOKEN = 4
+WHOLE_LIMIT = 32 * 1024 * 1024  # of an answer that leaves in one piece
 
 
 class Translation:
@@ -54,7 +56,6 @@ class Translation:
         self._chunks = Chunks()
         self._choices: dict[int, Choice] = {}
         self._ids = set(question.used_ids)
-        self._letters = 0
 
     def feed(self, data: bytes) -> bytes:
         """What the client gets for these bytes. Raises the error that the backend reports in the middle of its answer."""
@@ -97,6 +98,13 @@ class Translation:
             self._writer.finish(index, "tool_calls" if choice.whole and finish != "length" else finish)
         return self._ended()
 
+    def sign_of_life(self, sentence: Callable[[str], str | None]) -> bytes:
+        """For a person who waits: what is being done, as a thought. A comment once the answer has begun."""
+        if (words := sentence(self._record.id)) is None:
+            return sse.PING
+        self._writer.say(0, Reasoning(notice(words)))
+        return self._writer.take()
+
     def broken(self, error: BridgeError) -> bytes:
         """The answer stops here. A call that was sent may already be running: its answer is finished, nothing is asked again.
         Without one the client is told, and asks again. Never does a truncated answer look finished."""
@@ -108,7 +116,7 @@ class Translation:
         if not any(choice.whole for choice in self._choices.values()):
             if isinstance(self._writer, Whole):
                 raise error
-            self._writer.fail(error.body())
+            self._writer.fail(self._record.named(error.body()))
             return self._writer.take()
         for index, choice in self._choices.items():
             self._writer.abandon_half_calls(index)
@@ -157,7 +165,7 @@ class Translation:
                 case Usage():
                     self._record.usage = event
                 case Progress():
-                    pass
+                    self._record.read(event)
                 case _:
                     self._write(index, self._choice(index).take(event))
         self.begun = self.begun or "choices" in chunk or "stop" in chunk
@@ -170,16 +178,16 @@ class Translation:
 
     def _write(self, index: int, events: Iterable[TextEvent | Logprobs]) -> None:
         for event in events:
-            self._record.touched()
-            if isinstance(event, Content | Reasoning | CallArguments):
-                self._letters += len(event.text)
+            self._record.touched(len(event.text) if isinstance(event, Content | Reasoning | CallArguments) else 0)
             self._writer.say(index, event)
+        if self._record.letters > WHOLE_LIMIT and isinstance(self._writer, Whole):
+            raise BrokenOff(f"the answer has more than {WHOLE_LIMIT:,} letters, and no end")
 
     def _ended(self) -> bytes:
         usage = self._record.usage
         if usage is None:
             self._record.estimated = True
-            usage = Usage(prompt=self._question.size // _BYTES_PER_TOKEN, completion=self._letters // _BYTES_PER_TOKEN)
+            usage = Usage(prompt=self._question.size // _BYTES_PER_TOKEN, completion=self._record.letters // _BYTES_PER_TOKEN)
             self._record.usage = usage
         self._writer.end(usage)
         return self._writer.take()

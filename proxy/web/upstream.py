@@ -15,6 +15,7 @@ from proxy.web.rescue import Asked, Rescue
 from proxy.web.translation import Translation
 
 _LAST_BYTES = 0.5  # seconds
+WHOLE_LIMIT = 16 * 1024 * 1024
 _SSE_BEGINS = (b"data:", b":", b"event:", b"id:", b"retry:", b"error:")
 
 
@@ -135,7 +136,12 @@ class Upstream:
 
     async def _read_whole(self, start: bytes, pieces: AsyncIterator[bytes]) -> bytes:
         """Not a stream: an answer that came at once, or an error that calls itself 200."""
-        body = b"".join([start, *[piece async for piece in pieces]])
+        read = bytearray(start)
+        async for piece in pieces:
+            read += piece
+            if len(read) > WHOLE_LIMIT:
+                raise BadAnswer(f"the backend sent more than {WHOLE_LIMIT:,} bytes at once")
+        body = bytes(read)
         try:
             whole: Any = orjson.loads(body)
         except orjson.JSONDecodeError:

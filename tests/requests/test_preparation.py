@@ -8,7 +8,7 @@ import pytest
 from proxy.requests.preparation import Needs, prepare, unread
 from proxy.requests.question import read
 
-TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")] + ["odd"]
+TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")] + [{"type": "odd"}]
 LLAMA = Needs(progress=True, tool_choice="words", logprobs_beside_tools=False)
 
 

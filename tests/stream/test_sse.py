@@ -47,3 +47,13 @@ def test_a_line_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_encoding() -> None:
     assert sse.event(b"{}") == b"data: {}\n\n"
     assert _decoded([sse.PING, sse.event(b"1"), sse.DONE]) == [b"1", b"[DONE]"]
+
+
+def test_an_event_of_endless_lines() -> None:
+    decoder = sse.Decoder()
+    line = b"data: " + b"x" * 999_994 + b"\n"
+    assert decoder.feed(line * 4) == []
+    with pytest.raises(sse.LineTooLong, match="an event of more than 4,194,304 bytes"):
+        decoder.feed(line)
+    short = sse.Decoder()
+    assert len(short.feed((line + b"\n") * 9)) == 9

@@ -149,7 +149,8 @@ def failed(call: Call) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 def refusal(body: Any) -> dict[str, Any]:
     """The one shape of every error."""
     assert body.keys() == {"error"}
-    error: dict[str, Any] = body["error"]
+    error: dict[str, Any] = dict(body["error"])
+    assert error.pop("request_id").startswith("req_")
     assert {"message", "type", "param", "code"} <= error.keys()
     assert isinstance(error["message"], str)
     return error

@@ -34,7 +34,8 @@ QUESTION = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
 def is_error(call: Call, status: int, code: str) -> bool:
     """In OpenAI's shape, with an id that a person may name."""
     error = call.json["error"]
-    assert set(error) == {"message", "type", "param", "code"}
+    assert set(error) == {"message", "type", "param", "code", "request_id"}
+    assert call.headers["x-request-id"] == error["request_id"]
     assert call.headers["content-type"] == "application/json"
     assert re.fullmatch("req_[a-z]{12}", call.headers["x-request-id"])
     return (call.status, error["code"]) == (status, code)

@@ -53,3 +53,20 @@ def test_the_first_of_a_name() -> None:
     sent: RawHeaders = [(b"host", b"a\xfc"), (b"host", b"b")]
     assert first(sent, b"host") == "aü"
     assert first(sent, b"origin") is None
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: x", b"a\nb", b"a\x00b", b"\x7f", b"a\x1bb"])
+def test_what_would_break_the_head_of_our_answer_stays_outside(value: bytes) -> None:
+    assert to_client([(b"x-a", value), (b"x-b", b"kept\t\xff")]) == [(b"x-b", b"kept\t\xff")]
+
+
+@pytest.mark.parametrize("name", [b"x a", b"x:a", b"", b"x\r\na", "\xe4".encode()])
+def test_names_that_are_none(name: bytes) -> None:
+    assert to_client([(name, b"a")]) == []
+
+
+@pytest.mark.parametrize(
+    ("lengths", "kept"), [([b"5", b"5"], [b"5"]), ([b"5", b"6"], [b"5"]), ([b"-5"], []), ([b"5x"], []), ([b"0"], [b"0"])]
+)
+def test_one_length_or_none(lengths: list[bytes], kept: list[bytes]) -> None:
+    assert [value for _, value in to_client([(b"content-length", length) for length in lengths])] == kept

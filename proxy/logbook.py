@@ -1,0 +1,62 @@
+"""How the log is written: for a person or for a program, and in a terminal with one line below it that says who waits."""
+
+import datetime
+import logging
+import shutil
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+import orjson
+
+from proxy.settings import Settings
+
+_ERASE = "\r\x1b[2K"
+_NOT_OURS = ("uvicorn", "uvicorn.error", "httpx", "httpcore", "asyncio")  # some write headers down, and so keys
+
+
+class Json(logging.Formatter):
+    """One object a line; of a request, all its figures."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+        line = {"time": time, "level": record.levelname.lower(), "message": record.getMessage()}
+        figures = dict(getattr(record, "figures", {}))
+        if "id" in figures:
+            line["request_id"] = figures.pop("id")
+        if record.exc_info:
+            figures["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line | figures).decode()
+
+
+class Terminal(logging.StreamHandler[TextIO]):
+    """Paints its last line anew whenever something else was written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        text = "".join(letter for letter in text if letter.isprintable())[: shutil.get_terminal_size().columns - 1]
+        if text != self._shown:
+            self._shown = text
+            self.stream.write(_ERASE + text)
+            self.stream.flush()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._shown:
+            self.stream.write(_ERASE)
+        super().emit(record)
+        self.stream.write(self._shown)
+        self.stream.flush()
+
+
+def start(settings: Settings, stream: TextIO | None = None) -> Callable[[str], None]:
+    """Begins to write; what comes back shows a line to whoever sits before a terminal."""
+    stream = stream or sys.stderr
+    terminal = Terminal(stream)
+    terminal.setFormatter(Json() if settings.log_format == "json" else logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[terminal])
+    for name in _NOT_OURS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return terminal.show if stream.isatty() and settings.log_format == "text" else lambda _: None

@@ -1,0 +1,42 @@
+"""Whether the fields that we ourselves read are what they should be: a refusal names the field, not a place in our code."""
+
+from typing import Any
+
+from proxy.errors import BadRequest
+
+DEPTH = 128  # of lists and objects in each other; writers of JSON give up at 254
+
+_FIELDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "messages": ((list,), "a list of messages"),
+    "tools": ((list,), "a list of tools"),
+    "model": ((str,), "a string"),
+    "stream": ((bool,), "true or false"),
+    "stream_options": ((dict,), "an object"),
+    "parallel_tool_calls": ((bool,), "true or false"),
+    "tool_choice": ((str, dict), "a word, or an object that names a tool"),
+}
+
+
+def check(body: dict[str, Any]) -> None:
+    if body.get("messages") is None:
+        raise BadRequest("`messages` must be a list of messages", param="messages")
+    for name, (types, meant) in _FIELDS.items():
+        if (value := body.get(name)) is not None and not isinstance(value, types):
+            raise BadRequest(f"`{name}` must be {meant}", param=name)
+    for name, what in (("messages", "a message"), ("tools", "a tool")):
+        for at, item in enumerate(body.get(name) or []):
+            if not isinstance(item, dict):
+                raise BadRequest(f"`{name}[{at}]` must be an object: {what}", param=f"{name}[{at}]")
+    if _too_deep(body):
+        raise BadRequest(f"the body has lists or objects in each other deeper than {DEPTH}")
+
+
+def _too_deep(body: dict[str, Any]) -> bool:
+    level: list[Any] = [body]
+    for _ in range(DEPTH):
+        level = [
+            inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer) if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,66 @@
+"""The keys that open the door, and what somebody reads who has none: where to find one depends on where he sits."""
+
+import base64
+import binascii
+import hmac
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.web import headers
+from proxy.web.headers import RawHeaders
+
+_NEEDED = "a key of this proxy is needed, as authorization: Bearer KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    known: tuple[str, ...] = ()  # empty: the door is open
+    file: Path | None = None  # where the one lies that was made; None where they were given
+
+    @property
+    def made(self) -> str | None:
+        """The one that may be shown: whoever gave keys has them, and did not ask to see them in a log."""
+        return self.known[0] if self.known and self.file is not None else None
+
+    def open(self, sent: RawHeaders) -> bool:
+        if not self.known:
+            return True
+        given = _given(sent)
+        return sum(hmac.compare_digest(given, key.encode()) for key in self.known) > 0  # all, whichever fits
+
+    def help(self, *, from_here: bool) -> str:
+        """From another machine nothing is told of this one's files."""
+        if not from_here:
+            where = "" if self.file is not None else ", or ask whoever set PROXY_API_KEYS there"
+            return f'{_NEEDED}: run "llama-bridge key" on the server{where}'
+        if self.file is None:
+            return f"{_NEEDED}: one of those that PROXY_API_KEYS named when this proxy was started"
+        return (
+            f'{_NEEDED}: it lies in {_at_home(self.file)}, and "llama-bridge key" shows it; '
+            f'in opencode.json it is provider, llama-bridge, options, "apiKey": "KEY"'
+        )
+
+
+def _given(sent: RawHeaders) -> bytes:
+    scheme, _, token = (headers.first(sent, b"authorization") or "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip().encode("latin-1")
+    if scheme.lower() == "basic":
+        return _password(token)
+    return (headers.first(sent, b"x-api-key") or "").encode("latin-1")
+
+
+def _password(token: str) -> bytes:
+    """What a browser asked for: the key in either of the two fields, whatever stands beside a key that is the password."""
+    try:
+        name, _, password = base64.b64decode(token.strip(), validate=True).partition(b":")
+    except (binascii.Error, ValueError):
+        return b""
+    return password or name
+
+
+def _at_home(path: Path) -> str:
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except ValueError:
+        return str(path)

@@ -1,0 +1,113 @@
+"""The log for a person and for a program, and the line below it in a terminal."""
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from proxy import logbook
+from proxy.settings import load
+from tests.asgi import ask
+from tests.backend import Backend
+from tests.bridge import bridge
+
+log = logging.getLogger("llama-bridge")
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Callable[[str], None]]]:
+    """As in a process of its own, where nobody else listens to the log."""
+    root = logging.getLogger()
+    level = root.level
+
+    def begin(*arguments: Any) -> Callable[[str], None]:
+        monkeypatch.setattr(root, "handlers", [])
+        return logbook.start(*arguments)
+
+    yield begin
+    root.setLevel(level)
+
+
+Start = Callable[..., Callable[[str], None]]
+
+
+def test_a_line_for_a_person(start: Start) -> None:
+    paper = io.StringIO()
+    show = start(load({}), paper)
+    log.info("req_a GET / 200")
+    log.debug("not this")
+    show("nobody sees this in a file")
+    assert paper.getvalue()[8:] == " req_a GET / 200\n"
+
+
+async def test_a_line_for_a_program(start: Start) -> None:
+    paper = io.StringIO()
+    show = start(load({"LOG_FORMAT": "json"}), paper)
+    call = await ask(bridge(Backend({"/props": RuntimeError("the inside")})), "/props")
+    show("no line of JSON")
+    failed, line = [json.loads(line) for line in paper.getvalue().splitlines()]
+    assert failed["request_id"] == line["request_id"] == call.headers["x-request-id"] == call.json["error"]["request_id"]
+    assert "RuntimeError: the inside" in failed["exception"]
+    assert (failed["level"], line["level"]) == ("error", "warning")
+    assert (line["method"], line["path"], line["status"], line["prompt_tokens"], line["calls"]) == ("GET", "/props", 500, None, {})
+    assert line["message"].startswith(line["request_id"] + " GET /props 500 ")
+    assert line["time"].endswith("+00:00")
+    assert "id" not in line
+
+
+@pytest.mark.parametrize(("level", "heard"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_how_much_is_said(level: str, heard: int, start: Start) -> None:
+    paper = io.StringIO()
+    start(load({"LOG_LEVEL": level}), paper)
+    for say in (log.debug, log.info, log.warning, log.error):
+        say("a")
+    logging.getLogger("httpcore").error("authorization: Bearer key")
+    assert paper.getvalue().count("\n") == heard
+
+
+def test_the_line_below_the_log(monkeypatch: pytest.MonkeyPatch, start: Start) -> None:
+    monkeypatch.setenv("COLUMNS", "21")
+    screen = Screen()
+    show = start(load({}), screen)
+
+    def painted() -> Any:
+        text = screen.getvalue()
+        screen.seek(0)
+        screen.truncate()
+        return text
+
+    show("prompt 1 of 2\x1b[2J")
+    assert painted() == "\r\x1b[2Kprompt 1 of 2[2J"
+    show("prompt 1 of 2\x1b[2J")
+    assert painted() == ""
+    log.info("a")
+    text = painted()
+    assert (text[:5], text[-19:]) == ("\r\x1b[2K", " a\nprompt 1 of 2[2J")
+    show("x" * 99)
+    assert painted() == "\r\x1b[2K" + "x" * 20
+    show("")
+    assert painted() == "\r\x1b[2K"
+    log.info("b")
+    assert painted()[8:] == " b\n"
+
+
+def test_it_writes_where_errors_are_written(capsys: pytest.CaptureFixture[str], start: Start) -> None:
+    start(load({}))
+    log.info("a")
+    assert capsys.readouterr().err.endswith(" a\n")
+
+
+def test_a_line_of_no_request(start: Start) -> None:
+    paper = io.StringIO()
+    start(load({"LOG_FORMAT": "json"}), paper)
+    log.info("our llama-server is ready")
+    line = json.loads(paper.getvalue())
+    assert line.keys() == {"time", "level", "message"}

@@ -1,0 +1,191 @@
+"""Waiting is visible: in a sentence of the log, of /health and of the page, and as a thought where that is wanted."""
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from proxy.requests.notices import notice, take_out
+from proxy.stream.events import Progress
+from proxy.web import connection, ledger, record
+from proxy.web.ledger import Ledger
+from proxy.web.reading import Reading
+from proxy.web.record import Record
+from tests.asgi import Call, ask
+from tests.backend import END, ROLE, Backend, chunk, models, stream, text
+from tests.bridge import bridge
+from tests.web.road import CHAT, QUESTION, Road, heard
+
+
+def test_the_sentence() -> None:
+    reading = Reading.begun(Progress(0, 10_240), 100.0)
+    assert reading.sentence(100.0) == "prompt 0 of 10,240 (0 %)"
+    reading.went_on(Progress(4_096, 10_240), 141.6)
+    assert reading.sentence(141.6) == "prompt 4,096 of 10,240 (40 %), 98 tok/s, about 62 s left"
+    assert reading.sentence(151.6) == "prompt 4,096 of 10,240 (40 %), 98 tok/s, about 52 s left"
+    assert reading.sentence(999.0).endswith("about 0 s left")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "sentence"),
+    [
+        (Progress(2_000, 4_000), Progress(3_000, 4_000), "prompt 3,000 of 4,000 (75 %), 100 tok/s, about 10 s left"),  # half was cached
+        (Progress(2_000, 4_000), Progress(2_000, 4_000), "prompt 2,000 of 4,000 (50 %)"),
+        (Progress(0, 0), Progress(0, 0), "prompt 0 of 0 (0 %)"),
+        (Progress(0, 10), Progress(20, 10), "prompt 20 of 10 (100 %), 2 tok/s, about 0 s left"),
+    ],
+)
+def test_sentences_of_odd_reports(first: Progress, then: Progress, sentence: str) -> None:
+    reading = Reading.begun(first, 100.0)
+    reading.went_on(then, 110.0)
+    assert reading.sentence(110.0) == sentence
+
+
+def test_two_reports_at_the_same_moment_tell_no_speed() -> None:
+    reading = Reading.begun(Progress(0, 10), 100.0)
+    reading.went_on(Progress(5, 10), 100.0)
+    assert reading.sentence(100.0) == "prompt 5 of 10 (50 %)"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    clock = SimpleNamespace(now=100.0)
+    clock.monotonic = clock.time = lambda: clock.now
+    for module in (record, ledger):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def waiting(id: str = "req_a", **known: Any) -> Record:
+    return Record(id, "POST", CHAT, 100.0, **known)
+
+
+async def test_a_line_every_ten_seconds_after_five(clock: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "llama-bridge")
+    kept = Ledger(lambda: None)
+    it = waiting(generates=True, status=200)
+    kept.begins(it)
+    for second in range(32):
+        clock.now = 100.0 + second
+        if second in (1, 12):
+            it.read(Progress(100 * (second - 1), 4_000))
+        if second == 28:
+            it.touched()
+        kept.look()
+    kept.ends(it)
+    assert caplog.messages == [
+        "req_a prompt 0 of 4,000 (0 %)",
+        "req_a prompt 1,100 of 4,000 (28 %), 100 tok/s, about 26 s left",
+        "req_a prompt 1,100 of 4,000 (28 %), 100 tok/s, about 16 s left",
+    ]
+    assert (kept.waiting(), len(kept)) == ([], 0)
+
+
+async def test_what_is_said_of_a_model_that_loads_and_of_a_backend_that_says_nothing(clock: SimpleNamespace) -> None:
+    reasons: list[str | None] = ["our llama-server is starting\nthe last lines of its log", None]
+    kept = Ledger(lambda: reasons[0])
+    shown: list[str] = []
+    kept.show = shown.append
+    records = [waiting(), waiting("req_b"), waiting("req_c", status=200), waiting("req_d", status=200, generates=True, first=101.0)]
+    for it in records:
+        kept.begins(it)
+    clock.now = 104.9
+    kept.look()
+    assert (kept.waiting(), shown) == ([], [""])
+    clock.now = 107.0
+    kept.look()
+    assert kept.waiting() == [reasons[0]] * 2
+    assert shown[-1] == "our llama-server is starting (and 1 more)"
+    reasons.pop(0)
+    assert kept.waiting() == ["nothing from the backend for 7 s"] * 2
+    assert [row["waits"] for row in kept.live()] == ["nothing from the backend for 7 s"] * 2 + [None] * 2
+    assert kept.sentence("req_z") is None
+    for it in records:
+        kept.ends(it)
+    kept.ends(records[0])
+    assert (shown[-1], len(kept.last)) == ("", 4)
+
+
+async def test_it_looks_by_itself_while_there_is_anything_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (ledger.TICK, ledger.PATIENT, ledger.TOLD_EVERY, ledger.KEPT) == (1.0, 5.0, 10.0, 50)
+    monkeypatch.setattr(ledger, "TICK", 0.01)
+    kept, looked = Ledger(lambda: None), asyncio.Event()
+    kept.show = lambda _: looked.set()
+    it = waiting()
+    kept.begins(it)
+    for _ in range(2):
+        looked.clear()
+        await asyncio.wait_for(looked.wait(), 5)
+    kept.ends(it)
+    for number in range(60):
+        kept.begins(other := waiting(f"req_{number}"))
+        kept.ends(other)
+    assert [row["id"] for row in kept.last] == [f"req_{number}" for number in range(59, 9, -1)]
+
+
+READ = [chunk({"role": "assistant", "content": None}, prompt_progress={"total": 9, "processed": done}) for done in (0, 4)]
+
+
+async def test_health_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "PATIENT", 0.0)
+    gate = asyncio.Event()
+    script = Backend({"/v1/models": models("m"), CHAT: stream(*READ, gate, *text("a"), *END)})
+    app = bridge(script, backend_kind="llama_cpp")
+    call = Call(app, CHAT, QUESTION | {"stream": True})
+    await call.until(lambda call: bool(call.messages))
+    (sentence,) = (await ask(app, "/health")).json["waiting"]
+    assert sentence.startswith("prompt ")
+    gate.set()
+    await call.done()
+    assert (await ask(app, "/health")).json["waiting"] == []
+
+
+async def told(progress: str, monkeypatch: pytest.MonkeyPatch, *, signs: int = 2) -> Call:
+    monkeypatch.setattr(connection, "PING_AFTER", 0.02)
+    reading, answering = asyncio.Event(), asyncio.Event()
+    call = Road(stream(*READ, reading, *text("a"), answering, *END), backend_kind="llama_cpp", progress=progress).begin()
+    await call.until(lambda call: len(call.messages) > signs)
+    reading.set()
+    await call.until(lambda call: '"content":"a"' in call.text)
+    before = call.text.count(": ping")
+    await call.until(lambda call: call.text.count(": ping") > before)
+    answering.set()
+    return await call.done()
+
+
+async def test_a_person_who_waits_reads_it_as_a_thought(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = heard(await told("reasoning", monkeypatch))
+    assert (said.content, said.finish) == ("a", "stop")
+    lines = said.reasoning.splitlines()
+    assert len(lines) >= 2
+    assert all(line.startswith("[llama-bridge] prompt 4 of 9 (44 %)") for line in lines)
+
+
+async def test_by_default_nobody_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert heard(await told("off", monkeypatch)).reasoning == ""
+
+
+async def test_it_never_goes_back_to_the_model() -> None:
+    road = Road(stream(ROLE, *text("a"), *END))
+    ours = notice("prompt 1 of 2 (50 %)\nmore") + notice("prompt 2 of 2 (100 %)")
+    history = [
+        {"role": "user", "content": ours},
+        {"role": "assistant", "content": "x", "reasoning_content": ours + "Hmm.\nYes."},
+        {"role": "assistant", "content": "y", "reasoning": ours},
+        {"role": "assistant", "content": ours, "reasoning_content": None},
+    ]
+    await road.ask(messages=history)
+    assert road.script.questions()[0]["messages"] == [
+        {"role": "user", "content": ours},  # what a person pastes is his own
+        {"role": "assistant", "content": "x", "reasoning_content": "Hmm.\nYes."},
+        {"role": "assistant", "content": "y"},
+        {"role": "assistant", "content": ours},
+    ]
+
+
+def test_a_thought_that_only_quotes_us_stays() -> None:
+    messages = [{"reasoning_content": "He wrote [llama-bridge] prompt 1\n[llama-bridge] without an end"}]
+    take_out(messages)
+    assert messages == [{"reasoning_content": "He wrote [llama-bridge] prompt 1\n[llama-bridge] without an end"}]
