@@ -84,7 +84,8 @@ def serve(settings: Settings) -> int:
         _stop(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):  # all has ended by then; uvicorn only tells the signal once more
-        Server(bridge, listener).run(sockets=[listener])
+        server = Server(bridge, listener)
+        server.run(sockets=[listener])
     return 0
 
 
