@@ -107,6 +107,14 @@ class Call:
         return json.loads(self.body)
 
     @property
+    def error(self) -> Any:
+        """The error that the answer is, or ends in. Its id is the one in the header, too."""
+        said = self.json if self.headers["content-type"] == "application/json" else self.data[-1]
+        error = said["error"]
+        assert error.pop("request_id") == self.headers["x-request-id"]
+        return error
+
+    @property
     def complete(self) -> bool:
         """Whether the answer was ended as it should; if not, the server cuts the connection."""
         return len(self.messages) > 1 and not self.messages[-1].get("more_body", False)

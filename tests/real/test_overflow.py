@@ -40,7 +40,7 @@ async def occupied(bridge: Bridge) -> AsyncIterator[Call]:
 
 def assert_refused(refused: Call) -> None:
     assert refused.status == 400
-    error = refused.json["error"]
+    error = refused.error
     prompt, context = error["n_prompt_tokens"], error["n_ctx"]
     assert prompt > context == 32768
     assert error == {
