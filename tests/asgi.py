@@ -120,3 +120,9 @@ class Call:
 
 async def ask(application: Application, *arguments: Any, **more: Any) -> Call:
     return await Call(application, *arguments, **more).done()
+
+
+def without_id(body: Any) -> Any:
+    """An error without the one thing in it that is another each time."""
+    assert body["error"]["request_id"].startswith("req_")
+    return {"error": {name: value for name, value in body["error"].items() if name != "request_id"}}
