@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+_LEAST, _MOST = -(2**63), 2**64 - 1  # beyond it no number can be written again
+
 
 class Chunks:
     def __init__(self) -> None:
@@ -36,7 +38,7 @@ class Chunks:
             return {key: self._join(inner, (*place, key)) for key, inner in value.items()}
         if isinstance(value, list):
             return [self._join(inner, (*place, _which(inner, at))) for at, inner in enumerate(value)]
-        return value
+        return None if isinstance(value, int) and not _LEAST <= value <= _MOST else value
 
     def _text(self, text: str, place: tuple[object, ...]) -> str:
         key = (place[:-1], str(place[-1]))

@@ -27,6 +27,7 @@ async def test_health(leaking: Bridge) -> None:
         "tools": True,
         "device": child(leaking).facts.device,
         "reason": None,
+        "waiting": [],
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from proxy import app
 from proxy.app import Bridge
 from proxy.web.chat import Chat, Patience
-from tests.asgi import Call, ask
+from tests.asgi import Call, ask, without_id
 from tests.real.bridges import before, opened, place
 from tests.real.conversation import PLAIN, Answer, endless, question, streamed, whole
 from tests.real.slots import busy, idle
@@ -40,7 +40,7 @@ async def occupied(bridge: Bridge) -> AsyncIterator[Call]:
 
 def assert_refused(refused: Call) -> None:
     assert refused.status == 400
-    error = refused.error
+    error = without_id(refused.json)["error"]
     prompt, context = error["n_prompt_tokens"], error["n_ctx"]
     assert prompt > context == 32768
     assert error == {

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import orjson
 import pytest
 
 from proxy.stream.chunks import Chunks
@@ -56,3 +57,9 @@ def test_halves_inside_the_arguments_of_a_call_and_beside_numbers() -> None:
         assert chunk is not None
         texts.append(chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"])
     assert "".join(texts) == '{"a":"😀"}'
+
+
+def test_numbers_that_could_not_be_written_again() -> None:
+    chunk = Chunks().parse(b'{"error": {"a": -9223372036854775809, "b": Infinity, "c": 18446744073709551616, "d": 5}}')
+    assert chunk == {"error": {"a": None, "b": float("inf"), "c": None, "d": 5}}
+    assert orjson.loads(orjson.dumps(chunk)) == {"error": {"a": None, "b": None, "c": None, "d": 5}}
