@@ -79,7 +79,7 @@ def slow(path: Path) -> Path:
 async def test_a_server_that_loads_its_model(tmp_path: Path) -> None:
     """It listens long before it can answer."""
     port = free_port()
-    command = Launch(slow(tmp_path / "slow.gguf"), "slow", temperature=0.0, threads=1).command(port)
+    command = Launch(slow(tmp_path / "slow.gguf"), "slow", flags=("--temp", "0", "--threads", "1")).command(port)
     async with opened(Settings(backend_url=f"http://127.0.0.1:{port}")) as named:
         nobody = await ask(named, body=question())
         assert (nobody.status, nobody.json["error"]["code"]) == (503, "backend_unavailable")
