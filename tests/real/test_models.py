@@ -142,7 +142,13 @@ KILLS, REQUESTS, WORKERS = 20, 200, 8
 
 
 REFUSALS = ("502 broken_off", "503 child_failed", "503 backend_unavailable", "400 kills_model")
-RIGHT = {"answered", "broken off: broken_off", "broken off: kills_model", "cut, as a client can see", *(f"refused: {refusal}" for refusal in REFUSALS)}
+RIGHT = {
+    "answered",
+    "broken off: broken_off",
+    "broken off: kills_model",
+    "cut, as a client can see",
+    *(f"refused: {refusal}" for refusal in REFUSALS),
+}
 TOOLS_TEXT = "I'll take a look at the files first.\n\n"
 
 
