@@ -29,7 +29,8 @@ EXAMPLES ?= 2000
 SEED ?= random
 fuzz: setup
 	@for half in what_is_written_is_read "cutting_changes_nothing or rubbish"; do \
-		EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q -p no:cacheprovider --hypothesis-seed=$(SEED) tests/dialects/test_properties.py -k "$$half" & pids="$$pids $$!"; \
+		EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q -p no:cacheprovider --hypothesis-seed=$(SEED) \
+			tests/dialects/test_properties.py -k "$$half" & pids="$$pids $$!"; \
 	done; for pid in $$pids; do wait $$pid || exit 1; done
 
 bench-dialects: setup
