@@ -165,7 +165,9 @@ class Translation:
                 case Failed(body):
                     raise self._meaning(_status(body), orjson.dumps({"error": body}), {})
                 case Usage():
-                    self._record.usage = replace(event, prompt=event.prompt - self._spent, completion=event.completion + self._spent)
+                    self._record.usage = replace(
+                        event, prompt=max(event.prompt - self._spent, 0), completion=event.completion + self._spent
+                    )
                 case Progress():
                     self._record.read(event)
                 case _:
