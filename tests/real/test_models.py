@@ -167,12 +167,10 @@ def _streamed(call: Call, expected: str) -> str:
     choices = [choice for data in chunks for choice in data["choices"]]
     text = "".join(choice["delta"].get("content") or "" for choice in choices)
     finished = any(choice["finish_reason"] for choice in choices)
-    if last == "[DONE]":
-        assert (finished, text) == (True, expected)
-    else:  # what could have become a call is given back as text
-        assert not finished
-        assert expected.startswith(text[: len(expected)])
-    return "answered" if last == "[DONE]" else f"broken off: {last['error']['code']}"
+    whole = last == "[DONE]"
+    assert finished == whole
+    assert text == expected if whole else expected.startswith(text[: len(expected)])  # what could have become a call is given back as text
+    return "answered" if whole else f"broken off: {last['error']['code']}"
 
 
 class Chaos:

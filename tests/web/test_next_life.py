@@ -236,12 +236,9 @@ async def test_where_nobody_counts_nothing_was_spent(streamed: bool, told: httpx
 
 
 async def test_a_client_that_leaves_meanwhile_is_forgotten(lives: Lives) -> None:
-    waits = asyncio.Event()
-
     async def never(_place: Named) -> bool:
         lives.begun += 1
-        await waits.wait()
-        return True
+        return await asyncio.Event().wait()
 
     lives.next = never  # type: ignore[method-assign]
     road = llama(dies(*text(PROSE[:9])), answers(PROSE[9:]))
