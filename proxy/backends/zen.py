@@ -25,10 +25,8 @@ _WIRES = {
     re.compile(r"claude-|qwen3\.\d"): "/messages",
     re.compile(r"gemini-"): "/models/{id}:generateContent",
 }
-_OWN_KEY = (
-    "zen needs your own key: set ZEN_API_KEY, from https://opencode.ai/auth. "
-    "Its free models answer OpenCode alone, and llama-bridge does not pretend to be it"
-)
+_KEY = "zen needs your own key: set ZEN_API_KEY, from https://opencode.ai/auth"
+_PAID = f"{_KEY}, and choose a model that is not free: the free ones answer OpenCode alone, and llama-bridge does not pretend to be it"
 _STATUSES = {
     "AuthError": 401,
     "CreditsError": 402,
@@ -44,9 +42,9 @@ _STATUSES = {
     "BlackUsageLimitError": 429,
 }
 _EXPLAINED = {
-    "AuthError": _OWN_KEY,
-    "FreeTierError": _OWN_KEY,
-    "UpgradeRequired": _OWN_KEY,
+    "AuthError": _KEY,
+    "FreeTierError": _PAID,
+    "UpgradeRequired": _PAID,
 }
 
 
@@ -70,8 +68,10 @@ class Zen(Backend):
         kind = str(fields.get("type"))
         said = _STATUSES.get(kind)
         if said is None:
-            return super().meaning(status, body, headers)
-        error: BridgeError
+            error = super().meaning(status, body, headers)
+            if type(error) is BackendRefused and "type" in fields:
+                error.type = kind
+            return error
         if "not supported for format" in message:  # a family that is not named above
             error = BackendRefused(f"{message}; these models answer here: {usable_names(self._models)}", param="model")
         elif said == 404:

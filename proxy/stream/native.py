@@ -107,6 +107,8 @@ class NativeCalls:
         function = delta.get("function")
         said = function if isinstance(function, dict) else delta if "name" in delta else {}
         call, events = self._which(delta, said)
+        if call.ended:
+            return events
         if isinstance(given := delta.get("id"), str) and given:
             call.id = call.id or given
         if isinstance(name := said.get("name"), str):
@@ -140,6 +142,8 @@ class NativeCalls:
             known = self._calls.get(key)
             if known is not None and new_id and known.id is not None and known.id != given:
                 key = (index, given)  # one index for two calls: the id tells them apart
+            elif known is not None and not new_id and known.arguments.closed and said.get("name") and said.get("arguments"):
+                self._calls[index, len(self._calls)] = self._calls.pop(index)  # or, without ids, that the one before was complete
         elif new_id:
             key = given
         elif self._last is not None and not (said.get("name") and self._last.arguments.closed):

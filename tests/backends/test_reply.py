@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from proxy.backends.reply import Reply
-from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Failed, Finish, Logprobs, Progress, Reasoning, Usage
+from proxy.stream.events import Beside, CallArguments, CallEnd, CallStart, Content, Failed, Finish, Logprobs, Progress, Reasoning, Usage
 
 
 def _read(*chunks: dict[str, Any]) -> list[Any]:
@@ -70,7 +70,18 @@ def _choice(**fields: Any) -> dict[str, Any]:
             },
             [(0, Usage(5, 2, 1, 2))],
         ),
-        ({"usage": {"prompt_tokens_details": None, "completion_tokens_details": {"x": 1}}}, [(0, Usage(0, 0))]),
+        ({"usage": {"prompt_tokens": 0, "prompt_tokens_details": None, "completion_tokens_details": {"x": 1}}}, [(0, Usage(0, 0))]),
+        ({"usage": {"prompt_tokens": 5.0, "completion_tokens": 2.0}}, [(0, Usage(5, 2))]),
+        ({"usage": {"seconds": 5}}, []),
+        (_choice(delta={"content": "a"}, finish_reason=""), [(0, Content("a"))]),
+        (_choice(delta={"content": None, "refusal": "no"}), [(0, Beside({"refusal": "no"}))]),
+        (_choice(message={"content": "", "audio": {"id": "a"}, "annotations": []}), [(0, Beside({"audio": {"id": "a"}}))]),
+        (
+            _choice(delta={"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "r"}]}, {"text": "a"}, "x"]}),
+            [(0, Reasoning("r")), (0, Content("a"))],
+        ),
+        (_choice(delta={"reasoning_details": [{"text": "r"}, {"summary": "s"}, {"data": "x"}, 5]}), [(0, Reasoning("rs"))]),
+        ({"object": "error", "message": "m", "code": 400}, [(0, Failed({"object": "error", "message": "m", "code": 400}))]),
         ({"usage": None}, []),
     ],
 )

@@ -129,6 +129,21 @@ def test_one_index_for_two_calls() -> None:
     assert _calls(events) == [("a", "f", "{}", True), ("b", "g", "{}", True)]
 
 
+def test_one_index_for_two_whole_calls_without_ids() -> None:
+    events = _fed(_delta(0, None, "f", '{"a":1}'), _delta(0, None, "f", ""), _delta(0, None, "f", '{"a"'), _delta(0, arguments=":2}"))
+    assert _calls(events) == [(None, "f", '{"a":1}', True), (None, "f", '{"a":2}', True)]
+    assert _calls(_fed(_delta(0, None, "f", '{"a":1}'), _delta(0, None, None, " "))) == [(None, "f", '{"a":1}', True)]
+
+
+def test_what_is_said_after_the_end_of_a_call_is_not_of_it() -> None:
+    calls = NativeCalls()
+    events = [*calls.feed(_delta(0, "a", "f", '{"a"')), *calls.end("tool_calls")]
+    assert calls.feed(_delta(0, arguments=":1}")) == calls.end("tool_calls") == []
+    assert _calls(events) == [("a", "f", '{"a"', True)]
+    events += [*calls.feed(_delta(1, "b", "g", "{}")), *calls.end("tool_calls")]  # some say the finish with each call
+    assert _calls(events)[1:] == [("b", "g", "{}", True)]
+
+
 def test_two_calls_in_turn() -> None:
     deltas = [_delta(0, "a", "f", '{"x"'), _delta(1, "b", "g", '{"y"'), _delta(0, arguments=":1}"), _delta(1, arguments=":2}")]
     assert _calls(_fed(*deltas)) == [("a", "f", '{"x":1}', True), ("b", "g", '{"y":2}', True)]
