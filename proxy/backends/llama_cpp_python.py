@@ -46,12 +46,18 @@ class LlamaCppPython(Backend):
         response.stream = _Turn(response.stream, self._turn.release, lambda: self._refuse_aloud(question, headers))
         return response
 
+    def turn(self) -> contextlib.AbstractAsyncContextManager[object]:
+        return self._turn
+
     async def _refuse_aloud(self, question: Question, headers: Headers) -> None:
         body = orjson.loads(prepare(question, self.needs, None)) | {"stream": False, "max_tokens": 1}
         await (await self.accepted(orjson.dumps(body), headers)).aclose()
 
     async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
-        return self._models if self._turn.locked() else await super().models(kept)
+        if self._turn.locked():
+            return self._models
+        async with self._turn:  # a look that is under way would cut an answer too
+            return await super().models(kept)
 
 
 class _Turn(httpx.AsyncByteStream):
