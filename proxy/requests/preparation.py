@@ -8,6 +8,8 @@ import orjson
 from proxy.requests.history import readable, with_joined_text
 from proxy.requests.question import Question
 
+_KEPT_ALL_THE_SAME: dict[str, tuple[Any, ...]] = {"tool_choice": ("auto", "none"), "n": (1,)}
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -38,14 +40,16 @@ def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
     _rename(body, needs)
     if not needs.logprobs_beside_tools and not question.streamed and body.get("logprobs") and body.get("tools"):
         body["stream"] = False
+    if not question.streamed and "audio" in (body.get("modalities") or ()):
+        body["stream"] = False  # what comes whole may be of more kinds
     if not needs.stream_options or not body["stream"]:
         del body["stream_options"]
     return orjson.dumps(body, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
 
 
 def unread(question: Question, needs: Needs) -> list[str]:
-    """What the client asks for in vain. The word `auto` asks for nothing."""
-    return sorted(field for field in needs.unread if question.body.get(field) not in (None, "auto"))
+    """What the client asks for in vain."""
+    return sorted(field for field in needs.unread if question.body.get(field) not in (None, *_KEPT_ALL_THE_SAME.get(field, ())))
 
 
 def _rename(body: dict[str, Any], needs: Needs) -> None:

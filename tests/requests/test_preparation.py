@@ -102,3 +102,11 @@ def test_what_is_asked_for_in_vain() -> None:
     question = read(b'{"messages": [], "tool_choice": "auto", "top_k": 5, "n": null, "seed": 1}')
     assert unread(question, Needs(unread=frozenset({"tool_choice", "top_k", "n"}))) == ["top_k"]
     assert unread(question, Needs()) == []
+
+
+def test_a_sound_that_shall_come_whole_is_not_streamed() -> None:
+    assert _prepared(modalities=["text", "audio"])["stream"] is False
+    assert "stream_options" not in _prepared(modalities=["audio"])
+    assert _prepared(modalities=["text", "audio"], stream=True)["stream"] is True
+    assert _prepared(modalities=["text"])["stream"] is True
+    assert _prepared(modalities=None)["stream"] is True
