@@ -164,7 +164,7 @@ class Settings(BaseModel):
         is_zen = address.parse(self.backend_url).is_zen
         if is_zen:
             own = _secret(self.zen_api_key) or own
-        return address.parse(self.backend_url, own or ("public" if is_zen or self.backend_kind == "zen" else None))
+        return address.parse(self.backend_url, own or (address.NO_KEY if is_zen or self.backend_kind == "zen" else None))
 
     @property
     def keys(self) -> tuple[str, ...] | None:

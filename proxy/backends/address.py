@@ -9,6 +9,7 @@ import httpx
 
 ZEN_HOST = "opencode.ai"
 ZEN = f"https://{ZEN_HOST}/zen/v1"
+NO_KEY = "public"  # so zen is told that there is none
 _VERSION = re.compile(r"v\d+")
 _CLIMBS = re.compile(r"[/\\]\.\.($|[/\\;])")  # `..`, as lenient servers read it
 _HOME_NAMES = ("localhost", ".localhost", ".local", ".lan", ".home", ".internal", ".home.arpa", ".intranet")

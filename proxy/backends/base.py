@@ -39,6 +39,7 @@ class Facts:
     model: str | None = None
     context: int | None = None
     template_has_tools: bool | None = None
+    advice: str | None = None  # what a person should do before it serves well
 
 
 @dataclass(frozen=True, slots=True)

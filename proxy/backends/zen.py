@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
+from proxy.backends.address import NO_KEY
 from proxy.backends.base import MODELS_KEPT, Backend, Facts, Headers, Seen
 from proxy.backends.models import Model, usable_names
 from proxy.backends.refusals import told, when_to_come_again
@@ -89,7 +90,8 @@ class Zen(Backend):
 
     async def facts(self, kept: float = MODELS_KEPT) -> Facts:
         """Not at every look at /health: it is a server in the world."""
-        return await super().facts(kept)
+        facts = await super().facts(kept)
+        return replace(facts, advice=_KEY) if (await self.place.address()).key in (None, NO_KEY) else facts
 
 
 def _wire(name: str) -> str | None:
