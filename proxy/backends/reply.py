@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from proxy.stream.events import Beside, Content, Event, Failed, Finish, Logprobs, Progress, Reasoning, Usage
+from proxy.stream.events import Beside, CallEnd, Content, Event, Failed, Finish, Logprobs, Progress, Reasoning, Usage
 from proxy.stream.native import NativeCalls
 
 Said: TypeAlias = tuple[int, Event]
@@ -54,8 +54,10 @@ class Reply:
             yield index, Logprobs(logprobs)
         if isinstance(reason := choice.get("finish_reason"), str) and reason:  # some say "" in every chunk
             if index in self._calls:
-                for event in self._calls[index].end(reason):
-                    yield index, event
+                ends = self._calls[index].end(reason)
+                yield from ((index, event) for event in ends)
+                if CallEnd in map(type, ends) and not all(event.whole for event in ends if isinstance(event, CallEnd)):
+                    reason = "length"  # llama-cpp-python calls a cut call whole
             yield index, Finish(reason)
 
     def _delta(self, index: int, delta: dict[str, Any]) -> Iterator[Said]:

@@ -163,10 +163,12 @@ class Whole:
         return out
 
 
-def _joined(said: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+def _joined(said: Any, more: Any) -> Any:
     """Texts and lists come in pieces; whatever else comes is the last word."""
-    in_pieces = {key for key, value in more.items() if isinstance(value, str | list) and isinstance(said.get(key), type(value))}
-    return said | {key: said[key] + value if key in in_pieces else value for key, value in more.items()}
+    if isinstance(said, dict) and isinstance(more, dict):
+        return said | {key: _joined(said.get(key), value) for key, value in more.items()}
+    in_pieces = isinstance(more, str | list) and type(more) is type(said)
+    return said + more if in_pieces else more
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

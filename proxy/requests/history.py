@@ -30,8 +30,14 @@ def readable(messages: list[Any], thoughts: str | None) -> list[Any]:
 
 
 def with_joined_text(messages: list[Any]) -> list[Any]:
-    """Parts that are nothing but text as one text: some servers take each part for a message."""
-    return [message | {"content": _text(message["content"])} if _is_in_parts(message) else message for message in messages]
+    """Parts that are nothing but text as one text: some servers take each part for a message, or refuse what is no text."""
+    return [_with_joined_text(message) for message in messages]
+
+
+def _with_joined_text(message: Any) -> Any:
+    if _is_in_parts(message):
+        return message | {"content": _text(message["content"])}
+    return message | {"content": ""} if isinstance(message, dict) and message.get("content", "") is None else message
 
 
 def _readable(message: dict[str, Any], thoughts: str | None) -> dict[str, Any]:

@@ -47,6 +47,11 @@ class Arguments:
             return rest.rstrip()
         return _as_object(rest)
 
+    @property
+    def is_half(self) -> bool:
+        """It begins as an object, and its end has not come."""
+        return self._begun and not self.closed
+
     def _scan(self, text: str) -> int:
         """Where the brace stands that closes the object, or the end of the text."""
         at, size = 0, len(text)
@@ -129,7 +134,8 @@ class NativeCalls:
             if not call.name or call.ended:
                 continue
             events += self._start(call)
-            events += [CallEnd(call.index, whole=False)] if finish == "length" else self._finish(call)
+            call.ended, is_half = True, finish == "length" or call.arguments.is_half
+            events += [CallEnd(call.index, whole=False)] if is_half else self._finish(call)
         return events
 
     def _which(self, delta: dict[str, Any], said: dict[str, Any]) -> tuple[_Call, list[TextEvent]]:

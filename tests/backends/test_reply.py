@@ -99,6 +99,12 @@ def test_calls_of_two_choices() -> None:
     assert (1, CallStart(0, "c1", "g", "native")) in events
 
 
+@pytest.mark.parametrize(("said", "meant"), [("tool_calls", "length"), ("stop", "length"), ("length", "length")])
+def test_a_call_that_is_not_whole_was_cut_whatever_is_said(said: str, meant: str) -> None:
+    delta = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a'}}]}
+    assert _read(_choice(delta=delta), _choice(delta={}, finish_reason=said))[-2:] == [(0, CallEnd(0, whole=False)), (0, Finish(meant))]
+
+
 def test_a_finish_ends_the_calls_of_its_choice() -> None:
     delta = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]}
     events = [event for _, event in _read(_choice(delta=delta, finish_reason="tool_calls"))]

@@ -117,7 +117,8 @@ def test_content_beside_nothing_but_calls_is_null() -> None:
 
 
 def test_what_stands_beside_the_text() -> None:
-    said = [Beside({"refusal": "I ca"}), Beside({"refusal": "n’t", "annotations": [1]}), Beside({"annotations": [2], "audio": {"id": "a"}})]
+    said = [Beside({"refusal": "I ca"}), Beside({"refusal": "n’t", "annotations": [1], "audio": {"id": "a", "data": "x"}})]
+    said.append(Beside({"annotations": [2], "audio": {"data": "y", "expires_at": 5}}))
     stream, whole = Stream(HEAD), Whole(HEAD)
     for event in said:
         stream.say(0, event)
@@ -125,7 +126,8 @@ def test_what_stands_beside_the_text() -> None:
     assert [chunk["choices"][0]["delta"] for chunk in _chunks(stream.take())][1:] == [event.value for event in said]
     whole.end(Usage(1, 1))
     message = json.loads(whole.take())["choices"][0]["message"]
-    assert message == {"role": "assistant", "content": None, "refusal": "I can’t", "annotations": [1, 2], "audio": {"id": "a"}}
+    audio = {"id": "a", "data": "xy", "expires_at": 5}
+    assert message == {"role": "assistant", "content": None, "refusal": "I can’t", "annotations": [1, 2], "audio": audio}
 
 
 def test_half_a_call_is_left_out_of_a_whole_that_broke_off() -> None:

@@ -65,7 +65,7 @@ TEXT, IMAGE = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": 
 
 @pytest.mark.parametrize(
     ("content", "right"),
-    [([TEXT, TEXT], "a\na"), ([], ""), ([TEXT, IMAGE], [TEXT, IMAGE]), ([TEXT, "x"], [TEXT, "x"]), ("a", "a"), (None, None)],
+    [([TEXT, TEXT], "a\na"), ([], ""), ([TEXT, IMAGE], [TEXT, IMAGE]), ([TEXT, "x"], [TEXT, "x"]), ("a", "a"), (None, "")],
 )
 def test_text_in_parts_becomes_one_text(content: Any, right: Any) -> None:
-    assert with_joined_text([{"role": "user", "content": content}, 5]) == [{"role": "user", "content": right}, 5]
+    assert with_joined_text([{"role": "user", "content": content}, {}, 5]) == [{"role": "user", "content": right}, {}, 5]
