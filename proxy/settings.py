@@ -91,6 +91,12 @@ class Settings(BaseModel):
         ),
     ] = None
 
+    @field_validator("backend_url")
+    @classmethod
+    def _word(cls, value: str) -> str:
+        value = value.strip()
+        return value.lower() if value.lower() in ("local", "zen") else value
+
     @field_validator("allowed_hosts", "cors_origins", "tool_dialect", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:

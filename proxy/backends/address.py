@@ -40,6 +40,7 @@ class Address:
             address = ipaddress.ip_address(host)
         except ValueError:
             return "." in host and not host.endswith(_HOME_NAMES)
+        address = getattr(address, "ipv4_mapped", None) or address
         return not (address.is_private or address.is_loopback or address.is_link_local or address in _CARRIER_NAT)
 
     def of(self, path: str) -> str | None:

@@ -91,7 +91,8 @@ class Zen(Backend):
     async def facts(self, kept: float = MODELS_KEPT) -> Facts:
         """Not at every look at /health: it is a server in the world."""
         facts = await super().facts(kept)
-        return replace(facts, advice=_KEY) if (await self.place.address()).key in (None, NO_KEY) else facts
+        address = await self.place.address()
+        return replace(facts, advice=_KEY) if address.is_zen and address.key in (None, NO_KEY) else facts
 
 
 def _wire(name: str) -> str | None:

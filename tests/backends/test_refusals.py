@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+import httpx
 import pytest
 
+from proxy.app import create_app
 from proxy.backends.llama_cpp import LlamaCpp
 from proxy.backends.refusals import meaning, told
 from proxy.errors import (
@@ -17,7 +19,12 @@ from proxy.errors import (
     ModelLoading,
     ModelNotFound,
 )
+from proxy.settings import load
+from tests.asgi import ask
+from tests.backend import Backend, models
 from tests.backends.test_llama_cpp import llama_cpp
+
+CHAT = "/v1/chat/completions"
 
 
 def _error(message: str, **fields: Any) -> bytes:
@@ -86,6 +93,16 @@ def test_the_field_that_is_wrong(body: bytes, param: str | None) -> None:
 
 def test_whose_key_is_wrong() -> None:
     assert meaning(401, b'{"error":"Unauthorized"}', {}).message == "Unauthorized (the backend wants a key that it knows: BACKEND_API_KEY)"
+
+
+async def test_nothing_follows_a_redirect() -> None:
+    """With the question the key would go to whoever the other host is."""
+    behind = Backend({"/v1/models": models("m"), CHAT: httpx.Response(307, headers={"location": "https://elsewhere.example/steal"})})
+    app = create_app(load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "generic", "BACKEND_API_KEY": "k"}), transport=behind)
+    answer = await ask(app, CHAT, {"messages": []})
+    assert (answer.status, "https://elsewhere.example/steal" in answer.json["error"]["message"]) == (502, True)
+    assert {request.url.host for request in behind.asked} == {"10.0.0.5"}
+    assert behind.asked[-1].headers["authorization"] == "Bearer k"
 
 
 def test_where_it_has_moved_to() -> None:

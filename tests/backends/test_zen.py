@@ -7,6 +7,7 @@ import pytest
 
 from proxy import welcome
 from proxy.app import create_app
+from proxy.backends.address import Address
 from proxy.backends.base import Facts
 from proxy.backends.http import Http
 from proxy.backends.place import Named
@@ -105,6 +106,8 @@ async def test_a_look_at_its_health_does_not_ask_it_each_time() -> None:
 
 async def test_who_has_a_key_needs_no_advice() -> None:
     assert await zen("kimi-k3", ZEN_API_KEY="z")[0].facts() == Facts("kimi-k3")
+    elsewhere = Zen(Http(Backend({"/v1/models": models("m")})), Named(Address("http://10.0.0.5/v1")))
+    assert await elsewhere.facts() == Facts("m")
 
 
 async def test_without_a_key_everybody_is_told_where_to_get_one() -> None:
