@@ -104,7 +104,7 @@ def of_deltas(deltas: list[dict[str, Any]], finish: str | None = None) -> Heard:
             if key == "tool_calls":
                 (piece,) = value
                 _add(calls, piece)
-            else:
+            elif key not in ("refusal", "annotations", "audio"):
                 text[key] += value
     return Heard(text["content"], text["reasoning_content"], tuple(calls), finish)
 
