@@ -1,7 +1,7 @@
 """LM Studio.
 
 Its list holds every model on the disk, whether loaded or not, and no limits; its own API tells both. It answers 200 under any
-path, so a status proves nothing. A tool_choice must be one word.
+path, so a status proves nothing. A tool_choice must be one word, and JSON must have a schema.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ _EMBEDS = ("embeddings", "embedding")  # it ships with one, so that the only mod
 
 class LmStudio(Backend):
     kind: ClassVar[str] = "lm_studio"
-    needs = Needs(tool_choice="words", max_completion_tokens=False)
+    needs = Needs(tool_choice="words", max_completion_tokens=False, json_object=False)
 
     @classmethod
     async def greets(cls, look: Look) -> bool:

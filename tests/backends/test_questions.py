@@ -24,9 +24,11 @@ ASKED: dict[str, Any] = {
     "tools": TOOLS,
     "tool_choice": {"type": "function", "function": {"name": "bash"}},
     "max_completion_tokens": 99,
+    "response_format": {"type": "json_object"},
     "stream": True,
 }
 ONLY_BASH = {"tools": TOOLS[:1], "tool_choice": "required"}
+ANY_OBJECT = {"type": "json_schema", "json_schema": {"name": "object", "schema": {"type": "object"}}}
 MAX_TOKENS = {"max_completion_tokens": None, "max_tokens": 99}
 
 
@@ -44,7 +46,7 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "zen": {},
     "vllm": {},
     "llama_cpp": {"return_progress": True, **ONLY_BASH},
-    "lm_studio": {**ONLY_BASH, **MAX_TOKENS},
+    "lm_studio": {**ONLY_BASH, **MAX_TOKENS, "response_format": ANY_OBJECT},
     "llama_cpp_python": {"messages": history(content="one\ntwo", nothing=""), "repeat_penalty": 1.0, **MAX_TOKENS},
     "ollama": {"messages": history(thoughts="reasoning", content="one\ntwo", nothing=""), **ONLY_BASH, **MAX_TOKENS},
 }
