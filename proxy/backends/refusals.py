@@ -26,7 +26,8 @@ def meaning(status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError
 
 def _meaning(status: int, body: bytes, headers: Mapping[str, str], message: str, fields: dict[str, Any]) -> BridgeError:
     kind = fields.get("type")
-    if status == 413 or (status != 429 and (_OVERFLOW.search(message) or kind == "exceed_context_size_error")):
+    says_so = kind == "exceed_context_size_error" or fields.get("code") == "context_length_exceeded"
+    if status == 413 or (status != 429 and (says_so or _OVERFLOW.search(message))):
         return ContextOverflow(message, context=_number(fields, "n_ctx"), prompt=_number(fields, "n_prompt_tokens"))
     kept = when_to_come_again(headers)
     if status == 503 and "loading model" in message.lower():

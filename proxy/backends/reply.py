@@ -81,7 +81,7 @@ class Reply:
 
 
 def _error_without_a_name(chunk: dict[str, Any]) -> dict[str, Any] | None:
-    """vLLM before 0.10 says it flatly. Ollama reads an error in the middle of an answer as an answer, and sends on what is left
+    """vLLM before 0.10.1 says it flatly. Ollama reads an error in the middle of an answer as an answer, and sends on what is left
     of it: nothing."""
     if chunk.get("object") == "error":
         return chunk

@@ -64,6 +64,7 @@ SENTENCE = "request (15013 tokens) exceeds the available context size (2048 toke
     [
         (400, _error(SENTENCE, type="exceed_context_size_error", n_prompt_tokens=15013, n_ctx=2048), ContextOverflow, 400),
         (400, _error("This model's maximum context length is 10 tokens."), ContextOverflow, 400),
+        (400, _error("Your input is too long.", code="context_length_exceeded"), ContextOverflow, 400),
         (500, _error("the prompt is greater than the context length"), ContextOverflow, 400),
         (413, b"", ContextOverflow, 400),
         (400, _error("bad"), BackendRefused, 400),
