@@ -41,7 +41,7 @@ def _unreachable(place: str, why: str) -> str:
             "SSL_CERT_FILE can name it"
         )
     if _NO_SUCH_NAME.search(why):
-        return f"{place} has no address: is this machine connected, and is BACKEND_URL right?"
+        return f"{place} cannot be found: is this machine connected, and is BACKEND_URL right?"
     return f"nothing answers at {place}: is the backend running, and is BACKEND_URL right?"
 
 

@@ -46,9 +46,9 @@ async def test_every_transport_error_is_one_of_ours(error: Exception, kind: type
     ("why", "told"),
     [
         ("All connection attempts failed", "nothing answers at http://10.0.0.5:1: is the backend running, and is BACKEND_URL right?"),
-        ("[Errno -2] Name or service not known", "http://10.0.0.5:1 has no address: is this machine connected, and is BACKEND_URL right?"),
-        ("[Errno -3] Temporary failure in name resolution", "http://10.0.0.5:1 has no address: is this machine connected"),
-        ("[Errno 8] nodename nor servname provided, or not known", "http://10.0.0.5:1 has no address"),
+        ("[Errno -2] Name or service not known", "http://10.0.0.5:1 cannot be found: is this machine connected, and is BACKEND_URL right?"),
+        ("[Errno -3] Temporary failure in name resolution", "http://10.0.0.5:1 cannot be found: is this machine connected"),
+        ("[Errno 8] nodename nor servname provided, or not known", "http://10.0.0.5:1 cannot be found"),
         (
             "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1006)",
             "no secure connection to http://10.0.0.5:1 (certificate verify failed: self-signed certificate): is it https at all",

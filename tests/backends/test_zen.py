@@ -120,7 +120,7 @@ async def test_without_a_key_everybody_is_told_where_to_get_one() -> None:
 async def test_the_model_that_was_chosen_is_shown_before_zen_can_be_reached() -> None:
     behind = Backend({"/zen/v1/models": httpx.ConnectError("[Errno -3] Temporary failure in name resolution")})
     report = await create_app(load({"BACKEND_URL": "zen", "BACKEND_MODEL": "glm-5.2"}), transport=behind).status.now()
-    reason = "https://opencode.ai has no address: is this machine connected, and is BACKEND_URL right?"
+    reason = "https://opencode.ai cannot be found: is this machine connected, and is BACKEND_URL right?"
     assert (report.status, report.model, report.reason) == ("unavailable", "glm-5.2", reason)
 
 
