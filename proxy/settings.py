@@ -91,6 +91,12 @@ class Settings(BaseModel):
         ),
     ] = None
 
+    @field_validator("backend_url")
+    @classmethod
+    def _word(cls, value: str) -> str:
+        value = value.strip()
+        return value.lower() if value.lower() in ("local", "zen") else value
+
     @field_validator("allowed_hosts", "cors_origins", "tool_dialect", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -164,7 +170,7 @@ class Settings(BaseModel):
         is_zen = address.parse(self.backend_url).is_zen
         if is_zen:
             own = _secret(self.zen_api_key) or own
-        return address.parse(self.backend_url, own or ("public" if is_zen or self.backend_kind == "zen" else None))
+        return address.parse(self.backend_url, own or (address.NO_KEY if is_zen or self.backend_kind == "zen" else None))
 
     @property
     def keys(self) -> tuple[str, ...] | None:

@@ -41,4 +41,6 @@ def _facts(report: Report) -> list[str]:
         return [f"  not ready yet: {report.reason}", "  it serves as soon as the backend answers; GET /health tells"]
     where = f" on {report.device}" if report.device else ""
     context = f", context {report.context:,} tokens" if report.context else ""
-    return [f"  backend  {report.backend} at {report.url}", f"  model    {report.model or 'the client chooses'}{where}{context}"]
+    model = report.model or "the client chooses; GET /v1/models lists them"
+    lines = [f"  backend  {report.backend} at {report.url}", f"  model    {model}{where}{context}"]
+    return [*lines, f"  but      {report.reason}"] if report.reason else lines

@@ -100,6 +100,12 @@ def test_an_empty_backend_is_our_own_child(url: str, own: bool) -> None:
     assert load({"BACKEND_URL": url}).own_child is own
 
 
+def test_the_words_for_a_backend_in_any_letters() -> None:
+    assert load({"BACKEND_URL": " ZEN "}).backend_address.is_zen
+    assert load({"BACKEND_URL": "Local"}).own_child
+    assert load({"BACKEND_URL": "http://Box/Path"}).backend_url == "http://Box/Path"
+
+
 def test_other_variables_are_none_of_ours() -> None:
     assert load({"PATH": "/bin", "PROXY_COLOUR": "red", "proxy_port": "5"}) == Settings()
 

@@ -94,11 +94,16 @@ def test_when_it_is_ready() -> None:
 
 def test_what_is_not_known_is_not_told() -> None:
     text = welcome.text(HERE, None, Report("ok", "generic", "https://h/v1"))
-    assert text.splitlines()[2] == "  model    the client chooses"
+    assert text.splitlines()[2] == "  model    the client chooses; GET /v1/models lists them"
     command, config = pasted(text)
     assert json.loads(command[-1])["model"] == "your-model"
     assert config["model"] == "llama-bridge/your-model"
     assert config["provider"]["llama-bridge"]["models"]["your-model"]["limit"] == {"context": 32_768, "output": 8_192}
+
+
+def test_what_is_to_be_done_before_it_serves_well() -> None:
+    lines = welcome.text(HERE, None, Report("ok", "zen", "https://h/v1", reason="zen needs your own key")).splitlines()
+    assert lines[3] == "  but      zen needs your own key"
 
 
 def test_when_it_is_not_ready() -> None:

@@ -9,6 +9,7 @@ import httpx
 
 ZEN_HOST = "opencode.ai"
 ZEN = f"https://{ZEN_HOST}/zen/v1"
+NO_KEY = "public"  # so zen is told that there is none
 _VERSION = re.compile(r"v\d+")
 _CLIMBS = re.compile(r"[/\\]\.\.($|[/\\;])")  # `..`, as lenient servers read it
 _HOME_NAMES = ("localhost", ".localhost", ".local", ".lan", ".home", ".internal", ".home.arpa", ".intranet")
@@ -39,6 +40,7 @@ class Address:
             address = ipaddress.ip_address(host)
         except ValueError:
             return "." in host and not host.endswith(_HOME_NAMES)
+        address = getattr(address, "ipv4_mapped", None) or address
         return not (address.is_private or address.is_loopback or address.is_link_local or address in _CARRIER_NAT)
 
     def of(self, path: str) -> str | None:

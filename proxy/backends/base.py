@@ -39,6 +39,7 @@ class Facts:
     model: str | None = None
     context: int | None = None
     template_has_tools: bool | None = None
+    advice: str | None = None  # what a person should do before it serves well
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,10 @@ class Backend:
         """What is known of the model that answers, beside its answer."""
         known = [name for name in (asked, self.wanted_model) if knows(self._models, name)]
         return Hint(model=(known or [model.id for model in self._models[:1]] or [asked])[0] or "")
+
+    def turn(self) -> contextlib.AbstractAsyncContextManager[object]:
+        """Around what is asked by the pass-through, where only one question may be under way."""
+        return contextlib.nullcontext()
 
     def raw_way(self) -> RawWay | None:
         """How to get an answer without the backend's own parser, where it has one that can be left out."""

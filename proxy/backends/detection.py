@@ -15,7 +15,9 @@ from proxy.backends.base import Backend, Seen, probe
 from proxy.backends.http import Http
 from proxy.backends.models import items_in
 from proxy.backends.place import Place
-from proxy.errors import BridgeError, TimedOut
+from proxy.errors import BackendFailed, BridgeError, TimedOut
+
+_NOT_UP_YET = (502, 503, 504)  # so says a gateway before it, or a server that still loads
 
 
 class Detection:
@@ -36,7 +38,7 @@ class Detection:
             async with self._asking:
                 try:
                     self._known = self._known or self._make(await self._detect())
-                except TimedOut:  # some servers say nothing while they generate: it is asked plainly, and found out later
+                except (TimedOut, BackendFailed):  # it generates, or is not up yet: it is asked plainly, and found out later
                     return self._make(self._kinds[-1])
         return self._known
 
@@ -57,6 +59,8 @@ class Detection:
             for kind in self._kinds:
                 if await kind.greets(lambda path: self._look(address, path)):
                     return kind
+        if response.status_code in _NOT_UP_YET:
+            raise BackendFailed("what stands there does not answer yet")
         return self._kinds[-1]
 
     async def _look(self, address: Address, path: str) -> bytes:

@@ -1,5 +1,6 @@
 """One HTTP client for all backends; every foreign error is translated here, once."""
 
+import re
 import secrets
 import socket
 import urllib.request
@@ -16,6 +17,8 @@ PROBE_TIMEOUTS = {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": None}
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=4.0)
 # Whatever the kernel holds is read at once, also for a client that reads nothing: left alone, megabytes for each.
 _KERNEL_BUFFER = PIECE = 4 * 1024
+_NO_SUCH_NAME = re.compile("name or service not known|name resolution|nodename nor servname|no address associated", re.IGNORECASE)
+_OF_THE_LIBRARY = re.compile(r"\[SSL[^\]]*\] | \(_ssl[^)]*\)")
 _NO_ANSWER_YET = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
@@ -28,6 +31,18 @@ def default_transport(url: str, *, public: bool) -> httpx.AsyncBaseTransport:
     if not public:  # over a long way a small window would be slow
         options.append((socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BUFFER))
     return httpx.AsyncHTTPTransport(limits=_LIMITS, proxy=proxy, socket_options=options, http2=False)
+
+
+def _unreachable(place: str, why: str) -> str:
+    if "SSL" in why:
+        reason = _OF_THE_LIBRARY.sub("", why)
+        return (
+            f"no secure connection to {place} ({reason}): is it https at all, and does this machine know its certificate? "
+            "SSL_CERT_FILE can name it"
+        )
+    if _NO_SUCH_NAME.search(why):
+        return f"{place} cannot be found: is this machine connected, and is BACKEND_URL right?"
+    return f"nothing answers at {place}: is the backend running, and is BACKEND_URL right?"
 
 
 class Http:
@@ -93,7 +108,7 @@ class Http:
         match error:
             case httpx.ConnectError() | httpx.ConnectTimeout():
                 self._on_refused()
-                return Unavailable(f"nothing answers at {place}: is the backend running, and is BACKEND_URL right?")
+                return Unavailable(_unreachable(place, str(error)))
             case httpx.TimeoutException():
                 return TimedOut(f"{place} has sent nothing for {request.extensions['timeout']['read']:.0f} seconds")
             case httpx.UnsupportedProtocol() | httpx.ProxyError():

@@ -8,7 +8,8 @@ empty: the reason is told only to who does not stream.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
 import httpx
@@ -16,14 +17,19 @@ import orjson
 
 from proxy.backends.base import MODELS_KEPT, Backend, Headers, Seen
 from proxy.backends.models import Model
-from proxy.errors import BridgeError
+from proxy.errors import BackendFailed, BackendRefused, BridgeError
 from proxy.requests.preparation import Needs, prepare
 from proxy.requests.question import Question
+
+# It calls a question that it cannot read its own failure, and tells everything that the question might have been.
+_UNREADABLE = re.compile(
+    r"""\d+ validation errors?:\n.*?'loc': \('body', (?P<place>'[^']*'(, \d+)*).*?'msg': (["'])(?P<reason>.*?)\3""", re.DOTALL
+)
 
 
 class LlamaCppPython(Backend):
     kind: ClassVar[str] = "llama_cpp_python"
-    needs = Needs(max_completion_tokens=False, joined_text=True, unless_said=(("repeat_penalty", 1.0),))
+    needs = Needs(max_completion_tokens=False, joined_text=True, unread=frozenset({"n"}), unless_said=(("repeat_penalty", 1.0),))
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -46,12 +52,25 @@ class LlamaCppPython(Backend):
         response.stream = _Turn(response.stream, self._turn.release, lambda: self._refuse_aloud(question, headers))
         return response
 
+    def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
+        error = super().meaning(status, body, headers)
+        if isinstance(error, BackendFailed) and (unreadable := _UNREADABLE.match(error.message)):
+            place = unreadable["place"].replace(", ", ".").replace("'", "")
+            return BackendRefused(f"{place} is not as llama-cpp-python takes it: {unreadable['reason']}", param=place)
+        return error
+
+    def turn(self) -> contextlib.AbstractAsyncContextManager[object]:
+        return self._turn
+
     async def _refuse_aloud(self, question: Question, headers: Headers) -> None:
         body = orjson.loads(prepare(question, self.needs, None)) | {"stream": False, "max_tokens": 1}
         await (await self.accepted(orjson.dumps(body), headers)).aclose()
 
     async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
-        return self._models if self._turn.locked() else await super().models(kept)
+        if self._turn.locked():
+            return self._models
+        async with self._turn:  # a look that is under way would cut an answer too
+            return await super().models(kept)
 
 
 class _Turn(httpx.AsyncByteStream):

@@ -1,7 +1,7 @@
 """LM Studio.
 
 Its list holds every model on the disk, whether loaded or not, and no limits; its own API tells both. It answers 200 under any
-path, so a status proves nothing. A tool_choice must be one word.
+path, so a status proves nothing. A tool_choice must be one word, and JSON must have a schema.
 """
 
 from dataclasses import replace
@@ -13,10 +13,12 @@ from proxy.backends.base import Backend, Look
 from proxy.backends.models import Model, items_in, name_of
 from proxy.requests.preparation import Needs
 
+_EMBEDS = ("embeddings", "embedding")  # it ships with one, so that the only model to talk to is never the only one in the list
+
 
 class LmStudio(Backend):
     kind: ClassVar[str] = "lm_studio"
-    needs = Needs(tool_choice="words", max_completion_tokens=False)
+    needs = Needs(tool_choice="words", max_completion_tokens=False, json_object=False)
 
     @classmethod
     async def greets(cls, look: Look) -> bool:
@@ -26,17 +28,26 @@ class LmStudio(Backend):
             return False
 
     async def list_models(self) -> list[Model]:
-        models = await super().list_models()
-        held = _held(await self.json_if_any("/api/v0/models")) or _held(await self.json_if_any("/api/v1/models"))
-        return [replace(model, loaded=True, context=held[model.id]) if model.id in held else model for model in models]
+        listed = items_in(await self.json_if_any("/api/v0/models")) or items_in(await self.json_if_any("/api/v1/models"))
+        held, embeds = _held(listed), {_name(item) for item in listed if item.get("type") in _EMBEDS}
+        return [_with(model, held, embeds) for model in await super().list_models()]
 
 
-def _held(listed: Any) -> dict[Any, int | None]:
+def _with(model: Model, held: dict[Any, int | None], embeds: set[Any]) -> Model:
+    model = replace(model, wire="/embeddings") if model.id in embeds else model
+    return replace(model, loaded=True, context=held[model.id]) if model.id in held else model
+
+
+def _name(item: dict[str, Any]) -> Any:
+    return name_of(item) or item.get("key")
+
+
+def _held(listed: list[dict[str, Any]]) -> dict[Any, int | None]:
     """The models in memory and how much each holds, as both of its APIs tell it."""
     held: dict[Any, int | None] = {}
-    for item in items_in(listed):
+    for item in listed:
         if item.get("state") == "loaded":
-            held[name_of(item)] = _number(item.get("loaded_context_length"))
+            held[_name(item)] = _number(item.get("loaded_context_length"))
         for instance in items_in(item.get("loaded_instances")):
             config = instance.get("config")
             context = _number(config.get("context_length")) if isinstance(config, dict) else None

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import orjson
 
-from proxy.backends.base import Backend, Facts, Look
+from proxy.backends.base import MODELS_KEPT, Backend, Facts, Look
 from proxy.backends.models import Model, items_in, name_of
 from proxy.errors import BridgeError
 from proxy.requests.preparation import Needs
@@ -38,6 +38,10 @@ class Ollama(Backend):
             return False
         return isinstance(version, dict) and "version" in version
 
+    async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
+        """What it holds is not known before the first question has loaded a model."""
+        return await super().models(kept if any(model.loaded for model in self._models) else min(kept, 1.0))
+
     async def list_models(self) -> list[Model]:
         """What is loaded tells how much it holds; the length that a model was trained for is not what it gets here."""
         running = {name_of(item): item.get("context_length") for item in items_in(await self.json_if_any("/api/ps"))}
@@ -56,7 +60,8 @@ class Ollama(Backend):
         return super().easier(error, needs)
 
     def remark(self, question: Question) -> str:
-        context = max((model.context or 0 for model in self._models if model.loaded), default=0)
+        loaded, name = [model for model in self._models if model.loaded], self.hint(question.model).model
+        context = max((model.context or 0 for model in [one for one in loaded if one.id == name] or loaded), default=0)
         if not context or question.size // _BYTES_PER_TOKEN <= context:
             return super().remark(question)
         return f"ollama holds {context:,} tokens and cuts longer prompts in silence; OLLAMA_CONTEXT_LENGTH gives it more"

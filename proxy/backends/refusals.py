@@ -18,22 +18,34 @@ _OVERFLOW = re.compile(
 
 def meaning(status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
     message, fields = told(body)
+    error = _meaning(status, body, headers, message, fields)
+    param = fields.get("param")
+    error.param = error.param or (param if isinstance(param, str) and param else None)
+    return error
+
+
+def _meaning(status: int, body: bytes, headers: Mapping[str, str], message: str, fields: dict[str, Any]) -> BridgeError:
     kind = fields.get("type")
-    if status == 413 or (status != 429 and (_OVERFLOW.search(message) or kind == "exceed_context_size_error")):
+    says_so = kind == "exceed_context_size_error" or fields.get("code") == "context_length_exceeded"
+    if status == 413 or (status != 429 and (says_so or _OVERFLOW.search(message))):
         return ContextOverflow(message, context=_number(fields, "n_ctx"), prompt=_number(fields, "n_prompt_tokens"))
     kept = when_to_come_again(headers)
     if status == 503 and "loading model" in message.lower():
         return ModelLoading(message)
     if status >= 500 and body.lstrip().startswith(b"<"):
-        return BadAnswer(message)
+        return BadAnswer(message, headers=kept)
     if status >= 500:
         return BackendFailed(message, status=status, headers=kept)
     if status == 404 and "model" in message.lower():
         return ModelNotFound(message, param="model")
     if status == 400:
         return BackendRefused(message)
+    if status == 401:
+        message += " (the backend wants a key that it knows: BACKEND_API_KEY)"
     if status > 400:
         return BackendSaid(message, status=status, type=kind if isinstance(kind, str) else "invalid_request_error", headers=kept)
+    if (elsewhere := headers.get("location")) is not None:
+        return BadAnswer(f"the backend has moved to {elsewhere.partition('?')[0]}: nothing is sent there unless BACKEND_URL names it")
     return BadAnswer(f"the backend answered with status {status}: {message}")
 
 
@@ -49,6 +61,8 @@ def told(body: bytes) -> tuple[str, dict[str, Any]]:
             parsed = orjson.loads(line)
         except orjson.JSONDecodeError:
             continue
+        if isinstance(parsed, list) and len(parsed) == 1:  # Google
+            parsed = parsed[0]
         if isinstance(parsed, dict):
             return _fields(parsed)
     if text.startswith("<"):
@@ -60,7 +74,16 @@ def _fields(parsed: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     error = parsed.get("error", parsed)
     fields = error if isinstance(error, dict) else {}
     message = error if isinstance(error, str) else fields.get("message") or parsed.get("message") or parsed.get("detail")
+    if isinstance(message, list):
+        message = "; ".join(_place_and_reason(item) for item in message)
     return message if isinstance(message, str) else orjson.dumps(parsed).decode(), fields
+
+
+def _place_and_reason(item: Any) -> str:
+    """One of several, as FastAPI tells them: `body.messages: Field required`."""
+    if not isinstance(item, dict) or not isinstance(place := item.get("loc"), list) or not isinstance(reason := item.get("msg"), str):
+        return orjson.dumps(item).decode()
+    return f"{'.'.join(map(str, place))}: {reason}"
 
 
 def _number(fields: dict[str, Any], key: str) -> int | None:

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from proxy.stream.events import Content, Event, Failed, Finish, Logprobs, Progress, Reasoning, Usage
+from proxy.stream.events import Beside, CallEnd, Content, Event, Failed, Finish, Logprobs, Progress, Reasoning, Usage
 from proxy.stream.native import NativeCalls
 
 Said: TypeAlias = tuple[int, Event]
 """An event and the choice it belongs to."""
+
+
+_PASSED = ("refusal", "annotations", "audio")
 
 
 class Reply:
@@ -18,7 +21,7 @@ class Reply:
         self._listed: set[int] = set()  # choices whose calls stand in `tool_calls`: a `function_call` beside them says them again
 
     def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
-        if error := chunk.get("error") or _swallowed(chunk):
+        if error := chunk.get("error") or _error_without_a_name(chunk):
             yield 0, Failed(error)
             return
         if isinstance(progress := chunk.get("prompt_progress"), dict):
@@ -49,10 +52,12 @@ class Reply:
             yield from self._delta(index, said)
         if isinstance(logprobs := choice.get("logprobs"), dict):
             yield index, Logprobs(logprobs)
-        if isinstance(reason := choice.get("finish_reason"), str):
+        if isinstance(reason := choice.get("finish_reason"), str) and reason:  # some say "" in every chunk
             if index in self._calls:
-                for event in self._calls[index].end(reason):
-                    yield index, event
+                ends = self._calls[index].end(reason)
+                yield from ((index, event) for event in ends)
+                if CallEnd in map(type, ends) and not all(event.whole for event in ends if isinstance(event, CallEnd)):
+                    reason = "length"  # llama-cpp-python calls a cut call whole
             yield index, Finish(reason)
 
     def _delta(self, index: int, delta: dict[str, Any]) -> Iterator[Said]:
@@ -60,6 +65,8 @@ class Reply:
             yield index, Reasoning(thought)
         if text := _text(delta.get("content")):
             yield index, Content(text)
+        if beside := {key: delta[key] for key in _PASSED if delta.get(key)}:
+            yield index, Beside(beside)
         tool_calls, function_call = delta.get("tool_calls"), delta.get("function_call")
         if isinstance(tool_calls, list) and tool_calls:
             self._listed.add(index)
@@ -73,8 +80,11 @@ class Reply:
                 yield index, event
 
 
-def _swallowed(chunk: dict[str, Any]) -> dict[str, str] | None:
-    """Ollama reads an error in the middle of an answer as an answer, and sends on what is left of it: nothing."""
+def _error_without_a_name(chunk: dict[str, Any]) -> dict[str, Any] | None:
+    """vLLM before 0.10.1 says it flatly. Ollama reads an error in the middle of an answer as an answer, and sends on what is left
+    of it: nothing."""
+    if chunk.get("object") == "error":
+        return chunk
     if chunk.get("system_fingerprint") == "fp_ollama" and chunk.get("model") == "":
         return {"message": "the backend broke off with an error that it does not tell; its own log does (connection lost)"}
     return None
@@ -84,12 +94,10 @@ def _thought(delta: dict[str, Any]) -> str:
     for key in ("reasoning_content", "reasoning"):
         if isinstance(thought := delta.get(key), str) and thought:
             return thought
-    details = delta.get("reasoning_details")
-    return (
-        "".join(_text(item.get("text") or item.get("summary")) for item in details if isinstance(item, dict))
-        if isinstance(details, list)
-        else ""
-    )
+    if isinstance(details := delta.get("reasoning_details"), list):
+        return "".join(_text(item.get("text") or item.get("summary")) for item in details if isinstance(item, dict))
+    parts = delta.get("content")  # Mistral: thoughts are parts of the content
+    return "".join(_text(part.get("thinking")) for part in parts if isinstance(part, dict)) if isinstance(parts, list) else ""
 
 
 def _text(content: Any) -> str:
@@ -99,7 +107,7 @@ def _text(content: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return int(value) if isinstance(value, int | float) and value > 0 else 0
 
 
 def _usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
@@ -107,7 +115,7 @@ def _usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
     choices, corner = chunk.get("choices"), chunk.get("x_groq")
     places = [chunk, *(choices if isinstance(choices, list) else []), corner]
     found = (place.get("usage") for place in places if isinstance(place, dict))
-    return next((usage for usage in found if isinstance(usage, dict)), None)
+    return next((usage for usage in found if isinstance(usage, dict) and "prompt_tokens" in usage), None)
 
 
 def _usage(usage: dict[str, Any]) -> Usage:

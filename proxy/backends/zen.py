@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
+from proxy.backends.address import NO_KEY
 from proxy.backends.base import MODELS_KEPT, Backend, Facts, Headers, Seen
 from proxy.backends.models import Model, usable_names
 from proxy.backends.refusals import told, when_to_come_again
@@ -25,10 +26,8 @@ _WIRES = {
     re.compile(r"claude-|qwen3\.\d"): "/messages",
     re.compile(r"gemini-"): "/models/{id}:generateContent",
 }
-_OWN_KEY = (
-    "zen needs your own key: set ZEN_API_KEY, from https://opencode.ai/auth. "
-    "Its free models answer OpenCode alone, and llama-bridge does not pretend to be it"
-)
+_KEY = "zen needs your own key: set ZEN_API_KEY, from https://opencode.ai/auth"
+_PAID = f"{_KEY}, and choose a model that is not free: the free ones answer OpenCode alone, and llama-bridge does not pretend to be it"
 _STATUSES = {
     "AuthError": 401,
     "CreditsError": 402,
@@ -44,9 +43,9 @@ _STATUSES = {
     "BlackUsageLimitError": 429,
 }
 _EXPLAINED = {
-    "AuthError": _OWN_KEY,
-    "FreeTierError": _OWN_KEY,
-    "UpgradeRequired": _OWN_KEY,
+    "AuthError": _KEY,
+    "FreeTierError": _PAID,
+    "UpgradeRequired": _PAID,
 }
 
 
@@ -70,8 +69,10 @@ class Zen(Backend):
         kind = str(fields.get("type"))
         said = _STATUSES.get(kind)
         if said is None:
-            return super().meaning(status, body, headers)
-        error: BridgeError
+            error = super().meaning(status, body, headers)
+            if type(error) is BackendRefused and "type" in fields:
+                error.type = kind
+            return error
         if "not supported for format" in message:  # a family that is not named above
             error = BackendRefused(f"{message}; these models answer here: {usable_names(self._models)}", param="model")
         elif said == 404:
@@ -89,7 +90,9 @@ class Zen(Backend):
 
     async def facts(self, kept: float = MODELS_KEPT) -> Facts:
         """Not at every look at /health: it is a server in the world."""
-        return await super().facts(kept)
+        facts = await super().facts(kept)
+        address = await self.place.address()
+        return replace(facts, advice=_KEY) if address.is_zen and address.key in (None, NO_KEY) else facts
 
 
 def _wire(name: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from proxy.stream import sse
-from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Logprobs, Reasoning, TextEvent, Usage
+from proxy.stream.events import Beside, CallArguments, CallEnd, CallStart, Content, Logprobs, Reasoning, TextEvent, Usage
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
@@ -39,7 +39,7 @@ class Stream:
     def _frame(self) -> bytes:
         return orjson.dumps(self.head.fields("chat.completion.chunk"))[:-1]
 
-    def say(self, choice: int, event: TextEvent | Logprobs) -> None:
+    def say(self, choice: int, event: TextEvent | Logprobs | Beside) -> None:
         delta: dict[str, Any]
         match event:
             case Content(text):
@@ -51,6 +51,8 @@ class Stream:
             case CallStart(index, id, name):
                 function = {"name": name, "arguments": ""}
                 delta = {"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]}
+            case Beside(value):
+                delta = value
             case CallEnd():
                 return
             case _:
@@ -97,11 +99,13 @@ class _Message:
     calls: dict[int, tuple[CallStart, list[str]]] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     logprobs: dict[str, list[Any]] = field(default_factory=dict)
+    beside: dict[str, Any] = field(default_factory=dict)
     finish: str = "stop"
 
     def as_choice(self, index: int) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self.content), "refusal": None}
-        if self.calls and not self.content:
+        message |= self.beside
+        if (self.calls or self.beside) and not self.content:
             message["content"] = None
         if self.reasoning:
             message["reasoning_content"] = "".join(self.reasoning)
@@ -123,7 +127,7 @@ class Whole:
         self._messages: dict[int, _Message] = {}
         self._out = b""
 
-    def say(self, choice: int, event: TextEvent | Logprobs) -> None:
+    def say(self, choice: int, event: TextEvent | Logprobs | Beside) -> None:
         message = self._messages.setdefault(choice, _Message())
         match event:
             case Content(text):
@@ -136,6 +140,8 @@ class Whole:
                 message.calls[index][1].append(text)
             case CallEnd(index, whole):
                 message.ended |= {index} if whole else set()
+            case Beside(value):
+                message.beside = _joined(message.beside, value)
             case _:
                 for key, part in event.value.items():
                     if isinstance(part, list):
@@ -155,6 +161,14 @@ class Whole:
     def take(self) -> bytes:
         out, self._out = self._out, b""
         return out
+
+
+def _joined(said: Any, more: Any) -> Any:
+    """Texts and lists come in pieces; whatever else comes is the last word."""
+    if isinstance(said, dict) and isinstance(more, dict):
+        return said | {key: _joined(said.get(key), value) for key, value in more.items()}
+    in_pieces = isinstance(more, str | list) and type(more) is type(said)
+    return said + more if in_pieces else more
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

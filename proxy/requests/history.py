@@ -1,5 +1,7 @@
 """The earlier messages of a conversation, as the backend that is asked now can read them.
 
+`system` is the word that all servers know; many ignore or refuse a `developer`, and with it all that the client told the model.
+
 Thoughts stand there under the name that our clients use, and the backend may know another. What is encrypted or signed can be
 read only by the server that made it, and we never hand such a thing to a client: where it stands, another server made it.
 """
@@ -24,16 +26,28 @@ _FOREIGN_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning", "reaso
 
 
 def readable(messages: list[Any], thoughts: str | None) -> list[Any]:
-    return [_assistant(message, thoughts) if _is_assistant(message) else message for message in messages]
+    return [_readable(message, thoughts) if isinstance(message, dict) else message for message in messages]
 
 
 def with_joined_text(messages: list[Any]) -> list[Any]:
-    """Parts that are nothing but text as one text: some servers take each part for a message."""
-    return [message | {"content": _text(message["content"])} if _is_in_parts(message) else message for message in messages]
+    """Parts that are nothing but text as one text: some servers take each part for a message, or refuse what is no text."""
+    return [_with_joined_text(message) for message in messages]
 
 
-def _is_assistant(message: Any) -> bool:
-    return isinstance(message, dict) and message.get("role") == "assistant"
+def _with_joined_text(message: Any) -> Any:
+    if _is_in_parts(message):
+        return message | {"content": _text(message["content"])}
+    return message | {"content": ""} if isinstance(message, dict) and message.get("content", "") is None else message
+
+
+def _readable(message: dict[str, Any], thoughts: str | None) -> dict[str, Any]:
+    match message.get("role"):
+        case "assistant":
+            return _assistant(message, thoughts)
+        case "developer":
+            return message | {"role": "system"}
+        case _:
+            return message
 
 
 def _is_in_parts(message: Any) -> bool:
@@ -47,14 +61,20 @@ def _assistant(message: dict[str, Any], thoughts: str | None) -> dict[str, Any]:
     if thought is not None and thoughts is not None:
         kept[thoughts] = thought
     if isinstance(content := kept.get("content"), list):
-        kept["content"] = [part for part in content if not isinstance(part, dict) or part.get("type") not in _FOREIGN_PARTS]
+        kept["content"] = [_without_foreign(part) for part in content if not _is_foreign(part)]
+    if kept.get("content") in (None, []) and not kept.get("tool_calls"):
+        kept["content"] = ""  # it only thought: where nothing is left some servers refuse the whole conversation
     if isinstance(calls := kept.get("tool_calls"), list):
         kept["tool_calls"] = [_without_foreign(call) for call in calls]
     return kept
 
 
-def _without_foreign(call: Any) -> Any:
-    return {key: value for key, value in call.items() if key not in _FOREIGN} if isinstance(call, dict) else call
+def _is_foreign(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") in _FOREIGN_PARTS
+
+
+def _without_foreign(part: Any) -> Any:
+    return {key: value for key, value in part.items() if key not in _FOREIGN} if isinstance(part, dict) else part
 
 
 def _text(parts: list[dict[str, Any]]) -> str:

@@ -8,6 +8,10 @@ import orjson
 from proxy.requests.history import readable, with_joined_text
 from proxy.requests.question import Question
 
+_KEPT_ALL_THE_SAME: dict[str, tuple[Any, ...]] = {"tool_choice": ("auto", "none"), "n": (1,)}
+
+_ANY_OBJECT = {"type": "json_schema", "json_schema": {"name": "object", "schema": {"type": "object"}}}
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -19,6 +23,7 @@ class Needs:
     auto_tool_choice: bool = True  # it takes tools without being told to leave them alone
     logprobs_beside_tools: bool = True  # it streams logprobs where tools are declared
     max_completion_tokens: bool = True  # it knows the field; max_tokens is known to all
+    json_object: bool = True  # it takes this form of answer; a schema is known to more
     reasoning_effort: bool = True  # it takes the field for this model
     thoughts: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"  # under which name they may stand in the history
     joined_text: bool = False  # text in parts must come as one string
@@ -38,14 +43,16 @@ def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
     _rename(body, needs)
     if not needs.logprobs_beside_tools and not question.streamed and body.get("logprobs") and body.get("tools"):
         body["stream"] = False
+    if not question.streamed and "audio" in (body.get("modalities") or ()):
+        body["stream"] = False  # what comes whole may be of more kinds
     if not needs.stream_options or not body["stream"]:
         del body["stream_options"]
     return orjson.dumps(body, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
 
 
 def unread(question: Question, needs: Needs) -> list[str]:
-    """What the client asks for in vain. The word `auto` asks for nothing."""
-    return sorted(field for field in needs.unread if question.body.get(field) not in (None, "auto"))
+    """What the client asks for in vain."""
+    return sorted(field for field in needs.unread if question.body.get(field) not in (None, *_KEPT_ALL_THE_SAME.get(field, ())))
 
 
 def _rename(body: dict[str, Any], needs: Needs) -> None:
@@ -55,23 +62,34 @@ def _rename(body: dict[str, Any], needs: Needs) -> None:
         body["return_progress"] = True
     if not needs.max_completion_tokens and (limit := body.pop("max_completion_tokens", None)) is not None:
         body.setdefault("max_tokens", limit)
+    form = body.get("response_format")
+    if not needs.json_object and isinstance(form, dict) and form.get("type") == "json_object":
+        body["response_format"] = _ANY_OBJECT
     if not needs.reasoning_effort:
         body.pop("reasoning_effort", None)
 
 
 def _choose_tool(body: dict[str, Any], needs: Needs) -> None:
-    """Where a word is understood: offer that one tool and require a call. Where nothing is: offer what may be chosen."""
+    """Where a word is understood: offer what is named, and require a call. Where nothing is: offer what may be chosen."""
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and needs.tool_choice != "any":
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, dict) else choice.get("name")
-        named = [tool for tool in body.get("tools") or [] if isinstance(tool, dict) and name is not None and _name(tool) == name]
-        if named:
-            body["tools"], body["tool_choice"] = named, "required"
+        names, word = _named(choice)
+        if named := [tool for tool in body.get("tools") or [] if isinstance(tool, dict) and _name(tool) in names]:
+            body["tools"], body["tool_choice"] = named, word
     elif choice == "none" and needs.tool_choice == "unread":
         body.pop("tools", None)
     elif choice in (None, "auto") and body.get("tools") and not needs.auto_tool_choice:
         body["tool_choice"] = "none"
+
+
+def _named(choice: dict[str, Any]) -> tuple[list[str], str]:
+    """One tool that must be called, or some that may be."""
+    allowed = choice.get("allowed_tools")
+    if not isinstance(allowed, dict):
+        return [name for name in (_name(choice), choice.get("name")) if isinstance(name, str)], "required"
+    tools = allowed.get("tools")
+    names = [_name(tool) for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    return [name for name in names if isinstance(name, str)], "required" if allowed.get("mode") == "required" else "auto"
 
 
 def _name(tool: dict[str, Any]) -> Any:

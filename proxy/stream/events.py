@@ -62,6 +62,13 @@ class Logprobs:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside the text and means something to the client alone: it passes as it is."""
+
+    value: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The backend reported an error inside its answer."""
 
@@ -71,5 +78,5 @@ class Failed:
 TextEvent: TypeAlias = Content | Reasoning | CallStart | CallArguments | CallEnd
 """What a parser of text makes."""
 
-Event: TypeAlias = TextEvent | Finish | Usage | Progress | Logprobs | Failed
+Event: TypeAlias = TextEvent | Finish | Usage | Progress | Logprobs | Beside | Failed
 """What a backend's reader makes."""

@@ -47,6 +47,11 @@ class Arguments:
             return rest.rstrip()
         return _as_object(rest)
 
+    @property
+    def is_half(self) -> bool:
+        """It begins as an object, and its end has not come."""
+        return self._begun and not self.closed
+
     def _scan(self, text: str) -> int:
         """Where the brace stands that closes the object, or the end of the text."""
         at, size = 0, len(text)
@@ -107,6 +112,8 @@ class NativeCalls:
         function = delta.get("function")
         said = function if isinstance(function, dict) else delta if "name" in delta else {}
         call, events = self._which(delta, said)
+        if call.ended:
+            return events
         if isinstance(given := delta.get("id"), str) and given:
             call.id = call.id or given
         if isinstance(name := said.get("name"), str):
@@ -127,7 +134,8 @@ class NativeCalls:
             if not call.name or call.ended:
                 continue
             events += self._start(call)
-            events += [CallEnd(call.index, whole=False)] if finish == "length" else self._finish(call)
+            call.ended, is_half = True, finish == "length" or call.arguments.is_half
+            events += [CallEnd(call.index, whole=False)] if is_half else self._finish(call)
         return events
 
     def _which(self, delta: dict[str, Any], said: dict[str, Any]) -> tuple[_Call, list[TextEvent]]:
@@ -140,6 +148,8 @@ class NativeCalls:
             known = self._calls.get(key)
             if known is not None and new_id and known.id is not None and known.id != given:
                 key = (index, given)  # one index for two calls: the id tells them apart
+            elif known is not None and not new_id and known.arguments.closed and said.get("name") and said.get("arguments"):
+                self._calls[index, len(self._calls)] = self._calls.pop(index)  # or, without ids, that the one before was complete
         elif new_id:
             key = given
         elif self._last is not None and not (said.get("name") and self._last.arguments.closed):

@@ -51,7 +51,6 @@ class Chat:
 
     async def _answer(self, connection: Connection, question: Question) -> None:
         backend = await self._house.backend(_wish(question))
-        connection.record.remark = backend.remark(question)
         translation = self._translation(connection, question, backend)
         rescue = Rescue(self._house, backend, question, self._headers(connection, backend))
         upstream = Upstream(backend, translation, rescue)
@@ -71,6 +70,7 @@ class Chat:
             await upstream.close()
             backend.place.leave()
             connection.record.ways = rescue.ways
+            connection.record.remark = backend.remark(question)  # by now its models are known
 
     async def _stream(
         self, connection: Connection, question: Question, backend: Backend, upstream: Upstream, opening: asyncio.Task[None]

@@ -46,7 +46,8 @@ class PassThrough:
         wish, content = await self._wish(content)
         backend = await self._house.backend(wish)
         try:
-            await self._pass(connection, await self._opened(connection, backend, path, content))
+            async with backend.turn():
+                await self._pass(connection, await self._opened(connection, backend, path, content))
         finally:
             backend.place.leave()
 

@@ -69,5 +69,5 @@ class Status:
             backend = await self._house.backend()
             facts = await backend.facts()
         except BridgeError as error:
-            return Report("unavailable", device=place.device(), reason=error.message)
-        return Report("ok", backend.kind, address.base, facts.model, facts.context, facts.template_has_tools, place.device())
+            return Report("unavailable", model=self._house.settings.backend_model, device=place.device(), reason=error.message)
+        return Report("ok", backend.kind, address.base, facts.model, facts.context, facts.template_has_tools, place.device(), facts.advice)

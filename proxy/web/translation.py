@@ -15,6 +15,7 @@ from proxy.requests.question import Question
 from proxy.stream import sse
 from proxy.stream.chunks import Chunks
 from proxy.stream.events import (
+    Beside,
     CallArguments,
     Content,
     Failed,
@@ -170,6 +171,9 @@ class Translation:
                     )
                 case Progress():
                     self._record.read(event)
+                case Beside():
+                    self._choice(index)
+                    self._write(index, [event])
                 case _:
                     self._write(index, self._choice(index).take(event))
         self.begun = self.begun or "choices" in chunk or "stop" in chunk
@@ -180,7 +184,7 @@ class Translation:
             self._choices[index] = Choice(parser, self._question, self._ids, self._record)
         return self._choices[index]
 
-    def _write(self, index: int, events: Iterable[TextEvent | Logprobs]) -> None:
+    def _write(self, index: int, events: Iterable[TextEvent | Logprobs | Beside]) -> None:
         for event in events:
             self._record.touched(len(event.text) if isinstance(event, Content | Reasoning | CallArguments) else 0)
             self._writer.say(index, event)

@@ -63,6 +63,22 @@ def test_it_is_found_out_and_the_call_that_it_leaks_is_a_call(road: Road) -> Non
     assert called(ask(road, "List the files, please.", stream=True)) == ["bash", {"command": "ls -la"}], road.evidence()
 
 
+def test_the_turn_after_a_call_as_the_sdk_of_openai_writes_it(road: Road) -> None:
+    """This server refuses what is null, and does not know a developer."""
+    call = {"id": "a", "type": "function", "function": {"name": "bash", "arguments": '{"command":"ls -la"}'}}
+    messages = [
+        {"role": "developer", "content": "You are a helpful assistant."},
+        {"role": "user", "content": "List the files, please."},
+        {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "README.md"}]},
+    ]
+    answer = ask(road, "", messages=messages)
+    assert answer.status_code == 200, road.evidence()
+    assert answer.json()["choices"][0]["finish_reason"] == "stop"
+    refused = ask(road, "", messages=[{"role": "nobody", "content": "?"}])
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "messages.0")
+
+
 def test_for_a_client_that_does_not_stream(road: Road) -> None:
     answer = ask(road, "List the files, please.").json()
     assert answer["choices"][0]["message"]["tool_calls"][0]["function"] == {"name": "bash", "arguments": '{"command":"ls -la"}'}

@@ -49,6 +49,8 @@ def test_what_is_no_address(url: str) -> None:
         ("opencode.ai", True),
         ("8.8.8.8", True),
         ("[2606:4700::1]", True),
+        ("[::ffff:8.8.8.8]", True),
+        ("[::ffff:10.0.0.1]", False),
     ],
 )
 def test_who_is_a_stranger(host: str, public: bool) -> None:

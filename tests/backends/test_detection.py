@@ -44,6 +44,7 @@ async def test_every_kind_is_known_by_its_own_list(name: str) -> None:
     [
         (models("m", server="llama.cpp"), "llama_cpp"),
         (httpx.Response(401, json={"error": {}}, headers={"server": "llama.cpp"}), "llama_cpp"),
+        (httpx.Response(503, json={"error": {"message": "Loading model"}}, headers={"server": "llama.cpp"}), "llama_cpp"),
         (httpx.Response(200, json={"data": [{"id": "m", "max_model_len": 5}]}), "vllm"),
         (models("m", owner="llama-cpp-python"), "llama_cpp_python"),
         (models("m", owner="me"), "generic"),
@@ -86,6 +87,12 @@ async def test_a_server_that_is_silent_is_asked_plainly_and_found_out_later() ->
     detection = Detection(KINDS, Http(behind), Named(HOME), None)
     assert [(await detection.backend()).kind for _ in range(3)] == ["generic", "llama_cpp", "llama_cpp"]
     assert len(behind.asked) == 2
+
+
+async def test_what_is_not_up_yet_is_found_out_when_it_is() -> None:
+    behind = Backend({"/v1/models": [httpx.Response(502, text="<html>"), models("m", owner="vllm")]})
+    detection = Detection(KINDS, Http(behind), Named(HOME), None)
+    assert [(await detection.backend()).kind for _ in range(3)] == ["generic", "vllm", "vllm"]
 
 
 async def test_our_own_questions_say_who_asks() -> None:

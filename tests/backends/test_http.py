@@ -42,6 +42,25 @@ async def test_every_transport_error_is_one_of_ours(error: Exception, kind: type
             await send(_request())
 
 
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        ("All connection attempts failed", "nothing answers at http://10.0.0.5:1: is the backend running, and is BACKEND_URL right?"),
+        ("[Errno -2] Name or service not known", "http://10.0.0.5:1 cannot be found: is this machine connected, and is BACKEND_URL right?"),
+        ("[Errno -3] Temporary failure in name resolution", "http://10.0.0.5:1 cannot be found: is this machine connected"),
+        ("[Errno 8] nodename nor servname provided, or not known", "http://10.0.0.5:1 cannot be found"),
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1006)",
+            "no secure connection to http://10.0.0.5:1 (certificate verify failed: self-signed certificate): is it https at all",
+        ),
+    ],
+)
+async def test_why_nobody_can_be_asked(why: str, told: str) -> None:
+    with pytest.raises(Unavailable) as caught:
+        await _http(httpx.ConnectError(why))[0].ask(_request())
+    assert caught.value.message.startswith(told)
+
+
 async def test_a_connection_that_was_closed_meanwhile_is_tried_once_more() -> None:
     http, backend = _http(httpx.RemoteProtocolError("closed"), httpx.Response(200, json=[]))
     assert (await http.ask(_request())).status_code == 200

@@ -6,14 +6,17 @@ from typing import Any
 import httpx
 import pytest
 
+from proxy.app import create_app
 from proxy.backends.address import Address
 from proxy.backends.base import Facts
 from proxy.backends.http import Http
 from proxy.backends.llama_cpp_python import LlamaCppPython
 from proxy.backends.place import Named
-from proxy.errors import BackendRefused, ContextOverflow
+from proxy.errors import BackendRefused, BrokenOff, ContextOverflow
 from proxy.requests.question import read
-from tests.backend import Backend, models, stream
+from proxy.settings import load
+from tests.asgi import ask
+from tests.backend import END, Backend, models, stream
 
 CHAT = "/v1/chat/completions"
 QUESTION = read(b'{"model": "m", "messages": []}')
@@ -53,6 +56,50 @@ async def test_a_refusal_and_a_client_that_left_let_the_next_one_in() -> None:
         response = await backend.ask(QUESTION, [])
     await response.stream.aclose()  # type: ignore[union-attr] # what an async transport gives
     await response.stream.aclose()  # type: ignore[union-attr] # twice: the turn of somebody else is not ended
+    await (await backend.ask(QUESTION, [])).aclose()
+
+
+async def test_a_look_at_its_models_does_not_cut_an_answer() -> None:
+    seen = asyncio.Event()
+
+    async def slowly(_: httpx.Request) -> httpx.Response:
+        await seen.wait()
+        return models("m", owner="me")
+
+    backend, behind = server(**{"/v1/models": [slowly, models("m", owner="me")]})
+    look = asyncio.create_task(backend.models())
+    await asyncio.sleep(0)
+    question = asyncio.create_task(backend.ask(QUESTION, []))
+    await asyncio.sleep(0.01)
+    assert behind.questions() == []
+    seen.set()
+    assert [model.id for model in await look] == ["m"]
+    await (await question).aclose()
+
+
+async def test_who_waits_may_leave_and_a_broken_answer_lets_the_next_one_in() -> None:
+    backend, behind = server(**{CHAT: [stream(b"a", httpx.ReadError("lost")), stream(b"b")]})
+    first = await backend.ask(QUESTION, [])
+    leaves, stays = [asyncio.create_task(backend.ask(QUESTION, [])) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    leaves.cancel()
+    with pytest.raises(BrokenOff):
+        await backend.http.read(first)
+    assert await backend.http.read(await stays) == b"b"
+    assert leaves.cancelled()
+    assert len(behind.questions()) == 2
+
+
+async def test_what_passes_through_waits_too() -> None:
+    behind = Backend({"/v1/models": models("m", owner="me"), CHAT: lambda _: stream(*END), "/v1/embeddings": httpx.Response(200, json={})})
+    app = create_app(load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "llama-cpp-python"}), transport=behind)
+    backend = await app.house.backend()
+    first = await backend.ask(QUESTION, [])
+    passing = asyncio.create_task(ask(app, "/v1/embeddings", {"input": "x"}))
+    await asyncio.sleep(0.01)
+    assert behind.questions("/v1/embeddings") == []
+    await first.aclose()
+    assert (await passing).status == 200
     await (await backend.ask(QUESTION, [])).aclose()
 
 

@@ -47,5 +47,18 @@ async def test_the_loaded_model_is_the_one_that_an_unknown_name_means(v0: Any, v
     assert await backend.facts() == Facts("a", context)
 
 
+@pytest.mark.parametrize(
+    ("v0", "v1"),
+    [
+        (httpx.Response(200, json={"data": [{"id": "a", "type": "llm"}, {"id": "b", "type": "embeddings"}]}), UNKNOWN),
+        (UNKNOWN, httpx.Response(200, json={"models": [{"key": "a", "type": "llm"}, {"key": "b", "type": "embedding"}]})),
+    ],
+)
+async def test_the_model_for_embeddings_that_it_ships_with_is_not_meant(v0: Any, v1: Any) -> None:
+    backend = lm_studio(v0, v1)
+    assert await backend.model_for("my-model") == "a"
+    assert [model.wire for model in await backend.models()] == [None, "/embeddings"]
+
+
 async def test_where_neither_tells() -> None:
     assert [(model.loaded, model.context) for model in await lm_studio(UNKNOWN).models()] == [(False, None), (False, None)]

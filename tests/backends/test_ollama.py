@@ -87,7 +87,8 @@ def test_what_it_ignores_is_said() -> None:
     backend, _ = ollama()
     ignored = read(b'{"messages": [], "tool_choice": "required", "n": 2, "temperature": 1}')
     assert backend.remark(ignored) == "ollama does not read n, tool_choice"
-    assert backend.remark(read(b'{"messages": [], "tool_choice": "auto"}')) == ""
+    for kept in (b'"tool_choice": "auto"', b'"tool_choice": "none"', b'"n": 1'):
+        assert backend.remark(read(b'{"messages": [], %s}' % kept)) == ""
 
 
 async def test_a_prompt_that_it_will_cut_is_said() -> None:
@@ -99,6 +100,22 @@ async def test_a_prompt_that_it_will_cut_is_said() -> None:
     assert backend.remark(read(b'{"messages": []}')) == ""
 
 
+async def test_what_the_model_that_is_asked_holds_counts() -> None:
+    loaded = [{"name": "a", "context_length": 4096}, {"name": "b", "context_length": 32768}]
+    backend, _ = ollama({"/api/ps": httpx.Response(200, json={"models": loaded})})
+    await backend.models()
+    long = b'{"model": "%s", "messages": [{"role": "user", "content": "%s"}]}'
+    assert ["cuts" in backend.remark(read(long % (name, b"word " * 4000))) for name in (b"a", b"b", b"c")] == [True, False, False]
+
+
+async def test_what_is_loaded_by_the_first_question_is_seen_at_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, behind = ollama({"/api/ps": [httpx.Response(200, json={"models": []}), LOADED]})
+    clock = iter(range(100, 200, 2))
+    monkeypatch.setattr("proxy.backends.base.time.monotonic", lambda: float(next(clock)))
+    assert [[model.loaded for model in await backend.models()] for _ in range(3)] == [[False] * 3, [True, True, False], [True, True, False]]
+    assert len([request for request in behind.asked if request.url.path == "/api/ps"]) == 2
+
+
 async def test_the_question_said_its_way() -> None:
     backend, behind = ollama()
     said = (
@@ -108,7 +125,7 @@ async def test_the_question_said_its_way() -> None:
     )
     await backend.ask(read(said), [])
     asked = behind.questions()[0]
-    assert asked["messages"] == [{"role": "assistant", "content": None, "reasoning": "r"}, {"role": "tool", "content": "x\ny"}]
+    assert asked["messages"] == [{"role": "assistant", "content": "", "reasoning": "r"}, {"role": "tool", "content": "x\ny"}]
     assert (asked["max_tokens"], "max_completion_tokens" in asked, "tools" in asked) == (9, False, False)
 
 
@@ -116,5 +133,5 @@ async def test_the_line_in_the_log_says_what_it_ignores(caplog: pytest.LogCaptur
     behind = Backend({"/v1/models": models("a"), CHAT: stream(*END)})
     app = create_app(load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "ollama"}), transport=behind)
     with caplog.at_level("INFO"):
-        await ask(app, CHAT, {"messages": [], "n": 1, "top_k": 4})
+        await ask(app, CHAT, {"messages": [], "n": 2, "top_k": 4})
     assert caplog.messages[-1].endswith("| ollama does not read n, top_k")

@@ -52,6 +52,7 @@ def asked(entry: Entry) -> dict[str, Any]:
 def check(entry: Entry, message: ChatCompletionMessage, finish: str | None) -> None:
     means = entry.means
     assert (message.content or "") == means["text"]
+    assert message.refusal == means.get("refusal")
     assert getattr(message, "reasoning_content", "") == means.get("thoughts", "")
     calls = [call for call in message.tool_calls or [] if call.type == "function"]
     whole = calls[: len(means.get("calls", []))]

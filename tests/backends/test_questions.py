@@ -12,10 +12,11 @@ from tests.backends.transcripts import KINDS
 TOOLS = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in ("bash", "read")]
 CALL = {"id": "c1", "type": "function", "function": {"name": "bash", "arguments": "{}"}}
 PARTS = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
-ANSWERED = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+ANSWERED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 SIGNED = {"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}
 ASKED: dict[str, Any] = {
     "messages": [
+        {"role": "developer", "content": "s"},
         {"role": "user", "content": PARTS},
         ANSWERED | {"reasoning_content": "r"} | SIGNED,
         {"role": "tool", "tool_call_id": "c1", "content": PARTS},
@@ -23,16 +24,19 @@ ASKED: dict[str, Any] = {
     "tools": TOOLS,
     "tool_choice": {"type": "function", "function": {"name": "bash"}},
     "max_completion_tokens": 99,
+    "response_format": {"type": "json_object"},
     "stream": True,
 }
 ONLY_BASH = {"tools": TOOLS[:1], "tool_choice": "required"}
+ANY_OBJECT = {"type": "json_schema", "json_schema": {"name": "object", "schema": {"type": "object"}}}
 MAX_TOKENS = {"max_completion_tokens": None, "max_tokens": 99}
 
 
-def history(*, thoughts: str = "reasoning_content", content: Any = PARTS) -> list[dict[str, Any]]:
+def history(*, thoughts: str = "reasoning_content", content: Any = PARTS, nothing: str | None = None) -> list[dict[str, Any]]:
     return [
+        {"role": "system", "content": "s"},
         {"role": "user", "content": content},
-        ANSWERED | {thoughts: "r"},
+        ANSWERED | {"content": nothing, thoughts: "r"},
         {"role": "tool", "tool_call_id": "c1", "content": content},
     ]
 
@@ -42,9 +46,9 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "zen": {},
     "vllm": {},
     "llama_cpp": {"return_progress": True, **ONLY_BASH},
-    "lm_studio": {**ONLY_BASH, **MAX_TOKENS},
-    "llama_cpp_python": {"messages": history(content="one\ntwo"), "repeat_penalty": 1.0, **MAX_TOKENS},
-    "ollama": {"messages": history(thoughts="reasoning", content="one\ntwo"), **ONLY_BASH, **MAX_TOKENS},
+    "lm_studio": {**ONLY_BASH, **MAX_TOKENS, "response_format": ANY_OBJECT},
+    "llama_cpp_python": {"messages": history(content="one\ntwo", nothing=""), "repeat_penalty": 1.0, **MAX_TOKENS},
+    "ollama": {"messages": history(thoughts="reasoning", content="one\ntwo", nothing=""), **ONLY_BASH, **MAX_TOKENS},
 }
 
 

@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+import httpx
 import pytest
 
+from proxy.app import create_app
 from proxy.backends.llama_cpp import LlamaCpp
 from proxy.backends.refusals import meaning, told
 from proxy.errors import (
@@ -17,7 +19,12 @@ from proxy.errors import (
     ModelLoading,
     ModelNotFound,
 )
+from proxy.settings import load
+from tests.asgi import ask
+from tests.backend import Backend, models
 from tests.backends.test_llama_cpp import llama_cpp
+
+CHAT = "/v1/chat/completions"
 
 
 def _error(message: str, **fields: Any) -> bytes:
@@ -31,13 +38,16 @@ def _error(message: str, **fields: Any) -> bytes:
         (b'{"error": "text"}', "text"),
         (b'{"message": "m"}', "m"),
         (b'{"detail": "d"}', "d"),
-        (b'{"detail": [{"loc": 1}]}', '{"detail":[{"loc":1}]}'),
+        (b'{"detail": [{"loc": 1}, {"loc": ["body"], "msg": 5}, "x"]}', '{"loc":1}; {"loc":["body"],"msg":5}; "x"'),
+        (b'{"detail": [{"loc": ["body", "messages", 0, "role"], "msg": "Field required"}]}', "body.messages.0.role: Field required"),
+        (b'[{"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}}]', "m"),
         (b'{"type":"error","error":{"type":"AuthError","message":"m"}}', "m"),
         (b'event: error\ndata: {"error":{"message":"in a stream"}}\n\n', "in a stream"),
         (b'error: {"message":"m"}', "m"),
         (b"<html><body>502", "the backend answered with a web page, not with an error that explains itself"),
         (b" plain text ", "plain text"),
         (b"[1]", "[1]"),
+        (b"[]", "[]"),
         (b"data: x\n", "data: x"),
         (b"", "the backend gave no reason"),
     ],
@@ -54,6 +64,7 @@ SENTENCE = "request (15013 tokens) exceeds the available context size (2048 toke
     [
         (400, _error(SENTENCE, type="exceed_context_size_error", n_prompt_tokens=15013, n_ctx=2048), ContextOverflow, 400),
         (400, _error("This model's maximum context length is 10 tokens."), ContextOverflow, 400),
+        (400, _error("Your input is too long.", code="context_length_exceeded"), ContextOverflow, 400),
         (500, _error("the prompt is greater than the context length"), ContextOverflow, 400),
         (413, b"", ContextOverflow, 400),
         (400, _error("bad"), BackendRefused, 400),
@@ -73,8 +84,38 @@ def test_every_status(status: int, body: bytes, kind: type[BridgeError], ours: i
     assert (type(error), error.status) == (kind, ours)
 
 
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [(_error("m", param="max_tokens"), "max_tokens"), (_error("m", param=""), None), (_error("m", param=5), None), (b"m", None)],
+)
+def test_the_field_that_is_wrong(body: bytes, param: str | None) -> None:
+    assert meaning(400, body, {}).body()["error"]["param"] == meaning(422, body, {}).param == param
+
+
+def test_whose_key_is_wrong() -> None:
+    assert meaning(401, b'{"error":"Unauthorized"}', {}).message == "Unauthorized (the backend wants a key that it knows: BACKEND_API_KEY)"
+
+
+async def test_nothing_follows_a_redirect() -> None:
+    """With the question the key would go to whoever the other host is."""
+    behind = Backend({"/v1/models": models("m"), CHAT: httpx.Response(307, headers={"location": "https://elsewhere.example/steal"})})
+    app = create_app(load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "generic", "BACKEND_API_KEY": "k"}), transport=behind)
+    answer = await ask(app, CHAT, {"messages": []})
+    assert (answer.status, "https://elsewhere.example/steal" in answer.json["error"]["message"]) == (502, True)
+    assert {request.url.host for request in behind.asked} == {"10.0.0.5"}
+    assert behind.asked[-1].headers["authorization"] == "Bearer k"
+
+
+def test_where_it_has_moved_to() -> None:
+    error = meaning(308, b"", {"location": "https://elsewhere.example/v1/chat/completions?token=x"})
+    words = "the backend has moved to https://elsewhere.example/v1/chat/completions: nothing is sent there unless BACKEND_URL names it"
+    assert (error.status, error.message) == (502, words)
+
+
 def test_when_to_come_again_is_passed_on() -> None:
-    assert meaning(429, b"", {"retry-after": "7", "retry-after-ms": "1", "x": "y"}).headers == {"retry-after": "7", "retry-after-ms": "1"}
+    for status, body in ((429, b""), (500, b""), (503, b"<html>")):
+        error = meaning(status, body, {"retry-after": "7", "retry-after-ms": "1", "x": "y"})
+        assert error.headers == {"retry-after": "7", "retry-after-ms": "1"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from proxy.backends.reply import Reply
-from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Failed, Finish, Logprobs, Progress, Reasoning, Usage
+from proxy.stream.events import Beside, CallArguments, CallEnd, CallStart, Content, Failed, Finish, Logprobs, Progress, Reasoning, Usage
 
 
 def _read(*chunks: dict[str, Any]) -> list[Any]:
@@ -70,7 +70,18 @@ def _choice(**fields: Any) -> dict[str, Any]:
             },
             [(0, Usage(5, 2, 1, 2))],
         ),
-        ({"usage": {"prompt_tokens_details": None, "completion_tokens_details": {"x": 1}}}, [(0, Usage(0, 0))]),
+        ({"usage": {"prompt_tokens": 0, "prompt_tokens_details": None, "completion_tokens_details": {"x": 1}}}, [(0, Usage(0, 0))]),
+        ({"usage": {"prompt_tokens": 5.0, "completion_tokens": 2.0}}, [(0, Usage(5, 2))]),
+        ({"usage": {"seconds": 5}}, []),
+        (_choice(delta={"content": "a"}, finish_reason=""), [(0, Content("a"))]),
+        (_choice(delta={"content": None, "refusal": "no"}), [(0, Beside({"refusal": "no"}))]),
+        (_choice(message={"content": "", "audio": {"id": "a"}, "annotations": []}), [(0, Beside({"audio": {"id": "a"}}))]),
+        (
+            _choice(delta={"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "r"}]}, {"text": "a"}, "x"]}),
+            [(0, Reasoning("r")), (0, Content("a"))],
+        ),
+        (_choice(delta={"reasoning_details": [{"text": "r"}, {"summary": "s"}, {"data": "x"}, 5]}), [(0, Reasoning("rs"))]),
+        ({"object": "error", "message": "m", "code": 400}, [(0, Failed({"object": "error", "message": "m", "code": 400}))]),
         ({"usage": None}, []),
     ],
 )
@@ -86,6 +97,12 @@ def test_calls_of_two_choices() -> None:
     events += [(1, "finish")]
     assert (0, CallStart(0, "c0", "f", "native")) in events
     assert (1, CallStart(0, "c1", "g", "native")) in events
+
+
+@pytest.mark.parametrize(("said", "meant"), [("tool_calls", "length"), ("stop", "length"), ("length", "length")])
+def test_a_call_that_is_not_whole_was_cut_whatever_is_said(said: str, meant: str) -> None:
+    delta = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a'}}]}
+    assert _read(_choice(delta=delta), _choice(delta={}, finish_reason=said))[-2:] == [(0, CallEnd(0, whole=False)), (0, Finish(meant))]
 
 
 def test_a_finish_ends_the_calls_of_its_choice() -> None:

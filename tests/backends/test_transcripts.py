@@ -42,6 +42,7 @@ class Answer:
         self.error: dict[str, Any] | None = None
         self.text = self.thoughts = ""
         self.calls: list[dict[str, Any]] = []
+        self.refusal: str | None = None
         self.finish: str | None = None
         self.usage: dict[str, Any] | None = None
         if call.status != 200:
@@ -56,6 +57,7 @@ class Answer:
         assert answer["object"] == "chat.completion"
         message = answer["choices"][0]["message"]
         self.text, self.thoughts = message["content"] or "", message.get("reasoning_content", "")
+        self.refusal = message["refusal"]
         self.calls = [{"id": call["id"], **call["function"]} for call in message.get("tool_calls", [])]
         self.finish, self.usage = answer["choices"][0]["finish_reason"], answer["usage"]
 
@@ -75,9 +77,11 @@ class Answer:
         assert self.error is not None or chunks[-1]["choices"] == []
 
     def _delta(self, delta: dict[str, Any]) -> None:
-        assert set(delta) <= {"role", "content", "reasoning_content", "tool_calls"}
+        assert set(delta) <= {"role", "content", "reasoning_content", "refusal", "tool_calls"}
         self.text += delta.get("content", "")
         self.thoughts += delta.get("reasoning_content", "")
+        if "refusal" in delta:
+            self.refusal = (self.refusal or "") + delta["refusal"]
         for call in delta.get("tool_calls", []):
             if call["index"] == len(self.calls):
                 assert call["type"] == "function"
@@ -117,8 +121,9 @@ def check_refusal(means: dict[str, Any], answer: Answer) -> None:
 
 def check_answer(means: dict[str, Any], answer: Answer, *, streamed: bool) -> None:
     assert answer.error is None
-    assert (answer.text, answer.thoughts) == (means["text"], means.get("thoughts", ""))
-    whole = answer.calls[: len(answer.calls) - (means.get("half", 0) if streamed else 0)]
+    assert (answer.text, answer.thoughts, answer.refusal) == (means["text"], means.get("thoughts", ""), means.get("refusal"))
+    whole, half = answer.calls[: len(means.get("calls", []))], means.get("half", 0)
+    assert len(answer.calls) - len(whole) in ((half,) if streamed else (0, half))  # in one piece it is left out, unless the length cut it
     assert [[call["name"], json.loads(call["arguments"])] for call in whole] == means.get("calls", [])
     assert len({call["id"] for call in answer.calls}) == len(answer.calls)
     assert means.get("ids", []) in ([], [call["id"] for call in whole])

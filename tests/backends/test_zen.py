@@ -5,7 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
+from proxy import welcome
 from proxy.app import create_app
+from proxy.backends.address import Address
 from proxy.backends.base import Facts
 from proxy.backends.http import Http
 from proxy.backends.place import Named
@@ -16,6 +18,7 @@ from proxy.settings import load
 from tests.asgi import ask
 from tests.backend import Backend, models, stream
 
+NEEDS_KEY = "zen needs your own key: set ZEN_API_KEY, from https://opencode.ai/auth"
 CHAT = "/zen/v1/chat/completions"
 QUESTION = read(b'{"model": "glm-5.2", "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]}')
 
@@ -97,8 +100,28 @@ async def test_models_of_another_wire_are_listed_as_such_and_refused() -> None:
 
 async def test_a_look_at_its_health_does_not_ask_it_each_time() -> None:
     backend, behind = zen()
-    assert [await backend.facts(), await backend.facts()] == [Facts(), Facts()]
+    assert [await backend.facts(), await backend.facts()] == [Facts(advice=NEEDS_KEY)] * 2
     assert len(behind.asked) == 1
+
+
+async def test_who_has_a_key_needs_no_advice() -> None:
+    assert await zen("kimi-k3", ZEN_API_KEY="z")[0].facts() == Facts("kimi-k3")
+    elsewhere = Zen(Http(Backend({"/v1/models": models("m")})), Named(Address("http://10.0.0.5/v1")))
+    assert await elsewhere.facts() == Facts("m")
+
+
+async def test_without_a_key_everybody_is_told_where_to_get_one() -> None:
+    app = create_app(load({"BACKEND_URL": "zen"}), transport=zen()[1])
+    told = await ask(app, "/health")
+    assert (told.status, told.json["status"], told.json["reason"]) == (200, "ok", NEEDS_KEY)
+    assert NEEDS_KEY in welcome.text("http://127.0.0.1:8081", None, await app.status.now())
+
+
+async def test_the_model_that_was_chosen_is_shown_before_zen_can_be_reached() -> None:
+    behind = Backend({"/zen/v1/models": httpx.ConnectError("[Errno -3] Temporary failure in name resolution")})
+    report = await create_app(load({"BACKEND_URL": "zen", "BACKEND_MODEL": "glm-5.2"}), transport=behind).status.now()
+    reason = "https://opencode.ai cannot be found: is this machine connected, and is BACKEND_URL right?"
+    assert (report.status, report.model, report.reason) == ("unavailable", "glm-5.2", reason)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from proxy.protocols.openai_chat import Head, Stream, Whole
-from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Logprobs, Reasoning, TextEvent, Usage
+from proxy.stream.events import Beside, CallArguments, CallEnd, CallStart, Content, Logprobs, Reasoning, TextEvent, Usage
 
 HEAD = Head("chatcmpl-a", 5, "m", wants_usage=True)
 CALL: list[TextEvent] = [CallStart(0, "call_a", "f"), CallArguments(0, '{"a":'), CallArguments(0, "1}"), CallEnd(0, whole=True)]
@@ -114,6 +114,20 @@ def test_content_beside_nothing_but_calls_is_null() -> None:
     _said(whole, [*CALL], "tool_calls")
     whole.end(Usage(1, 1))
     assert json.loads(whole.take())["choices"][0]["message"]["content"] is None
+
+
+def test_what_stands_beside_the_text() -> None:
+    said = [Beside({"refusal": "I ca"}), Beside({"refusal": "n’t", "annotations": [1], "audio": {"id": "a", "data": "x"}})]
+    said.append(Beside({"annotations": [2], "audio": {"data": "y", "expires_at": 5}}))
+    stream, whole = Stream(HEAD), Whole(HEAD)
+    for event in said:
+        stream.say(0, event)
+        whole.say(0, event)
+    assert [chunk["choices"][0]["delta"] for chunk in _chunks(stream.take())][1:] == [event.value for event in said]
+    whole.end(Usage(1, 1))
+    message = json.loads(whole.take())["choices"][0]["message"]
+    audio = {"id": "a", "data": "xy", "expires_at": 5}
+    assert message == {"role": "assistant", "content": None, "refusal": "I can’t", "annotations": [1, 2], "audio": audio}
 
 
 def test_half_a_call_is_left_out_of_a_whole_that_broke_off() -> None:

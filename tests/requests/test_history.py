@@ -8,7 +8,7 @@ from proxy.requests.history import readable, with_joined_text
 
 
 def _assistant(**fields: Any) -> dict[str, Any]:
-    return {"role": "assistant", "content": None, **fields}
+    return {"role": "assistant", "content": "", **fields}
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,28 @@ def _assistant(**fields: Any) -> dict[str, Any]:
             {"tool_calls": [{"id": "a", "function": {}}, 5]},
         ),
         (
-            {"content": [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "text", "text": "x"}, "y"]},
+            {"content": [{"type": "thinking", "thinking": "t"}, {"type": "text", "text": "x", "thought_signature": "s"}, "y"]},
             {"content": [{"type": "text", "text": "x"}, "y"]},
         ),
     ],
 )
 def test_what_an_assistant_said(given: dict[str, Any], right: dict[str, Any]) -> None:
     assert readable([_assistant(**given)], "reasoning_content") == [_assistant(**right)]
+
+
+@pytest.mark.parametrize("content", [None, [], [{"type": "thinking", "thinking": "t"}]])
+def test_who_only_thought_said_nothing(content: Any) -> None:
+    """Ollama refuses a message whose content is null, unless there are calls in it."""
+    given = {"role": "assistant", "content": content, "reasoning_content": "r"}
+    assert readable([given], "reasoning_content") == [given | {"content": ""}]
+    called = given | {"content": None, "tool_calls": [{"id": "a"}]}
+    assert readable([called], "reasoning_content") == [called]
+
+
+def test_a_developer_is_heard_by_all() -> None:
+    given = {"role": "developer", "content": "Be brief.", "name": "x"}
+    assert readable([given], None) == [given | {"role": "system"}]
+    assert given["role"] == "developer"
 
 
 def test_under_another_name() -> None:
@@ -50,7 +65,7 @@ TEXT, IMAGE = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": 
 
 @pytest.mark.parametrize(
     ("content", "right"),
-    [([TEXT, TEXT], "a\na"), ([], ""), ([TEXT, IMAGE], [TEXT, IMAGE]), ([TEXT, "x"], [TEXT, "x"]), ("a", "a"), (None, None)],
+    [([TEXT, TEXT], "a\na"), ([], ""), ([TEXT, IMAGE], [TEXT, IMAGE]), ([TEXT, "x"], [TEXT, "x"]), ("a", "a"), (None, "")],
 )
 def test_text_in_parts_becomes_one_text(content: Any, right: Any) -> None:
-    assert with_joined_text([{"role": "user", "content": content}, 5]) == [{"role": "user", "content": right}, 5]
+    assert with_joined_text([{"role": "user", "content": content}, {}, 5]) == [{"role": "user", "content": right}, {}, 5]

@@ -49,7 +49,32 @@ def test_a_named_tool_is_the_only_one_offered(choice: dict[str, Any]) -> None:
     assert body["tool_choice"] == "required"
 
 
-@pytest.mark.parametrize("choice", ["auto", "required", {"type": "function", "function": {"name": "unknown"}}, {"type": "x"}])
+@pytest.mark.parametrize(("mode", "word"), [("auto", "auto"), ("required", "required"), (None, "auto")])
+def test_tools_that_are_allowed_are_the_only_ones_offered(mode: str | None, word: str) -> None:
+    allowed = {"mode": mode, "tools": [{"type": "function", "function": {"name": "g"}}, 5, {"type": "odd"}]}
+    body = _prepared(LLAMA, tools=TOOLS, tool_choice={"type": "allowed_tools", "allowed_tools": allowed})
+    assert (body["tools"], body["tool_choice"]) == ([TOOLS[1]], word)
+
+
+def test_json_without_a_schema_gets_the_plainest() -> None:
+    needs, json_object = Needs(json_object=False), {"type": "json_object"}
+    schema = {"type": "json_schema", "json_schema": {"name": "object", "schema": {"type": "object"}}}
+    assert _prepared(needs, response_format=json_object)["response_format"] == schema
+    assert _prepared(response_format=json_object)["response_format"] == json_object
+    for other in ({"type": "text"}, None, "x"):
+        assert _prepared(needs, response_format=other)["response_format"] == other
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "auto",
+        "required",
+        {"type": "function", "function": {"name": "unknown"}},
+        {"type": "x"},
+        {"type": "allowed_tools", "allowed_tools": {"tools": "x"}},
+    ],
+)
 def test_any_other_choice_passes(choice: Any) -> None:
     body = _prepared(LLAMA, tools=TOOLS, tool_choice=choice)
     assert (body["tools"], body["tool_choice"]) == (TOOLS, choice)
@@ -102,3 +127,11 @@ def test_what_is_asked_for_in_vain() -> None:
     question = read(b'{"messages": [], "tool_choice": "auto", "top_k": 5, "n": null, "seed": 1}')
     assert unread(question, Needs(unread=frozenset({"tool_choice", "top_k", "n"}))) == ["top_k"]
     assert unread(question, Needs()) == []
+
+
+def test_a_sound_that_shall_come_whole_is_not_streamed() -> None:
+    assert _prepared(modalities=["text", "audio"])["stream"] is False
+    assert "stream_options" not in _prepared(modalities=["audio"])
+    assert _prepared(modalities=["text", "audio"], stream=True)["stream"] is True
+    assert _prepared(modalities=["text"])["stream"] is True
+    assert _prepared(modalities=None)["stream"] is True

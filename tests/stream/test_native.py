@@ -83,7 +83,6 @@ def test_every_cut_of_the_arguments(text: str) -> None:
         ('  {"a":1}', '{"a":1}'),
         ("not json", "not json"),
         ('{"a":1}, oops', '{"a":1}, oops'),
-        ('{"a":1', '{"a":1'),
     ],
 )
 def test_what_stands_for_an_object(given: Any, right: str) -> None:
@@ -101,6 +100,7 @@ def test_no_arguments_at_all() -> None:
 
 def test_cut_by_the_length() -> None:
     assert _calls(_fed(_delta(0, "a", "f", '{"a":1}'), finish="length")) == [("a", "f", '{"a":1', False)]
+    assert _calls(_fed(_delta(0, "a", "f", '{"a":1'), finish="tool_calls")) == [("a", "f", '{"a":1', False)]
     assert _calls(_fed(_delta(0, "a", "f", '{"a'), finish="length")) == [("a", "f", '{"a', False)]
 
 
@@ -127,6 +127,21 @@ def test_missing_index() -> None:
 def test_one_index_for_two_calls() -> None:
     events = _fed(_delta(0, "a", "f", "{}"), _delta(0, "b", "g", "{}"))
     assert _calls(events) == [("a", "f", "{}", True), ("b", "g", "{}", True)]
+
+
+def test_one_index_for_two_whole_calls_without_ids() -> None:
+    events = _fed(_delta(0, None, "f", '{"a":1}'), _delta(0, None, "f", ""), _delta(0, None, "f", '{"a"'), _delta(0, arguments=":2}"))
+    assert _calls(events) == [(None, "f", '{"a":1}', True), (None, "f", '{"a":2}', True)]
+    assert _calls(_fed(_delta(0, None, "f", '{"a":1}'), _delta(0, None, None, " "))) == [(None, "f", '{"a":1}', True)]
+
+
+def test_what_is_said_after_the_end_of_a_call_is_not_of_it() -> None:
+    calls = NativeCalls()
+    events = [*calls.feed(_delta(0, "a", "f", '{"a"')), *calls.end("tool_calls")]
+    assert calls.feed(_delta(0, arguments=":1}")) == calls.end("tool_calls") == []
+    assert _calls(events) == [("a", "f", '{"a"', False)]
+    events += [*calls.feed(_delta(1, "b", "g", "{}")), *calls.end("tool_calls")]  # some say the finish with each call
+    assert _calls(events)[1:] == [("b", "g", "{}", True)]
 
 
 def test_two_calls_in_turn() -> None:

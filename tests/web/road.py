@@ -96,7 +96,7 @@ def of_chunks(chunks: list[Any], choice: int = 0) -> Heard:
 
 def of_deltas(deltas: list[dict[str, Any]], finish: str | None = None) -> Heard:
     assert deltas[0] == {"role": "assistant", "content": ""}
-    text: dict[str, str] = {"content": "", "reasoning_content": ""}
+    text: dict[str, Any] = {"content": "", "reasoning_content": ""}
     calls: list[Made] = []
     for delta in deltas[1:]:
         for key, value in delta.items():
@@ -105,7 +105,7 @@ def of_deltas(deltas: list[dict[str, Any]], finish: str | None = None) -> Heard:
                 (piece,) = value
                 _add(calls, piece)
             else:
-                text[key] += value
+                text[key] = text[key] + value if key in text else value
     return Heard(text["content"], text["reasoning_content"], tuple(calls), finish)
 
 
