@@ -130,7 +130,9 @@ class Upstream:
             if not _may_become_sse(start):
                 break
         if start and not start.startswith(_SSE_BEGINS):
-            raise BadAnswer("the backend answered with something that is neither a stream of events nor JSON")
+            raise BadAnswer(
+                "the backend answered with something that is neither a stream of events nor JSON; is BACKEND_URL the base of its API?"
+            )
         yield self.translation.feed(start)
         while not self.translation.done and (more := await anext(pieces, None)) is not None:
             yield self.translation.feed(more)
@@ -149,10 +151,15 @@ class Upstream:
         except orjson.JSONDecodeError:
             raise Vanished("the backend's answer broke off in the middle (connection lost)") from None
         if not isinstance(whole, dict) or not whole.get("choices"):
-            error = whole.get("error") if isinstance(whole, dict) else None
-            code = error.get("code") if isinstance(error, dict) else None
-            raise self._backend.meaning(code if isinstance(code, int) and 400 <= code < 600 else 502, body, {})
+            raise self._backend.meaning(_status(whole), body, {})
         return self.translation.whole(whole)
+
+
+def _status(told: Any) -> int:
+    """Of an error that calls itself 200."""
+    error = told.get("error", told) if isinstance(told, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and 400 <= code < 600 else 502
 
 
 def _may_become_sse(start: bytes) -> bool:

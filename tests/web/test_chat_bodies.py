@@ -61,6 +61,7 @@ async def test_every_end_of_a_line_and_a_stream_that_calls_itself_something_else
         (json.dumps({"error": ERROR}), 500, "backend_failed", "the model has left"),
         (json.dumps({"error": "Unexpected endpoint"}), 502, "backend_failed", "Unexpected endpoint"),
         (json.dumps({"error": {"message": "bad", "code": 400}}), 400, "backend_refused", "bad"),
+        (json.dumps({"object": "error", "message": "flat", "type": "BadRequestError", "code": 400}), 400, "backend_refused", "flat"),
         (json.dumps({"error": {"message": "odd", "code": "weird"}}), 502, "backend_failed", "odd"),
         (json.dumps({"error": {"message": "both"}, "choices": [{"index": 0}]}), 500, "backend_failed", "both"),
         (json.dumps({"object": "list", "data": []}), 502, "backend_failed", '"object":"list"'),
@@ -87,6 +88,7 @@ async def test_what_is_neither_a_stream_nor_json(streamed: bool, body: str, size
     status, error = refused(await Road(stream(*pieces, content_type="text/html")).ask(streamed=streamed))
     assert (status, error["code"]) == (502, "bad_answer")
     assert body not in error["message"]
+    assert error["message"].endswith("is BACKEND_URL the base of its API?")
 
 
 @BOTH
