@@ -14,15 +14,15 @@ from proxy.llama_server.gpu import memory_settled
 from proxy.llama_server.lease import Lease, Suspects
 from proxy.llama_server.life import State
 from proxy.llama_server.logs import Ring
-from proxy.llama_server.supervisor import Supervisor, Timings
+from proxy.llama_server.supervisor import Supervisor
+from proxy.llama_server.timings import USUAL, Timings
 from proxy.llama_server.turns import Change, Rules, Ticket, Turns
 
 logger = logging.getLogger("llama_bridge.child")
-_TIMINGS = Timings()
 
 
 class Keeper:
-    def __init__(self, catalogue: Catalogue, *, timings: Timings = _TIMINGS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, catalogue: Catalogue, *, timings: Timings = USUAL, clock: Callable[[], float] = time.monotonic) -> None:
         self._timings, self._clock = timings, clock
         self.rings: dict[str, Ring] = {}
         self._supervisors: dict[str, Supervisor] = {}

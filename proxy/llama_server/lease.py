@@ -91,8 +91,8 @@ class Lease:
         self._keeper.suspects.refuse(self._mark)
         return self._address
 
-    def answered(self) -> None:
-        self.supervisor.answered()
+    def answered(self, prompt: int = 0, cached: int = 0) -> None:
+        self.supervisor.answered(prompt, cached)
         self._keeper.suspects.forgive(self._mark)
 
     def leave(self) -> None:
