@@ -250,7 +250,7 @@ class Supervisor:
                 return Happening.RENEWED, "the machine has only just started: its GPU is looked for once more"
         await asyncio.wait({self._child.over})
         if self._answers:
-            self._write(Happening.ANSWERED)
+            self.life = self.life.after(Happening.ANSWERED)
         self._on_death()
         return self._death(self._child)
 
