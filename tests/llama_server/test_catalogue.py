@@ -193,6 +193,19 @@ def test_what_is_wrong_is_told_with_its_place(home: Home, text: str, model: str 
     assert len(told.split("\n")) == 1  # not once for each model
 
 
+def test_all_that_is_wrong_is_told_at_once(home: Home) -> None:
+    told = home.wrong("[*]\nmodel = a.gguf\nmlok = true\nctx-size = -5\n", None)
+    assert "2: model belongs into" in told
+    assert "3: mlok is unknown" in told
+    assert "4: ctx-size is a whole number, not '-5'" in told
+    assert len(told.split("\n")) == 3
+
+
+def test_a_model_may_repeat_its_own_name(home: Home) -> None:
+    (model,) = home.make("[a]\nmodel = a.gguf\naliases = a, b, b\n").models
+    assert model.name == "a"
+
+
 def test_a_projector_is_no_model(home: Home) -> None:
     made(home.path / "p.gguf", {"general.type": "mmproj"})
     assert "is no model but a projector for images" in home.wrong(model="p.gguf")
