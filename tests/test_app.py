@@ -168,6 +168,22 @@ async def test_a_question_reaches_the_model_that_its_body_names(tmp_path: Path) 
         assert (await ask(app, "/v1/models/two-too")).json["id"] == "two"
 
 
+async def test_health_knows_at_once_what_becomes_of_a_child(tmp_path: Path) -> None:
+    app = pair(tmp_path)
+    async with Lifespan(app):
+        await keeper(app).opened()
+        told = [(await ask(app, "/health")).json]
+        one = keeper(app).supervisor("one")
+        os.kill(one.pid or 0, signal.SIGKILL)
+        await until(lambda: one.state is State.RESTING)
+        told.append((await ask(app, "/health")).json)
+        await one.ensure_ready()
+        told.append((await ask(app, "/health")).json)
+    assert [health["status"] for health in told] == ["ok", "unavailable", "ok"]
+    assert [health["models"][0]["state"] for health in told] == ["ready", "resting", "ready"]
+    assert told[0]["url"] != told[2]["url"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "counts"),
     [
