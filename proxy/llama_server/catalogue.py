@@ -186,6 +186,8 @@ class _Making:
             raise ConfigurationError(f"{where}: {path}: {reason}") from None
         if header.is_projector:
             raise ConfigurationError(f"{where}: {path} is no model but a projector for images: name the model, and this file as `mmproj`")
+        if missing := shelf.incomplete(header):
+            raise ConfigurationError(f"{where}: {path}: {missing}")
         split = header.split
         defaults = {"ctx-size": str(min(CONTEXT, header.context or CONTEXT))} | dict(more or {})
         if header.is_embedding:

@@ -76,7 +76,11 @@ CAUSES = (
         "the engine gave up, {0}",
         "It was asked for what it cannot do, or has a defect: take back the last change in llama-server.conf, or update llama-server.",
     ),
-    _cause(r"chat template is not supported", "bad chat template", "Leave the chat template out: the model's own is taken."),
+    _cause(
+        r"chat template (?:is not supported|parsing error)",
+        "bad chat template",
+        "Leave `chat-template` and `chat-template-file` out: the model's own is taken. If that is the bad one, name a file with a good one.",
+    ),
     _cause(r"failed to load model", "model not loadable", "The lines below say why; most often the file is damaged or too new."),
 )
 MEMORY = ("out of GPU memory", "out of memory")
