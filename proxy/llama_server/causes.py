@@ -79,7 +79,7 @@ CAUSES = (
     _cause(
         r"chat template (?:is not supported|parsing error)",
         "bad chat template",
-        "Leave `chat-template` and `chat-template-file` out: the model's own is taken. If that is the bad one, name a file with a good one.",
+        "Leave `chat-template` and `chat-template-file` out: the model's own is taken. If that is bad, name a file with a good one.",
     ),
     _cause(r"failed to load model", "model not loadable", "The lines below say why; most often the file is damaged or too new."),
 )
