@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from proxy.llama_server import Address, Launch, Supervisor, placement, supervisor
+from proxy.llama_server import Address, Launch, Supervisor, keeper, placement, supervisor
 from proxy.llama_server.logs import Log
 from proxy.llama_server.readiness import Found, NeverReady
 
@@ -128,17 +128,28 @@ class Actor:
             self.dies(0)
 
 
+async def _settled() -> None:
+    await asyncio.sleep(0.5)
+
+
 def play(fates: Sequence[Fate], act: Callable[[Supervisor, Stage], Awaitable[T]]) -> tuple[Stage, T]:
+    """A history of one child."""
+    return perform(fates, lambda stage: act(Supervisor(Launch("owner/repo", "m"), on_line=stage.line), stage))
+
+
+def perform(fates: Sequence[Fate], act: Callable[[Stage], Awaitable[T]]) -> tuple[Stage, T]:
+    """Whatever starts children, one at a time."""
     stage = Stage(fates)
 
     async def scene() -> T:
-        return await act(Supervisor(Launch("owner/repo", "m"), on_line=stage.line), stage)
+        return await act(stage)
 
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=Jumping) as runner:
         patch.setattr(Actor, "stage", stage, raising=False)
         patch.setattr(supervisor, "Child", Actor)
         patch.setattr(supervisor, "come_up", stage.come_up)
         patch.setattr(placement, "visible_gpu", lambda: None)
+        patch.setattr(keeper, "memory_settled", _settled)
         result = runner.run(scene())
         assert stage.most <= 1
         return stage, result
