@@ -100,10 +100,10 @@ class Chat:
 
     async def _accepted(self, backend: Backend, question: Question, opening: asyncio.Task[None]) -> bool:
         """Whether the backend has accepted the question; False when it is silent for too long. Raises its refusal."""
-        patience = self._patience
+        patience, began = self._patience, time.monotonic()
         if not await _done(opening, patience.before_counting):
             if not await backend.refuse_overflow(question):
-                await _done(opening, patience.without_count - patience.before_counting)
+                await _done(opening, began + patience.without_count - time.monotonic())
             if not opening.done():
                 return False
         await opening
