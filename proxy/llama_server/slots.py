@@ -42,23 +42,29 @@ class Slots:
     def prepare(self) -> None:
         """llama-server does not start where the folder is missing."""
         if self._folder is not None:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise OSError(f"slot-save-path: {error}") from None
             for half in self._folder.glob(f"{self._mark}-*{_HALF}"):
                 _drop(half)
             self._make_room()
 
     async def save(self, address: Address) -> None:
         """Whatever goes wrong: the child leaves all the same."""
-        saved, failure = 0, ""
+        saved, tried, failure = 0, False, ""
         if self._folder is not None and self._in_vain < TRIES:
             try:
                 async with asyncio.timeout(self._patience), self._client(address) as client:
                     for slot in await _worth_saving(client):
+                        tried = True
                         saved += await self._save(client, slot, self._folder)
             except (httpx.HTTPError, TimeoutError, ValueError, OSError) as error:
-                failure = f", then it failed: {type(error).__name__}"
-        if saved or failure:
+                failure = f" ({type(error).__name__})"
+        if saved:
             self._say(logging.INFO, f"{saved:,} tokens of conversations were saved{failure}")
+        elif tried or failure:  # no room, or nothing that this engine can save
+            self._was_in_vain(f"its conversations could not be saved{failure}")
 
     async def restore(self, address: Address) -> None:
         self._on_trial = []

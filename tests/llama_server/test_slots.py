@@ -185,16 +185,24 @@ def _silent(_: httpx.Request) -> httpx.Response:
 
 async def test_a_server_that_cannot_or_does_not_answer_costs_nothing_but_time(tmp_path: Path) -> None:
     cannot = Told(tmp_path, server(BUSY))
-    await cannot.it.save(AT)
-    assert cannot.words == []
+    for _ in range(3):
+        await cannot.it.save(AT)
+    could_not, again, off = cannot.words  # and then it is not tried any more
+    assert could_not == again == "its conversations could not be saved"
+    assert OFF in off
     silent = Told(tmp_path, _silent, patience=0.05)
     await silent.it.save(AT)
     await silent.given_back()
     assert not silent.file.exists()
     assert silent.words == [
-        "0 tokens of conversations were saved, then it failed: ReadTimeout",
+        "its conversations could not be saved (ReadTimeout)",
         "saved conversations were not taken back",
+        silent.words[-1],
     ]
+    assert OFF in silent.words[-1]
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"slot-save-path: .*Not a directory"):
+        Slots(launch(tmp_path / "file/deeper"), 5, lambda *_: None).prepare()
     nothing = Slots(Launch("owner/repo", "m"), 5, lambda *_: None)
     nothing.prepare()
     await nothing.save(AT)
