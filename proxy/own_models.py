@@ -46,8 +46,8 @@ class OwnModels:
     def device(self) -> str | None:
         return self._shown.facts.device
 
-    def answered(self) -> None:
-        self._shown.answered()
+    def answered(self, prompt: int = 0, cached: int = 0) -> None:
+        self._shown.answered(prompt, cached)
 
     def at(self, wish: Wish) -> Place:
         lease = self.keeper.lease(wish.model, wanted=self.wanted, side=wish.side, tools=wish.tools, mark=wish.mark)
@@ -123,8 +123,8 @@ class Seat:
     def device(self) -> str | None:
         return self.lease.supervisor.facts.device
 
-    def answered(self) -> None:
-        self.lease.answered()
+    def answered(self, prompt: int = 0, cached: int = 0) -> None:
+        self.lease.answered(prompt, cached)
 
     def at(self, wish: Wish) -> Place:
         return self.all.at(wish)

@@ -143,9 +143,9 @@ async def test_a_child_that_was_killed_is_back_for_the_next_question(tmp_path: P
         assert await app.house.place.after(first) == await app.house.place.address() != first
 
 
-def pair(tmp_path: Path, text: str = "") -> Bridge:
+def pair(tmp_path: Path, text: str = "", **conduct: Any) -> Bridge:
     """Two models on fake servers, one of which is loaded at a time."""
-    engine = Conduct().script(tmp_path / "llama-server")
+    engine = Conduct(**conduct).script(tmp_path / "llama-server")
     conf = tmp_path / "my.conf"
     sections = "".join(f"[{name}]\nmodel = {TINY}\naliases = {name}-too\n" for name in ("one", "two"))
     conf.write_text(f"[*]\nctx-size = 4096\n{text}\n{sections}")
@@ -167,6 +167,46 @@ async def test_a_question_reaches_the_model_that_its_body_names(tmp_path: Path) 
         listed = (await ask(app, "/v1/models")).json["data"]
         assert [(model["id"], model["context_length"]) for model in listed] == [("one", 4096), ("two", 4096)]
         assert (await ask(app, "/v1/models/two-too")).json["id"] == "two"
+
+
+async def test_health_knows_at_once_what_becomes_of_a_child(tmp_path: Path) -> None:
+    app = pair(tmp_path)
+    async with Lifespan(app):
+        await keeper(app).opened()
+        told = [(await ask(app, "/health")).json]
+        one = keeper(app).supervisor("one")
+        os.kill(one.pid or 0, signal.SIGKILL)
+        await until(lambda: one.state is State.RESTING)
+        told.append((await ask(app, "/health")).json)
+        await one.ensure_ready()
+        told.append((await ask(app, "/health")).json)
+    assert [health["status"] for health in told] == ["ok", "unavailable", "ok"]
+    assert [health["models"][0]["state"] for health in told] == ["ready", "resting", "ready"]
+    assert told[0]["url"] != told[2]["url"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "counts"),
+    [
+        ("POST", "/v1/completions", b'{"model": "two"}', True),
+        ("POST", "/v1/embeddings", b'{"model": "two"}', True),
+        ("POST", "/nothing", b'{"model": "two"}', False),
+        ("GET", "/props", b"", False),
+    ],
+)
+async def test_what_is_passed_through_is_an_answer_too(tmp_path: Path, method: str, path: str, body: bytes, counts: bool) -> None:
+    app = pair(tmp_path, lost=("/nothing",))
+    async with Lifespan(app):
+        await ask(app, path, body, method=method)
+        assert (keeper(app).supervisor("two" if body else "one")._answers > 0) is counts
+
+
+async def test_what_breaks_off_while_it_is_passed_through_is_no_answer(tmp_path: Path) -> None:
+    app = pair(tmp_path, cuts=("/v1/completions",))
+    async with Lifespan(app):
+        call = await ask(app, "/v1/completions", b'{"model": "two"}')
+        assert (call.status, call.complete) == (200, False)
+        assert keeper(app).supervisor("two")._answers == 0
 
 
 async def test_the_seat_of_a_request(tmp_path: Path) -> None:

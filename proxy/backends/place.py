@@ -41,8 +41,9 @@ class Place(Protocol):
     def device(self) -> str | None:
         """What the model runs on, as far as it is known."""
 
-    def answered(self) -> None:
-        """An answer was finished: whoever looks after the place may want to know."""
+    def answered(self, prompt: int = 0, cached: int = 0) -> None:
+        """An answer was finished: whoever looks after the place may want to know, also how many tokens the question had and how
+        many of them were known, where that was told."""
 
     def at(self, wish: Wish) -> "Place":
         """Where this one request is answered. `leave` ends it."""
@@ -90,7 +91,7 @@ class Named:
     def device(self) -> str | None:
         return None
 
-    def answered(self) -> None:
+    def answered(self, prompt: int = 0, cached: int = 0) -> None:  # noqa: ARG002 nobody here looks after it
         return None
 
     def at(self, wish: Wish) -> Place:  # noqa: ARG002 the server there has the models that it has

@@ -34,7 +34,7 @@ class Reply:
         if choices is None and isinstance(text := chunk.get("content"), str):
             yield from self._completed(text, chunk)
         if usage := _usage_in(chunk):
-            yield 0, _usage(usage)
+            yield 0, _usage(usage, chunk)
 
     def _completed(self, text: str, chunk: dict[str, Any]) -> Iterator[Said]:
         """llama.cpp's own route for plain text."""
@@ -42,9 +42,8 @@ class Reply:
             yield 0, Content(text)
         if chunk.get("stop") is True:
             yield 0, Finish("length" if chunk.get("stop_type") == "limit" else "stop")
-            timings = chunk.get("timings")
-            cached = _count(timings.get("cache_n")) if isinstance(timings, dict) else 0
-            yield 0, Usage(_count(chunk.get("tokens_evaluated")), _count(chunk.get("tokens_predicted")), cached)
+            prompt = _count(chunk.get("tokens_evaluated"))
+            yield 0, Usage(prompt, _count(chunk.get("tokens_predicted")), _not_read(chunk, prompt))
 
     def _choice(self, index: int, choice: dict[str, Any]) -> Iterator[Said]:
         said = choice.get("delta") or choice.get("message")
@@ -118,12 +117,22 @@ def _usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
     return next((usage for usage in found if isinstance(usage, dict) and "prompt_tokens" in usage), None)
 
 
-def _usage(usage: dict[str, Any]) -> Usage:
+def _not_read(chunk: dict[str, Any], prompt: int) -> int:
+    """Tokens that llama.cpp knew. Older builds tell only how many they have read."""
+    timings = chunk.get("timings")
+    if not isinstance(timings, dict):
+        return 0
+    read = _count(timings.get("prompt_n"))
+    return _count(timings.get("cache_n")) or (max(prompt - read, 0) if read else 0)
+
+
+def _usage(usage: dict[str, Any], chunk: dict[str, Any]) -> Usage:
     prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     cached = [
         prompt.get("cached_tokens") if isinstance(prompt, dict) else None,
         usage.get("cached_tokens"),
         usage.get("prompt_cache_hit_tokens"),
+        _not_read(chunk, _count(usage.get("prompt_tokens"))),
     ]
     reasoning = completion.get("reasoning_tokens") if isinstance(completion, dict) else usage.get("reasoning_tokens")
     return Usage(

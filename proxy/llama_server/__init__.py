@@ -10,7 +10,8 @@ from proxy.llama_server.lease import Lease
 from proxy.llama_server.life import State
 from proxy.llama_server.logs import Facts
 from proxy.llama_server.readiness import Address
-from proxy.llama_server.supervisor import Supervisor, Timings
+from proxy.llama_server.supervisor import Supervisor
+from proxy.llama_server.timings import Timings
 
 __all__ = [
     "Address",

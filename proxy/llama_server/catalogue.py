@@ -99,7 +99,7 @@ class _Making:
         models = [model for name in self._conf.models if (model := self._tried(self._section, name))]
         default, named = self._named()
         models = [*named, *models]
-        if not models and not self._wrong:
+        if not models:
             models = [model for model in [self._tried(self._tiny)] if model]
         maximum, side = self._conf.common.get("models-max"), self._conf.common.get("side-requests")
         count = self._tried(lambda: int(maximum.number(least=1))) if maximum else 1
@@ -186,6 +186,8 @@ class _Making:
             raise ConfigurationError(f"{where}: {path}: {reason}") from None
         if header.is_projector:
             raise ConfigurationError(f"{where}: {path} is no model but a projector for images: name the model, and this file as `mmproj`")
+        if missing := shelf.incomplete(header):
+            raise ConfigurationError(f"{where}: {path}: {missing}")
         split = header.split
         defaults = {"ctx-size": str(min(CONTEXT, header.context or CONTEXT))} | dict(more or {})
         if header.is_embedding:
@@ -255,7 +257,7 @@ class _Making:
     def _unique(self, models: Iterable[Model]) -> None:
         taken: dict[str, str] = {}
         for model in models:
-            for name in (model.name, *model.aliases):
+            for name in dict.fromkeys((model.name, *model.aliases)):
                 if name in taken:
                     self._wrong[f"two models answer to the name {name}: [{taken[name]}] and [{model.name}]"] = None
                 taken[name] = model.name

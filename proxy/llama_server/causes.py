@@ -39,6 +39,11 @@ CAUSES = (
         "In llama-server.conf: a smaller `ctx-size` (half of it), `cache-ram = 0`; or a smaller model, or close other programs.",
     ),
     _cause(
+        r"invalid device: (\S+)",
+        "no usable GPU: this llama-server does not know {0}",
+        "`llama-server --list-devices` shows what it can use; take a build made for this GPU, or leave `device` out.",
+    ),
+    _cause(
         r"(?:invalid|unknown) argument: (\S+)|error while handling argument \"([^\"]+)",
         "bad flag {0}",
         "This build of llama-server does not take it: see `llama-server --help`, and take the key out of llama-server.conf.",
@@ -66,7 +71,16 @@ CAUSES = (
         "library missing: {0}",
         "Install it, or take a llama-server built for this machine.",
     ),
-    _cause(r"chat template is not supported", "bad chat template", "Leave the chat template out: the model's own is taken."),
+    _cause(
+        r"(GGML_ASSERT\(.+\)) failed",
+        "the engine gave up, {0}",
+        "It was asked for what it cannot do, or has a defect: take back the last change in llama-server.conf, or update llama-server.",
+    ),
+    _cause(
+        r"chat template (?:is not supported|parsing error)",
+        "bad chat template",
+        "Leave `chat-template` and `chat-template-file` out: the model's own is taken. If that is bad, name a file with a good one.",
+    ),
     _cause(r"failed to load model", "model not loadable", "The lines below say why; most often the file is damaged or too new."),
 )
 MEMORY = ("out of GPU memory", "out of memory")

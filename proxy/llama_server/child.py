@@ -15,9 +15,12 @@ GUARD = (sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")))
 
 
 class Child:
-    """`over` is done when the group has ended, whoever ended it. The exit code is None when the guard could not tell it."""
+    """`over` is done when the group has ended, whoever ended it. The exit code is None when the guard could not tell it.
+    What a `private` one writes is for nobody else to read."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Log, *, grace: float, kill: float) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], log: Log, *, grace: float, kill: float, private: bool = False
+    ) -> None:
         self.pid: int | None = None
         self.exit_code: int | None = None
         self._patience, self._kill = grace + kill, kill
@@ -29,6 +32,7 @@ class Child:
             stderr=subprocess.PIPE,
             env=environment,
             start_new_session=True,
+            umask=0o077 if private else -1,
         )
         assert self._guard.stdin
         assert self._guard.stdout

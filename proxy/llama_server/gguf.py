@@ -96,6 +96,8 @@ class Header:
 
 def read(path: Path) -> Header:
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise Damaged("it is no ordinary file")
         with path.open("rb") as file:
             size = path.stat().st_size
             return Header(path, size, _Reader(file, size).values())

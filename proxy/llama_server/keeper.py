@@ -14,15 +14,15 @@ from proxy.llama_server.gpu import memory_settled
 from proxy.llama_server.lease import Lease, Suspects
 from proxy.llama_server.life import State
 from proxy.llama_server.logs import Ring
-from proxy.llama_server.supervisor import Supervisor, Timings
+from proxy.llama_server.supervisor import Supervisor
+from proxy.llama_server.timings import USUAL, Timings
 from proxy.llama_server.turns import Change, Rules, Ticket, Turns
 
 logger = logging.getLogger("llama_bridge.child")
-_TIMINGS = Timings()
 
 
 class Keeper:
-    def __init__(self, catalogue: Catalogue, *, timings: Timings = _TIMINGS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, catalogue: Catalogue, *, timings: Timings = USUAL, clock: Callable[[], float] = time.monotonic) -> None:
         self._timings, self._clock = timings, clock
         self.rings: dict[str, Ring] = {}
         self._supervisors: dict[str, Supervisor] = {}
@@ -117,11 +117,12 @@ class Keeper:
         again = [name for name in touched if name in self._turns.loaded and name in after]
         for name in touched:
             if name in before:
-                self._retired.append((name, self._supervisors.pop(name)))
-                self._turns.went(name)
+                self._retire(name)
             if name not in after:
-                self._turns.refuse(name, ModelNotFound(f"the model {name!r} was taken out of the configuration", param="model"))
+                self._turns.refuse(name, _taken_out(name))
         self._take(catalogue)
+        for ticket in self._turns.waiting:
+            self._seat(self._leases[ticket], ticket.model)
         self._changed.set()
         for name in again:
             self._load(name)
@@ -132,7 +133,9 @@ class Keeper:
     def enter(self, ticket: Ticket, lease: Lease) -> None:
         if self._closed:
             raise Stopping("This proxy is shutting down.")
-        lease.supervisor = self._supervisors.get(ticket.model, lease.supervisor)  # since it was made there may have been a reload
+        if ticket.model not in self._supervisors:
+            raise _taken_out(ticket.model)
+        self._seat(lease, ticket.model)  # since it was made there may have been a reload
         self._turns.waiting.append(ticket)
         self._leases[ticket] = lease
         self._turns.admit()
@@ -199,17 +202,30 @@ class Keeper:
         self._retired.remove((name, old))
 
     async def _come(self, name: str) -> None:
+        supervisor, failure = self._supervisors.get(name), None
         try:
-            await self._supervisors[name].ensure_ready()
-        except ModelLoading as error:
-            self._turns.refuse(name, error)
-            self._turns.came(name, self._clock())  # it is still on its way, and its place is taken
+            if supervisor is not None:
+                await supervisor.ensure_ready()
         except BridgeError as error:
-            self._turns.refuse(name, error)
-        else:
+            failure = error
+        if supervisor is None or self._supervisors.get(name) is not supervisor:
+            return  # a reload came first: who still wants the model waits for the new one
+        if failure is not None:
+            self._turns.refuse(name, failure)
+        if failure is None or isinstance(failure, ModelLoading):  # that is still on its way, and its place is taken
             self._turns.came(name, self._clock())
 
     # our own
+
+    def _seat(self, lease: Lease, name: str) -> None:
+        lease.model, lease.supervisor = self._model(name), self._supervisors[name]
+
+    def _retire(self, name: str) -> None:
+        old = self._supervisors.pop(name)
+        self._retired.append((name, old))
+        self._turns.went(name)
+        if not self._turns.busy(name):  # nor need anybody wait until it has loaded
+            self._keep(asyncio.create_task(old.close()))
 
     def _take(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
@@ -231,7 +247,9 @@ class Keeper:
         return next(model for model in self.models if model.name == name)
 
     def _load(self, name: str) -> None:
-        task = asyncio.create_task(self._come_up(name))
+        self._keep(asyncio.create_task(self._come_up(name)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -249,6 +267,10 @@ class Keeper:
 
     def _note_death(self, name: str) -> None:
         self.suspects.note(lease.mark for lease in self._leases.values() if lease.model.name == name and lease.under_way)
+
+
+def _taken_out(name: str) -> ModelNotFound:
+    return ModelNotFound(f"the model {name!r} was taken out of the configuration", param="model")
 
 
 def _process(model: Model | None) -> object:

@@ -38,9 +38,10 @@ class Launch:
         return [*engine, *model, "--alias", self.alias, "--host", HOST, "--port", str(port), *self.flags]
 
     def environment(self, key: str) -> dict[str, str]:
-        """LLAMA_ARG_… of ours would be flags that nobody sees: the configuration is the place for them."""
+        """LLAMA_ARG_… of ours would be flags that nobody sees: the configuration is the place for them. Where gdb is there, a backtrace
+        would take its time, and bury the reason under a hundred lines."""
         ours = {name: value for name, value in os.environ.items() if name not in SECRETS and not name.startswith("LLAMA_ARG_")}
-        return ours | dict(self.variables) | {"LLAMA_API_KEY": key}
+        return {"GGML_NO_BACKTRACE": "1"} | ours | dict(self.variables) | {"LLAMA_API_KEY": key}
 
 
 def find_engine(named: Path | str | None = None, *, environment: Mapping[str, str] = os.environ, by: str = "LLAMA_SERVER") -> Path | None:

@@ -96,8 +96,8 @@ class Lease:
         assert self._address is not None  # where it asked
         await self.elsewhere(self._address.url)
 
-    def answered(self) -> None:
-        self.supervisor.answered()
+    def answered(self, prompt: int = 0, cached: int = 0) -> None:
+        self.supervisor.answered(prompt, cached)
         self._keeper.suspects.forgive(self._mark)
 
     def leave(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.llama_server import engine
-from proxy.llama_server.configuration import Entry, closest
+from proxy.llama_server.configuration import ConfigurationError, Entry, closest
 from proxy.llama_server.renamed import FALSE, NO_TEMPLATE, OLD, OURS, TEMPLATE_REASON, TRUE
 
 _NAMES = re.compile(r"(?:--?\w[\w.-]*(?:,\s*(?=-))?)+")
@@ -25,6 +25,7 @@ _TEMPLATES = re.compile(r"list of built-in templates:\s*([\w.,\s-]+?)\s*(?:\(env
 _ENVIRONMENT = re.compile(r"\(env: (\w+)\)")
 _REMOVED = re.compile(r"argument has been removed\.?(.*)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
+_COUNTED = ("ctx-size", "batch-size", "ubatch-size")  # the engine does not survive a negative one
 _HELP_PATIENCE = 30.0
 
 
@@ -64,6 +65,8 @@ class Option:
         if self.name == "chat-template":
             if said in NO_TEMPLATE or (self.words and said not in self.words and "{" not in said):
                 raise ValueError(TEMPLATE_REASON.format(value=repr(said)))
+        elif self.name in _COUNTED and not said.isdecimal():
+            raise ValueError(f"is a whole number, not {said!r}")
         elif self.hint == "N":
             if not _NUMBER.fullmatch(said) and said not in self.words:
                 raise ValueError(f"is a number{''.join(f' or `{word}`' for word in self.words)}, not {said!r}")
@@ -102,16 +105,19 @@ class Build:
     def flags(self, entries: Iterable[Entry]) -> tuple[str, ...]:
         """What is said twice under two names, or cannot be said, raises the configuration's error with file and line."""
         said: dict[str, tuple[Entry, list[str]]] = {}
+        wrong: list[str] = []
         for entry in entries:
             try:
                 option, words = self._say(entry.key, entry.value)
+                if option is None:
+                    continue
+                other = said.setdefault(option.name, (entry, words))
+                if other[1] != words:
+                    raise ValueError(f"and {other[0].key} (line {other[0].line}) both mean `{option.name}`. Say only that one")
             except ValueError as error:
-                raise entry.wrong(f"{entry.key} {error}") from None
-            if option is None:
-                continue
-            if (other := said.get(option.name)) is not None and other[1] != words:
-                raise entry.wrong(f"{entry.key} and {other[0].key} (line {other[0].line}) both mean `{option.name}`. Say only that one")
-            said[option.name] = (entry, words)
+                wrong.append(str(entry.wrong(f"{entry.key} {error}")))
+        if wrong:
+            raise ConfigurationError("\n".join(wrong))
         return tuple(word for _, words in said.values() for word in words)
 
     def _say(self, key: str, value: str | None) -> tuple[Option | None, list[str]]:
@@ -207,10 +213,11 @@ def _words(names: list[str], hint: str, text: str) -> tuple[str, ...]:
 def _help(path: Path, cache: Path) -> str:
     try:
         stamp = path.stat()
-        mark = hashlib.sha256(f"{path}\n{stamp.st_mtime_ns}\n{stamp.st_size}".encode()).hexdigest()[:32]
-        kept = cache / f"help-{mark}.txt"
-        if kept.exists():
-            return kept.read_text()
+        mark = f"{path} {stamp.st_mtime_ns} {stamp.st_size}"
+        kept = cache / f"help-{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.txt"
+        told, _, text = (kept.read_text() if kept.exists() else "").partition("\n")
+        if told == mark:
+            return text
         ran = subprocess.run(
             [path, "--help"], capture_output=True, text=True, timeout=_HELP_PATIENCE, stdin=subprocess.DEVNULL, check=False
         )
@@ -218,7 +225,7 @@ def _help(path: Path, cache: Path) -> str:
         return ""
     text = ran.stdout if "--ctx-size" in ran.stdout else ran.stderr
     if "--ctx-size" in text:
-        _keep(kept, text)
+        _keep(kept, f"{mark}\n{text}")
         return text
     return ""
 
@@ -226,7 +233,9 @@ def _help(path: Path, cache: Path) -> str:
 def _keep(file: Path, text: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        half = file.with_suffix(f".{os.getpid()}")
+        half.write_text(text)
+        half.replace(file)
     except OSError:
         return  # it is asked again next time
 

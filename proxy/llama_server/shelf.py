@@ -31,7 +31,7 @@ class NoModel(ValueError):
 def scan(folder: Path) -> Shelf:
     headers: list[Header] = []
     damaged: list[tuple[Path, str]] = []
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".gguf" and path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".gguf" and (path.is_file() or path.is_symlink())):
         try:
             headers.append(gguf.read(path))
         except Damaged as reason:
@@ -68,12 +68,26 @@ def _found(parts: Sequence[Header], projectors: Sequence[Header], taken: set[str
     return Found(name, first.path, first, sum(part.size for part in parts), beside[0] if beside else None)
 
 
+def incomplete(first: Header) -> str | None:
+    """Of a model in several files: what is missing where the first one was named."""
+    if first.split is None:
+        return None
+    name, number, count = first.split
+    if number != 1:
+        return f"it is part {number} of {count}: name the first one"
+    parts = [first.path.with_name(f"{name}-{part:05}-of-{count:05}.gguf") for part in range(2, count + 1)]
+    missing = [part.name for part in parts if not part.exists()]
+    return f"{len(missing)} of its {count} files are not there: {', '.join(missing[:3])}" if missing else None
+
+
 def resolve(named: str, base: Path) -> Path:
     """A file, a folder, or a pattern that means exactly one of them. Relative ones are looked for in `base`."""
     text = str(base / Path(named).expanduser())
     path = Path(text)
     if path.exists():
         return path
+    if path.is_symlink():
+        raise NoModel(f"{path} is a link to {path.readlink()}, which is not there")
     if not glob.has_magic(text):
         raise NoModel(f"there is no file {path}{_others(path)}")
     found = [match for match in sorted(glob.glob(text, recursive=True)) if not _later_part(Path(match))]

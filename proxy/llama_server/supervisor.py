@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,24 +20,9 @@ from proxy.llama_server.logs import Facts, Log
 from proxy.llama_server.placement import small_slot, wrong_place
 from proxy.llama_server.readiness import Address, Found, NeverReady, come_up
 from proxy.llama_server.slots import Slots
+from proxy.llama_server.timings import USUAL, Timings
 
 logger = logging.getLogger("llama_bridge.child")
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Seconds."""
-
-    wait: float = 600  # so long a request waits for a child that starts
-    load: float = 1800  # a start that takes longer has failed
-    token: float = 120  # the first token
-    grace: float = 5  # from SIGTERM to SIGKILL
-    kill: float = 5  # for what SIGKILL does not end at once
-    failed: float = 30  # so long FAILED is answered without another try
-    rest: float = 1  # the first rest; each one after it is twice as long
-    boot: float = 600  # so long after the machine's start its GPU may yet appear
-    second_look: float = 30  # then it is looked for once more
-    slots: float = 5  # for saving or giving back what it remembers
 
 
 def _ignore(_: str) -> None:
@@ -58,7 +43,7 @@ class Supervisor:
         on_line: Callable[[str], None] = _ignore,
         on_death: Callable[[], None] = lambda: None,
         busy: Callable[[], bool] = lambda: False,  # whether answers run
-        timings: Timings = Timings(),
+        timings: Timings = USUAL,
         require_gpu: bool = False,
     ) -> None:
         self.launch = launch
@@ -70,7 +55,7 @@ class Supervisor:
         self._on_death = on_death
         self._require_gpu = require_gpu
         self._looked_twice = False
-        self._slots = Slots(launch, timings.slots)
+        self._slots = Slots(launch, timings.slots, lambda level, words: self._say(level, f"{launch.alias}: {words}"))
         self._address = Address("", "")
         self._found = Found(None, None)
         self._child: Child | None = None
@@ -114,9 +99,11 @@ class Supervisor:
             self._stop_asked.set()
             await asyncio.wait({self._task})
 
-    def answered(self) -> None:
-        """An answer of this child was finished: should it die now, it starts again at once."""
+    def answered(self, prompt: int = 0, cached: int = 0) -> None:
+        """An answer of this child was finished: should it die now, it starts again at once. With the tokens of its question, and
+        how many of them it knew, where that is told."""
         self._answers += 1
+        self._slots.judge(prompt, cached)
 
     @property
     def state(self) -> State:
@@ -193,11 +180,13 @@ class Supervisor:
     def _write(self, happening: Happening, reason: str = "") -> None:
         self.life = self.life.after(happening, reason)
         level = logging.WARNING if happening is Happening.DIED else logging.INFO
-        line = f"{self.launch.alias} is {self.state.value}{f': {reason}' if reason else ''}"
-        logger.log(level, "%s", line)
-        self._on_line(f"[llama-bridge] {line}")
+        self._say(level, f"{self.launch.alias} is {self.state.value}{f': {reason}' if reason else ''}")
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    def _say(self, level: int, line: str) -> None:
+        logger.log(level, "%s", line)
+        self._on_line(f"[llama-bridge] {line}")
 
     async def _next(self) -> tuple[Happening, str]:
         """What this state waits for; asking to stop ends every wait."""
@@ -227,7 +216,8 @@ class Supervisor:
             port = free_port()
             self._address = Address(f"http://{HOST}:{port}", secrets.token_urlsafe(24))
             environment = self.launch.environment(self._address.key)
-            child = self._child = Child(self.launch.command(port), environment, self.log, grace=times.grace, kill=times.kill)
+            command, private = self.launch.command(port), self._slots.kept
+            child = self._child = Child(command, environment, self.log, grace=times.grace, kill=times.kill, private=private)
         except OSError as error:
             return Happening.DIED, f"this machine could not start a process: {error}"
         ready = asyncio.create_task(come_up(self._address, self.launch, load=times.load, token=times.token))
@@ -248,8 +238,7 @@ class Supervisor:
                 return Happening.DIED, f"require-gpu: {self.warning}"
         if small := small_slot(self.launch.alias, self._found.context):
             logger.warning(small)
-        if remembered := await self._slots.restore(self._address):
-            self._on_line(f"[llama-bridge] {remembered:,} tokens of conversations were given back")
+        await self._slots.restore(self._address)
         return Happening.CAME_UP, f"in {time.monotonic() - began:.2f} s, process {child.pid}, {self.facts.where}"
 
     async def _ready(self) -> tuple[Happening, str]:
@@ -261,7 +250,7 @@ class Supervisor:
                 return Happening.RENEWED, "the machine has only just started: its GPU is looked for once more"
         await asyncio.wait({self._child.over})
         if self._answers:
-            self._write(Happening.ANSWERED)
+            self.life = self.life.after(Happening.ANSWERED)
         self._on_death()
         return self._death(self._child)
 

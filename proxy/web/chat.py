@@ -22,6 +22,7 @@ from proxy.stream.ids import new_id
 from proxy.web import headers
 from proxy.web.connection import Connection
 from proxy.web.house import House
+from proxy.web.record import Record
 from proxy.web.rescue import Rescue
 from proxy.web.translation import Translation
 from proxy.web.upstream import Upstream
@@ -63,7 +64,7 @@ class Chat:
                 await opening
                 await connection.answer(200, await upstream.whole(), [(b"content-type", Whole.media_type)])
             if translation.finished:
-                backend.place.answered()
+                backend.place.answered(*_known(connection.record, rescue))
         finally:
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
@@ -99,10 +100,10 @@ class Chat:
 
     async def _accepted(self, backend: Backend, question: Question, opening: asyncio.Task[None]) -> bool:
         """Whether the backend has accepted the question; False when it is silent for too long. Raises its refusal."""
-        patience = self._patience
+        patience, began = self._patience, time.monotonic()
         if not await _done(opening, patience.before_counting):
             if not await backend.refuse_overflow(question):
-                await _done(opening, patience.without_count - patience.before_counting)
+                await _done(opening, began + patience.without_count - time.monotonic())
             if not opening.done():
                 return False
         await opening
@@ -128,6 +129,12 @@ def _wish(question: Question) -> Wish:
     last = orjson.dumps(question.body["messages"][-1:])
     mark = f"{question.size}:{hash((last, question.streamed))}"
     return Wish(question.model, bool(question.tools), not question.body.get("tools"), mark)
+
+
+def _known(record: Record, rescue: Rescue) -> tuple[int, int]:
+    """How many tokens the question had, and how many of them the backend knew from before: not where it was asked twice."""
+    usage = record.usage
+    return (0, 0) if usage is None or record.estimated or rescue.ways else (usage.prompt, usage.cached)
 
 
 async def _done(task: asyncio.Task[None], seconds: float) -> bool:

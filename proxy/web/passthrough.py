@@ -47,7 +47,10 @@ class PassThrough:
         backend = await self._house.backend(wish)
         try:
             async with backend.turn():
-                await self._pass(connection, await self._opened(connection, backend, path, content))
+                response = await self._opened(connection, backend, path, content)
+                whole = await self._pass(connection, response)
+            if whole and response.status_code == 200 and connection.scope["method"] == "POST":  # it has worked, not only told of itself
+                backend.place.answered()
         finally:
             backend.place.leave()
 
@@ -69,7 +72,8 @@ class PassThrough:
         name, content = await model_in(content) if len(known) > 1 else (None, content)
         return Wish(name), content
 
-    async def _pass(self, connection: Connection, response: httpx.Response) -> None:
+    async def _pass(self, connection: Connection, response: httpx.Response) -> bool:
+        """Whether the answer came to its end."""
         try:
             if not 200 <= response.status_code < 600:
                 raise BadAnswer(f"the backend answered with a status that means nothing here: {response.status_code}")
@@ -80,7 +84,8 @@ class PassThrough:
             if not connection.started:
                 raise
             connection.record.note = error.brief
-            return  # without an end: the server closes the connection, and the client sees that something is missing
+            return False  # without an end: the server closes the connection, and the client sees that something is missing
         finally:
             await response.aclose()
         await connection.end()
+        return True

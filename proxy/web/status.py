@@ -50,10 +50,11 @@ class Status:
         await connection.answer(200 if report.ok else 503, orjson.dumps(report.told()), headers)
 
     async def now(self, kept: float = 0.0) -> Report:
-        """However many ask, the backend is asked once a second."""
+        """However many ask, the backend is asked once a second; also when a child of ours has changed."""
         async with self._asking:
-            if self._report is None or time.monotonic() - self._asked >= max(kept, _ASKED_EVERY):
-                self._report = replace(await self._ask(), models=self._house.place.details())
+            details, old = self._house.place.details(), time.monotonic() - self._asked >= max(kept, _ASKED_EVERY)
+            if self._report is None or old or details != self._report.models:
+                self._report = replace(await self._ask(), models=details)
                 self._asked = time.monotonic()
             return replace(self._report, waiting=tuple(self._house.ledger.waiting()))
 

@@ -83,6 +83,10 @@ def _choice(**fields: Any) -> dict[str, Any]:
         (_choice(delta={"reasoning_details": [{"text": "r"}, {"summary": "s"}, {"data": "x"}, 5]}), [(0, Reasoning("rs"))]),
         ({"object": "error", "message": "m", "code": 400}, [(0, Failed({"object": "error", "message": "m", "code": 400}))]),
         ({"usage": None}, []),
+        ({"usage": {"prompt_tokens": 50}, "timings": {"cache_n": 20, "prompt_n": 30}}, [(0, Usage(50, 0, 20))]),
+        ({"usage": {"prompt_tokens": 50}, "timings": {"prompt_n": 1}}, [(0, Usage(50, 0, 49))]),  # older builds of llama.cpp
+        ({"usage": {"prompt_tokens": 50}, "timings": {"prompt_n": 60}}, [(0, Usage(50, 0))]),
+        ({"usage": {"prompt_tokens": 50}, "timings": {}}, [(0, Usage(50, 0))]),
     ],
 )
 def test_every_shape(chunk: dict[str, Any], events: list[Any]) -> None:

@@ -32,6 +32,8 @@ class Conduct:
     props_status: int = 200
     token: int = 200  # what /completion answers
     token_hangs: bool = False
+    lost: tuple[str, ...] = ()  # paths that it does not know
+    cuts: tuple[str, ...] = ()  # paths whose answer breaks off
     answers: int = 1000  # so many times /completion answers, then the process ends with code 7
 
     def script(self, path: Path, prelude: str = "") -> Path:
@@ -82,6 +84,14 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["content-length"]))
         if self.conduct.token_hangs:
             time.sleep(600)
+        if self.path in self.conduct.cuts:
+            self.send_response(200)
+            self.send_header("content-length", "100")
+            self.end_headers()
+            self.wfile.write(b"half")
+            return None
+        if self.path in self.conduct.lost:
+            return self.say(404, {"error": {"message": "File Not Found"}})
         if self.path == "/v1/embeddings":
             return self.say(200, {"data": [{"embedding": [0.5]}]})
         self.say(self.conduct.token, {"content": "a"})

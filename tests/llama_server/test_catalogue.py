@@ -193,14 +193,33 @@ def test_what_is_wrong_is_told_with_its_place(home: Home, text: str, model: str 
     assert len(told.split("\n")) == 1  # not once for each model
 
 
+def test_a_model_in_several_files_is_named_by_its_first_and_whole(home: Home) -> None:
+    for number in (1, 2):
+        made(home.path / f"big-0000{number}-of-00002.gguf", LLAMA)
+    made(home.path / "half-00001-of-00003.gguf", LLAMA)
+    assert only(home.make(model="big-00001-of-00002.gguf")).name == "big"
+    assert only(home.make(model="big*")).name == "big"
+    assert "big-00002-of-00002.gguf: it is part 2 of 2: name the first one" in home.wrong(model="big-00002-of-00002.gguf")
+    told = home.wrong("[a]\nmodel = half-00001-of-00003.gguf\n")
+    assert told.endswith("2 of its 3 files are not there: half-00002-of-00003.gguf, half-00003-of-00003.gguf")
+
+
+def test_all_that_is_wrong_is_told_at_once(home: Home) -> None:
+    told = home.wrong("[*]\nmodel = a.gguf\nmlok = true\nctx-size = -5\n", None)
+    assert "2: model belongs into" in told
+    assert "3: mlok is unknown" in told
+    assert "4: ctx-size is a whole number, not '-5'" in told
+    assert len(told.split("\n")) == 3
+
+
+def test_a_model_may_repeat_its_own_name(home: Home) -> None:
+    (model,) = home.make("[a]\nmodel = a.gguf\naliases = a, b, b\n").models
+    assert model.name == "a"
+
+
 def test_a_projector_is_no_model(home: Home) -> None:
     made(home.path / "p.gguf", {"general.type": "mmproj"})
     assert "is no model but a projector for images" in home.wrong(model="p.gguf")
-
-
-def test_the_name_of_a_split_model(home: Home) -> None:
-    made(home.path / "big-00001-of-00002.gguf", LLAMA)
-    assert only(home.make("", "big*")).name == "big"
 
 
 def test_free_memory_as_the_system_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,15 @@ from proxy.llama_server.causes import cause_of_death
             "llama-server: error while loading shared libraries: libcudart.so.12: cannot open shared object file",
             "library missing: libcudart.so.12.",
         ),
+        (
+            'error while handling argument "--device": invalid device: CUDA0',
+            "no usable GPU: this llama-server does not know CUDA0.",
+        ),
+        (
+            "/src/llama-context.cpp:2529: GGML_ASSERT(n_outputs >= 1) failed",
+            "the engine gave up, GGML_ASSERT(n_outputs >= 1).",
+        ),
+        ("E srv          init: init: chat template parsing error: std::exception", "bad chat template."),
         ("error: the supplied chat template is not supported: x", "bad chat template."),
         ("srv    load_model: failed to load model, 'x.gguf'", "model not loadable."),
         ("[llama-bridge] the engine cannot be started: Exec format error: /x", "the engine cannot be started: Exec format error: /x."),

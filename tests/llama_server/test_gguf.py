@@ -1,5 +1,6 @@
 """GGUF files, written byte by byte: whole, split, damaged, cut off."""
 
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,9 @@ def test_a_file_that_is_cut_off_or_not_there(tmp_path: Path) -> None:
         gguf.read(made(tmp_path / "c.gguf", LLAMA, 1000, data=b"\0" * 100))
     with pytest.raises(Damaged, match="cannot be read: No such file"):
         gguf.read(tmp_path / "no-such.gguf")
+    os.mkfifo(tmp_path / "pipe.gguf")
+    with pytest.raises(Damaged, match="it is no ordinary file"):
+        gguf.read(tmp_path / "pipe.gguf")
 
 
 @settings(deadline=None, max_examples=60)
@@ -143,6 +147,7 @@ def test_a_folder(tmp_path: Path) -> None:
     made(tmp_path / "half/lost-00001-of-00003.gguf", LLAMA)
     made(tmp_path / "other/one.GGUF", LLAMA)
     (tmp_path / "bad.gguf").write_bytes(b"x" * 10)
+    (tmp_path / "link.gguf").symlink_to("nowhere")
     found = shelf.scan(tmp_path)
     assert {model.name: (model.path.name, model.projector) for model in found.models} == {
         "one": ("one.gguf", None),
@@ -152,6 +157,7 @@ def test_a_folder(tmp_path: Path) -> None:
     assert found.models[-1].size == sum(path.stat().st_size for path in (tmp_path / "sub").glob("big*"))
     assert [(path.name, reason) for path, reason in found.damaged] == [
         ("bad.gguf", "it is no GGUF file: it does not begin with `GGUF`"),
+        ("link.gguf", "cannot be read: No such file or directory"),
         ("lost-00001-of-00003.gguf", "2 of its files are missing or damaged"),
     ]
 
@@ -171,4 +177,7 @@ def test_what_a_name_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         shelf.resolve("no.gguf", tmp_path)
     with pytest.raises(NoModel, match=r"there is no file .*x/no\.gguf$"):
         shelf.resolve("x/no.gguf", tmp_path)
+    (tmp_path / "link.gguf").symlink_to("nowhere")
+    with pytest.raises(NoModel, match=r"/link\.gguf is a link to nowhere, which is not there$"):
+        shelf.resolve("link.gguf", tmp_path)
     assert two.exists()

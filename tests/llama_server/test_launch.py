@@ -66,6 +66,7 @@ def test_the_child_gets_its_key_and_none_of_ours(monkeypatch: pytest.MonkeyPatch
     environment = Launch(Path("m.gguf"), "a", variables=(("CUDA_VISIBLE_DEVICES", "0"), ("X", "y"))).environment("key")
     assert environment["X"] == "y"
     assert "LLAMA_ARG_CTX_SIZE" not in environment
+    assert environment["GGML_NO_BACKTRACE"] == "1"
     assert environment["LLAMA_API_KEY"] == "key"
     assert environment["CUDA_VISIBLE_DEVICES"] == "0"
     assert Launch(Path("m.gguf"), "a").environment("key")["CUDA_VISIBLE_DEVICES"] == "1"

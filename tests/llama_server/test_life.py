@@ -76,19 +76,50 @@ def test_the_reason_is_that_of_the_last_change() -> None:
     assert life.after(RESTED, "nothing").reason == "out of memory"
 
 
-@settings(deadline=None)
-@given(st.lists(st.sampled_from(Happening)))
+ANY = st.lists(st.sampled_from(Happening), max_size=60)
+PROPER = st.lists(st.integers(0, 7), max_size=60)  # of what can happen in a state, each time one
+
+
+def proper(choices: list[int]) -> list[Happening]:
+    history: list[Happening] = []
+    for choice in choices:
+        possible = [happening for state, happening in TABLE if state is lived(*history).state]
+        history.append(possible[choice % len(possible)])
+    return history
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.one_of(ANY, PROPER.map(proper)))
 @example([BEGIN, DEATH, DEATH, UP, GONE, DEATH, RESTED, DEATH])
 def test_no_history_leads_astray(history: list[Happening]) -> None:
-    early, life = 0, Life()
+    early = idle = 0
+    alive = answered = False
+    life = Life()
     for happening in history:
         before, life = life, life.after(happening)
         if (before.state, happening) not in TABLE:
             assert life is before
-        if before.state is State.STARTING and happening is DEATH:
-            early += 1
-            assert (life.state is State.FAILED) == (early >= TRIES)
-        elif life.state in (State.READY, State.STOPPED):
-            early = 0
-        assert life.state is not State.RESTING or 1 <= life.rest <= LONGEST_REST
-        assert not (life.answered and life.idle_deaths)
+            continue
+        if happening in (DEATH, Happening.RENEWED, GONE):  # the one that was is no more
+            alive = False
+        if life.state is State.STARTING:
+            assert not alive
+            alive = True
+        match before.state, happening:
+            case State.STARTING, Happening.DIED:
+                early += 1
+                assert life.state is (State.FAILED if early >= TRIES else State.STARTING)
+            case _, Happening.CAME_UP:
+                early = 0
+            case _, Happening.ANSWERED:
+                idle, answered = 0, True
+            case State.READY, Happening.DIED:
+                idle += not answered
+                assert life.state is (State.STARTING if answered else State.RESTING)
+                assert answered or life.rest == min(2 ** (idle - 1), LONGEST_REST)
+            case State.STOPPING, _:
+                assert happening is GONE
+                assert life == Life()
+                early = idle = 0
+        answered = answered and life.state is State.READY
+        assert (life.early_deaths, life.idle_deaths) == (early, idle)

@@ -104,7 +104,10 @@ def test_an_older_build_is_spoken_to_in_its_own_words(key: str, value: str | Non
         (OLD, "spec-type", "x", "spec-type is unknown to this llama-server. See its --help."),
         (OLD, "type-k", "8", "type-k is unknown to this llama-server"),
         (NEW, "ctx-size", None, "ctx-size needs a value: `ctx-size = N`"),
-        (NEW, "ctx-size", "big", "ctx-size is a number, not 'big'"),
+        (NEW, "ctx-size", "big", "ctx-size is a whole number, not 'big'"),
+        (NEW, "ctx-size", "-5", "ctx-size is a whole number, not '-5'"),
+        (NEW, "ctx-size", "1e4", "ctx-size is a whole number, not '1e4'"),
+        (NEW, "temp", "warm", "temp is a number, not 'warm'"),
         (NEW, "n-gpu-layers", "most", "n-gpu-layers is a number or `auto` or `all`, not 'most'"),
         (NEW, "cache-type-k", "q8", "cache-type-k is one of f32, f16, bf16, q8_0"),
         (NEW, "cache-type-k", "q8", "Probably meant: q8_0"),
@@ -157,6 +160,7 @@ def test_a_binary_is_asked_once_until_it_changes(tmp_path: Path) -> None:
     program(binary, HELP, asked)
     assert not of_binary(binary, cache).knows("mlock")
     assert asked.read_text() == "asked\nasked\n"
+    assert len(list(cache.iterdir())) == 1  # what it was before is forgotten
 
 
 def test_a_binary_that_does_not_tell_is_asked_again(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """What a child remembers goes with it to disk and comes back: with the real engine, and with servers that do not play along."""
 
+import json
+import logging
 import os
+import signal
 import stat
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from proxy.llama_server.slots import Slots
 from .conftest import FAST, TINY
 
 AT = Address("http://127.0.0.1:1", "k")
+HELPED, IN_VAIN, OFF = "helped: ", "did not help", "not saved any more"
 
 
 def launch(folder: Path, *flags: str) -> Launch:
@@ -29,68 +33,196 @@ def modes(*paths: Path) -> list[int]:
     return [stat.S_IMODE(path.stat().st_mode) for path in paths]
 
 
-async def asked(address: Address) -> Any:
-    question = {"messages": [{"role": "user", "content": "hello " * 300}], "max_tokens": 5}
+async def asked(it: Supervisor, words: str = "hello ") -> int:
+    """A question that is answered; how many of its tokens were known."""
+    address = await it.ensure_ready()
+    question = {"messages": [{"role": "user", "content": words * 300}], "max_tokens": 5}
     async with httpx.AsyncClient(base_url=address.url, headers={"authorization": f"Bearer {address.key}"}, trust_env=False) as client:
-        answer = await client.post("/v1/chat/completions", json=question, timeout=60)
-        return answer.json()["usage"]["prompt_tokens_details"]["cached_tokens"]
+        usage = (await client.post("/v1/chat/completions", json=question, timeout=60)).json()["usage"]
+    cached: int = usage["prompt_tokens_details"]["cached_tokens"]
+    it.answered(usage["prompt_tokens"], cached)
+    return cached
 
 
-async def test_a_conversation_survives_its_child(tmp_path: Path) -> None:
+async def test_a_conversation_survives_its_child(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     folder = tmp_path / "deep/slots"
     it = Supervisor(launch(folder), on_line=print, timings=FAST)
-    assert await asked(await it.ensure_ready()) == 0
+    assert await asked(it) == 0
     await it.stop()
     (file,) = names(folder)
     assert modes(folder / file, folder) == [0o600, 0o700]
-    assert await asked(await it.ensure_ready()) > 800
-    assert names(folder) == []
+    assert await asked(it) > 800
+    assert HELPED in caplog.text
+    assert it.pid
+    os.kill(it.pid, signal.SIGKILL)  # no time to save anything
+    await it.ensure_elsewhere(it.address.url)
+    assert names(folder) == [file]
+    assert await asked(it) > 800
     await it.stop()
+    assert names(folder) == [file]
     other = Supervisor(launch(folder, "--min-p", "0.1"), timings=FAST)  # other flags: not its memory
-    assert await asked(await other.ensure_ready()) == 0
+    assert await asked(other) == 0
     await other.stop()
     assert len(names(folder)) == 2
+    assert IN_VAIN not in caplog.text
 
 
-def server(answers: Any, saves: Path | None = None) -> httpx.MockTransport:
+async def test_what_did_not_help_is_dropped_and_after_the_second_time_nothing_is_saved_any_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    heard: list[str] = []
+    it = Supervisor(launch(tmp_path), on_line=heard.append, timings=FAST)
+    for number, words in enumerate(("hello ", "olleh ", "lehol ")):
+        assert await asked(it, words) < 20
+        assert names(tmp_path) == []
+        assert caplog.text.count(IN_VAIN) == "\n".join(heard).count(IN_VAIN) == number
+        await it.stop()
+        assert len(names(tmp_path)) == (number < 2)
+    assert [record.levelname for record in caplog.records if OFF in record.message] == ["WARNING"]
+    await it.ensure_ready()
+    await it.stop()
+    assert names(tmp_path) == []
+
+
+class Told:
+    """A Slots, and what it says."""
+
+    def __init__(self, folder: Path, handle: Any, patience: float = 5) -> None:
+        self.words: list[str] = []
+        self.it = Slots(launch(folder), patience, lambda _, words: self.words.append(words), httpx.MockTransport(handle))
+        self.file = folder / f"{self.it._mark}-0.slot"
+
+    async def given_back(self) -> None:
+        self.file.write_bytes(b"x")
+        await self.it.restore(AT)
+
+
+def takes(request: httpx.Request) -> httpx.Response:
+    assert json.loads(request.content)["filename"].endswith(".slot")
+    return httpx.Response(200, json={"n_restored": 900})
+
+
+@pytest.mark.parametrize(
+    ("answers", "kept", "said"),
+    [
+        ([(0, 0), (511, 0)], True, ""),  # nothing was told, or too little to tell by
+        ([(512, 256)], True, "helped: 256 of 512 tokens were known"),
+        ([(512, 255)], False, "did not help and are dropped: 255 of 512 tokens were known"),
+        ([(9000, 512)], True, "helped: 512 of 9,000"),
+        ([(9000, 511)], False, "did not help"),
+        ([(9000, 8000), (9000, 0)], True, "helped"),  # the first one tells
+    ],
+)
+async def test_the_first_long_answer_tells_whether_it_helped(tmp_path: Path, answers: list[tuple[int, int]], kept: bool, said: str) -> None:
+    told = Told(tmp_path, takes)
+    told.it.judge(9000, 0)  # nothing was given back yet
+    await told.given_back()
+    assert told.words.pop() == "900 tokens of conversations were given back"
+    for prompt, cached in answers:
+        told.it.judge(prompt, cached)
+    assert told.file.exists() is kept
+    assert len(told.words) == bool(said)
+    assert said in "".join(told.words)
+
+
+async def test_what_helps_forgives_what_did_not(tmp_path: Path) -> None:
+    told = Told(tmp_path, takes)
+    for cached in (0, 9000, 0, 9000, 0):
+        await told.given_back()
+        told.it.judge(9000, cached)
+    assert OFF not in "".join(told.words)
+    await told.given_back()
+    told.it.judge(9000, 0)
+    assert OFF in told.words[-1]
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(200, json=[]), httpx.Response(400), httpx.Response(200, text="rubbish")])
+async def test_what_is_not_taken_back_goes_at_once(tmp_path: Path, answer: httpx.Response) -> None:
+    told = Told(tmp_path, lambda _: answer)
+    for _ in range(2):
+        await told.given_back()
+        assert not told.file.exists()
+        told.it.judge(9000, 0)
+    assert [OFF in words for words in told.words] == [False, False, True]
+
+
+async def test_where_one_of_two_is_taken_back_it_is_tried(tmp_path: Path) -> None:
+    told = Told(tmp_path, lambda request: takes(request) if "/0" in request.url.path else httpx.Response(400))
+    (other := told.file.with_name(told.file.name.replace("-0", "-1"))).write_bytes(b"x")
+    await told.given_back()
+    assert (told.file.exists(), other.exists()) == (True, False)
+    told.it.judge(9000, 9000)
+    assert HELPED in told.words[-1]
+
+
+def server(answers: Any, saves: Path | None = None) -> Any:
     def handle(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/slots":
             return httpx.Response(200, json=answers)
-        if saves and request.url.params["action"] == "save":
-            name = request.content.decode().split('"')[3]
-            (saves / name).write_bytes(b"x" * 100)
-            return httpx.Response(200, json={"n_saved": 900})
-        return httpx.Response(200, json=[]) if saves else httpx.Response(501)
+        if saves:
+            (saves / json.loads(request.content)["filename"]).write_bytes(b"x" * 100)
+        return httpx.Response(200, json={"n_saved": 900}) if saves else httpx.Response(501)
 
-    return httpx.MockTransport(handle)
+    return handle
 
 
 BUSY = [{"id": 0, "n_prompt_tokens": 900}, {"id": 1, "n_prompt_tokens": 20}, {"id": 2}, {"id": "x", "n_prompt_tokens": 900}, 5]
 
 
-@pytest.mark.parametrize(("listed", "saved"), [(BUSY, 900), ({}, 0), ([], 0)])
-async def test_what_is_worth_it_is_saved(tmp_path: Path, listed: Any, saved: int) -> None:
-    it = Slots(launch(tmp_path), 5, server(listed, tmp_path))
-    assert await it.save(AT) == saved
-    assert len(names(tmp_path)) == bool(saved)
-    assert await it.restore(AT) == 0  # it answers nonsense: the file is of no use
-    assert names(tmp_path) == []
-
-
-async def test_a_server_that_cannot_or_does_not_answer_costs_nothing_but_time(tmp_path: Path) -> None:
-    it = Slots(launch(tmp_path), 5, server(BUSY))
-    assert await it.save(AT) == 0
-    silent = Slots(launch(tmp_path), 0.05, httpx.MockTransport(_silent))
-    assert await silent.save(AT) == 0
-    (tmp_path / f"{silent._mark}-0.slot").touch()
-    assert await silent.restore(AT) == 0
-    nothing = Slots(Launch("owner/repo", "m"), 5)
-    nothing.prepare()
-    assert await nothing.save(AT) == await nothing.restore(AT) == 0
+@pytest.mark.parametrize(("listed", "saved"), [(BUSY, True), ({}, False), ([], False)])
+async def test_what_is_worth_it_is_saved(tmp_path: Path, listed: Any, saved: bool) -> None:
+    told = Told(tmp_path, server(listed, tmp_path))
+    await told.it.save(AT)
+    assert names(tmp_path) == [told.file.name] * saved
+    assert told.words == ["900 tokens of conversations were saved"] * saved
 
 
 def _silent(_: httpx.Request) -> httpx.Response:
     raise httpx.ReadTimeout("it says nothing")
+
+
+async def test_a_server_that_cannot_or_does_not_answer_costs_nothing_but_time(tmp_path: Path) -> None:
+    cannot = Told(tmp_path, server(BUSY))
+    for _ in range(3):
+        await cannot.it.save(AT)
+    could_not, again, off = cannot.words  # and then it is not tried any more
+    assert could_not == again == "its conversations could not be saved"
+    assert OFF in off
+    silent = Told(tmp_path, _silent, patience=0.05)
+    await silent.it.save(AT)
+    await silent.given_back()
+    assert not silent.file.exists()
+    assert silent.words == [
+        "its conversations could not be saved (ReadTimeout)",
+        "saved conversations were not taken back",
+        silent.words[-1],
+    ]
+    assert OFF in silent.words[-1]
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"slot-save-path: .*Not a directory"):
+        Slots(launch(tmp_path / "file/deeper"), 5, lambda *_: None).prepare()
+    nothing = Slots(Launch("owner/repo", "m"), 5, lambda *_: None)
+    nothing.prepare()
+    await nothing.save(AT)
+    await nothing.restore(AT)
+
+
+async def test_what_was_cut_off_while_it_was_written_takes_no_place(tmp_path: Path) -> None:
+    def dies(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/slots":
+            return httpx.Response(200, json=BUSY)
+        (tmp_path / json.loads(request.content)["filename"]).write_bytes(b"half")
+        raise httpx.ReadError("it is gone")
+
+    told = Told(tmp_path, dies)
+    told.file.write_bytes(b"whole")
+    await told.it.save(AT)
+    assert told.file.read_bytes() == b"whole"
+    assert len(names(tmp_path)) == 2
+    told.it.prepare()
+    assert names(tmp_path) == [told.file.name]
 
 
 async def test_the_room_on_disk_is_bounded_and_the_oldest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,5 +232,6 @@ async def test_the_room_on_disk_is_bounded_and_the_oldest_go_first(tmp_path: Pat
         file.write_bytes(b"x" * 100)
         os.utime(file, (number, number))
     (tmp_path / "other.txt").write_bytes(b"x" * 1000)
-    Slots(launch(tmp_path), 5).prepare()
-    assert names(tmp_path) == ["2.slot", "3.slot", "other.txt"]
+    (tmp_path / "gone.slot").symlink_to(tmp_path / "nowhere")  # between the look at the folder and the look at the file
+    Told(tmp_path, takes).it.prepare()
+    assert names(tmp_path) == ["2.slot", "3.slot", "gone.slot", "other.txt"]

@@ -335,7 +335,7 @@ async def test_right_after_the_boot_the_gpu_is_looked_for_once_more(
     async with fake(says=ON_CPU, timings=replace(FAST, second_look=0.05)) as it:
         it._busy = lambda: busy
         await it.ensure_ready()
-        await until(lambda: it._looked_twice)
+        await until(lambda: it._looked_twice and count(it) == starts)
         await it.ensure_ready()
         assert count(it) == starts
         assert ("its GPU is looked for once more" in caplog.text) is not busy

@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from proxy.backends import llama_cpp
 from proxy.web import chat, connection
-from proxy.web.chat import Patience
+from proxy.web.chat import Patience, _done
 from tests.asgi import Call
 from tests.backend import DONE, END, ROLE, Piece, chunk, event, stream, text
 from tests.stream.cuts import TOOLS
@@ -118,6 +119,24 @@ async def test_where_no_count_can_be_had_the_head_waits(count: Any, context: int
     assert call.times[0] >= WITHOUT_COUNT
     silent.speaks.set()
     assert heard(await call.done()) == Heard("a", finish="stop")
+
+
+async def test_what_counting_took_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llama_cpp, "_COUNTING", 2 * WITHOUT_COUNT)
+    waits: list[float] = []
+
+    async def done(task: asyncio.Task[None], seconds: float) -> bool:
+        waits.append(seconds)
+        return await _done(task, seconds)
+
+    monkeypatch.setattr(chat, "_done", done)
+    silent = Silent(stream(*text("a"), *END))
+    call = _llama_cpp(silent, Silent(None)).begin()  # a child that loads does not count either
+    await call.until(_begun)
+    silent.speaks.set()
+    assert heard(await call.done()) == Heard("a", finish="stop")
+    assert waits[0] == COUNTING
+    assert waits[1] < 0
 
 
 async def test_a_refusal_that_comes_while_the_prompt_is_counted_is_a_real_status(monkeypatch: pytest.MonkeyPatch) -> None:

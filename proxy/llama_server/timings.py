@@ -1,0 +1,22 @@
+"""How long things may take."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds."""
+
+    wait: float = 600  # so long a request waits for a child that starts
+    load: float = 1800  # a start that takes longer has failed
+    token: float = 120  # the first token
+    grace: float = 5  # from SIGTERM to SIGKILL
+    kill: float = 5  # for what SIGKILL does not end at once
+    failed: float = 30  # so long FAILED is answered without another try
+    rest: float = 1  # the first rest; each one after it is twice as long
+    boot: float = 600  # so long after the machine's start its GPU may yet appear
+    second_look: float = 30  # then it is looked for once more
+    slots: float = 5  # for saving or giving back what it remembers
+
+
+USUAL = Timings()
