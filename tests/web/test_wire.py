@@ -143,6 +143,17 @@ IN_CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
         post(IN_CHUNKS, b"Transfer-Encoding: xchunked"),
         post(IN_CHUNKS, b"Transfer-Encoding: chunked, identity"),
         post(IN_CHUNKS, b"Transfer-Encoding:\x0bchunked"),
+        post(IN_CHUNKS, b"Transfer-Encoding: gzip, chunked"),
+        post(IN_CHUNKS, b"Transfer-Encoding: identity", CHUNKED),
+        post(IN_CHUNKS, CHUNKED, CHUNKED),
+        post(BODY, b"Content-Length:\r\n %d" % len(BODY)),
+        post(BODY, LENGTH, b"X-A: a\r\n b"),
+        post(BODY, LENGTH).replace(b"\r\n", b"\n"),
+        post(BODY, b"X-A: a\nContent-Length: 5", LENGTH),
+        post(IN_CHUNKS.replace(b"\r\n", b"\n"), CHUNKED),
+        post(b"%x;a\n%b\r\n0\r\n\r\n" % (len(BODY), BODY), CHUNKED),
+        post(b"+" + IN_CHUNKS, CHUNKED),
+        post(b"0x" + IN_CHUNKS, CHUNKED),
         post(b"zz\r\n" + BODY, CHUNKED),
         post(b"5\rx", CHUNKED),
         get("/props", b"X-A: a\x00b"),
@@ -151,6 +162,10 @@ IN_CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
         get("/props", b": a"),
         get("/props", b"no colon"),
         get("/props", "Ä: a".encode()),
+        b"GET /props HTTP/2.0\r\n" + HOST + b"\r\n",
+        b"GET /props HTTP/0.9\r\n" + HOST + b"\r\n",
+        b"GET /props\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET /props HTTP/3.0\r\n" + HOST + b"\r\n",
         b"BREW /props HTTP/1.1\r\n" + HOST + b"\r\n",
         b"GET /pr\x00ops HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -166,6 +181,24 @@ async def test_what_has_no_one_meaning_is_refused_and_nothing_after_it_is_read(s
     await client.send(sent + get())
     await refused(client, 400, "invalid_request")
     assert [request.url.path for request in script.asked if request.url.path == "/props"] == []
+
+
+@pytest.mark.parametrize("offer", [b"h2c", b"websocket"])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_another_protocol_is_offered_in_vain(offer: bytes, at_once: bool, connect: Connect, script: Backend) -> None:
+    """Java's client does so with every first question; neither its body nor what it asks next may be lost."""
+    offered = [b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + offer, b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"]
+    for sent in (post(BODY, LENGTH, *offered), post(IN_CHUNKS, CHUNKED, *offered)):
+        client = await connect()
+        for piece in [sent + get()] if at_once else [sent[:40], sent[40:-60], sent[-60:], get()]:
+            await client.send(piece)
+        assert (await client.answer())[0] == 200
+        assert (await client.answer())[2] == b"p"
+    assert [question["messages"][0]["content"] for question in script.questions()] == ["hi"] * 2
+    client = await connect()
+    await client.send(get("/props", *offered) + get())
+    assert [(await client.answer())[2] for _ in range(2)] == [b"p"] * 2
+    assert not any("upgrade" in request.headers for request in script.asked)
 
 
 @pytest.mark.parametrize("name", [b"Content_Length", b"Transfer_Encoding", b"X_Api_Key", b"Host_"])
