@@ -206,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     listed = commands.add_parser("dialects", help="how models write calls: a sample of each, and what speaks for it")
     listed.set_defaults(run=list_dialects)
     keys = commands.add_parser("key", help="show the key that clients from other machines need")
-    keys.add_argument("--new", action="store_true", help="make a new one; the old one opens nothing from the next start on")
+    keys.add_argument("--new", action="store_true", help="make a new one; the old one opens nothing any more")
     keys.set_defaults(run=key)
     return parser
 
