@@ -10,7 +10,8 @@ import httpx
 import pytest
 from uvicorn.server import ServerState
 
-from proxy.app import Bridge
+from proxy.app import Bridge, create_app
+from proxy.settings import load
 from proxy.web import connection, wire
 from tests.backend import END, Backend, Script, models, stream, text
 from tests.bridge import bridge
@@ -358,3 +359,37 @@ async def test_nonsense_in_the_middle_of_an_answer_ends_it(script: Backend) -> N
         await client.send(b"zz\r\n\r\n")
         assert await client.rest() == b"\r\n"
     assert script_of(answer).closed
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "body"),
+    [
+        (b"200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, b"hello"),
+        (b"200 OK\r\ncontent-length: 30\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, b"hello"),
+        (b"204 No Content\r\ncontent-length: 5\r\n\r\n", 204, b""),
+        (b"304 Not Modified\r\ncontent-length: 5\r\n\r\n", 304, b""),
+        (b"200 OK\r\ncontent-length: 5\r\nconnection: x-a\r\nx-a: 1\r\n\r\nhello", 200, b"hello"),
+        (b"200 OK\r\n\r\nhello", 200, b"hello"),
+    ],
+)
+async def test_what_a_backend_says_of_the_length_of_its_answer(said: bytes, status: int, body: bytes) -> None:
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + said)
+        writer.close()
+
+    backend = await asyncio.start_server(answers, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{backend.sockets[0].getsockname()[1]}"
+    app = create_app(load({"BACKEND_URL": url, "BACKEND_KIND": "generic"}))
+    async with served(app) as connect:
+        for _ in range(2):  # the connection goes on
+            client = await connect()
+            await client.send(get("/props") + get("/reload"))
+            head = await client._reader.readuntil(b"\r\n\r\n")
+            rest = await client._reader.readuntil(b"HTTP/1.1 405")
+            assert int(head.split()[1]) == status
+            assert b"x-a" not in head
+            sent = rest.removesuffix(b"HTTP/1.1 405")
+            assert sent == (body if b"content-length" in head or not body else b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+    await app.house.http.aclose()
+    backend.close()
