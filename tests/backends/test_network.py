@@ -177,3 +177,10 @@ async def test_what_else_may_be_asked_of_a_connection() -> None:
         with pytest.raises(httpcore.WriteError):
             await stream.write(b"x")
         await stream.aclose()
+
+
+async def test_who_speaks_tls_is_read_as_ever() -> None:
+    for url, public in (("https://10.0.0.5", False), ("https://example.com", True), ("http://example.com", True)):
+        transport = default_transport(url, public=public)
+        assert not isinstance(transport, network.Transport)
+        await transport.aclose()
