@@ -75,6 +75,14 @@ class Backend(BaseHTTPRequestHandler):
         self.wfile.write(b"data: " + json.dumps(body).encode() + b"\n\n")
 
 
+class Refusing(BaseHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        return None
+
+    def do_GET(self) -> None:
+        self.send_error(502)
+
+
 @pytest.fixture(scope="module")
 def backend() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Backend) as server:
@@ -194,6 +202,12 @@ def test_a_page_that_stays_open_finds_the_server_again(browser: Chromium, backen
         browser.ask("Page.navigate", url=f"http://anybody:{KEY}@127.0.0.1:{port}/")
         browser.until(lambda: text(browser, "state") == "ready")
     browser.until(lambda: text(browser, "state") == "llama-bridge does not answer")
+    with ThreadingHTTPServer(("127.0.0.1", int(port)), Refusing) as server:  # as a web server before it says so
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        browser.until(lambda: text(browser, "line") == "If it stays so, reload this page.")
+        server.shutdown()
+        thread.join()
     with running("llama-bridge", command, tmp_path / "second", ROOT, environment):
         browser.until(lambda: text(browser, "state") == "ready")
         assert text(browser, "line") == ""
