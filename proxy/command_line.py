@@ -80,7 +80,9 @@ def serve(settings: Settings) -> int:
         bridge = create_app(settings)
         bridge.house.ledger.show = show
         listener = _listen(settings)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        _stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except ValueError as error:
         _stop(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):  # all has ended by then; uvicorn only tells the signal once more
@@ -102,7 +104,8 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}. Another program? PROXY_PORT chooses another port.") from None
+        reason = (error.strerror or str(error)).partition(" (while")[0]  # Python repeats the address
+        raise OSError(f"cannot listen on {host}:{port}: {reason}. Another program? PROXY_PORT chooses another port.") from None
 
 
 def parse_text(arguments: argparse.Namespace) -> int:
@@ -218,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     listed = commands.add_parser("dialects", help="how models write calls: a sample of each, and what speaks for it")
     listed.set_defaults(run=list_dialects)
     keys = commands.add_parser("key", help="show the key that clients from other machines need")
-    keys.add_argument("--new", action="store_true", help="make a new one; the old one opens nothing from the next start on")
+    keys.add_argument("--new", action="store_true", help="make a new one; the old one opens nothing any more")
     keys.set_defaults(run=key)
     return parser
 

@@ -122,7 +122,7 @@ class Settings(BaseModel):
             return ()
         if (keys := _comma_separated(_from_file(value))) == ():
             raise ValueError("there is no key in it; `none` leaves the door open")
-        return keys
+        return tuple(_text(key) for key in keys)
 
     @field_validator("backend_kind")
     @classmethod
@@ -132,7 +132,7 @@ class Settings(BaseModel):
     @field_validator("backend_api_key", "zen_api_key", mode="before")
     @classmethod
     def _key(cls, value: Any) -> Any:
-        return _from_file(value)
+        return _text(_from_file(value))
 
     @field_validator("tool_parsing")
     @classmethod
@@ -184,6 +184,13 @@ class Settings(BaseModel):
 
 def _secret(value: SecretStr | None) -> str | None:
     return value.get_secret_value() or None if value is not None else None
+
+
+def _text(key: Any) -> Any:
+    """It must fit into the head of a request, and so must what a shell made of bytes that are no text."""
+    if isinstance(key, str) and not key.isprintable():
+        raise ValueError("a key must be one line of text")
+    return key
 
 
 def _from_file(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import socket
 
 from proxy.settings import Settings
+from proxy.tiny_model import MODEL as TINY_MODEL
 from proxy.web.snippets import curl, opencode
 from proxy.web.status import Report
 
@@ -30,10 +31,17 @@ def _own_address(family: socket.AddressFamily, far_away: str, alone: str) -> str
 def text(address: str, key: str | None, report: Report) -> str:
     model = report.model or "your-model"
     lines = [f"llama-bridge listens on {address}/v1", *_facts(report)]
+    if report.model == TINY_MODEL.stem:
+        lines.append("           it is tiny and only shows the road; LLAMA_MODEL=/path/of/a.gguf gives you a real one")
+    lines.append(f"  look on  {address}/ in a browser{_login(key)}")
     lines += ["", "Try it, from another terminal:", "", "  " + curl(address, key, model)]
     lines += ["", "OpenCode: put this into opencode.json in your project (or ~/.config/opencode/opencode.json):", ""]
     lines += [opencode(address, key, model, report.context), "", "Ctrl-C ends it."]
     return "\n".join(lines)
+
+
+def _login(key: str | None) -> str:
+    return " (any name, the key as password)" if key else ""
 
 
 def _facts(report: Report) -> list[str]:

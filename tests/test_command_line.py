@@ -121,8 +121,7 @@ def test_a_port_that_another_has(capsys: Output) -> None:
         port = other.getsockname()[1]
         assert run("--backend-url", "http://127.0.0.1:9", "--proxy-port", str(port)) == 2
     said = complaint(capsys)
-    assert said.startswith(f"cannot listen on 127.0.0.1:{port}: Address already in use")
-    assert said.endswith("PROXY_PORT chooses another port.")
+    assert said == f"cannot listen on 127.0.0.1:{port}: Address already in use. Another program? PROXY_PORT chooses another port."
 
 
 def test_an_address_that_is_not_ours(capsys: Output) -> None:
@@ -151,10 +150,16 @@ def test_an_engine_that_is_not_there(capsys: Output) -> None:
 
 def test_a_key_that_cannot_be_kept(capsys: Output, tmp_path: Path) -> None:
     (tmp_path / "config").write_text("a file where a folder should be")
-    assert run("--backend-url", "http://127.0.0.1:9", "--proxy-host", "0.0.0.0") == 2
-    assert str(tmp_path / "config") in complaint(capsys)
-    assert run("key") == 2
-    assert complaint(capsys) == f"{tmp_path}/config/llama-bridge/key: Not a directory"
+    for words in (("key",), ("--backend-url", "http://127.0.0.1:9", "--proxy-host", "0.0.0.0")):
+        assert run(*words) == 2
+        assert complaint(capsys) == f"{tmp_path}/config/llama-bridge/key: Not a directory"
+
+
+def test_a_key_that_cannot_be_read(capsys: Output, tmp_path: Path) -> None:
+    (tmp_path / "config/llama-bridge/key").mkdir(parents=True)  # root reads every file, but no folder
+    for words in (("key",), ("--backend-url", "http://127.0.0.1:9", "--proxy-host", "0.0.0.0")):
+        assert run(*words) == 2
+        assert complaint(capsys) == f"{tmp_path}/config/llama-bridge/key: Is a directory"
 
 
 def test_the_key_is_shown_and_replaced(capsys: Output, tmp_path: Path) -> None:

@@ -220,3 +220,10 @@ def test_a_secret_that_is_no_text(tmp_path: Path) -> None:
 def test_what_is_no_origin(origin: str) -> None:
     with pytest.raises(SettingsError, match=r"CORS_ORIGINS: '.*' is no origin; one is written https://chat.example.com"):
         load({"CORS_ORIGINS": origin})
+
+
+@pytest.mark.parametrize("name", ["PROXY_API_KEYS", "BACKEND_API_KEY", "ZEN_API_KEY"])
+@pytest.mark.parametrize("key", ["a\nb", "\udcff", "a\x00"])  # a shell makes the second one of bytes that are no text
+def test_a_key_that_no_head_of_a_request_could_hold(name: str, key: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: a key must be one line of text$"):
+        load({name: key})

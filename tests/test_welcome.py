@@ -4,6 +4,7 @@ import itertools
 import json
 import shlex
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -130,3 +131,10 @@ def test_both_can_be_pasted(model: str, key: str | None, address: str) -> None:
     assert provider["options"] == {"baseURL": f"{address}/v1", "apiKey": key or "not-needed"}
     assert provider["models"] == {model: {"name": model, "tool_call": True, "limit": {"context": 4096, "output": 1024}}}
     assert config["model"] == config["small_model"] == f"llama-bridge/{model}"
+
+
+def test_the_page_and_the_tiny_model_are_told_to_those_who_start() -> None:
+    assert f"  look on  {HERE}/ in a browser\n" in welcome.text(HERE, None, READY)
+    assert f"  look on  {HERE}/ in a browser (any name, the key as password)\n" in welcome.text(HERE, "lb-x", READY)
+    assert "LLAMA_MODEL" not in welcome.text(HERE, None, READY)
+    assert "LLAMA_MODEL=/path/of/a.gguf" in welcome.text(HERE, None, replace(READY, model="tiny-toolcaller"))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 
+from proxy.backends.network import Transport
 from proxy.errors import BridgeError, TimedOut, Unavailable, Vanished
 
 MARK = b"x-llama-bridge"
@@ -15,8 +16,6 @@ TIMEOUTS = {"connect": 10.0, "read": 600.0, "write": 600.0, "pool": None}
 PROBE_TIMEOUTS = {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": None}
 # No limit on connections: httpx's own 100 would queue the 101st stream. Few are kept: its pool is searched at each request.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=4.0)
-# Whatever the kernel holds is read at once, also for a client that reads nothing: left alone, megabytes for each.
-_KERNEL_BUFFER = PIECE = 4 * 1024
 _NO_SUCH_NAME = re.compile("name or service not known|name resolution|nodename nor servname|no address associated", re.IGNORECASE)
 _OF_THE_LIBRARY = re.compile(r"\[SSL[^\]]*\] | \(_ssl[^)]*\)")
 _NO_ANSWER_YET = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
@@ -24,13 +23,12 @@ _NO_ANSWER_YET = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 def default_transport(url: str, *, public: bool) -> httpx.AsyncBaseTransport:
     """A public host may lie behind the proxy that the environment names; a server at home never does."""
+    if not public and url.startswith("http:"):
+        return Transport(_LIMITS)
     proxy = None
     if public and not urllib.request.proxy_bypass(httpx.URL(url).host):
         proxy = urllib.request.getproxies().get(httpx.URL(url).scheme)
-    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
-    if not public:  # over a long way a small window would be slow
-        options.append((socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BUFFER))
-    return httpx.AsyncHTTPTransport(limits=_LIMITS, proxy=proxy, socket_options=options, http2=False)
+    return httpx.AsyncHTTPTransport(limits=_LIMITS, proxy=proxy, socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)], http2=False)
 
 
 def _unreachable(place: str, why: str) -> str:
@@ -92,9 +90,8 @@ class Http:
         """The bytes as they come, undecoded."""
         assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
         try:
-            async for read in response.stream:
-                for at in range(0, len(read), PIECE):  # each waits until the client has taken the one before
-                    yield read[at : at + PIECE]
+            async for piece in response.stream:
+                yield piece
         except httpx.ReadTimeout as error:
             raise TimedOut("the backend has sent nothing for 10 minutes (request timeout)") from error
         except httpx.TransportError as error:

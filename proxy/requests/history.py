@@ -8,7 +8,7 @@ read only by the server that made it, and we never hand such a thing to a client
 
 from typing import Any
 
-_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_text")
+THOUGHTS = ("reasoning_content", "reasoning", "reasoning_text")
 _FOREIGN = frozenset(
     {
         "reasoning_details",
@@ -56,8 +56,8 @@ def _is_in_parts(message: Any) -> bool:
 
 
 def _assistant(message: dict[str, Any], thoughts: str | None) -> dict[str, Any]:
-    thought = next((message[key] for key in _THOUGHTS if isinstance(message.get(key), str)), None)
-    kept = {key: value for key, value in message.items() if key not in _FOREIGN and key not in _THOUGHTS}
+    thought = next((message[key] for key in THOUGHTS if isinstance(message.get(key), str)), None)
+    kept = {key: value for key, value in message.items() if key not in _FOREIGN and key not in THOUGHTS}
     if thought is not None and thoughts is not None:
         kept[thoughts] = thought
     if isinstance(content := kept.get("content"), list):

@@ -4,9 +4,10 @@ the model never reads it and its prompt stays the one that the cache holds."""
 import re
 from typing import Any
 
+from proxy.requests.history import THOUGHTS
+
 _BEGINS = "[llama-bridge] "
-_NOTICE = re.compile(r"^\[llama-bridge\] [^\n]*\n", re.MULTILINE)
-_FIELDS = ("reasoning_content", "reasoning")
+_NOTICE = re.compile(r"^\[llama-bridge\] [^\n]*(?:\n|\Z)", re.MULTILINE)  # some clients trim what they send back
 
 
 def notice(sentence: str) -> str:
@@ -16,7 +17,7 @@ def notice(sentence: str) -> str:
 
 def take_out(messages: list[dict[str, Any]]) -> None:
     for message in messages:
-        for name in _FIELDS:
+        for name in THOUGHTS:
             if isinstance(thoughts := message.get(name), str) and _BEGINS in thoughts:
                 message[name] = _NOTICE.sub("", thoughts)
                 if not message[name].strip():

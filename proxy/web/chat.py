@@ -22,6 +22,7 @@ from proxy.stream.ids import new_id
 from proxy.web import headers
 from proxy.web.connection import Connection
 from proxy.web.house import House
+from proxy.web.keeping import Keeping
 from proxy.web.record import Record
 from proxy.web.rescue import Rescue
 from proxy.web.translation import Translation
@@ -52,8 +53,8 @@ class Chat:
 
     async def _answer(self, connection: Connection, question: Question) -> None:
         backend = await self._house.backend(_wish(question))
-        translation = self._translation(connection, question, backend)
         rescue = Rescue(self._house, backend, question, self._headers(connection, backend))
+        translation = self._translation(connection, question, backend, rescue.keeping)
         upstream = Upstream(backend, translation, rescue)
         opening = asyncio.create_task(upstream.open())
         try:
@@ -114,12 +115,12 @@ class Chat:
             if data:
                 await connection.write(data)
 
-    def _translation(self, connection: Connection, question: Question, backend: Backend) -> Translation:
+    def _translation(self, connection: Connection, question: Question, backend: Backend, keeping: Keeping) -> Translation:
         head = Head(new_id("chatcmpl-"), int(time.time()), question.model or backend.wanted_model, question.wants_usage)
         writer = Stream(head) if question.streamed else Whole(head)
         scans = self._house.settings.tool_parsing != "native"
         make_parser = (lambda: self._house.parser(question, backend)) if scans else None
-        return Translation(backend.reply(), backend.meaning, writer, make_parser, question, connection.record)
+        return Translation(backend.reply(), backend.meaning, writer, make_parser, question, connection.record, keeping)
 
     def _headers(self, connection: Connection, backend: Backend) -> headers.RawHeaders:
         return headers.to_backend_without_body(connection.headers, backend.never_forwarded)

@@ -10,6 +10,7 @@ from proxy.requests.question import Question
 from proxy.requests.tools import declared_name
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Finish, Logprobs, Reasoning, Source, TextEvent
 from proxy.stream.ids import new_id
+from proxy.web.keeping import Keeping
 from proxy.web.record import Record
 
 Joining: TypeAlias = Literal["goes on", "goes on thinking", "begins again"]
@@ -51,7 +52,7 @@ class _Half:
 
 
 class Choice:
-    def __init__(self, parser: Parser | None, question: Question, ids: set[str], record: Record) -> None:
+    def __init__(self, parser: Parser | None, question: Question, ids: set[str], record: Record, keeping: Keeping) -> None:
         self.finish: str | None = None
         self.announced = 0
         self.whole = 0
@@ -62,6 +63,7 @@ class Choice:
         self._tools = question.tools
         self._ids = ids
         self._record = record
+        self._keeping = keeping
         self._numbers: dict[tuple[object, int], int | None] = {}  # by who found it and its number there
         self._said: dict[type[Content | Reasoning], list[str]] = {Content: [], Reasoning: []}
         self._known = {Content: Known(""), Reasoning: Known("")}
@@ -70,6 +72,7 @@ class Choice:
         self._doubled: dict[int, Known] = {}  # calls that are said again, by their number
         self._rescued = False
         self._thinks_in_text = False
+        self._has_content = False  # of what was said
         self._lost = False  # a call that the client has half of is not said again
 
     def take(self, event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs]:
@@ -82,10 +85,10 @@ class Choice:
         parser = self._parser
         match event:
             case Content(text):
-                self._read.append(text)
+                self._keeping.add(self._read, text)
                 return self._numbered(parser, parser.feed(text) if parser is not None else [event])
             case Reasoning(text):
-                self._thought.append(text)
+                self._keeping.add(self._thought, text)
                 return self._numbered(parser, parser.think(text) if parser is not None else [event])
             case CallStart():
                 released = self._numbered(parser, parser.called()) if parser is not None else []
@@ -100,6 +103,11 @@ class Choice:
 
     def close(self, finish: str) -> Iterable[TextEvent]:
         return self._numbered(self._parser, self._parser.close(finish)) if self._parser is not None else []
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether another answer could be joined to what the client has of this one."""
+        return self._keeping.all
 
     @property
     def text(self) -> str:
@@ -141,7 +149,7 @@ class Choice:
     @property
     def is_another(self) -> bool:
         """It was given anew in other words, and there is no call in it: nobody could join the two. Thoughts alone do not count."""
-        told_differently = self._known[Content].parted or (self._known[Reasoning].parted and not self._said[Content])
+        told_differently = self._known[Content].parted or (self._known[Reasoning].parted and not self._has_content)
         return self._lost or bool(self._again) or (told_differently and not self.whole)
 
     def _numbered(self, whose: object, events: Iterable[TextEvent]) -> list[TextEvent]:
@@ -150,7 +158,8 @@ class Choice:
             match event:
                 case Content(text) | Reasoning(text):
                     if new := self._known[type(event)].new(text):
-                        self._said[type(event)].append(new)
+                        self._keeping.add(self._said[type(event)], new)
+                        self._has_content = self._has_content or isinstance(event, Content)
                         numbered.append(event if new == text else replace(event, text=new))
                 case CallStart(index):
                     numbered += self._started(whose, index, event)
@@ -187,7 +196,7 @@ class Choice:
         if (doubled := self._doubled.get(number)) is not None:
             text = doubled.new(text)
             self._lost = self._lost or doubled.differs
-        self._open[number].arguments.append(text)
+        self._keeping.add(self._open[number].arguments, text)
         return [CallArguments(number, text)] if text else []
 
     def _ended(self, number: int | None, *, whole: bool) -> Iterable[TextEvent]:

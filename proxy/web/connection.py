@@ -21,7 +21,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BODY_LIMIT = 64 * 1024 * 1024
-UPLOADS_LIMIT = BODY_LIMIT + 16 * 1024 * 1024  # the largest leaves room for those of everyday
+UPLOADS_LIMIT = BODY_LIMIT + 8 * 1024 * 1024  # the largest leaves room for those of everyday
 BODY_SECONDS = 30.0  # without a piece of the body, or behind what a client of SLOWEST would have sent
 SLOWEST = 1024  # bytes a second
 PING_AFTER = 10.0

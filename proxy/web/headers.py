@@ -23,6 +23,7 @@ _HOP_BY_HOP = frozenset(
 )
 _OURS = frozenset({b"host", b"authorization", b"x-api-key", b"cookie", b"origin", b"referer"})
 _OF_THE_BODY = frozenset({b"content-length", b"content-type", b"content-encoding", b"accept", b"accept-encoding", b"expect"})
+_WITHOUT_BODY = frozenset({204, 304})  # a length there speaks of another answer
 
 
 def to_backend(headers: Iterable[tuple[bytes, bytes]], never: frozenset[bytes]) -> RawHeaders:
@@ -35,13 +36,17 @@ def to_backend_without_body(headers: Iterable[tuple[bytes, bytes]], never: froze
     return [(name, value) for name, value in to_backend(headers, never) if name not in _OF_THE_BODY]
 
 
-def to_client(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+def to_client(status: int, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """Duplicates and their order are kept. Who may read us from another web page is not for the backend to say, and what
     would break the head of our answer stays outside: it would break the whole answer."""
-    sent = [(name, value) for name, value in _end_to_end(headers) if not name.startswith(b"access-control-")]
-    length = first(sent, b"content-length")
+    raw = list(headers)
+    sent = [(name, value) for name, value in _end_to_end(raw) if not name.startswith(b"access-control-")]
     others = [(name, value) for name, value in sent if name != b"content-length" and _NAME.fullmatch(name) and not _CONTROL.search(value)]
-    return others if length is None or not length.isdecimal() else [*others, (b"content-length", length.encode("latin-1"))]
+    length = first(sent, b"content-length")
+    in_chunks = any(name.lower() == b"transfer-encoding" for name, _ in raw)  # then the length was not the one that counted
+    if length is None or not length.isdecimal() or in_chunks or status in _WITHOUT_BODY:
+        return others
+    return [*others, (b"content-length", length.encode("latin-1"))]
 
 
 def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:

@@ -1,6 +1,6 @@
 """What every route needs to know, made once when the house is opened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy.backends.base import Backend
 from proxy.backends.detection import Detection
@@ -10,6 +10,7 @@ from proxy.dialects import Parser
 from proxy.requests.question import Question
 from proxy.settings import Settings
 from proxy.stream.parser import ThinkingMode
+from proxy.web.keeping import Room
 from proxy.web.keys import Keys
 from proxy.web.ledger import Ledger
 
@@ -22,6 +23,7 @@ class House:
     detection: Detection
     keys: Keys
     ledger: Ledger
+    kept: Room = field(default_factory=Room)
 
     async def backend(self, wish: Wish | None = None) -> Backend:
         """Who answers; with a wish, for one request, whose place has to be left."""

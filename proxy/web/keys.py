@@ -26,7 +26,17 @@ class Keys:
         if not self.known:
             return True
         given = _given(sent)
-        return sum(hmac.compare_digest(given, key.encode()) for key in self.known) > 0  # all, whichever fits
+        return sum(hmac.compare_digest(given, key.encode()) for key in self._now()) > 0  # all, whichever fits
+
+    def _now(self) -> tuple[str, ...]:
+        """`llama-bridge key --new` changes the one that was made: what lies in the file is what opens, and nothing where it is gone."""
+        if self.file is None:
+            return self.known
+        try:
+            key = self.file.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            return ()
+        return (key,) if key else ()
 
     def help(self, *, from_here: bool) -> str:
         """From another machine nothing is told of this one's files."""

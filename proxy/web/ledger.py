@@ -53,13 +53,13 @@ class Ledger:
         return self._sentence(self._live[id]) if id in self._live else None
 
     def _sentence(self, record: Record) -> str | None:
-        """None where the answer has begun."""
+        """One line; None where the answer has begun."""
         if not record.waits:
             return None
         now = time.monotonic()
         if record.reading is not None:
             return record.reading.sentence(now)
-        return self._not_ready() or f"nothing from the backend for {now - record.began:.0f} s"
+        return (self._not_ready() or f"nothing from the backend for {now - record.began:.0f} s").partition("\n")[0]
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
@@ -71,7 +71,7 @@ class Ledger:
         for id, record in self._live.items():
             if now - record.began >= PATIENT and now - self._told.get(id, 0.0) >= TOLD_EVERY and (sentence := self._sentence(record)):
                 self._told[id] = now
-                log.info("%s %s", id, sentence.partition("\n")[0], extra={"figures": {"id": id}})
+                log.info("%s %s", id, sentence, extra={"figures": {"id": id}})
         waiting = self.waiting()
         others = f" (and {len(waiting) - 1} more)" if len(waiting) > 1 else ""
-        self.show(waiting[0].partition("\n")[0] + others if waiting else "")
+        self.show(waiting[0] + others if waiting else "")

@@ -77,7 +77,7 @@ class PassThrough:
         try:
             if not 200 <= response.status_code < 600:
                 raise BadAnswer(f"the backend answered with a status that means nothing here: {response.status_code}")
-            await connection.start(response.status_code, headers.to_client(response.headers.raw))
+            await connection.start(response.status_code, headers.to_client(response.status_code, response.headers.raw))
             async for piece in self._house.http.pieces(response):
                 await connection.write(piece)
         except BridgeError as error:

@@ -17,6 +17,11 @@ from proxy.web.house import House
 OPEN_PATH = "/health"
 _ONCE = frozenset({b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-length"})
 _PREFLIGHT_KEPT = b"600"  # seconds
+_BACK = "this request has been here before: BACKEND_URL leads back to this proxy"
+_IN_A_ROW = (
+    "the BACKEND_URL of one llama-bridge leads to another one: it should name the model server itself, or clients should be pointed at "
+    "the other llama-bridge"
+)
 _BASIC = 'Basic realm="llama-bridge: any name, and the key as password", charset="UTF-8"'
 
 
@@ -28,8 +33,8 @@ class Permission:
     def demand(self, connection: Connection) -> None:
         """Raises why this request may not come in."""
         sent, scope = connection.headers, connection.scope
-        if any(self._house.http.mark in value for name, value in sent if name == MARK):
-            raise Loop("this request has been here before: BACKEND_URL leads back to this proxy")
+        if marks := [value for name, value in sent if name == MARK]:
+            raise Loop(_BACK if self._house.http.mark in marks else _IN_A_ROW)
         names = [name for name, _ in sent if name in _ONCE]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise BadRequest(f"the header {twice.decode()!r} stands there twice: nobody can tell which of them is meant")
@@ -77,7 +82,7 @@ class Permission:
             return
         _, _, from_host = origin.partition("://")
         if from_host != host and _name(from_host) not in self._settings.allowed_hosts and not self._is_welcome(origin):
-            raise Forbidden(f"web pages of {origin!r} may not use this server; if they should, add the name to ALLOWED_HOSTS")
+            raise Forbidden(f"web pages of {origin!r} may not use this server; if they should, add it to CORS_ORIGINS")
 
     def _is_welcome(self, origin: str) -> bool:
         return origin.lower() in self._settings.cors_origins or "*" in self._settings.cors_origins

@@ -24,6 +24,7 @@ from proxy.stream.parser import ThinkingMode
 from proxy.web import headers
 from proxy.web.choice import Choice, Joining
 from proxy.web.house import House
+from proxy.web.keeping import Keeping
 
 AskRaw: TypeAlias = Callable[[Question, headers.RawHeaders, Sequence[str]], Awaitable[Opened]]
 _MOST_QUESTIONS = 2
@@ -66,6 +67,7 @@ class Rescue:
         self._setting = house.settings.tool_parsing
         self._raw = backend.raw_way() if self._setting != "native" else None
         self._watch = self._raw.begins() if self._raw is not None else None
+        self.keeping = Keeping(house.kept if self._raw is not None or house.settings.own_child else None)
         self._by: AskRaw | None = None  # it was asked last; None is natively
         self._raw_ways: list[tuple[str, AskRaw]] = []  # that are still to be gone
         if self._raw is not None and not wants_a_call(question.body):  # only the backend's own grammar can promise one
@@ -82,6 +84,7 @@ class Rescue:
         return Asked(await self._backend.ask(self._question, self._sent), "begins again")
 
     def close(self) -> None:
+        self.keeping.forget()
         if self._raw is not None and self._watch is not None:
             self._raw.ended(self._watch)
 

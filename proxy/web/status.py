@@ -46,6 +46,8 @@ class Status:
 
     async def __call__(self, connection: Connection) -> None:
         report = await self.now()
+        if report.reason is not None and not self._house.keys.open(connection.headers):
+            report = replace(report, reason=report.reason.partition("\n")[0])  # the log of a server is not for everybody
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
         await connection.answer(200 if report.ok else 503, orjson.dumps(report.told()), headers)
 

@@ -27,6 +27,7 @@ from proxy.stream.events import (
     Usage,
 )
 from proxy.web.choice import Choice, Joining
+from proxy.web.keeping import Keeping
 from proxy.web.record import Record
 
 MakeParser = Callable[[], Parser]
@@ -44,6 +45,7 @@ class Translation:
         make_parser: MakeParser | None,
         question: Question,
         record: Record,
+        keeping: Keeping,
     ) -> None:
         self.begun = False  # the backend has said something that is no error
         self.done = False  # it has said that there is no more
@@ -54,6 +56,7 @@ class Translation:
         self._make_parser = make_parser
         self._question = question
         self._record = record
+        self._keeping = keeping
         self._decoder = sse.Decoder()
         self._chunks = Chunks()
         self._choices: dict[int, Choice] = {}
@@ -128,12 +131,13 @@ class Translation:
 
     @property
     def only_choice(self) -> Choice | None:
-        """What may be got another way: one choice, not finished, of which no call has left."""
+        """What may be got another way: one choice, not finished, of which no call has left and nothing was forgotten."""
         choice = self._choice(0)
-        return choice if self._question.choices == len(self._choices) == 1 and not choice.whole and choice.finish is None else None
+        is_one = self._question.choices == len(self._choices) == 1
+        return choice if is_one and not choice.whole and choice.finish is None and choice.is_kept else None
 
     def reads_with(self, parser: Parser) -> None:
-        self._choices[0] = Choice(parser, self._question, self._ids, self._record)
+        self._choices[0] = Choice(parser, self._question, self._ids, self._record, self._keeping)
 
     def joins(self, choice: Choice, how: Joining, reply: Reply, parser: Parser | None, spent: int = 0) -> None:
         """Other bytes follow, of another answer; so many tokens of this one stand in its prompt."""
@@ -181,7 +185,7 @@ class Translation:
     def _choice(self, index: int) -> Choice:
         if index not in self._choices:
             parser = self._make_parser() if self._make_parser is not None else None
-            self._choices[index] = Choice(parser, self._question, self._ids, self._record)
+            self._choices[index] = Choice(parser, self._question, self._ids, self._record, self._keeping)
         return self._choices[index]
 
     def _write(self, index: int, events: Iterable[TextEvent | Logprobs | Beside]) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import socket
 from typing import Any
 
+import httptools
 import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -63,9 +64,24 @@ class Wire(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unused += len(data)
-        super().data_received(data)
+        self._feed(data)
         if self._unused > HEAD_LIMIT and not self.transport.is_closing():
             self._refuse(_too_large())
+
+    def _feed(self, data: bytes) -> None:
+        """As uvicorn does. Who offers another protocol (Java's client: HTTP/2) is answered in this one, as if he had not: the parser
+        would take his body for the first words of that protocol."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            head = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+            head += [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what comes after the last request is nobody's
+            self._feed(b"\r\n".join([*head, b"", data[offer.args[0] :]]))
+        except httptools.HttpParserError:
+            self.send_400_response("")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -84,18 +100,27 @@ class Wire(HttpToolsProtocol):
             self._refusal = _too_large()
         elif not self.url.startswith(b"/"):
             self._refusal = BadRequest("what is asked for must be written as a path; this server is no proxy to other places")
+        elif self.parser.get_http_version() not in ("1.0", "1.1") or self._codings() not in ([], [b"chunked"]):
+            self._refusal = BadRequest("this server speaks HTTP/1.1, and of the transfer codings only `chunked`")
         elif len(self.pipeline) >= PIPELINED:
             self._refusal = BadRequest(f"more than {PIPELINED} requests were sent at once over one connection")
         if self._refusal is not None:
             raise self._refusal  # the parser stops, and asks for an answer below
+        if self.parser.should_upgrade():
+            return  # it is read once more, without the offer
         self._in_head = False
         super().on_headers_complete()
+
+    def _codings(self) -> list[bytes]:
+        return [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
 
     def on_body(self, body: bytes) -> None:
         self._unused = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._unused = 0
         self._in_message = False
         self._in_time()

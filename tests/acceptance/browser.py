@@ -5,6 +5,7 @@
 
 import json
 import re
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -72,6 +73,14 @@ class Backend(BaseHTTPRequestHandler):
     def _say(self, delta: Any, finish: str | None = None, **more: Any) -> None:
         body = {"id": "x", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
         self.wfile.write(b"data: " + json.dumps(body).encode() + b"\n\n")
+
+
+class Refusing(BaseHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        return None
+
+    def do_GET(self) -> None:
+        self.send_error(502)
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +189,25 @@ def test_a_page_elsewhere_gets_nothing_also_with_the_login_in_the_browser(browse
     browser.value(steal.format(url=url, mode="no-cors") + ".catch(() => 0).then(() => 0)")
     last = httpx.get(bridge, headers={"authorization": f"Bearer {KEY}"}).json()["last"]
     assert not any(row["path"] == "/v1/embeddings" for row in last)  # it never came past the door
+
+
+def test_a_page_that_stays_open_finds_the_server_again(browser: Chromium, backend: str, tmp_path: Path) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = str(reserved.getsockname()[1])
+    environment = bare_environment(tmp_path) | {"BACKEND_URL": backend, "PROXY_PORT": port, "PROXY_API_KEYS": KEY}
+    command = [sys.executable, "-m", "proxy"]
+    with running("llama-bridge", command, tmp_path / "first", ROOT, environment) as program:
+        program.wait_for(lambda: _address(program), "banner", 30)
+        browser.ask("Page.navigate", url=f"http://anybody:{KEY}@127.0.0.1:{port}/")
+        browser.until(lambda: text(browser, "state") == "ready")
+    browser.until(lambda: text(browser, "state") == "llama-bridge does not answer")
+    with ThreadingHTTPServer(("127.0.0.1", int(port)), Refusing) as server:  # as a web server before it says so
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        browser.until(lambda: text(browser, "line") == "If it stays so, reload this page.")
+        server.shutdown()
+        thread.join()
+    with running("llama-bridge", command, tmp_path / "second", ROOT, environment):
+        browser.until(lambda: text(browser, "state") == "ready")
+        assert text(browser, "line") == ""

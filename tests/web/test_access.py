@@ -201,11 +201,26 @@ async def test_a_road_that_leads_back_to_us_is_named(path: str, kind: str) -> No
     assert "this request has been here before: BACKEND_URL leads back to this proxy" in call.text
 
 
-async def test_the_mark_of_another_proxy_is_kept_and_is_no_loop() -> None:
-    backend = Backend()
-    await ask(bridge(backend), "/props", headers=[("x-llama-bridge", "another")])
-    another, ours = backend.asked[0].headers.get_list("x-llama-bridge")
-    assert (another, len(ours)) == ("another", 16)
+class Before(httpx.AsyncBaseTransport):
+    """A BACKEND_URL that names another llama-bridge."""
+
+    def __init__(self, other: Bridge) -> None:
+        self._other = other
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        mirror = Mirror()
+        mirror.app = self._other
+        return await mirror.handle_async_request(request)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/embeddings", "/health"])
+async def test_one_proxy_before_another_is_named_too(path: str) -> None:
+    behind = Backend({"/v1/models": models("m")})
+    app = bridge(Before(bridge(behind)))
+    call = await ask(app, path, QUESTION, method="GET" if path == "/v1/models" else "POST")
+    assert call.status == (503 if path == "/health" else 508)
+    assert "the BACKEND_URL of one llama-bridge leads to another one" in call.text
+    assert behind.asked == []
 
 
 async def test_a_websocket_is_closed() -> None:

@@ -13,6 +13,7 @@ from proxy.errors import BridgeError
 from proxy.protocols.openai_chat import Head, Stream, Whole
 from proxy.requests.question import read
 from proxy.stream import sse
+from proxy.web.keeping import Keeping, Room
 from proxy.web.record import Record
 from proxy.web.translation import Translation
 from tests.stream.cuts import TOOLS
@@ -75,7 +76,7 @@ QUESTION = {"messages": [], "tools": TOOLS}
 def translation(writer: type[Stream | Whole], **more: Any) -> Translation:
     question = read(json.dumps(QUESTION | more).encode())
     head = Head("id", 1, "m", wants_usage=True)
-    return Translation(Reply(), meaning, writer(head), lambda: Parser(TOOLS), question, Record("id", "POST", "/"))
+    return Translation(Reply(), meaning, writer(head), lambda: Parser(TOOLS), question, Record("id", "POST", "/"), Keeping(Room()))
 
 
 @settings(max_examples=400, deadline=None)

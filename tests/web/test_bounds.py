@@ -96,7 +96,7 @@ async def test_a_name_that_would_write_lines_of_its_own(caplog: pytest.LogCaptur
 
 
 async def test_large_bodies_of_all_together_have_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert connection.UPLOADS_LIMIT == 80 * 1024 * 1024
+    assert connection.UPLOADS_LIMIT == 72 * 1024 * 1024
     monkeypatch.setattr(connection, "UPLOADS_LIMIT", 3_000)
     uploads = Uploads()
     sent: asyncio.Queue[object] = asyncio.Queue()

@@ -11,7 +11,7 @@ HOP = [b"Connection", b"Keep-Alive", b"Proxy-Authenticate", b"Proxy-Authorizatio
 @pytest.mark.parametrize("name", [*HOP, b"Transfer-Encoding", b"Upgrade"])
 def test_what_speaks_of_one_connection_ends_with_it(name: bytes) -> None:
     sent: RawHeaders = [(name, b"x"), (b"X-Kept", b"1")]
-    assert to_backend(sent, NOTHING) == to_client(sent) == [(b"x-kept", b"1")]
+    assert to_backend(sent, NOTHING) == to_client(200, sent) == [(b"x-kept", b"1")]
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_what_speaks_of_one_connection_ends_with_it(name: bytes) -> None:
 def test_the_connection_names_more_of_them(named: bytes, left: list[bytes]) -> None:
     sent: RawHeaders = [(b"x-one", b"1"), (b"connection", named), (b"x-two", b"2")]
     assert [name for name, _ in to_backend(sent, NOTHING)] == left
-    assert [name for name, _ in to_client(sent)] == left
+    assert [name for name, _ in to_client(200, sent)] == left
 
 
 @pytest.mark.parametrize("name", [b"Host", b"Authorization", b"X-Api-Key", b"Cookie", b"Origin", b"Referer", b"Expect", b"X-Never"])
@@ -46,7 +46,7 @@ def test_a_body_that_is_written_anew_has_headers_of_its_own(name: bytes) -> None
 
 def test_who_may_read_us_is_not_for_the_backend_to_say() -> None:
     sent: RawHeaders = [(b"Access-Control-Allow-Origin", b"*"), (b"access-control-max-age", b"1"), (b"Vary", b"Origin"), (b"Server", b"x")]
-    assert to_client(sent) == [(b"vary", b"Origin"), (b"server", b"x")]
+    assert to_client(200, sent) == [(b"vary", b"Origin"), (b"server", b"x")]
 
 
 def test_the_first_of_a_name() -> None:
@@ -57,16 +57,23 @@ def test_the_first_of_a_name() -> None:
 
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: x", b"a\nb", b"a\x00b", b"\x7f", b"a\x1bb"])
 def test_what_would_break_the_head_of_our_answer_stays_outside(value: bytes) -> None:
-    assert to_client([(b"x-a", value), (b"x-b", b"kept\t\xff")]) == [(b"x-b", b"kept\t\xff")]
+    assert to_client(200, [(b"x-a", value), (b"x-b", b"kept\t\xff")]) == [(b"x-b", b"kept\t\xff")]
 
 
 @pytest.mark.parametrize("name", [b"x a", b"x:a", b"", b"x\r\na", "\xe4".encode()])
 def test_names_that_are_none(name: bytes) -> None:
-    assert to_client([(name, b"a")]) == []
+    assert to_client(200, [(name, b"a")]) == []
 
 
 @pytest.mark.parametrize(
     ("lengths", "kept"), [([b"5", b"5"], [b"5"]), ([b"5", b"6"], [b"5"]), ([b"-5"], []), ([b"5x"], []), ([b"0"], [b"0"])]
 )
 def test_one_length_or_none(lengths: list[bytes], kept: list[bytes]) -> None:
-    assert [value for _, value in to_client([(b"content-length", length) for length in lengths])] == kept
+    assert [value for _, value in to_client(200, [(b"content-length", length) for length in lengths])] == kept
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "kept"), [(200, [], True), (204, [], False), (304, [], False), (200, [(b"Transfer-Encoding", b"chunked")], False)]
+)
+def test_a_length_that_does_not_count(status: int, more: RawHeaders, kept: bool) -> None:
+    assert to_client(status, [(b"content-length", b"5"), *more]) == ([(b"content-length", b"5")] if kept else [])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.web import key_file
 from proxy.web.headers import RawHeaders
 from proxy.web.keys import Keys
 
@@ -40,6 +41,25 @@ def basic(text: str) -> RawHeaders:
 def test_what_opens_the_door(sent: RawHeaders, opens: bool) -> None:
     assert GIVEN.open(sent) is opens
     assert Keys().open(sent)
+
+
+def test_a_new_key_opens_at_once_and_the_old_one_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    old = key_file.make(file)
+    keys = Keys((old,), file)
+    assert keys.open([(b"x-api-key", old.encode())])
+    new = key_file.make(file)
+    assert not keys.open([(b"x-api-key", old.encode())])
+    assert keys.open([(b"x-api-key", new.encode())])
+
+
+@pytest.mark.parametrize("written", [None, b"", b" \n", b"\xff"])
+def test_where_the_key_is_gone_nothing_opens(written: bytes | None, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    if written is not None:
+        file.write_bytes(written)
+    for sent in ([], [(b"x-api-key", b"")], [(b"x-api-key", b"old")], basic(":"), basic("")):
+        assert not Keys(("old",), file).open(sent)
 
 
 def test_only_a_key_that_was_made_is_shown() -> None:

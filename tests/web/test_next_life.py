@@ -183,14 +183,6 @@ async def test_other_words_are_no_end_of_it(streamed: bool) -> None:
 
 
 @BOTH
-async def test_the_parser_of_its_own_is_left_alone_where_nothing_else_is_wanted(streamed: bool) -> None:
-    road = llama(dies(*text(PROSE[:9])), answers(PROSE), tool_parsing="native")
-    assert heard(await ask(road, streamed=streamed)) == Heard(PROSE, finish="stop")
-    first, second = asked(road)
-    assert first == second
-
-
-@BOTH
 @pytest.mark.parametrize("at", [0, 9])
 async def test_who_asks_raw_goes_on_raw(streamed: bool, at: int) -> None:
     road = llama(dies(*text(PROSE[:at])) if at else dies(), answers(PROSE[at:]), tool_parsing="raw")

@@ -152,3 +152,13 @@ async def test_a_child_of_ours_that_is_not_ready(state: State, why: str, reason:
     assert [model["state"] for model in told.pop("models")] == [state.value]
     assert (call.status, told) == (503, {"status": "unavailable", **NOTHING, "reason": reason})
     assert script.asked == []
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "lines"), [("/health", "", 1), ("/health", "wrong", 1), ("/health", "secret", 2), ("/", "secret", 2)]
+)
+async def test_the_log_of_a_server_is_not_for_everybody(path: str, key: str, lines: int) -> None:
+    error = httpx.Response(503, json={"error": {"message": "it failed\nthe last lines of its log"}})
+    app = bridge(Backend({"/v1/models": error}), proxy_api_keys="secret")
+    told = (await ask(app, path, headers=[("x-api-key", key)])).json
+    assert told["reason"].splitlines() == ["it failed", "the last lines of its log"][:lines]

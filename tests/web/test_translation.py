@@ -12,6 +12,7 @@ from proxy.dialects import Parser
 from proxy.errors import BridgeError, BrokenOff
 from proxy.protocols.openai_chat import Head, Stream, Whole
 from proxy.requests.question import read
+from proxy.web.keeping import Keeping, Room
 from proxy.web.record import Record
 from proxy.web.translation import Translation
 from tests.stream.cuts import TOOLS
@@ -63,7 +64,7 @@ RECORDED = {
 def _translation(writer: Stream | Whole, fields: str = '"n": 2', scans: bool = True) -> Translation:
     question = read(f'{{"messages": [], {fields}}}'.encode())
     make_parser = (lambda: Parser(TOOLS)) if scans else None
-    return Translation(Reply(), meaning, writer, make_parser, question, Record("id", "POST", "/"))
+    return Translation(Reply(), meaning, writer, make_parser, question, Record("id", "POST", "/"), Keeping(Room()))
 
 
 def _stream() -> Stream:
@@ -146,7 +147,7 @@ def test_calls_beyond_the_one_that_is_wanted_leave_no_trace() -> None:
 def test_what_the_record_knows_afterwards() -> None:
     record = Record("id", "POST", "/")
     question = read(b'{"messages": []}')
-    translation = Translation(Reply(), meaning, _stream(), lambda: Parser(TOOLS), question, record)
+    translation = Translation(Reply(), meaning, _stream(), lambda: Parser(TOOLS), question, record, Keeping(Room()))
     said = _said({"content": "Hi" + LEAK}, _call("{}", name="list_drones"), finish="stop")
     translation.feed(said.encode())
     translation.end()

@@ -96,7 +96,7 @@ async def test_what_is_said_of_a_model_that_loads_and_of_a_backend_that_says_not
     assert (kept.waiting(), shown) == ([], [""])
     clock.now = 107.0
     kept.look()
-    assert kept.waiting() == [reasons[0]] * 2
+    assert kept.waiting() == ["our llama-server is starting"] * 2  # the log is not for everybody
     assert shown[-1] == "our llama-server is starting (and 1 more)"
     reasons.pop(0)
     assert kept.waiting() == ["nothing from the backend for 7 s"] * 2
@@ -174,6 +174,7 @@ async def test_it_never_goes_back_to_the_model() -> None:
         {"role": "user", "content": ours},
         {"role": "assistant", "content": "x", "reasoning_content": ours + "Hmm.\nYes."},
         {"role": "assistant", "content": "y", "reasoning": ours},
+        {"role": "assistant", "content": "z", "reasoning_text": ours.strip()},  # trimmed
         {"role": "assistant", "content": ours, "reasoning_content": None},
     ]
     await road.ask(messages=history)
@@ -181,11 +182,12 @@ async def test_it_never_goes_back_to_the_model() -> None:
         {"role": "user", "content": ours},  # what a person pastes is his own
         {"role": "assistant", "content": "x", "reasoning_content": "Hmm.\nYes."},
         {"role": "assistant", "content": "y"},
+        {"role": "assistant", "content": "z"},
         {"role": "assistant", "content": ours},
     ]
 
 
 def test_a_thought_that_only_quotes_us_stays() -> None:
-    messages = [{"reasoning_content": "He wrote [llama-bridge] prompt 1\n[llama-bridge] without an end"}]
+    messages = [{"reasoning_content": "He wrote [llama-bridge] prompt 1\nand [llama-bridge] without an end"}]
     take_out(messages)
-    assert messages == [{"reasoning_content": "He wrote [llama-bridge] prompt 1\n[llama-bridge] without an end"}]
+    assert messages == [{"reasoning_content": "He wrote [llama-bridge] prompt 1\nand [llama-bridge] without an end"}]

@@ -1,115 +1,15 @@
-"""Raw bytes over a real socket: what has no one meaning is refused in the one shape, and nobody holds a place with half a request."""
+"""What a client takes of our time and memory before it is let in, and how long it may: over a real socket."""
 
 import asyncio
 import json
-import re
-from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import httpx
 import pytest
-from uvicorn.server import ServerState
 
-from proxy.app import Bridge
 from proxy.web import connection, wire
-from tests.backend import END, Backend, Script, models, stream, text
+from tests.backend import Backend, Script, stream
 from tests.bridge import bridge
-
-CHAT = "/v1/chat/completions"
-BODY = b'{"messages": [{"role": "user", "content": "hi"}]}'
-HOST = b"Host: 127.0.0.1\r\n"
-
-
-class Raw:
-    """A client that sends what it likes."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    async def send(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """One answer with a length, as a client reads it."""
-        async with asyncio.timeout(10):
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
-            return int(head[0].split()[1]), headers, await self._reader.readexactly(int(headers.get("content-length", "0")))
-
-    async def rest(self) -> bytes:
-        """Until the server ends the connection."""
-        async with asyncio.timeout(10):
-            (said,) = await asyncio.gather(self._reader.read(), return_exceptions=True)
-            return said if isinstance(said, bytes) else b""
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-Connect = Callable[[], Any]
-
-
-@pytest.fixture
-def script() -> Backend:
-    return Backend(
-        {"/v1/models": models("m"), CHAT: lambda _: stream(*text("hi"), *END), "/props": lambda _: httpx.Response(200, text="p")}
-    )
-
-
-@pytest.fixture
-async def connect(script: Backend) -> AsyncIterator[Connect]:
-    async with served(bridge(script)) as connect:
-        yield connect
-
-
-class served:  # noqa: N801 - reads as a verb
-    def __init__(self, app: Bridge) -> None:
-        self._config = wire.configuration(app)
-        self._config.load()
-        self._clients: list[Raw] = []
-
-    async def __aenter__(self) -> Connect:
-        state = ServerState()
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: wire.Wire(self._config, state, {}), "127.0.0.1", 0)
-        self._state = state
-
-        async def connect() -> Raw:
-            reader, writer = await asyncio.open_connection(*self._server.sockets[0].getsockname())
-            client = Raw(reader, writer)
-            self._clients.append(client)
-            return client
-
-        return connect
-
-    async def __aexit__(self, *_: object) -> None:
-        for client in self._clients:
-            client.close()
-        self._server.close()
-        async with asyncio.timeout(10):
-            await asyncio.gather(*self._state.tasks, return_exceptions=True)
-
-
-def get(path: str = "/props", *headers: bytes) -> bytes:
-    return b"".join([f"GET {path} HTTP/1.1\r\n".encode(), HOST, *(header + b"\r\n" for header in headers), b"\r\n"])
-
-
-def post(body: bytes, *headers: bytes, path: str = CHAT) -> bytes:
-    return b"".join([f"POST {path} HTTP/1.1\r\n".encode(), HOST, *(header + b"\r\n" for header in headers), b"\r\n", body])
-
-
-async def refused(client: Raw, status: int, code: str, *, closed: bool = True) -> str:
-    """In the one shape, with the id that the log names too."""
-    found, headers, body = await client.answer()
-    error = json.loads(body)["error"]
-    assert (found, error["code"], headers["content-type"]) == (status, code, "application/json")
-    assert error.keys() == {"message", "type", "param", "code", "request_id"}
-    assert re.fullmatch("req_[a-z]{12}", error["request_id"])
-    assert headers["x-request-id"] == error["request_id"]
-    if closed:
-        assert await client.rest() == b""
-    return str(error["message"])
+from tests.web.wired import BODY, CHAT, CHUNKED, LENGTH, Connect, get, post, refused, served
 
 
 async def test_what_is_asked_as_it_should_is_answered_also_twice(connect: Connect) -> None:
@@ -119,79 +19,6 @@ async def test_what_is_asked_as_it_should_is_answered_also_twice(connect: Connec
         assert (await client.answer())[2] == b"p"
         await client.send(post(BODY, b"Content-Length: %d" % len(BODY)))
         assert json.loads((await client.answer())[2])["choices"][0]["message"]["content"] == "hi"
-
-
-LENGTH = b"Content-Length: %d" % len(BODY)
-CHUNKED = b"Transfer-Encoding: chunked"
-IN_CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        post(BODY, LENGTH, b"Content-Length: 5"),
-        post(BODY, LENGTH, LENGTH),
-        post(IN_CHUNKS, b"Content-Length: 5", CHUNKED),
-        post(IN_CHUNKS, CHUNKED, b"Content-Length: 5"),
-        post(BODY, b"Content-Length: +5"),
-        post(BODY, b"Content-Length: 5, 5"),
-        post(BODY, b"Content-Length: -1"),
-        post(BODY, b"Content-Length: 0x5"),
-        post(BODY, b"Content-Length: 99999999999999999999999"),
-        post(BODY, b"Content-Length : 5"),
-        post(IN_CHUNKS, b"Transfer-Encoding : chunked"),
-        post(IN_CHUNKS, b"Transfer-Encoding: xchunked"),
-        post(IN_CHUNKS, b"Transfer-Encoding: chunked, identity"),
-        post(IN_CHUNKS, b"Transfer-Encoding:\x0bchunked"),
-        post(b"zz\r\n" + BODY, CHUNKED),
-        post(b"5\rx", CHUNKED),
-        get("/props", b"X-A: a\x00b"),
-        get("/props", b"X-A: a\rX-B: b"),
-        get("/props", b"X A: a"),
-        get("/props", b": a"),
-        get("/props", b"no colon"),
-        get("/props", "Ä: a".encode()),
-        b"GET /props HTTP/3.0\r\n" + HOST + b"\r\n",
-        b"BREW /props HTTP/1.1\r\n" + HOST + b"\r\n",
-        b"GET /pr\x00ops HTTP/1.1\r\n" + HOST + b"\r\n",
-        "GET /prö HTTP/1.1\r\n".encode() + HOST + b"\r\n",
-        b"GET http://evil.example.com/props HTTP/1.1\r\n" + HOST + b"\r\n",
-        b"CONNECT 10.0.0.5:80 HTTP/1.1\r\n" + HOST + b"\r\n",
-        b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # somebody speaks TLS
-    ],
-)
-async def test_what_has_no_one_meaning_is_refused_and_nothing_after_it_is_read(sent: bytes, connect: Connect, script: Backend) -> None:
-    client = await connect()
-    await client.send(sent + get())
-    await refused(client, 400, "invalid_request")
-    assert [request.url.path for request in script.asked if request.url.path == "/props"] == []
-
-
-@pytest.mark.parametrize("name", [b"Content_Length", b"Transfer_Encoding", b"X_Api_Key", b"Host_"])
-async def test_odd_names_are_names_of_nothing_else(name: bytes, connect: Connect, script: Backend) -> None:
-    client = await connect()
-    await client.send(post(BODY, LENGTH, name + b": 5"))
-    assert (await client.answer())[0] == 200
-    assert json.loads(script.bodies[-1])["messages"][0]["content"] == "hi"
-
-
-async def test_two_hosts_or_none(connect: Connect) -> None:
-    client = await connect()
-    await client.send(b"GET /props HTTP/1.1\r\n" + HOST + b"Host: evil.example.com\r\n\r\n")
-    assert "'host' stands there twice" in await refused(client, 400, "invalid_request", closed=False)
-    await client.send(b"GET /props HTTP/1.1\r\n\r\n")
-    await refused(client, 403, "forbidden", closed=False)
-
-
-async def test_what_comes_after_the_body_speaks_for_nobody(connect: Connect, script: Backend) -> None:
-    """Trailers are not headers: none of them opens a door or reaches the backend."""
-    client = await connect()
-    chunks = IN_CHUNKS[:-2] + b"X-Late: 1\r\nOrigin: http://evil.example.com\r\nHost: evil\r\n\r\n"
-    await client.send(post(chunks, CHUNKED) + get())
-    assert (await client.answer())[0] == 200
-    assert (await client.answer())[2] == b"p"
-    assert not any("x-late" in request.headers for request in script.asked)
 
 
 async def test_a_head_has_a_size(connect: Connect, script: Backend) -> None:

@@ -7,6 +7,7 @@ from proxy.dialects import Parser
 from proxy.requests.question import read
 from proxy.stream.events import CallArguments, CallStart, Content, Finish, Reasoning, TextEvent
 from proxy.web.choice import Choice
+from proxy.web.keeping import Keeping, Room
 from proxy.web.record import Record
 from tests.stream.cuts import TOOLS
 
@@ -24,7 +25,7 @@ class Told:
 
     def __init__(self, more: str = "", scans: bool = True) -> None:
         self.record = Record("id", "POST", "/")
-        self.choice = Choice(Parser(TOOLS) if scans else None, question(more), {"old"}, self.record)
+        self.choice = Choice(Parser(TOOLS) if scans else None, question(more), {"old"}, self.record, Keeping(Room()))
         self.events: list[TextEvent] = []
 
     def says(self, *events: TextEvent | Finish) -> "Told":

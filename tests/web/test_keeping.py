@@ -1,0 +1,47 @@
+"""What is kept of answers for a rescue: all of them together have a limit, and what was forgotten is not joined to anything."""
+
+import pytest
+
+from proxy.web import keeping
+from proxy.web.keeping import Keeping, Room
+from tests.backend import chunk, text
+from tests.web.rescued import answers, ask, asked, gives_up, llama, refuses, watered
+from tests.web.road import failed
+
+
+def test_all_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert keeping.LIMIT == 8 * 1024 * 1024
+    monkeypatch.setattr(keeping, "LIMIT", 10_000)
+    room = Room()
+    one, other = Keeping(room), Keeping(room)
+    said: list[str] = []
+    thought: list[str] = []
+    one.add(said, "x" * 4_000)
+    one.add(thought, "x" * 4_000)
+    assert one.all
+    assert 8_000 < room.taken < 10_000
+    other.add([], "x" * 4_000)
+    assert (other.all, one.all) == (False, True)
+    one.add(said, "x" * 4_000)
+    assert (one.all, said, thought, room.taken) == (False, [], [], 0)
+    one.add(said, "more")
+    assert (said, room.taken) == ([], 0)
+
+
+def test_where_nobody_will_ask_for_it_nothing_is_kept() -> None:
+    said: list[str] = []
+    nothing = Keeping(None)
+    nothing.add(said, "x")
+    assert (nothing.all, said) == (False, [])
+
+
+async def test_an_answer_that_found_no_room_breaks_as_it_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [*text("So: "), chunk({})]
+    road = llama(gives_up(*said), answers(), template=refuses())
+    assert watered(await ask(road, streamed=True))
+    monkeypatch.setattr(keeping, "LIMIT", 1)
+    road = llama(gives_up(*said), answers(), template=refuses())
+    _, error = failed(await ask(road, streamed=True))
+    assert "does not match the expected peg-native format" in error["message"]
+    assert len(asked(road)) == 1
+    assert road.app.house.kept.taken == 0
