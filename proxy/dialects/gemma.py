@@ -46,7 +46,7 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
     if calls.open and whole:
         calls.end()
         yield from read.run(LOOSE)
-        yield from read.take(*CLOSERS)
+        yield from read.take_half(*CLOSERS)
 
 
 def _members(read: Reader, calls: Calls, name: str) -> Steps[bool]:
@@ -81,7 +81,7 @@ def _name(read: Reader) -> Steps[str]:
 def _value(read: Reader, write: Emit, kinds: Kinds, inside: str, depth: int) -> Steps[bool]:
     yield from read.skip()
     letter = yield from read.next()
-    if mark := (yield from read.take(*QUOTES)):
+    if mark := (yield from read.take_half(*QUOTES)):
         return (yield from _text(read, write, kinds, mark, inside))
     if letter and letter in "{[" and depth < DEPTH_LIMIT:
         return (yield from _inner(read, write, letter, depth))

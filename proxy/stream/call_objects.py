@@ -201,24 +201,30 @@ def payload(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = 
     """The same, where a marker proves that arguments come: in a fence, encoded twice, or none at all."""
     yield from read.skip()
     fence = yield from read.take("```json", "```")
+    ends = (*ends, "```") if fence else ends
     yield from read.skip()
     letter = yield from read.next()
-    if letter and (yield from read.peek(*ends)):
-        calls.start(name, id)
-        calls.end()
-    elif letter == '"':
-        parts: list[str] = []
-        whole = yield from string(read, parts.append, "alone", ends)
-        text = _object("".join(parts).strip() or "{}") if whole else None
+    if letter == "{":
+        yield from json_body(read, calls, name, ends, id)
+    elif letter:
+        text = yield from _encoded(read, letter, ends)
         if text is not None:
             calls.start(name, id)
             complete(arguments(ended(text), calls, ()))
             calls.end()
-    else:
-        yield from json_body(read, calls, name, (*ends, "```") if fence else ends, id)
     if fence and not calls.broken:
         yield from read.skip()
-        yield from read.take("```")
+        yield from read.take_half("```")
+
+
+def _encoded(read: Reader, letter: str, ends: Ends) -> Steps[str | None]:
+    """The object that stands in a string; an empty one if there is nothing, or only `null`, before an end."""
+    parts: list[str] = []
+    if letter == '"':
+        return _object("".join(parts).strip() or "{}") if (yield from string(read, parts.append, "alone", ends)) else None
+    yield from read.take("null", "None")
+    yield from read.skip()
+    return "{}" if (yield from read.peek(*ends)) else None
 
 
 def argument(read: Reader, calls: Calls, kinds: Kinds, place: Place, ends: Ends) -> Steps[bool]:

@@ -59,8 +59,8 @@ def _take(read: Reader, markers: tuple[str, ...]) -> Steps[bool]:
     """A marker behind blanks; the blanks are left alone if it does not come."""
     here = read.mark()
     yield from read.skip()
-    met = bool((yield from read.take(*markers)))
-    if not met:
+    met = bool((yield from read.take_half(*markers)))
+    if not met and (yield from read.next()):
         read.rewind(here)
     read.release(here)
     return met
