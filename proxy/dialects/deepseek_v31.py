@@ -21,7 +21,7 @@ NAME = re.compile(r"[\w.:/@-]*")
 
 def spelled(marker: str) -> tuple[str, ...]:
     """As the model writes a marker, and as others do."""
-    return tuple(f"<{bar}{marker.replace(' ', blank)}{bar}>" for bar in "｜|" for blank in "▁_ ")
+    return tuple(f"<{bar}{marker.replace(' ', blank)}{bar}>" for bar in "｜|" for blank in ("▁", "_", " ", "\\_"))
 
 
 APART = spelled("tool sep")
@@ -42,7 +42,7 @@ def heading(read: Reader, calls: Calls) -> Steps[Head | None]:
 
 
 LISTING = Listing(
-    openers=spelled("tool calls begin"),
+    openers=(*spelled("tool calls begin"), *spelled("tool calls")),
     begins=spelled("tool call begin"),
     heading=heading,
     ends=spelled("tool call end"),

@@ -9,6 +9,8 @@ Seen as well: other tags, either tag missing, several objects or an array in one
 Python's syntax, a name before its arguments, or an element with the tool's name.
 """
 
+from dataclasses import replace
+
 from proxy.stream.call_objects import Shape, call_objects
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
@@ -23,7 +25,7 @@ DECLARED = Shape(ends=CLOSERS, name=Calls.declared)
 
 def grammar(read: Reader, calls: Calls) -> Steps[None]:
     weak = (yield from read.peek(*WEAK)) != ""
-    shape = DECLARED if weak else Shape(ends=CLOSERS)
+    shape = replace(DECLARED, strict=True) if weak else Shape(ends=CLOSERS)
     yield from marked_calls(read, calls, Marks((*OPENERS, *WEAK), CLOSERS, shape, objects_only=weak))
 
 

@@ -121,7 +121,7 @@ def ended(text: str) -> Reader:
 
 
 def _arguments(read: Reader, calls: Calls, shape: Shape, found: Found, letter: str) -> Steps[bool]:
-    if letter == "{" and found.name is not None:
+    if letter == "{" and found.name is not None and not shape.strict:
         calls.start(found.name, found.id)
         return (yield from arguments(read, calls, shape.ends))
     parts: list[str] = []
@@ -146,7 +146,7 @@ def _object(text: str) -> str | None:
 
 def _finish(calls: Calls, shape: Shape, found: Found) -> bool:
     if not calls.open:
-        if found.name is None or (found.arguments is None and (shape.strict or not _flat(calls, shape, found))):
+        if found.name is None or (not _told(calls, found) if shape.strict else found.arguments is None and not _flat(calls, shape, found)):
             return False
         calls.start(found.name, found.id)
         complete(arguments(ended(found.arguments or "{}"), calls, ()))
@@ -154,10 +154,18 @@ def _finish(calls: Calls, shape: Shape, found: Found) -> bool:
             if name not in shape.around:
                 calls.key(name)
                 calls.write(fitting(text, calls.kinds.get(name, frozenset())))
-    if shape.strict and {"type", "properties"} <= calls.keys - calls.kinds.keys():
-        return False  # it describes a tool
     calls.end()
     return True
+
+
+def _told(calls: Calls, found: Found) -> bool:
+    """Whether there are arguments, and no schema, which would describe the tool."""
+    if found.arguments is None:
+        return False
+    trial = Calls(calls.tools)
+    trial.start(found.name or "")
+    complete(arguments(ended(found.arguments), trial, ()))
+    return not {"type", "properties"} <= trial.keys - trial.kinds.keys()
 
 
 def _flat(calls: Calls, shape: Shape, found: Found) -> bool:

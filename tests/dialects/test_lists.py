@@ -98,6 +98,8 @@ CASES = [
     case(
         "kimi invalid", f"{KB}{KC}functions.log_water:0{KA}not json{KCE}{KE}", Seen(f"{KB}{KC}functions.log_water:0{KA}not json{KCE}{KE}")
     ),
+    case("r1 short", f'<｜tool▁calls｜>{CB}log_water{SP}{{"plant": "fern"}}{CE}{E}', calls(FERN)),
+    case("r1 escaped", f'{B}{CB}log_water{SP}{{"plant": "fern"}}{CE}{E}'.replace("▁", "\\_"), calls(FERN)),
     case("v31 null", f"{B}{CB}list_drones{SP}null{CE}{E}", calls(LIST)),
     case("v3 null", f"{B}{CB}function{SP}list_drones\n```json\nnull\n```{CE}{E}", calls(LIST)),
     case("v3 empty fence", f"{B}{CB}function{SP}list_drones\n```json\n\n```{CE}{E}", calls(LIST)),
