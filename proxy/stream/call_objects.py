@@ -122,6 +122,8 @@ def ended(text: str) -> Reader:
 
 def _arguments(read: Reader, calls: Calls, shape: Shape, found: Found, letter: str) -> Steps[bool]:
     if letter == "{" and found.name is not None and not shape.strict:
+        if not (yield from _begins(read, shape.ends)):
+            return False
         calls.start(found.name, found.id)
         return (yield from arguments(read, calls, shape.ends))
     parts: list[str] = []
@@ -184,25 +186,25 @@ def arguments(read: Reader, calls: Calls, ends: Ends) -> Steps[bool]:
 
 
 def json_body(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None) -> Steps[None]:
-    """An object of arguments whose name stood before it. Sure with its first key, or if it is empty."""
-    if not (yield from read.peek("{")):
-        return
-    here = read.mark()
-    read.drop(1)
-    sure = (yield from key(read)) is not None
-    if not sure:
-        read.rewind(here)
-        read.drop(1)
-        yield from read.skip()
-        sure = bool((yield from read.peek("}", *ends)))
-    read.rewind(here)
-    read.release(here)
-    if sure:
+    """An object of arguments whose name stood before it."""
+    if (yield from read.peek("{")) and (yield from _begins(read, ends)):
         calls.start(name, id)
         if (yield from arguments(read, calls, ends)):
             calls.end()
         else:
             calls.abort()
+
+
+def _begins(read: Reader, ends: Ends) -> Steps[bool]:
+    """Whether an object begins here: sure with its first key and something behind it, or if it is empty."""
+    here = read.mark()
+    read.drop(1)
+    named = (yield from key(read)) is not None
+    yield from read.skip()
+    sure = (yield from read.next()) not in (",", "}", "]") if named else bool((yield from read.peek("}", *ends)))
+    read.rewind(here)
+    read.release(here)
+    return sure
 
 
 def payload(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None) -> Steps[None]:

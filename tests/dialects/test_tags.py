@@ -54,6 +54,8 @@ CASES = [
         "<tool_calls:v4><tool_call:v4>log_water<tool_sep:v4><arg_key:v4>plant</arg_key:v4><arg_value:v4>fern</arg_value:v4></tool_call:v4></tool_calls:v4>",
         calls(FERN),
     ),
+    case("a tag that closes itself", "<tool_call>\n<function=list_drones/>\n</tool_call>", calls(LIST)),
+    case("an invocation that closes itself", '<function_calls>\n<invoke name="list_drones"/>\n</function_calls>', calls(LIST)),
     case("hy no suffix", "<tool_call:>log_water</tool_call:>", Seen("<tool_call:>log_water</tool_call:>")),
     case(
         "ifm typed",
