@@ -44,6 +44,7 @@ def between(
 
 DIALECTS = (
     between("longcat", ("<longcat_tool_call>",), ("</longcat_tool_call>",), body=JSON),
+    between("iquest_json", ("<iquest_tool_call>",), ("</iquest_tool_call>",), body=JSON, models="iquest"),
     between("k2_horizon_json", ("<ifm|tool_call>",), ("</ifm|tool_call>", "</ifm|tool_calls>"), body=JSON, models="k2-horizon"),
     between("jamba", ("<tool_calls>",), ("</tool_calls>",), models="jamba|hunyuan-a13b|apriel|minimax-m1"),
     between("nemotron", ("<TOOLCALL>",), ("</TOOLCALL>",), models="nemotron-(nano|[12])"),
