@@ -28,7 +28,28 @@ def hermes(body: str) -> str:
 
 FERN_JSON = '{"name": "log_water", "arguments": {"plant": "fern"}}'
 
+NO_OPENER = [
+    f"[{FERN_JSON}]</TOOLCALL>",
+    f"[{FERN_JSON}]</tool_calls>",
+    f"[{FERN_JSON}]<|/tool_call|>",
+    f"[{FERN_JSON}][/TOOL_CALLS]",
+    f"{FERN_JSON}</longcat_tool_call>",
+    f"{FERN_JSON}</iquest_tool_call>",
+    f"{FERN_JSON}<|action_end|>",
+    '[{"tool_call_id": "0", "tool_name": "log_water", "parameters": {"plant": "fern"}}]<|END_ACTION|>',
+    '[log_water(plant="fern")]<|tool_call_end|>',
+    '[log_water(plant="fern")]<|python_end|>',
+    'log_water[ARGS]{"plant": "fern"}',
+    'functions.log_water:0{"plant": "fern"}',
+    'functions.log_water:0<|tool_call_argument_begin|>{"plant": "fern"}<|tool_call_end|>',
+    'log_water<｜tool▁sep｜>{"plant": "fern"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
+    'function<｜tool▁sep｜>log_water\n```json\n{"plant": "fern"}\n```<｜tool▁call▁end｜>',
+]
+
 CASES: dict[str, list[tuple[str, Seen]]] = {
+    "01 what stands behind the lost opener proves the call": [(text, calls(FERN)) for text in NO_OPENER] + [(text + "\nSo.", calls(FERN, content="So.")) for text in NO_OPENER],
+    "01 and only of a declared tool": [(text, Seen(text)) for text in (one.replace("log_water", "kite") for one in NO_OPENER)],
+    "01 ids and names are words": [(text, Seen(text)) for text in ("functions.log_water:0 is an id", "log_water[ARGS] is how it begins", "functions.log_water: waters", "log_water[0]")],
     "01 the opener is missing": [(qwen(plant="fern").removeprefix("<tool_call>\n"), calls(FERN)), ("<function=kite></function>", Seen("<function=kite></function>"))],
     "02 closers are missing": [(qwen(plant="fern").partition("</function>")[0], calls(FERN)), (hermes(FERN_JSON).removesuffix("}\n</tool_call>"), calls(FERN))],
     "03 it stops before the name": [(text, Seen(text)) for text in ("<tool_call>", "<tool_call>\n<function=", "[TOOL_CALLS]", "<|tool_call_begin|>functions.", '<tool_call>\n{"name": "lo')],
