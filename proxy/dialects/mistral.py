@@ -3,7 +3,8 @@
 SAMPLE:
 [TOOL_CALLS]read_file[ARGS]{"path": "notes.md"}
 
-Seen as well: `[TOOL_CALLS] [{"name": …, "arguments": {…}, "id": …}]`, one object, no closing bracket, an id, no `[ARGS]`.
+Seen as well: `[TOOL_CALLS] [{"name": …, "arguments": {…}, "id": …}]`, one object, no closing bracket, an id, no `[ARGS]`,
+the first marker missing.
 """
 
 import re

@@ -29,6 +29,7 @@ def hermes(body: str) -> str:
 FERN_JSON = '{"name": "log_water", "arguments": {"plant": "fern"}}'
 
 NO_OPENER = [
+    'call:log_water{plant:<|"|>fern<|"|>}<tool_call|>',
     f"[{FERN_JSON}]</TOOLCALL>",
     f"[{FERN_JSON}]</tool_calls>",
     f"[{FERN_JSON}]<|/tool_call|>",

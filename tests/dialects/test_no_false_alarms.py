@@ -122,6 +122,8 @@ PLAIN = (
     "[THINK about it]",
     "print(write)",
     "to=user",
+    "call: write {a letter}",
+    "call:write",
     "a | b <|> c",
 )
 
