@@ -17,7 +17,7 @@ from proxy.stream.dialect import Dialect, sample
 from proxy.stream.layout import Layout, Tag
 from proxy.stream.tagged_calls import tagged_calls
 
-NAMED = r"\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?(?:\s[^<>]*)?>?"
+NAMED = r"\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?(?:\s[^<>]*)?/?>?"
 
 
 def layout(*outer: str, prefix: str = "") -> Layout:

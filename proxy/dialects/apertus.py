@@ -26,14 +26,14 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
             if name:
                 yield from payload(read, calls, name, (CLOSER,))
         elif calls.count:
-            yield from read.take(CLOSER)
+            yield from read.take_half(CLOSER)
             read.release(here)
             return
-        if calls.count == before or calls.broken:
+        if calls.count == before:
             read.rewind(here)
-            read.release(here)
-            return
         read.release(here)
+        if calls.count == before or calls.broken:
+            return
 
 
 DIALECT = Dialect(

@@ -12,7 +12,7 @@ from functools import partial
 
 from proxy.stream.call_objects import Shape
 from proxy.stream.dialect import Dialect, sample
-from proxy.stream.marked_calls import Marks, marked_calls
+from proxy.stream.marked_calls import Marks, marked_calls, opener_missing
 
 TURNS = ("<|END_RESPONSE|>", "<|END_TEXT|>", "<|END_OF_TURN_TOKEN|>")
 MARKS = Marks(("<|START_ACTION|>",), ("<|END_ACTION|>",), Shape(ends=("<|END_ACTION|>", *TURNS)))
@@ -22,6 +22,8 @@ DIALECT = Dialect(
     sample(__doc__),
     grammar=partial(marked_calls, marks=MARKS),
     openers=MARKS.openers,
+    starts=("[", "{"),
+    doubtful=opener_missing,
     headers=("<|START_RESPONSE|>", "<|START_TEXT|>", "<|CHATBOT_TOKEN|>"),
     turns=TURNS,
     marks=MARKS.openers,

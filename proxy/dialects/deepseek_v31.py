@@ -12,8 +12,8 @@ from dataclasses import replace
 from functools import partial
 
 from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.listed_calls import Head, Listing, listed_calls
+from proxy.stream.dialect import A_NAME, Dialect, sample
+from proxy.stream.listed_calls import Head, Listing, listed_calls, opener_missing
 from proxy.stream.reader import Reader, Steps
 
 NAME = re.compile(r"[\w.:/@-]*")
@@ -21,7 +21,7 @@ NAME = re.compile(r"[\w.:/@-]*")
 
 def spelled(marker: str) -> tuple[str, ...]:
     """As the model writes a marker, and as others do."""
-    return tuple(f"<{bar}{marker.replace(' ', blank)}{bar}>" for bar in "｜|" for blank in "▁_ ")
+    return tuple(f"<{bar}{marker.replace(' ', blank)}{bar}>" for bar in "｜|" for blank in ("▁", "_", " ", "\\_"))
 
 
 APART = spelled("tool sep")
@@ -42,11 +42,12 @@ def heading(read: Reader, calls: Calls) -> Steps[Head | None]:
 
 
 LISTING = Listing(
-    openers=spelled("tool calls begin"),
+    openers=(*spelled("tool calls begin"), *spelled("tool calls")),
     begins=spelled("tool call begin"),
     heading=heading,
     ends=spelled("tool call end"),
     closers=spelled("tool calls end"),
+    proof=re.compile(r"\s*[\w.:/@-]+\s*<[｜|]tool[▁_ ]sep[｜|]>"),
 )
 
 DIALECT = Dialect(
@@ -54,6 +55,8 @@ DIALECT = Dialect(
     sample(__doc__),
     grammar=partial(listed_calls, listing=LISTING),
     openers=(*LISTING.openers, *LISTING.begins),
+    starts=("function<", A_NAME),
+    doubtful=partial(opener_missing, listing=LISTING),
     turns=("<｜end▁of▁sentence｜>",),
     marks=("<｜tool▁sep｜>",),
     models=r"deepseek-?v?3\.1|cogito|ling-",

@@ -3,10 +3,11 @@
 SAMPLE:
 <|tool_call>call:read_file{path:<|"|>notes.md<|"|>}<tool_call|>
 
-Seen as well: the marks inside a text, where they are quotes; keys with blanks; too many closing brackets; JSON.
+Seen as well: the marks inside a text, where they are quotes; keys with blanks; too many closing brackets; JSON; no opening marker.
 """
 
 import re
+from functools import partial
 
 from proxy.stream.call_objects import ended, fitting
 from proxy.stream.calls import Calls
@@ -14,23 +15,21 @@ from proxy.stream.dialect import Dialect, sample
 from proxy.stream.json_text import escaped, scalar, string
 from proxy.stream.marked_calls import Marks, marked_calls
 from proxy.stream.markers import compiled
-from proxy.stream.named_calls import NAME
+from proxy.stream.named_calls import NAME, Named
 from proxy.stream.reader import Emit, Reader, Steps, complete
 from proxy.stream.schema import Kinds, quote, typed
 
 QUOTES = ('<|"|>', "<escape>")
 OPENERS, CLOSERS = ("<|tool_call>", "<start_function_call>"), ("<tool_call|>", "<end_function_call>")
 TURNS = ("<end_of_turn>", "<turn|>", "<start_function_response>", "<|tool_response>")
-KEY = re.compile(r"[^:{}\[\],\"'<\n]*")
+KEY, BARE = re.compile(r"[^:{}\[\],\"'<\n]*"), re.compile(r"[^,{}\[\]<>\"\n]*")
 SPACE, LOOSE = re.compile(r"[\s,]*"), re.compile(r"[\s}\]]*")
 MEMBER = {"{": re.compile(r",\s*[^:{}\[\],<\n]{1,64}:"), "[": re.compile(r",\s*(?:<|[-\w\"'{\[])")}
-BARE = re.compile(r"[^,{}\[\]<>\"\n]*")
 HALF = {"{": re.compile(r",\s*[^:{}\[\],<\n]{0,64}"), "[": re.compile(r",\s*")}
-ENDS = compiled(CLOSERS)
-DEPTH_LIMIT = 32
+ENDS, DEPTH_LIMIT = compiled(CLOSERS), 32
 
 
-def grammar(read: Reader, calls: Calls) -> Steps[None]:
+def grammar(read: Reader, calls: Calls, named: Named = Calls.name) -> Steps[None]:
     yield from read.take(*OPENERS)
     yield from read.skip()
     if (yield from read.peek("{", "[")):
@@ -38,7 +37,7 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
         return
     yield from read.take("call:")
     yield from read.skip()
-    name = calls.name((yield from read.run(NAME)))
+    name = named(calls, (yield from read.run(NAME)))
     yield from read.skip()
     if name is None or not (yield from read.take("{")):
         return
@@ -46,7 +45,7 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
     if calls.open and whole:
         calls.end()
         yield from read.run(LOOSE)
-        yield from read.take(*CLOSERS)
+        yield from read.take_half(*CLOSERS)
 
 
 def _members(read: Reader, calls: Calls, name: str) -> Steps[bool]:
@@ -81,7 +80,7 @@ def _name(read: Reader) -> Steps[str]:
 def _value(read: Reader, write: Emit, kinds: Kinds, inside: str, depth: int) -> Steps[bool]:
     yield from read.skip()
     letter = yield from read.next()
-    if mark := (yield from read.take(*QUOTES)):
+    if mark := (yield from read.take_half(*QUOTES)):
         return (yield from _text(read, write, kinds, mark, inside))
     if letter and letter in "{[" and depth < DEPTH_LIMIT:
         return (yield from _inner(read, write, letter, depth))
@@ -148,4 +147,5 @@ def _over(read: Reader, inside: str) -> Steps[bool]:
         yield
 
 
-DIALECT = Dialect("gemma", sample(__doc__), grammar, OPENERS, turns=TURNS, marks=('<|"|>', "<escape>"), models="gemma")
+UNOPENED = partial(grammar, named=Calls.declared)
+DIALECT = Dialect("gemma", sample(__doc__), grammar, OPENERS, ("call:",), UNOPENED, turns=TURNS, marks=QUOTES, models="gemma")

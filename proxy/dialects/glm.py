@@ -11,7 +11,8 @@ Hy3 and Hy4 add `<tool_sep>` or a suffix to every tag, IQuest and LongCat a pref
 """
 
 import re
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import A_NAME, Dialect, Grammar, sample
@@ -64,6 +65,8 @@ def family(name: str, tags: Layout, *, marks: tuple[str, ...] = (), models: str 
 
 
 GLM = layout()
+HY_OPENERS, SUFFIXED = ("<tool_calls:", "<tool_call:"), re.compile(r"<tool_calls?(:[\w.-]+)>")
+_suffixed = lru_cache(maxsize=16)(lambda suffix: layout(suffix=suffix))
 
 
 def opener_missing(read: Reader, calls: Calls) -> Steps[None]:
@@ -74,8 +77,17 @@ def opener_missing(read: Reader, calls: Calls) -> Steps[None]:
     yield from closing_tag(read, GLM.openers, GLM.closers)
 
 
+def suffixed(read: Reader, calls: Calls) -> Steps[None]:
+    """Whatever suffix the first tag has, all have."""
+    tag = SUFFIXED.fullmatch((yield from read.tag()))
+    if tag:
+        yield from tagged_calls(read, calls, _suffixed(tag[1]))
+
+
 DIALECT = family("glm", GLM, models="glm-?[45]|ling-3|spark-2|laguna|poolside", doubtful=opener_missing)
-HY = family("hy", layout(suffix=":opensource"), models="hy-?[34]|hunyuan-?3")
+HY = replace(
+    family("hy", layout(suffix=":opensource"), models="hy-?[34]|hunyuan-?3"), grammar=suffixed, openers=HY_OPENERS, marks=HY_OPENERS
+)
 IQUEST = family("iquest", layout(call="iquest_tool_call"), marks=("<iquest_tool_call>",), models="iquest")
 LONGCAT = family("longcat_pairs", layout("longcat_"), models="longcat")
 K2_HORIZON = family("k2_horizon", layout("ifm|"), models="k2-horizon|k2-v3")

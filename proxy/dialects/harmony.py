@@ -42,7 +42,7 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
     if name:
         yield from payload(read, calls, name, (*ENDS, *HEADERS))
         yield from read.skip()
-        yield from read.take(*ENDS)
+        yield from read.take_half(*ENDS)
 
 
 def frame(read: Reader) -> Steps[Region | None]:

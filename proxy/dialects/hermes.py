@@ -9,30 +9,21 @@ Seen as well: other tags, either tag missing, several objects or an array in one
 Python's syntax, a name before its arguments, or an element with the tool's name.
 """
 
-from proxy.stream.call_objects import Shape, call_objects
+from proxy.stream.call_objects import Shape
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
-from proxy.stream.marked_calls import Marks, marked_calls
+from proxy.stream.marked_calls import Marks, marked_calls, opener_missing
 from proxy.stream.reader import Reader, Steps
 
 OPENERS = ("<tool_call>", "<function_call>")
 WEAK = ("<tools>", "<tool>")
 CLOSERS = ("</tool_call>", "</function_call>", "</tools>", "</tool>")
-DECLARED = Shape(ends=CLOSERS, name=Calls.declared)
+SURE, DOUBTED = Shape(ends=CLOSERS), Shape(ends=CLOSERS, name=Calls.declared, strict=True)
 
 
 def grammar(read: Reader, calls: Calls) -> Steps[None]:
     weak = (yield from read.peek(*WEAK)) != ""
-    shape = DECLARED if weak else Shape(ends=CLOSERS)
-    yield from marked_calls(read, calls, Marks((*OPENERS, *WEAK), CLOSERS, shape, objects_only=weak))
-
-
-def opener_missing(read: Reader, calls: Calls) -> Steps[None]:
-    """A template may have put the opening tag into the prompt: then the closing one proves the call."""
-    yield from call_objects(read, calls, DECLARED)
-    yield from read.skip()
-    if not (yield from read.take(*CLOSERS)):
-        calls.withdraw()
+    yield from marked_calls(read, calls, Marks((*OPENERS, *WEAK), CLOSERS, DOUBTED if weak else SURE, objects_only=weak))
 
 
 DIALECT = Dialect(

@@ -10,8 +10,8 @@ import re
 from functools import partial
 
 from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.listed_calls import Head, Listing, listed_calls
+from proxy.stream.dialect import A_NAME, Dialect, sample
+from proxy.stream.listed_calls import Head, Listing, listed_calls, opener_missing
 from proxy.stream.reader import Reader, Steps
 
 ID = re.compile(r"[\w.:/@-]*")
@@ -45,6 +45,7 @@ LISTING = Listing(
     heading=heading,
     ends=("<|tool_call_end|>",),
     closers=("<|tool_calls_section_end|>", "<|tool_call_section_end|>"),
+    proof=re.compile(r"\s*(?:functions\.[\w.-]+:[0-9]+\s*(?:\{|<\|tool_call_arg)|[\w.:-]+\s*<\|tool_call_argument_begin)"),
 )
 
 DIALECT = Dialect(
@@ -52,6 +53,8 @@ DIALECT = Dialect(
     sample(__doc__),
     grammar=partial(listed_calls, listing=LISTING),
     openers=(*LISTING.openers, *LISTING.begins),
+    starts=("functions.", A_NAME),
+    doubtful=partial(opener_missing, listing=LISTING),
     turns=("<|im_end|>",),
     marks=("<|tool_call_argument_begin|>",),
     models="kimi-?k2",

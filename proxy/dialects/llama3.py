@@ -36,7 +36,7 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
         if name:
             yield from json_body(read, calls, name, (CLOSER, *TURNS))
             yield from read.skip()
-            yield from read.take(CLOSER)
+            yield from read.take_half(CLOSER)
 
 
 def _built_in(read: Reader, calls: Calls) -> Steps[None]:

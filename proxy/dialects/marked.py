@@ -9,7 +9,7 @@ from functools import partial
 from proxy.stream.call_objects import Shape
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
-from proxy.stream.marked_calls import Marks, marked_calls
+from proxy.stream.marked_calls import CLOSERS, Marks, marked_calls, opener_missing
 
 JSON = sample(__doc__).partition(">")[2].partition("<")[0]
 PYTHON = 'read_file(path="notes.md")'
@@ -27,6 +27,7 @@ def between(
     weak: bool = False,
 ) -> Dialect:
     """`weak`: the markers are ordinary words, so that only JSON with a declared tool is believed."""
+    closes = any(closer in CLOSERS for closer in closers)
     shape = Shape(ends=(*closers, *turns), name=Calls.declared if weak else Calls.name)
     return Dialect(
         name,
@@ -35,6 +36,8 @@ def between(
             marked_calls, marks=Marks(tuple(opener.removesuffix("[") for opener in openers), (*closers, *turns), shape, objects_only=weak)
         ),
         openers=openers,
+        starts=("{", "[") if closes else (),
+        doubtful=opener_missing if closes else None,
         headers=headers,
         turns=turns,
         marks=() if weak else openers,
@@ -44,6 +47,7 @@ def between(
 
 DIALECTS = (
     between("longcat", ("<longcat_tool_call>",), ("</longcat_tool_call>",), body=JSON),
+    between("iquest_json", ("<iquest_tool_call>",), ("</iquest_tool_call>",), body=JSON, models="iquest"),
     between("k2_horizon_json", ("<ifm|tool_call>",), ("</ifm|tool_call>", "</ifm|tool_calls>"), body=JSON, models="k2-horizon"),
     between("jamba", ("<tool_calls>",), ("</tool_calls>",), models="jamba|hunyuan-a13b|apriel|minimax-m1"),
     between("nemotron", ("<TOOLCALL>",), ("</TOOLCALL>",), models="nemotron-(nano|[12])"),

@@ -16,6 +16,7 @@ from typing import Any
 
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
+from proxy.stream.layout import Tag
 from proxy.stream.markers import compiled
 from proxy.stream.raw_values import NO_STRING, RawValue
 from proxy.stream.reader import Emit, Reader, Steps
@@ -23,7 +24,10 @@ from proxy.stream.schema import compact, typed
 from proxy.stream.tagged_calls import closing_tag
 
 MARK = "]<]minimax[>["
-INVOKE, ELEMENT = re.compile(r"<invoke\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>"), re.compile(r"<([^\s<>/]+)>")
+INVOKE = r"<invoke\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>"
+MARKED, UNMARKED = Tag(MARK, re.compile(re.escape(MARK) + INVOKE), (">",)), Tag("<invoke", re.compile(INVOKE))
+ELEMENT = Tag(MARK, re.compile(re.escape(MARK) + r"<([^\s<>/]+)>"), (">",))
+CLOSERS, NEXT = (MARK + "</invoke>", "</invoke>"), (MARK + "</tool_call>", "</tool_call>", MARK + "<invoke")
 DEPTH_LIMIT, TOO_DEEP = 32, object()
 
 
@@ -32,53 +36,50 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
         yield from read.skip()
     while True:
         here, before = read.mark(), calls.count
-        yield from read.skip()
-        name = calls.name((yield from _tag(read, INVOKE)))
-        if name:
-            calls.start(name)
-            while (yield from _parameter(read, calls)):
-                yield from read.skip()
-            if calls.open:
-                yield from _end(read, calls)
+        name = calls.name((yield from _tag(read, MARKED, UNMARKED)))
+        while name and (yield from _parameter(read, calls, name)):
+            pass
+        if name and not calls.broken:
+            yield from _end(read, calls, name)
         if calls.count == before:
             read.rewind(here)
         read.release(here)
         if calls.count == before or calls.broken:
             break
     if calls.count and not calls.broken:
-        yield from closing_tag(read, (), (MARK + "</tool_call>", "</tool_call>"))
+        yield from closing_tag(read, (), NEXT[:2])
 
 
-def _tag(read: Reader, pattern: re.Pattern[str]) -> Steps[str]:
-    """The name in the tag that comes next, read with its mark; empty if no such tag does."""
-    here = read.mark()
-    marked = (yield from read.take(MARK)) or pattern is INVOKE
-    found = pattern.fullmatch((yield from read.tag())) if marked else None
-    if found:
-        read.drop(found.end())
-    else:
-        read.rewind(here)
-    read.release(here)
-    return found[1] if found else ""
-
-
-def _end(read: Reader, calls: Calls) -> Steps[None]:
+def _tag(read: Reader, *tags: Tag) -> Steps[str]:
+    """The name in the tag that comes next, which is read, blanks before it too; empty if no such tag does."""
     yield from read.skip()
-    if (
-        (yield from read.take(MARK + "</invoke>", "</invoke>"))
-        or (yield from read.peek(MARK))
-        or not ((yield from read.next()) or read.cut)
-    ):
+    for tag in tags:
+        if found := (yield from tag.at(read)):
+            read.drop(found.end())
+            return found[1]
+    return ""
+
+
+def _end(read: Reader, calls: Calls, name: str) -> Steps[None]:
+    """The closing tag, or what comes in its place; at the very end half of any tag."""
+    met = yield from read.take_half(*CLOSERS, *NEXT)
+    if met in NEXT:
+        read.back(len(met))
+    whole = met != "" or (((yield from ELEMENT.half(read)) or not (yield from read.next())) and calls.open and not read.cut)
+    if whole and not calls.open:
+        calls.start(name)
+    if whole:
         calls.end()
-    else:
+    elif calls.open:
         calls.abort()
 
 
-def _parameter(read: Reader, calls: Calls) -> Steps[bool]:
-    yield from read.skip()
+def _parameter(read: Reader, calls: Calls, tool: str) -> Steps[bool]:
     name = yield from _tag(read, ELEMENT)
     if not name:
         return False
+    if not calls.open:
+        calls.start(tool)
     if (yield from _nests(read)):
         calls.key(name)
         inner = yield from _inner(read, name, 0)
@@ -117,7 +118,7 @@ def _nests(read: Reader) -> Steps[bool]:
     """Whether an element, and no text, stands inside this one."""
     here = read.mark()
     yield from read.skip()
-    inside = (yield from _tag(read, ELEMENT)) != ""
+    inside = (yield from ELEMENT.at(read)) is not None
     read.rewind(here)
     read.release(here)
     return inside
@@ -127,11 +128,7 @@ def _inner(read: Reader, name: str, depth: int) -> Steps[Any]:
     """The elements inside one: an array if they are items, else an object."""
     items: list[Any] = []
     members: dict[str, Any] = {}
-    while True:
-        yield from read.skip()
-        key = yield from _tag(read, ELEMENT)
-        if not key:
-            break
+    while key := (yield from _tag(read, ELEMENT)):
         if (yield from _nests(read)):
             value = (yield from _inner(read, key, depth + 1)) if depth < DEPTH_LIMIT else TOO_DEEP
         else:

@@ -3,13 +3,17 @@
 SAMPLE:
 [TOOL_CALLS]read_file[ARGS]{"path": "notes.md"}
 
-Seen as well: `[TOOL_CALLS] [{"name": …, "arguments": {…}, "id": …}]`, one object, no closing bracket, an id, no `[ARGS]`.
+Seen as well: `[TOOL_CALLS] [{"name": …, "arguments": {…}, "id": …}]`, one object, no closing bracket, an id, no `[ARGS]`,
+the first marker missing.
 """
+
+import re
+from functools import partial
 
 from proxy.stream.call_objects import Shape
 from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.listed_calls import Head, Listing, listed_calls
+from proxy.stream.dialect import A_NAME, Dialect, sample
+from proxy.stream.listed_calls import Head, Listing, listed_calls, opener_missing
 from proxy.stream.marked_calls import Marks, marked_calls
 from proxy.stream.named_calls import NAME
 from proxy.stream.reader import Reader, Steps
@@ -31,7 +35,7 @@ def heading(read: Reader, calls: Calls) -> Steps[Head | None]:
     return Head(name, id) if name else None
 
 
-LISTING = Listing(begins=OPENER, heading=heading, ends=())
+LISTING = Listing(begins=OPENER, heading=heading, ends=(), proof=re.compile(r"\s*[\w.-]+\s*\[(?:ARGS|CALL_ID)\]"))
 
 
 def grammar(read: Reader, calls: Calls) -> Steps[None]:
@@ -49,6 +53,8 @@ DIALECT = Dialect(
     sample(__doc__),
     grammar=grammar,
     openers=OPENER,
+    starts=(A_NAME,),
+    doubtful=partial(opener_missing, listing=LISTING),
     turns=("</s>", "[/INST]"),
     marks=OPENER,
     models="mistral|mixtral|magistral|devstral|ministral|codestral|xlam",

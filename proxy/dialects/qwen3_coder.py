@@ -21,7 +21,7 @@ from proxy.stream.tagged_calls import tagged_calls
 
 LAYOUT = Layout(
     openers=("<tool_call>",),
-    function=Tag("<function", re.compile(r"<function\s*=\s*[\"']?([\w.:/@-]+)[\"']?\s*>?")),
+    function=Tag("<function", re.compile(r"<function\s*=\s*[\"']?([\w.:/@-]+?)[\"']?\s*/?>?")),
     parameter=Tag("<parameter", re.compile(r"<parameter\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")),
     value_closers=("</parameter>",),
     function_closers=("</function>", "</invoke>"),

@@ -121,7 +121,9 @@ def ended(text: str) -> Reader:
 
 
 def _arguments(read: Reader, calls: Calls, shape: Shape, found: Found, letter: str) -> Steps[bool]:
-    if letter == "{" and found.name is not None:
+    if letter == "{" and found.name is not None and not shape.strict:
+        if not (yield from _begins(read, shape.ends)):
+            return False
         calls.start(found.name, found.id)
         return (yield from arguments(read, calls, shape.ends))
     parts: list[str] = []
@@ -146,7 +148,7 @@ def _object(text: str) -> str | None:
 
 def _finish(calls: Calls, shape: Shape, found: Found) -> bool:
     if not calls.open:
-        if found.name is None or (found.arguments is None and (shape.strict or not _flat(calls, shape, found))):
+        if found.name is None or (not _told(calls, found) if shape.strict else found.arguments is None and not _flat(calls, shape, found)):
             return False
         calls.start(found.name, found.id)
         complete(arguments(ended(found.arguments or "{}"), calls, ()))
@@ -154,10 +156,18 @@ def _finish(calls: Calls, shape: Shape, found: Found) -> bool:
             if name not in shape.around:
                 calls.key(name)
                 calls.write(fitting(text, calls.kinds.get(name, frozenset())))
-    if shape.strict and {"type", "properties"} <= calls.keys - calls.kinds.keys():
-        return False  # it describes a tool
     calls.end()
     return True
+
+
+def _told(calls: Calls, found: Found) -> bool:
+    """Whether there are arguments, and no schema, which would describe the tool."""
+    if found.arguments is None:
+        return False
+    trial = Calls(calls.tools)
+    trial.start(found.name or "")
+    complete(arguments(ended(found.arguments), trial, ()))
+    return not {"type", "properties"} <= trial.keys - trial.kinds.keys()
 
 
 def _flat(calls: Calls, shape: Shape, found: Found) -> bool:
@@ -176,20 +186,8 @@ def arguments(read: Reader, calls: Calls, ends: Ends) -> Steps[bool]:
 
 
 def json_body(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None) -> Steps[None]:
-    """An object of arguments whose name stood before it. Sure with its first key, or if it is empty."""
-    if not (yield from read.peek("{")):
-        return
-    here = read.mark()
-    read.drop(1)
-    sure = (yield from key(read)) is not None
-    if not sure:
-        read.rewind(here)
-        read.drop(1)
-        yield from read.skip()
-        sure = bool((yield from read.peek("}", *ends)))
-    read.rewind(here)
-    read.release(here)
-    if sure:
+    """An object of arguments whose name stood before it."""
+    if (yield from read.peek("{")) and (yield from _begins(read, ends)):
         calls.start(name, id)
         if (yield from arguments(read, calls, ends)):
             calls.end()
@@ -197,28 +195,46 @@ def json_body(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None 
             calls.abort()
 
 
+def _begins(read: Reader, ends: Ends) -> Steps[bool]:
+    """Whether an object begins here: sure with its first key and something behind it, or if it is empty."""
+    here = read.mark()
+    read.drop(1)
+    named = (yield from key(read)) is not None
+    yield from read.skip()
+    sure = (yield from read.next()) not in (",", "}", "]") if named else bool((yield from read.peek("}", *ends)))
+    read.rewind(here)
+    read.release(here)
+    return sure
+
+
 def payload(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None) -> Steps[None]:
     """The same, where a marker proves that arguments come: in a fence, encoded twice, or none at all."""
     yield from read.skip()
     fence = yield from read.take("```json", "```")
+    ends = (*ends, "```") if fence else ends
     yield from read.skip()
     letter = yield from read.next()
-    if letter and (yield from read.peek(*ends)):
-        calls.start(name, id)
-        calls.end()
-    elif letter == '"':
-        parts: list[str] = []
-        whole = yield from string(read, parts.append, "alone", ends)
-        text = _object("".join(parts).strip() or "{}") if whole else None
+    if letter == "{":
+        yield from json_body(read, calls, name, ends, id)
+    elif letter:
+        text = yield from _encoded(read, letter, ends)
         if text is not None:
             calls.start(name, id)
             complete(arguments(ended(text), calls, ()))
             calls.end()
-    else:
-        yield from json_body(read, calls, name, (*ends, "```") if fence else ends, id)
     if fence and not calls.broken:
         yield from read.skip()
-        yield from read.take("```")
+        yield from read.take_half("```")
+
+
+def _encoded(read: Reader, letter: str, ends: Ends) -> Steps[str | None]:
+    """The object that stands in a string; an empty one if there is nothing, or only `null`, before an end."""
+    parts: list[str] = []
+    if letter == '"':
+        return _object("".join(parts).strip() or "{}") if (yield from string(read, parts.append, "alone", ends)) else None
+    yield from read.take("null", "None")
+    yield from read.skip()
+    return "{}" if (yield from read.peek(*ends)) else None
 
 
 def argument(read: Reader, calls: Calls, kinds: Kinds, place: Place, ends: Ends) -> Steps[bool]:

@@ -5,19 +5,27 @@ import re
 PIECES = re.compile(r"\n|`+|~+|[^\n`~]+")
 LOUD = re.compile(r"[\n`~]")
 SHORTEST_FENCE = 3
+ITEM = r"(?:[-*+]|[0-9]{1,9}[.)])"
+MARGIN = re.compile(rf"[ \t>]*(?:{ITEM}[ \t][ \t>]*)*")
+"""What may stand before a fence: blanks, the marks of a quotation and of a list."""
+HALF_MARGIN = re.compile(rf"{MARGIN.pattern}(?:{ITEM}|[0-9]{{1,9}})?")
+WIDEST_MARGIN = 64
+NEARBY = 3
+"""So much deeper than its opening line a fence may close."""
 
 
 class Code:
     """Follows fences and inline code spans through a text that comes in pieces."""
 
-    __slots__ = ("_fence", "_head", "_indent", "_quoted", "_run", "_span", "_turn")
+    __slots__ = ("_deep", "_fence", "_head", "_margin", "_quoted", "_run", "_span", "_turn")
 
     def __init__(self) -> None:
         self._run = ""  # backticks or tildes that may go on in the next piece
-        self._indent: int | None = 0  # blanks since the line began; None after anything else
+        self._margin: str | None = ""  # the line so far; None after anything that ends its margin
         self._head = ""  # a run that began this line: a fence when the line ends, unless more backticks follow
         self._turn = False  # this line began with what closes the open fence, if nothing follows it
         self._fence = ""  # the run that opened the fence we are in
+        self._deep = 0  # how wide the margin before it was
         self._quoted = False
         self._span = 0  # the length of the run that opened the inline code we are in
 
@@ -59,21 +67,24 @@ class Code:
 
     def _words(self, text: str) -> None:
         self._ran()
-        if text.strip():
-            self._indent, self._turn = None, False
-        elif self._indent is not None:
-            self._indent += len(text)
+        if self._margin is not None:
+            line = self._margin + text
+            self._margin = line if len(line) <= WIDEST_MARGIN and HALF_MARGIN.fullmatch(line) else None
+        if self._turn and text.strip():
+            self._turn = False
 
     def _ran(self) -> None:
         """A run of backticks or tildes is complete."""
         run, self._run = self._run, ""
         if not run:
             return
-        heads, self._indent = self._indent is not None and self._indent < 4 and len(run) >= SHORTEST_FENCE, None
+        margin = MARGIN.fullmatch(self._margin) if self._margin is not None and len(run) >= SHORTEST_FENCE else None
+        self._margin = None
         if self._fence:
-            self._turn = heads and run[0] == self._fence[0] and len(run) >= len(self._fence)
-        elif heads:
-            self._head = run
+            near = margin is not None and margin.end() <= self._deep + NEARBY and not margin.group().strip(" \t>")
+            self._turn = near and run.startswith(self._fence)
+        elif margin:
+            self._head, self._deep = run, margin.end()
         elif run[0] == "`":
             self._span, self._head = (0, "") if self._span == len(run) or self._head[:1] == "`" else (self._span or len(run), self._head)
 
@@ -82,7 +93,7 @@ class Code:
             self._fence = ""
         elif self._head:
             self._fence = self._head
-        self._quoted = self._quoted and self._indent is None
+        self._quoted = self._quoted and (self._margin is None or self._margin.strip() != "")
         if not self._quoted:
             self._span = 0
-        self._indent, self._head, self._turn = 0, "", False
+        self._margin, self._head, self._turn = "", "", False

@@ -45,8 +45,17 @@ def escaped(text: str) -> str:
 
 
 def key(read: Reader) -> Steps[str | None]:
-    """The next key of an object, its colon read too; None if no key comes."""
+    """The next key of an object, its colon read too; None if no key comes, and what comes in its place is left unread."""
     yield from read.run(SEPARATORS)
+    here = read.mark()
+    name = yield from _key(read)
+    if name is None and (yield from read.next()):
+        read.rewind(here)
+    read.release(here)
+    return name
+
+
+def _key(read: Reader) -> Steps[str | None]:
     letter = yield from read.next()
     if letter and letter in "\"'":
         parts: list[str] = []

@@ -1,5 +1,6 @@
 """Calls as a list of blocks, each with a name and then its arguments as JSON."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -27,11 +28,24 @@ class Listing:
     heading: Heading
     openers: tuple[str, ...] = ()  # the whole list
     closers: tuple[str, ...] = ()
+    proof: re.Pattern[str] | None = None  # what says in a block's head that it is one though its first marker was lost
 
 
-def listed_calls(read: Reader, calls: Calls, listing: Listing) -> Steps[None]:
+def opener_missing(read: Reader, calls: Calls, listing: Listing) -> Steps[None]:
+    """The first marker may have been lost: then those behind it prove the call of a declared tool."""
+    begin = yield from read.upto(0, "{")
+    if listing.proof and listing.proof.match(begin):
+        here = read.mark()
+        head = yield from listing.heading(read, calls)
+        read.rewind(here)
+        read.release(here)
+        if head and calls.declared(head.name):
+            yield from listed_calls(read, calls, listing, certain=True)
+
+
+def listed_calls(read: Reader, calls: Calls, listing: Listing, *, certain: bool = False) -> Steps[None]:
     """All blocks; the first may lack its marker where the list has one, and the list may lack all of its own."""
-    certain = bool((yield from read.take(*listing.openers)))
+    certain = bool((yield from read.take(*listing.openers))) or certain
     while True:
         here, before = read.mark(), calls.count
         yield from read.skip()
@@ -59,8 +73,8 @@ def _take(read: Reader, markers: tuple[str, ...]) -> Steps[bool]:
     """A marker behind blanks; the blanks are left alone if it does not come."""
     here = read.mark()
     yield from read.skip()
-    met = bool((yield from read.take(*markers)))
-    if not met:
+    met = bool((yield from read.take_half(*markers)))
+    if not met and (yield from read.next()):
         read.rewind(here)
     read.release(here)
     return met

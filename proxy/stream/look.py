@@ -39,7 +39,7 @@ class Look:
             return False
         while True:
             seen, more = read.ahead(NAME_LIMIT + 1)
-            if any(seen.startswith(name) and seen[len(name) : len(name) + 1] in " \t\r\n({<:" and len(seen) > len(name) for name in names):
+            if any(seen.startswith(name) and seen[len(name) : len(name) + 1] in " \t\r\n({<:[" and len(seen) > len(name) for name in names):
                 return True
             if not more or not any(name.startswith(seen) for name in names):
                 return False

@@ -69,6 +69,9 @@ def keywords(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
         yield from read.skip()
         if not key or not (yield from read.take("=")):
             return
+        yield from read.skip()
+        if (yield from read.next()) in (",", ")"):
+            return
         if not calls.open:
             calls.start(name)
         calls.key(key)

@@ -3,7 +3,7 @@
 from proxy.stream.calls import Calls
 from proxy.stream.json_text import escaped
 from proxy.stream.layout import Edge
-from proxy.stream.schema import SAME, Kinds, typed
+from proxy.stream.schema import Kinds, same, typed
 
 UNDECIDED = 64
 """A value that may be a string or something short (null, a number) is a string once it is longer."""
@@ -14,7 +14,7 @@ def said(kind: str | None) -> Kinds:
     """The kinds of a value whose tag tells its type; the schema knows better, where it says anything."""
     if kind is None or kind in ("string", "true"):
         return frozenset()
-    return NO_STRING if kind == "false" else frozenset({SAME.get(kind, kind)})
+    return NO_STRING if kind == "false" else frozenset({same(kind)})
 
 
 class RawValue:

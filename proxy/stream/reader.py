@@ -205,6 +205,13 @@ class Reader:
         self._at += len(found)
         return found
 
+    def take_half(self, *markers: str) -> Steps[str]:
+        """The same where nothing else is meant: at the very end of the text half of one is read, too."""
+        found = yield from self.take(*markers)
+        if not found:
+            yield from self.over(compiled(markers))
+        return found
+
     def drop(self, letters: int) -> None:
         """Reads what was peeked at."""
         self._at += letters

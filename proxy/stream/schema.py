@@ -11,19 +11,21 @@ Kinds: TypeAlias = frozenset[str]
 """Some of null, integer, number, boolean, object, array, string; empty if the schema does not say."""
 
 SAME: Mapping[str, str] = {
-    **dict.fromkeys(("int", "int32", "int64", "long", "bigint"), "integer"),
+    **dict.fromkeys(("int", "uint", "long", "short", "unsigned", "bigint"), "integer"),
     **dict.fromkeys(("float", "double", "decimal", "num"), "number"),
-    **dict.fromkeys(("str", "text", "varchar", "char"), "string"),
+    **dict.fromkeys(("str", "text", "varchar", "char", "enum"), "string"),
     **dict.fromkeys(("bool",), "boolean"),
-    **dict.fromkeys(("dict", "map"), "object"),
-    **dict.fromkeys(("list", "tuple", "set"), "array"),
+    **dict.fromkeys(("dict", "dictionary", "map"), "object"),
+    **dict.fromkeys(("list", "arr", "tuple", "set"), "array"),
     **dict.fromkeys(("none", "nil"), "null"),
 }
+"""What other languages call them: the word is enough, so `uint8`, `varchar(20)` and `List[str]` are known, too."""
 KNOWN = frozenset({"null", "integer", "number", "boolean", "object", "array", "string"})
 
 LITERAL_LIMIT = 1 << 16
 """Longer Python literals stay text: the compiler that reads them is recursive."""
 
+WORD = re.compile(r"[a-z]+")
 INTEGER = re.compile(r"([+-]?)0*([0-9]+)(?:\.0*)?")
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -67,12 +69,18 @@ def _resolved(reference: str, root: object) -> object:
 def _kinds(schema: object, root: object, depth: int) -> Iterator[str]:
     for part in _parts(schema, root, depth):
         named = part.get("type")
-        kinds = [SAME.get(kind.lower(), kind.lower()) for kind in (named if isinstance(named, list) else [named]) if isinstance(kind, str)]
+        kinds = [same(kind) for kind in (named if isinstance(named, list) else [named]) if isinstance(kind, str)]
         yield from (kind for kind in kinds if kind in KNOWN)
         if part.get("nullable") is True:
             yield "null"
         if not kinds:
             yield from _unnamed(part)
+
+
+def same(kind: str) -> str:
+    """The kind that a type means."""
+    word = WORD.match(kind.lower())
+    return SAME.get(word[0], word[0]) if word else ""
 
 
 def _unnamed(schema: Mapping[str, Any]) -> Iterator[str]:

@@ -34,19 +34,21 @@ def tagged_calls(read: Reader, calls: Calls, layout: Layout) -> Steps[None]:
 
 
 def closing_tag(read: Reader, openers: tuple[str, ...], closers: tuple[str, ...]) -> Steps[None]:
-    """The closing tag, or several; or an opening one in its place, unless it opens the next call."""
+    """The closing tag, or several, the last of them doubled; or an opening one in its place, unless it opens the next call."""
     while True:
         here = read.mark()
         yield from read.skip()
-        met = yield from read.take(*closers)
-        if not met:
+        met = yield from read.take_half(*closers)
+        if not met and (yield from read.next()):
             opened = yield from read.take(*openers)
             yield from read.skip()
             if not opened or (yield from read.next()):
                 read.rewind(here)
         read.release(here)
-        if not met or met in closers[:1]:
+        if not met:
             return
+        if met in closers[:1]:
+            openers, closers = (), closers[:1]
 
 
 def _function(read: Reader, calls: Calls, layout: Layout, certain: bool) -> Steps[None]:  # noqa: FBT001 - a fact, no switch
@@ -89,7 +91,7 @@ def parameters(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[N
         if (yield from read.take(*layout.function_closers)) or (yield from read.peek(*layout.closers)):
             whole = True
         else:
-            follows = bool((yield from read.peek(*layout.openers, layout.function.begins)))
+            follows = bool((yield from read.peek(*layout.openers))) or (yield from layout.function.at(read)) is not None
             if not calls.open and not follows:
                 return
             whole = follows or ((yield from layout.over(read)) and not read.cut)

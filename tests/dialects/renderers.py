@@ -258,6 +258,7 @@ WRITTEN: Mapping[str, Written] = {
     "minicpm5": Written(
         partial(tagged, outer="|", function='<function name="{}">|</function>', parameter='<param name="{}">|</param>'), ("</function>",)
     ),
+    "iquest_json": Written(partial(objects, opener="<iquest_tool_call>\n", closer="\n</iquest_tool_call>"), ("\n</iquest_tool_call>", "}")),
     "longcat": Written(partial(objects, opener="<longcat_tool_call>", closer="</longcat_tool_call>"), ("</longcat_tool_call>", "}")),
     "k2_horizon_json": Written(partial(objects, opener="<ifm|tool_call>", closer="</ifm|tool_call>"), ("</ifm|tool_call>", "}")),
     "jamba": Written(partial(array, opener="<tool_calls>", closer="</tool_calls>"), ("</tool_calls>", "]")),

@@ -32,6 +32,8 @@ CASES: dict[str, tuple[str, Seen]] = {
     "MiniMax: a tag in a value": (f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>a</plant> b{M}</plant>{M}</invoke>', calls(water("a</plant> b"))),
     "MiniMax: another mark ends a value": (f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fern{M}</invoke>', calls(FERN)),
     "MiniMax: prose in a call": (f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fern{M}</plant>So.', calls(half("log_water", '{"plant":"fern"'), content="So.")),
+    "MiniMax: the next call ends one": (f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fern{M}</plant>{M}<invoke name="list_drones">{M}</tool_call>', calls(FERN, LIST)),
+    "MiniMax: prose in place of arguments": (f'{M}<tool_call>{M}<invoke name="log_water">fern{M}</invoke>', Seen(f'{M}<tool_call>{M}<invoke name="log_water">fern{M}</invoke>')),
     "MiniMax: no call": (f"{M}<tool_call> x", Seen(f"{M}<tool_call> x")),
     "GLM: a name and nothing": ("log_water\n\nis a tool", Seen("log_water\n\nis a tool")),
     "an argument encoded twice breaks off": ('<|tool_call_begin|>log_water<|tool_call_argument_begin|>"{\\"plant', Seen('<|tool_call_begin|>log_water<|tool_call_argument_begin|>"{\\"plant')),

@@ -28,7 +28,29 @@ def hermes(body: str) -> str:
 
 FERN_JSON = '{"name": "log_water", "arguments": {"plant": "fern"}}'
 
+NO_OPENER = [
+    'call:log_water{plant:<|"|>fern<|"|>}<tool_call|>',
+    f"[{FERN_JSON}]</TOOLCALL>",
+    f"[{FERN_JSON}]</tool_calls>",
+    f"[{FERN_JSON}]<|/tool_call|>",
+    f"[{FERN_JSON}][/TOOL_CALLS]",
+    f"{FERN_JSON}</longcat_tool_call>",
+    f"{FERN_JSON}</iquest_tool_call>",
+    f"{FERN_JSON}<|action_end|>",
+    '[{"tool_call_id": "0", "tool_name": "log_water", "parameters": {"plant": "fern"}}]<|END_ACTION|>',
+    '[log_water(plant="fern")]<|tool_call_end|>',
+    '[log_water(plant="fern")]<|python_end|>',
+    'log_water[ARGS]{"plant": "fern"}',
+    'functions.log_water:0{"plant": "fern"}',
+    'functions.log_water:0<|tool_call_argument_begin|>{"plant": "fern"}<|tool_call_end|>',
+    'log_water<｜tool▁sep｜>{"plant": "fern"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
+    'function<｜tool▁sep｜>log_water\n```json\n{"plant": "fern"}\n```<｜tool▁call▁end｜>',
+]
+
 CASES: dict[str, list[tuple[str, Seen]]] = {
+    "01 what stands behind the lost opener proves the call": [(text, calls(FERN)) for text in NO_OPENER] + [(text + "\nSo.", calls(FERN, content="So.")) for text in NO_OPENER],
+    "01 and only of a declared tool": [(text, Seen(text)) for text in (one.replace("log_water", "kite") for one in NO_OPENER)],
+    "01 ids and names are words": [(text, Seen(text)) for text in ("functions.log_water:0 is an id", "log_water[ARGS] is how it begins", "functions.log_water: waters", "log_water[0]")],
     "01 the opener is missing": [(qwen(plant="fern").removeprefix("<tool_call>\n"), calls(FERN)), ("<function=kite></function>", Seen("<function=kite></function>"))],
     "02 closers are missing": [(qwen(plant="fern").partition("</function>")[0], calls(FERN)), (hermes(FERN_JSON).removesuffix("}\n</tool_call>"), calls(FERN))],
     "03 it stops before the name": [(text, Seen(text)) for text in ("<tool_call>", "<tool_call>\n<function=", "[TOOL_CALLS]", "<|tool_call_begin|>functions.", '<tool_call>\n{"name": "lo')],
@@ -39,6 +61,7 @@ CASES: dict[str, list[tuple[str, Seen]]] = {
     "08 arguments of another type": [(hermes(f'{{"name": "list_drones"{rest}}}'), calls(LIST)) for rest in ("", ', "arguments": null', ', "arguments": ""', ', "arguments": "{}"', ', "arguments": {}')] + [(hermes('{"name": "log_water", "arguments": "{\\"plant\\": \\"fern\\"}"}'), calls(FERN))],
     "09 damaged JSON": [(hermes(text), calls(FERN)) for text in (FERN_JSON[:-1], FERN_JSON + "}", FERN_JSON.replace("}}", ",},}"), FERN_JSON.replace('"', "'"), FERN_JSON.replace('"plant"', "plant"))],
     "10 something else inside the tag": [(hermes(text), Seen(hermes(text))) for text in ("see above", "5", "{}", '{"a": 1}', "[]", "<b>x</b>")],
+    "10 no arguments in their place": [(text, Seen(text)) for inside in ("...", "fern", '"plant"', '"plant": ', "<args>", "5", ": 1") for text in (hermes(f'{{"name": "log_water", "arguments": {{{inside}}}}}'), f"[TOOL_CALLS]log_water[ARGS]{{{inside}}}", KIMI.format("log_water", f"{{{inside}}}"), f"<function=log_water>{{{inside}}}</function>")] + [(text, Seen(text)) for text in (f"<|tool_call_start|>[log_water({inside})]<|tool_call_end|>" for inside in ("...", "plant", "plant="))],
     "11 a tool that nobody knows": [(hermes(FERN_JSON.replace("log_water", "kite")), calls(Call("kite", {"plant": "fern"}))), (FERN_JSON.replace("log_water", "kite"), Seen(FERN_JSON.replace("log_water", "kite")))],
     "12 null": [(qwen(plant="null"), calls(water("null"))), ("<tool_call><function=set_alarm><parameter=label>null</parameter></function></tool_call>", calls(Call("set_alarm", {"label": None}))), ("<tool_call><function=set_alarm><parameter=label>up</parameter></function></tool_call>", calls(Call("set_alarm", {"label": "up"})))],
     "13 booleans": [(qwen(fertilised=text), calls(Call("log_water", {"fertilised": value}))) for text, value in (("True", True), ("FALSE", False), ("1", True), ("yes", "yes"))],
@@ -129,6 +152,21 @@ def test_37_a_cut_call_stays_open(finish: str) -> None:
     ):
         text = WRITTEN[name].render([("log_water", {"plant": "fern"})]).partition("rn")[0]
         assert read(text, finish=finish) == calls(half("log_water", arguments)), name
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_37_wherever_it_is_cut(name: str) -> None:
+    """It is a call or its text, never both; the call is whole only if all arguments came, and half a marker behind it says nothing."""
+    arguments = {"path": "a.md", "body": "hello"}
+    text = WRITTEN[name].render([("write_note", arguments)])
+    for place in range(1, len(text)):
+        content, found, _ = seen(events_of(Parser(TOOLS), [text[:place]], "length"))
+        if not found:
+            assert text[:place].endswith(content), text[:place]
+            continue
+        (call,) = found
+        assert content == "", text[:place]
+        assert call.arguments == arguments if call.whole else '{"path":"a.md","body":"hello"}'.startswith(call.arguments), text[:place]
 
 
 def test_38_each_choice_has_a_parser() -> None:

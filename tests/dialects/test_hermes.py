@@ -29,6 +29,7 @@ CASES: dict[str, tuple[str, Seen]] = {
     "closer missing": (f"<tool_call>{JSON}", Seen("", (FERN,))),
     "closer missing, prose after": (f"<tool_call>{JSON}\nThat is [1] {{x}} all.", Seen("That is [1] {x} all.", (FERN,))),
     "closer missing, call after": (f"<tool_call>{JSON}\n{tagged(JSON)}", Seen("", (FERN, FERN))),
+    "closer doubled": (f"a\n<tool_call>\n{JSON}\n</tool_call>\n</tool_call>\nb", Seen("a\n\nb", (FERN,))),
     "opener doubled": (f"<tool_call>\n<tool_call>{JSON}</tool_call>", Seen("", (FERN,))),
     "opener as closer": (f"<tool_call>{JSON}<tool_call>\n", Seen("", (FERN,))),
     "opener missing": (f"{JSON}\n</tool_call>", Seen("", (FERN,))),
@@ -165,8 +166,8 @@ def test_a_cut_answer_is_not_completed(case: str) -> None:
 
 
 def test_a_known_id_is_kept() -> None:
-    assert Parser(TOOLS).feed('<tool_call>{"id": "c1", "name": "water", "arguments": {') == [CallStart(0, "c1", "water")]
-    assert Parser(TOOLS).feed('<tool_call>{"id": "", "name": "water", "arguments": {') == [CallStart(0, None, "water")]
+    assert Parser(TOOLS).feed('<tool_call>{"id": "c1", "name": "water", "arguments": {"litres": "')[0] == CallStart(0, "c1", "water")
+    assert Parser(TOOLS).feed('<tool_call>{"id": "", "name": "water", "arguments": {"litres": "')[0] == CallStart(0, None, "water")
 
 
 def test_arguments_stream() -> None:

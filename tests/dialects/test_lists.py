@@ -98,6 +98,18 @@ CASES = [
     case(
         "kimi invalid", f"{KB}{KC}functions.log_water:0{KA}not json{KCE}{KE}", Seen(f"{KB}{KC}functions.log_water:0{KA}not json{KCE}{KE}")
     ),
+    case("r1 short", f'<｜tool▁calls｜>{CB}log_water{SP}{{"plant": "fern"}}{CE}{E}', calls(FERN)),
+    case("r1 escaped", f'{B}{CB}log_water{SP}{{"plant": "fern"}}{CE}{E}'.replace("▁", "\\_"), calls(FERN)),
+    case("v31 null", f"{B}{CB}list_drones{SP}null{CE}{E}", calls(LIST)),
+    case("v3 null", f"{B}{CB}function{SP}list_drones\n```json\nnull\n```{CE}{E}", calls(LIST)),
+    case("v3 empty fence", f"{B}{CB}function{SP}list_drones\n```json\n\n```{CE}{E}", calls(LIST)),
+    case("v3 doubly", f'{B}{CB}function{SP}log_water\n```json\n"{{\\"plant\\": \\"fern\\"}}"\n```{CE}{E}', calls(FERN)),
+    case(
+        "v3 a word",
+        f"{B}{CB}function{SP}log_water\n```json\nfern\n```{CE}{E}",
+        Seen(f"{B}{CB}function{SP}log_water\n```json\nfern\n```{CE}{E}"),
+    ),
+    case("kimi null", f"{KB}{KC}functions.list_drones:0{KA}null{KCE}{KE}", calls(LIST)),
     case("mi space", '[TOOL_CALLS] [{"name": "log_water", "arguments": {"plant": "fern"}}]', calls(FERN)),
     case("mi eos", '[TOOL_CALLS][{"name": "log_water", "arguments": {"plant": "fern"}}]</s>', calls(FERN)),
     case("mi eos2", '[TOOL_CALLS]log_water[ARGS]{"plant": "fern"}</s>', calls(FERN)),

@@ -98,6 +98,12 @@ PLAIN = (
     "<response>\n  <status>ok</status>\n</response>",
     "<tools>\n  <write>x</write>\n</tools>",
     "<tools><tool name='write'/></tools>",
+    '<tools>\n{"name": "write", "parameters": {"type": "object", "properties": {"path": {"type": "string"}}}}\n</tools>',
+    '<tools>\n{"type": "function", "function": {"name": "write", "description": "Writes.", "parameters": {}}}\n</tools>',
+    '<tools>[{"name": "list_drones"}]</tools>',
+    "> ```\n> <tool_call>\n> <function=list_drones></function>\n> </tool_call>\n> ```\nSo.",
+    "- ```\n  <tool_call>list_drones</tool_call>\n  ```\n- So.",
+    "1. a\n\n    ```\n    <tool_call>list_drones</tool_call>\n    ```\n2. b",
     '{"response": "text"}',
     '{"tool_calls": []}',
     "write",
@@ -116,6 +122,8 @@ PLAIN = (
     "[THINK about it]",
     "print(write)",
     "to=user",
+    "call: write {a letter}",
+    "call:write",
     "a | b <|> c",
 )
 

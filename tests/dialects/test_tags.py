@@ -50,6 +50,14 @@ CASES = [
         calls(FERN),
     ),
     case(
+        "hy another suffix",
+        "<tool_calls:v4><tool_call:v4>log_water<tool_sep:v4><arg_key:v4>plant</arg_key:v4><arg_value:v4>fern</arg_value:v4></tool_call:v4></tool_calls:v4>",
+        calls(FERN),
+    ),
+    case("a tag that closes itself", "<tool_call>\n<function=list_drones/>\n</tool_call>", calls(LIST)),
+    case("an invocation that closes itself", '<function_calls>\n<invoke name="list_drones"/>\n</function_calls>', calls(LIST)),
+    case("hy no suffix", "<tool_call:>log_water</tool_call:>", Seen("<tool_call:>log_water</tool_call:>")),
+    case(
         "ifm typed",
         "<ifm|tool_calls>\n<ifm|tool_call>log_water\n<ifm|arg_key>plant</ifm|arg_key>\n<ifm|arg_type>string</ifm|arg_type>\n<ifm|arg_value>  fern  </ifm|arg_value>\n<ifm|arg_key>x</ifm|arg_key>\n<ifm|arg_type>integer</ifm|arg_type>\n<ifm|arg_value>5</ifm|arg_value>\n</ifm|tool_call>\n</ifm|tool_calls>",
         calls(water("  fern  ", x=5)),

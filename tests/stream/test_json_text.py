@@ -106,7 +106,7 @@ def test_nothing_is_closed_in_a_cut_answer(text: str, out: str) -> None:
         (' , "a" : 1', "a", " 1"),
         ("a: 1", "a", " 1"),
         ("'a b': 1", "a b", " 1"),
-        ('"a" 1', None, "1"),
+        ('"a" 1', None, '"a" 1'),
         ("}", None, "}"),
         ("", None, ""),
         ('"a', None, ""),
