@@ -232,7 +232,7 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
         words.insert(0, "serve")
     arguments = _parser().parse_args(words)
     if arguments.command != "serve":
-        sys.exit(arguments.run(arguments))
+        sys.exit(_ran(arguments))
     if os.getpid() == 1:
         first.step_aside()
     try:
@@ -240,6 +240,16 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     except SettingsError as error:
         _stop(str(error))
     sys.exit(serve(settings))
+
+
+def _ran(arguments: argparse.Namespace) -> int:
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as `| head` ends, when it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
 
 
 def _stop(reason: str) -> NoReturn:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -288,3 +289,14 @@ def test_a_key_file_that_is_no_text(capsys: Output, tmp_path: Path) -> None:
 def test_which_key_the_banner_shows() -> None:
     shown = command_line._shown
     assert (shown(Keys()), shown(Keys(("given",))), shown(Keys(("made",), Path("/k")))) == (None, "YOUR-KEY", "made")
+
+
+def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
+    """As `| head` has."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    read = subprocess.run(
+        [sys.executable, "-P", "-m", "proxy", "dialects"], stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path, check=False
+    )
+    os.close(writer)
+    assert (read.returncode, read.stderr) == (1, b"")

@@ -67,7 +67,8 @@ def answer(name: str, size: int) -> str:
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("letters", [1, LARGE])
 def test_time_is_linear(name: str, letters: int) -> None:
-    """Eight times the text may take 24 times the time, where a square would take 64. What is too fast to measure is fast enough."""
+    """Eight times the text may take 24 times the time, where a square would take 64. What is too fast to measure is fast enough.
+
+    A machine that is busy may spoil a measurement, but hardly three."""
     small, large = ([text[at : at + letters] for at in range(0, len(text), letters)] for text in (answer(name, SMALL), answer(name, LARGE)))
-    taken = seconds(large)
-    assert taken < 0.05 or taken < 24 * min(seconds(small) for _ in range(3))
+    assert any(taken < 0.05 or taken < 24 * min(seconds(small) for _ in range(3)) for taken in (seconds(large) for _ in range(3)))
