@@ -130,7 +130,7 @@ async def test_only_a_finished_answer_counts_as_one(
 ) -> None:
     """A child that dies in each of its answers must not be started again at once, for ever."""
     answered: list[int] = []
-    monkeypatch.setattr(Named, "answered", lambda _: answered.append(1))
+    monkeypatch.setattr(Named, "answered", lambda *_: answered.append(1))
     await Road(stream(*text("a"), *end)).ask(streamed=streamed)
     assert answered == counted
     answered.clear()
