@@ -24,11 +24,13 @@ unit: setup
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-# So many examples of every property for every dialect, different ones each time; two halves at once.
+# So many examples of every property for every dialect; other ones each time, unless SEED is a number. Two halves at once.
 EXAMPLES ?= 2000
+SEED ?= random
 fuzz: setup
 	@for half in what_is_written_is_read "cutting_changes_nothing or rubbish"; do \
-		EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q -p no:cacheprovider tests/dialects/test_properties.py -k "$$half" & pids="$$pids $$!"; \
+		EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q -p no:cacheprovider --hypothesis-seed=$(SEED) \
+			tests/dialects/test_properties.py -k "$$half" & pids="$$pids $$!"; \
 	done; for pid in $$pids; do wait $$pid || exit 1; done
 
 bench-dialects: setup

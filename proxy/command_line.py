@@ -1,4 +1,4 @@
-"""The command `llama-bridge`: serve (what it does when nothing is said), models, reload, logs, parse, dialects, key."""
+"""The command `llama-bridge`: serve (what it does when nothing is said), doctor, models, reload, logs, parse, dialects, key."""
 
 import argparse
 import asyncio
@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import orjson
 import uvicorn
 
-from proxy import __version__, dialects, logbook, model_table, remote, welcome
+from proxy import __version__, dialects, doctor, logbook, model_table, remote, welcome
 from proxy.app import Bridge, create_app
 from proxy.errors import BridgeError
 from proxy.llama_server import first
@@ -126,6 +126,15 @@ def _tools(path: Path) -> list[Any]:
     return tools
 
 
+def examine(_: argparse.Namespace) -> int:
+    try:
+        findings = doctor.examine(load(os.environ))
+    except ValueError as error:
+        _stop(str(error))
+    print(doctor.report(findings))
+    return int(any(finding.mark == doctor.WRONG for finding in findings))
+
+
 def show_models(arguments: argparse.Namespace) -> int:
     try:
         print(model_table.table(Path(arguments.folder).expanduser()))
@@ -195,6 +204,9 @@ def _parser() -> argparse.ArgumentParser:
     parse.add_argument("--tools", metavar="FILE", help="the `tools` of the request, as JSON")
     parse.add_argument("--thinking", default="tags", choices=("tags", "forced", "off"))
     parse.set_defaults(run=parse_text)
+    commands.add_parser("doctor", help="look at what is set up here and what runs; say what is wrong, and what cures it").set_defaults(
+        run=examine
+    )
     table = commands.add_parser("models", help="show the models in a folder: what each GGUF file tells of itself")
     table.add_argument("folder", metavar="DIR", nargs="?", default=".")
     table.set_defaults(run=show_models)

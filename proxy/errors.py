@@ -23,6 +23,7 @@ BridgeError
 ├── BackendFailed           5xx of the backend, passed on
 ├── BadAnswer               502 bad_answer: neither SSE nor JSON, or nothing at all
 ├── BrokenOff               502 broken_off: the answer stopped in the middle
+│   └── Vanished            502 broken_off: because the server has gone
 ├── TimedOut                504 backend_timeout
 ├── Loop                    508 loop: the request has been here before
 └── Stopping                503 stopping: this proxy is shutting down
@@ -230,6 +231,10 @@ class BrokenOff(BridgeError):
 
     status = 502
     code = "broken_off"
+
+
+class Vanished(BrokenOff):
+    """Who answered is no longer there. Our own child has another life, which may go on."""
 
 
 class TimedOut(BridgeError):

@@ -25,14 +25,14 @@ def _row(found: Found) -> tuple[str, ...]:
     kind = "embeddings" if header.is_embedding else "yes" if header.template else "none"
     sees = " + images" if found.projector else ""
     context = f"{header.context:,}" if header.context else "unknown"
-    return found.name, header.architecture, size, header.quantisation, context, kind + sees, dialect_of(header)
+    return found.name, header.architecture, size, header.quantisation, context, kind + sees, dialect_of(header) or "unknown"
 
 
 def dialect_of(header: Header) -> str:
-    """What the template shows: the markers of a dialect."""
+    """What the template proves: it has in it what only the templates of that dialect have."""
     template = header.template or ""
-    fitting = [name for name, dialect in DIALECTS.items() if any(opener in template for opener in dialect.openers)]
-    return " or ".join(fitting) or "unknown"
+    fitting = [name for name, dialect in DIALECTS.items() if any(mark in template for mark in dialect.marks)]
+    return " or ".join(fitting)
 
 
 def _left_out(shelf: Shelf) -> list[str]:

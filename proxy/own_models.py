@@ -29,6 +29,9 @@ class OwnModels:
     async def after(self, refused: Address) -> Address | None:
         return _api(await self._shown.ensure_elsewhere(refused.root))
 
+    async def next_life(self) -> bool:
+        return False  # only who has a seat is answered
+
     def not_ready(self) -> str | None:
         shown = self._shown
         if shown.state is State.READY or self.asleep():
@@ -106,6 +109,10 @@ class Seat:
 
     async def after(self, refused: Address) -> Address | None:
         return _api(await self.lease.elsewhere(refused.root))
+
+    async def next_life(self) -> bool:
+        await self.lease.next_life()
+        return True
 
     def not_ready(self) -> str | None:
         return self.all.not_ready()

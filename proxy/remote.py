@@ -1,6 +1,8 @@
 """Commands that ask a llama-bridge that runs already, on this machine, where the settings say that it listens."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import httpx
 
@@ -12,6 +14,17 @@ _PATIENCE = httpx.Timeout(30, read=None)  # a log that is followed may be silent
 
 class NotRunning(ValueError):
     """Nobody answers, or it refuses; the message says which."""
+
+
+def health(settings: Settings, transport: httpx.BaseTransport | None = None) -> dict[str, Any]:
+    """Also when it says that no request would be answered."""
+    with _client(settings, transport) as client:
+        answer = _asked(client, "GET", "/health")
+    with suppress(ValueError):
+        told = answer.json()
+        if isinstance(told, dict) and "status" in told and "waiting" in told:
+            return told
+    raise NotRunning(f"something else than a llama-bridge answers at {client.base_url}. PROXY_PORT says where ours listens.")
 
 
 def reload(settings: Settings, transport: httpx.BaseTransport | None = None) -> str:

@@ -123,6 +123,7 @@ async def test_our_own_child_from_the_first_question_to_the_end(tmp_path: Path) 
         assert (told["status"], told["backend"], told["model"], told["context"]) == ("ok", "llama_cpp", "qwen", 32768)
         assert told["device"] == app.house.place.device() == "CUDA0"
         assert app.supervisor.state is State.READY
+        assert not await app.house.place.next_life()  # only who has a seat may go on there
         group = app.supervisor.group
         assert group is not None
     await nothing_left(group)

@@ -22,7 +22,7 @@ ROOMS = {
     "logbook": {"settings"},
     "settings": {"errors", "backends", "dialects"},
 }
-EVERYTHING = {"app", "command_line", "model_table", "own_models", "remote", "welcome", "__init__", "__main__"}
+EVERYTHING = {"app", "command_line", "doctor", "model_table", "own_models", "remote", "welcome", "__init__", "__main__"}
 LINES = 300
 FILES = sorted(path for path in HOUSE.rglob("*.py"))
 

@@ -11,6 +11,7 @@ from tests.llama_server.test_gguf import LLAMA, made
 
 def test_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made(tmp_path / "coder.gguf", LLAMA | {"tokenizer.chat_template": "<tool_call>\n<function=x>"})
+    made(tmp_path / "old.gguf", LLAMA | {"tokenizer.chat_template": "<tool_call>"})  # of many dialects: it proves none
     made(tmp_path / "mmproj.gguf", {"general.type": "mmproj"})
     made(tmp_path / "vectors/embed.gguf", {"general.architecture": "bert", "bert.pooling_type": 1})
     made(tmp_path / "other/bare.gguf", {})
@@ -25,6 +26,7 @@ def test_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert head.split() == ["name", "architecture", "size", "quantisation", "context", "template", "writes", "calls", "as"]
     cells = {row.split()[0]: " ".join(row.split()[1:]) for row in rows}
     assert cells["coder"].startswith("llama 0.0 MiB Q4_K_M 4,096 yes + images qwen3_coder")
+    assert cells["old"].endswith(" unknown")
     assert cells["embed"] == "bert 0.0 MiB unknown unknown embeddings unknown"
     assert cells["bare"] == "unknown 0.0 MiB unknown unknown none unknown"
     assert cells["big"] == "llama 3.0 GiB Q4_K_M 4,096 yes unknown"

@@ -18,7 +18,7 @@ from proxy.backends.place import Place
 from proxy.backends.raw import RawWay
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
-from proxy.errors import BackendFailed, BadAnswer, BridgeError, BrokenOff, NotFound, Refused, TimedOut, Unavailable
+from proxy.errors import BackendFailed, BadAnswer, BridgeError, NotFound, Refused, TimedOut, Unavailable, Vanished
 from proxy.requests.preparation import Needs, prepare, unread
 from proxy.requests.question import Question
 from proxy.stream.dialect import Hint
@@ -202,7 +202,7 @@ class Backend:
         address = await self.place.address()
         try:
             return await self.http.ask(request(address))
-        except (Unavailable, BrokenOff):  # nobody there, or nobody who answered: it may just have died
+        except (Unavailable, Vanished):  # nobody there, or nobody who answered: it may just have died
             if (other := await self.place.after(address)) is None:
                 raise
         return await self.http.ask(request(other))

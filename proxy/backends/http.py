@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 
-from proxy.errors import BridgeError, BrokenOff, TimedOut, Unavailable
+from proxy.errors import BridgeError, TimedOut, Unavailable, Vanished
 
 MARK = b"x-llama-bridge"
 TIMEOUTS = {"connect": 10.0, "read": 600.0, "write": 600.0, "pool": None}
@@ -83,7 +83,7 @@ class Http:
         except httpx.ReadTimeout as error:
             raise TimedOut("the backend has sent nothing for 10 minutes (request timeout)") from error
         except httpx.TransportError as error:
-            raise BrokenOff("the connection to the backend was lost in the middle of the answer (connection lost)") from error
+            raise Vanished("the connection to the backend was lost in the middle of the answer (connection lost)") from error
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -99,4 +99,4 @@ class Http:
             case httpx.UnsupportedProtocol() | httpx.ProxyError():
                 return Unavailable(f"{place} cannot be reached: {error}")
             case _:
-                return BrokenOff(f"{place} closed the connection without an answer (connection lost)")
+                return Vanished(f"{place} closed the connection without an answer (connection lost)")

@@ -32,6 +32,9 @@ class Place(Protocol):
     async def after(self, refused: Address) -> Address | None:
         """Nobody answered at that address: where to ask once more, if there is such a place."""
 
+    async def next_life(self) -> bool:
+        """An answer broke off: whether somebody else can be asked for the rest of it. Waits for that one."""
+
     def not_ready(self) -> str | None:
         """Why nobody answers there now, as far as it is known without asking."""
 
@@ -78,6 +81,9 @@ class Named:
 
     async def after(self, _refused: Address) -> Address | None:
         return None
+
+    async def next_life(self) -> bool:
+        return False
 
     def not_ready(self) -> str | None:
         return None

@@ -115,6 +115,13 @@ class RawWay:
             raise BadAnswer("the backend was asked for a prompt (POST /apply-template) and answered with something else")
         return prompt
 
+    async def tokens(self, question: Question, text: str) -> int:
+        """So many it has, as far as somebody tells."""
+        asked = {"content": text, "add_special": False} | await self._model(question)
+        told = await self._backend.json_if_any("/tokenize", asked)
+        tokens = told.get("tokens") if isinstance(told, dict) else None
+        return len(tokens) if isinstance(tokens, list) else 0
+
     async def chat_template(self) -> str:
         """Empty where it is not told: at a public host, for one, only the API is asked."""
         try:

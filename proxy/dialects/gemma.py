@@ -93,7 +93,8 @@ def _value(read: Reader, write: Emit, kinds: Kinds, inside: str, depth: int) -> 
     word = (yield from read.run(BARE)).strip()
     if not word or (read.cut and not (yield from read.next())):
         return False
-    write(fitting(complete(scalar(ended(word))), kinds) if " " not in word else quote(word))
+    known = complete(scalar(ended(word))) if " " not in word else ""
+    write(fitting(known, kinds) if known else quote(word))
     return True
 
 

@@ -91,6 +91,11 @@ class Lease:
         self._keeper.suspects.refuse(self._mark)
         return self._address
 
+    async def next_life(self) -> None:
+        """As `elsewhere`, for whom it was that asked last."""
+        assert self._address is not None  # where it asked
+        await self.elsewhere(self._address.url)
+
     def answered(self, prompt: int = 0, cached: int = 0) -> None:
         self.supervisor.answered(prompt, cached)
         self._keeper.suspects.forgive(self._mark)

@@ -8,6 +8,8 @@ _TOLD = frozenset(("pattern", "format", "minLength", "maxLength", "minItems", "m
 _TYPES = frozenset(("string", "number", "integer", "boolean", "object", "array", "null"))
 _OF_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
 _OF_CHAT = ("messages", "response_format", "stream_options", "chat_template_kwargs", "reasoning_format", "add_generation_prompt")
+_LIMITS = ("max_tokens", "max_completion_tokens", "n_predict")
+_FORMS = ("grammar", "json_schema")
 _NOT_OF_A_PROMPT = frozenset((*_OF_TOOLS, *_OF_CHAT, "logprobs", "top_logprobs"))
 
 
@@ -19,9 +21,12 @@ def wants_a_call(body: dict[str, Any]) -> bool:
 
 def fits_a_prompt(body: dict[str, Any]) -> bool:
     """Whether nothing is lost when the prompt alone is completed: one answer, of any form, to words alone."""
-    form = body.get("response_format")
-    free = form is None or (isinstance(form, dict) and form.get("type") == "text")
-    return free and body.get("n") in (None, 1) and all(_is_text(message) for message in body["messages"])
+    return _is_free(body) and body.get("n") in (None, 1) and all(_is_text(message) for message in body["messages"])
+
+
+def may_go_on(body: dict[str, Any]) -> bool:
+    """A grammar begins anew with what it is asked for: nothing can be gone on with in the middle of its form."""
+    return _is_free(body) and not any(body.get(key) for key in _FORMS)
 
 
 def raw(body: dict[str, Any]) -> dict[str, Any]:
@@ -29,12 +34,13 @@ def raw(body: dict[str, Any]) -> dict[str, Any]:
     return body | {"tool_choice": "none", "reasoning_format": "none"}
 
 
-def continued(body: dict[str, Any], content: str, thoughts: str) -> dict[str, Any]:
-    """What was said already stands at the end, as the beginning of the answer."""
+def continued(body: dict[str, Any], content: str, thoughts: str, spent: int) -> dict[str, Any]:
+    """What was said already stands at the end, as the beginning of the answer; so many tokens were spent on it."""
     said: dict[str, Any] = {"role": "assistant", "content": content}
     if thoughts:
         said["reasoning_content"] = thoughts
-    return body | {"messages": [*body["messages"], said]}
+    limits = {key: max(body[key] - spent, 1) for key in _LIMITS if isinstance(body.get(key), int) and body[key] > 0}
+    return body | limits | {"messages": [*body["messages"], said]}
 
 
 def of_prompt(body: dict[str, Any], prompt: str, preserved: list[str]) -> dict[str, Any]:
@@ -43,6 +49,11 @@ def of_prompt(body: dict[str, Any], prompt: str, preserved: list[str]) -> dict[s
     if (limit := kept.pop("max_completion_tokens", None)) is not None:
         kept["max_tokens"] = limit
     return kept | {"prompt": prompt, "preserved_tokens": preserved, "stream": True, "return_progress": True}
+
+
+def _is_free(body: dict[str, Any]) -> bool:
+    form = body.get("response_format")
+    return form is None or (isinstance(form, dict) and form.get("type") == "text")
 
 
 def _is_text(message: Any) -> bool:

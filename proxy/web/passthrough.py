@@ -55,12 +55,13 @@ class PassThrough:
 
     async def _opened(self, connection: Connection, backend: Backend, path: str, content: AsyncIterator[bytes] | None) -> httpx.Response:
         address = await backend.place.address()
+        send = self._house.http.ask if content is None else self._house.http.send  # what has no body can be asked twice
         try:
-            return await self._house.http.send(self._request(connection, backend, address, path, content))
+            return await send(self._request(connection, backend, address, path, content))
         except Unavailable:  # nobody was there, so nothing of the body has been read
             if (other := await backend.place.after(address)) is None:
                 raise
-        return await self._house.http.send(self._request(connection, backend, other, path, content))
+        return await send(self._request(connection, backend, other, path, content))
 
     async def _wish(self, content: AsyncIterator[bytes] | None) -> tuple[Wish | None, AsyncIterator[bytes] | None]:
         """Where there are several models, the body says which one is meant. A look at a server wakes and keeps nobody."""

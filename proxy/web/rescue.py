@@ -1,7 +1,7 @@
-"""How an answer is got all the same when the backend's own parser has given up over it.
+"""How an answer is got all the same when the backend's own parser has given up over it, or our own child has died under it.
 
-The answer itself, if it is at hand; else it is asked for once more with softer schemas, or without the parser. Never more than
-two further questions, never after a call has left: it may be running already.
+The answer itself, if it is at hand; else it is asked for once more: with softer schemas, without the parser, or in the child's next
+life. Never more than two further questions, never after a call has left: it may be running already.
 
 What the client already has stands at the end of the new question, so that only what follows comes. Where the template does not
 take it that way the answer is given anew, and what the client has of it is left out (`Choice.begins_again`).
@@ -16,8 +16,8 @@ import httpx
 from proxy.backends.base import Backend
 from proxy.backends.raw import Opened, RawWay
 from proxy.dialects import OPENERS_OF_THOUGHTS, Parser, markers
-from proxy.errors import BadRequest, BridgeError
-from proxy.requests.other_ways import continued, fits_a_prompt, softened, wants_a_call
+from proxy.errors import BadRequest, BridgeError, Vanished
+from proxy.requests.other_ways import continued, fits_a_prompt, may_go_on, softened, wants_a_call
 from proxy.requests.question import Question
 from proxy.stream.events import CallEnd
 from proxy.stream.parser import ThinkingMode
@@ -44,6 +44,16 @@ class Asked:
     response: httpx.Response
     joins: Joining
     thinking: ThinkingMode | None = None  # where it is known from the prompt
+    spent: int = 0  # tokens of the answer that stand in its question
+
+
+@dataclass(frozen=True, slots=True)
+class _Further:
+    """What is asked, and how its answer joins."""
+
+    question: Question
+    joins: Joining = "begins again"
+    spent: int = 0
 
 
 class Rescue:
@@ -56,7 +66,7 @@ class Rescue:
         self._setting = house.settings.tool_parsing
         self._raw = backend.raw_way() if self._setting != "native" else None
         self._watch = self._raw.begins() if self._raw is not None else None
-        self._natively = True  # it was asked so far
+        self._by: AskRaw | None = None  # it was asked last; None is natively
         self._raw_ways: list[tuple[str, AskRaw]] = []  # that are still to be gone
         if self._raw is not None and not wants_a_call(question.body):  # only the backend's own grammar can promise one
             self._raw_ways.append(("raw", self._raw.ask))
@@ -68,7 +78,7 @@ class Rescue:
             raise BadRequest(f"TOOL_PARSING=raw needs llama.cpp, and the backend is of another kind: {self._backend.kind}")
         if self._setting == "raw" and self._raw_ways:
             _, ask = self._raw_ways.pop(0)
-            return await self._ask_raw(self._question, "begins again", ask)
+            return await self._ask_raw(ask, _Further(self._question))
         return Asked(await self._backend.ask(self._question, self._sent), "begins again")
 
     def close(self) -> None:
@@ -79,12 +89,12 @@ class Rescue:
         return self._house.parser(self._question, self._backend, thinking)
 
     def may_help(self, error: BridgeError) -> bool:
-        return self._raw is not None and self._raw.gave_up(error)
+        return isinstance(error, Vanished) or (self._raw is not None and self._raw.gave_up(error))
 
     async def answer_at_hand(self, error: BridgeError, choice: Choice) -> Found | None:
         """Only with a whole call in it: whether others were cut, and what of them is missing, only the backend could say."""
-        assert self._raw is not None
-        assert self._watch is not None
+        if isinstance(error, Vanished) or self._raw is None or self._watch is None:
+            return None
         text = await self._raw.answer_at_hand(error, choice.text, self._watch)
         if text is None:
             return None
@@ -100,13 +110,14 @@ class Rescue:
 
     async def ask(self, error: BridgeError, choice: Choice) -> Asked | None:
         """Another question for the same answer; None where nothing is left to ask."""
-        assert self._raw is not None
-        assert self._watch is not None
         if len(self.ways) == _MOST_QUESTIONS:
             return None
-        self._watch.written = self._raw.written
+        if isinstance(error, Vanished):
+            return await self._ask_its_next_life(choice)
+        assert self._raw is not None  # or nobody would have seen its parser give up
+        self._look_from_here()
         soft = softened(self._question.body)
-        if self._natively and self._raw.over_a_schema(error) and soft != self._question.body:
+        if self._by is None and self._raw.over_a_schema(error) and soft != self._question.body:
             self.ways.append("softer schemas")
             self._question = replace(self._question, body=soft)
             return Asked(await self._backend.ask(self._question, self._sent), "begins again")
@@ -114,26 +125,44 @@ class Rescue:
             return None
         way, ask = self._raw_ways.pop(0)
         self.ways.append(way)
-        question, joins = await self._joined(self._raw, choice)
-        return await self._ask_raw(question, joins, ask)
+        return await self._ask_raw(ask, await self._going_on(self._raw, choice) or _Further(self._question))
 
-    async def _ask_raw(self, question: Question, joins: Joining, ask: AskRaw) -> Asked:
-        self._natively = False
-        opened = await ask(question, self._sent, markers(self._house.settings.tool_dialect))
-        inside = joins == "goes on thinking" or (joins == "begins again" and self._opens_thoughts(opened.prompt))
-        return Asked(opened.response, joins, "forced" if inside else None)
+    async def _ask_its_next_life(self, choice: Choice) -> Asked | None:
+        """It goes on if the template takes what was said, and no grammar is needed; otherwise it is asked as it was."""
+        if not await self._backend.place.next_life():
+            return None
+        self.ways.append("its next life")
+        self._look_from_here()
+        if self._raw is not None and not wants_a_call(self._question.body):
+            further = await self._going_on(self._raw, choice)
+            if further is not None:
+                return await self._ask_raw(self._by or self._raw.ask, further)
+        if self._by is not None:
+            return await self._ask_raw(self._by, _Further(self._question))
+        return Asked(await self._backend.ask(self._question, self._sent), "begins again")
+
+    def _look_from_here(self) -> None:
+        if self._raw is not None and self._watch is not None:
+            self._watch.written = self._raw.written
+
+    async def _ask_raw(self, ask: AskRaw, further: _Further) -> Asked:
+        self._by = ask
+        opened = await ask(further.question, self._sent, markers(self._house.settings.tool_dialect))
+        inside = further.joins == "goes on thinking" or (further.joins == "begins again" and self._opens_thoughts(opened.prompt))
+        return Asked(opened.response, further.joins, "forced" if inside else None, further.spent)
 
     def _opens_thoughts(self, prompt: str | None) -> bool:
         return self._house.settings.thinking == "auto" and (prompt or "").rstrip().endswith(OPENERS_OF_THOUGHTS)
 
-    async def _joined(self, raw: RawWay, choice: Choice) -> tuple[Question, Joining]:
+    async def _going_on(self, raw: RawWay, choice: Choice) -> _Further | None:
+        """The question with what was said at its end, if the template takes it that way."""
         said = choice.text or choice.thoughts
-        if said and not choice.must_be_said_again:
-            question = replace(self._question, body=continued(self._question.body, choice.text, choice.thoughts))
-            try:
-                taken = (await raw.prompt(question)).endswith(said)
-            except BridgeError:
-                taken = False
-            if taken:
-                return question, "goes on" if choice.text else "goes on thinking"
-        return self._question, "begins again"
+        if not said or choice.must_be_said_again or not may_go_on(self._question.body):
+            return None
+        try:
+            spent = await raw.tokens(self._question, choice.thoughts + choice.text)
+            question = replace(self._question, body=continued(self._question.body, choice.text, choice.thoughts, spent))
+            taken = (await raw.prompt(question)).endswith(said)
+        except BridgeError:
+            return None
+        return _Further(question, "goes on" if choice.text else "goes on thinking", spent) if taken else None

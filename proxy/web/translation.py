@@ -1,13 +1,14 @@
 """One per answer, no I/O: bytes of the backend → chunks → events → a parser per choice → bytes for the client."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from proxy.backends.reply import Reply
 from proxy.dialects import Parser
-from proxy.errors import BridgeError, BrokenOff
+from proxy.errors import BridgeError, BrokenOff, Vanished
 from proxy.protocols.openai_chat import FINISH_REASONS, Stream, Whole
 from proxy.requests.notices import notice
 from proxy.requests.question import Question
@@ -56,6 +57,7 @@ class Translation:
         self._chunks = Chunks()
         self._choices: dict[int, Choice] = {}
         self._ids = set(question.used_ids)
+        self._spent = 0
 
     def feed(self, data: bytes) -> bytes:
         """What the client gets for these bytes. Raises the error that the backend reports in the middle of its answer."""
@@ -75,7 +77,7 @@ class Translation:
         """The backend has no more to say."""
         self._read(self._decoder.close())
         if not self._is_finished(choices=1):  # some make one answer where several were asked for
-            raise BrokenOff("the backend ended its answer before it was finished (connection lost)")
+            raise Vanished("the backend ended its answer before it was finished (connection lost)")
         if not self._is_one():
             raise BrokenOff("the answer broke off, and was given anew in other words (connection lost)")
         return self._finish()
@@ -132,9 +134,9 @@ class Translation:
     def reads_with(self, parser: Parser) -> None:
         self._choices[0] = Choice(parser, self._question, self._ids, self._record)
 
-    def joins(self, choice: Choice, how: Joining, reply: Reply, parser: Parser | None) -> None:
-        """Other bytes follow, of another answer."""
-        self._reply, self._decoder, self.done = reply, sse.Decoder(), False
+    def joins(self, choice: Choice, how: Joining, reply: Reply, parser: Parser | None, spent: int = 0) -> None:
+        """Other bytes follow, of another answer; so many tokens of this one stand in its prompt."""
+        self._reply, self._decoder, self.done, self._spent = reply, sse.Decoder(), False, spent
         match how:
             case "goes on":
                 choice.goes_on()
@@ -163,7 +165,9 @@ class Translation:
                 case Failed(body):
                     raise self._meaning(_status(body), orjson.dumps({"error": body}), {})
                 case Usage():
-                    self._record.usage = event
+                    self._record.usage = replace(
+                        event, prompt=max(event.prompt - self._spent, 0), completion=event.completion + self._spent
+                    )
                 case Progress():
                     self._record.read(event)
                 case _:

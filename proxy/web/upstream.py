@@ -9,7 +9,7 @@ import httpx
 import orjson
 
 from proxy.backends.base import Backend
-from proxy.errors import BadAnswer, BridgeError, BrokenOff
+from proxy.errors import BadAnswer, BridgeError, KillsModel, Vanished
 from proxy.web.choice import Choice
 from proxy.web.rescue import Asked, Rescue
 from proxy.web.translation import Translation
@@ -83,7 +83,7 @@ class Upstream:
         """Opens the answer that takes the place of the one that failed. Raises what cannot be helped."""
         if not self._rescue.may_help(error):
             raise error
-        self._cause = self._cause or error
+        self._cause = error if isinstance(error, Vanished) else self._cause or error
         failure = error
         while self._rescue.may_help(failure) and (choice := self.translation.only_choice) is not None:
             await self._let_go()
@@ -91,6 +91,8 @@ class Upstream:
                 if await self._opened_another(failure, choice):
                     return
                 break
+            except KillsModel:
+                raise  # nobody should ask again
             except BridgeError as another:
                 failure = another
         raise self._cause  # what the backend said first is what explains it
@@ -100,7 +102,7 @@ class Upstream:
             self.translation.joins(choice, "begins again", self._backend.reply(), found.parser)
             await self._start(self._read_anew(found.text))
         elif (asked := await self._rescue.ask(failure, choice)) is not None:
-            self.translation.joins(choice, asked.joins, self._backend.reply(), self._rescue.parser(asked.thinking))
+            self.translation.joins(choice, asked.joins, self._backend.reply(), self._rescue.parser(asked.thinking), asked.spent)
             await self._start(self._read(asked))
         else:
             return False
@@ -145,7 +147,7 @@ class Upstream:
         try:
             whole: Any = orjson.loads(body)
         except orjson.JSONDecodeError:
-            raise BrokenOff("the backend's answer broke off in the middle (connection lost)") from None
+            raise Vanished("the backend's answer broke off in the middle (connection lost)") from None
         if not isinstance(whole, dict) or not whole.get("choices"):
             error = whole.get("error") if isinstance(whole, dict) else None
             code = error.get("code") if isinstance(error, dict) else None

@@ -185,7 +185,8 @@ class Written:
 
 
 WRITTEN: Mapping[str, Written] = {
-    "qwen3_coder": Written(qwen, ("\n</tool_call>", "</function>")),
+    # A lone CR before the newline of the markup is the end of a line as Windows writes it.
+    "qwen3_coder": Written(qwen, ("\n</tool_call>", "</function>"), unsayable=("\\r'", '\\r"')),
     "hermes": Written(partial(objects, opener="<tool_call>\n", closer="\n</tool_call>"), ("\n</tool_call>", "}", "}")),
     "glm": Written(partial(pairs, call="tool_call"), ("\n</tool_call>",)),
     "hy": Written(partial(pairs, call="tool_call:opensource", suffix=":opensource", gap=""), ("</tool_call:opensource>",)),

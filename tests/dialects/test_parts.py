@@ -116,6 +116,7 @@ CASES = [
         calls(Call("write_note", {"body": "a\nb: {c}, d", "path": "x"})),
     ),
     case("g4 json", '<|tool_call>{"name": "log_water", "arguments": {"plant": "fern"}}<tool_call|>', calls(FERN)),
+    case("g4 bare sign", "<|tool_call>call:log_water{plant:=}<tool_call|>", calls(water("="))),
     case("g4 bare str", "<|tool_call>call:log_water{plant:fern}<tool_call|>", calls(FERN)),
     case("g4 bare str 2", "<|tool_call>call:log_water{plant:big fern,millilitres:2}<tool_call|>", calls(water("big fern", millilitres=2))),
     case(

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from proxy.app import Bridge
 from proxy.llama_server import State
 from proxy.settings import Settings
 from tests.asgi import Call, ask, without_id
-from tests.real.bridges import child, opened
+from tests.real.bridges import before, child, opened, place
 from tests.real.conversation import CALL, endless, question, streamed, whole
 from tests.real.slots import at_work, idle
 
@@ -53,11 +54,18 @@ async def test_a_client_that_hangs_up_while_its_prompt_is_read_frees_the_slot(si
     await idle(single)
 
 
-async def test_a_stream_that_breaks_off_never_looks_finished(leaking: Bridge) -> None:
+@pytest.fixture
+async def theirs(leaking: Bridge) -> AsyncIterator[Bridge]:
+    """The same server as somebody else's: nobody will start it again for this proxy."""
+    async with opened(before(await place(leaking))) as bridge:
+        yield bridge
+
+
+async def test_a_stream_that_breaks_off_never_looks_finished(leaking: Bridge, theirs: Bridge) -> None:
     """And the next question waits for the next child, also when nobody has noticed yet that this one is dead."""
     assert whole(await ask(leaking, body=question())) == CALL
     first = child(leaking).pid
-    call = Call(leaking, body=endless(stream=True))
+    call = Call(theirs, body=endless(stream=True))
     await call.until(lambda call: len(call.messages) > 20)
     kill(leaking)
     await call.done()
@@ -69,9 +77,9 @@ async def test_a_stream_that_breaks_off_never_looks_finished(leaking: Bridge) ->
     assert child(leaking).pid != first
 
 
-async def test_an_answer_that_breaks_off_unstreamed_is_a_502(leaking: Bridge) -> None:
+async def test_an_answer_that_breaks_off_unstreamed_is_a_502(leaking: Bridge, theirs: Bridge) -> None:
     assert whole(await ask(leaking, body=question())) == CALL
-    call = Call(leaking, body=endless())
+    call = Call(theirs, body=endless())
     await at_work(leaking)
     kill(leaking)
     await call.done()
@@ -79,20 +87,56 @@ async def test_an_answer_that_breaks_off_unstreamed_is_a_502(leaking: Bridge) ->
     assert streamed(await ask(leaking, body=question(stream=True))) == CALL
 
 
+LONG = {"max_tokens": 1500, "stream_options": {"include_usage": True}}
+
+
+async def test_a_stream_goes_on_in_the_childs_next_life(leaking: Bridge, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "llama-bridge")
+    assert whole(await ask(leaking, body=question())) == CALL
+    call = Call(leaking, body=endless(stream=True, **LONG))
+    await call.until(lambda call: len(call.messages) > 20)
+    heard = "".join(choice["delta"].get("content", "") for chunk in call.data for choice in chunk["choices"])
+    kill(leaking)
+    answer = streamed(await call.done())
+    assert len(heard) > 20
+    assert (answer.content or "").startswith(heard)
+    assert len(answer.content or "") > len(heard)
+    assert (answer.finish, answer.usage["completion_tokens"]) == ("length", 1500)
+    assert caplog.records[-1].getMessage().endswith(" | got another way: its next life")
+
+
+async def test_also_when_nothing_of_it_was_sent_yet(leaking: Bridge) -> None:
+    assert whole(await ask(leaking, body=question())) == CALL
+    call = Call(leaking, body=endless(**LONG))
+    await at_work(leaking)
+    kill(leaking)
+    answer = whole(await call.done())
+    assert (answer.finish, answer.usage["completion_tokens"]) == ("length", 1500)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_or_while_its_prompt_is_read(single: Bridge, stream: bool) -> None:
+    assert whole(await ask(single, body=question())) == CALL
+    call = Call(single, body=question("word " * 14_000 + "List the files, please.", stream=stream))
+    await at_work(single)
+    kill(single)
+    answered = await call.done(60)
+    assert (streamed if stream else whole)(answered).finish in ("tool_calls", "stop")
+
+
 async def test_who_comes_while_the_child_starts_is_answered(caplog: pytest.LogCaptureFixture) -> None:
     """Also after it has died without a single finished answer, when it rests before it starts again."""
     caplog.set_level(logging.INFO, "llama_bridge.child")
     async with opened(Settings()) as bridge:
         supervisor = child(bridge)
-        early: list[Any] = [Call(bridge, body=endless(stream=True)), Call(bridge, "/v1/models"), Call(bridge, "/props")]
+        early: list[Any] = [Call(bridge, body=endless(stream=True, **LONG)), Call(bridge, "/v1/models"), Call(bridge, "/props")]
         health = await ask(bridge, "/health")
         assert (health.status, health.json["reason"]) == (503, "our llama-server is starting")
         stream, *others = early
         assert [(await call.done()).status for call in others] == [200, 200]
         await stream.until(lambda call: len(call.messages) > 20)
         kill(bridge)
-        await stream.done()
-        assert without_id(stream.data[-1]) == {"error": BROKEN}
+        assert streamed(await stream.done()).finish == "length"
         assert whole(await ask(bridge, body=question())) == CALL
         assert supervisor.state is State.READY
     said = [record.getMessage() for record in caplog.records]

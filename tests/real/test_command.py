@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.acceptance.processes import bare_environment
 from tests.llama_server.conftest import alive, nothing_left
 from tests.real.conversation import CONTENT, curl_line, endless
 from tests.real.process import Proxy, serving
@@ -48,6 +50,15 @@ def test_the_line_to_paste_works(served: Proxy) -> None:
     assert (choice["message"]["content"], choice["finish_reason"]) == (CONTENT, "tool_calls")
     [call] = choice["message"]["tool_calls"]
     assert json.loads(call["function"]["arguments"]) == {"command": "ls -la"}
+
+
+def test_the_doctor_says_where_the_model_runs(served: Proxy, tmp_path: Path) -> None:
+    environment = bare_environment(tmp_path) | {"PROXY_PORT": served.url.rpartition(":")[2]}
+    command = [sys.executable, "-P", "-m", "proxy", "doctor"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path).stdout
+    assert re.search(r"^ok  running +http://127\.0\.0\.1:\d+/v1: llama_cpp, tiny-toolcaller$", told, re.MULTILINE)
+    assert re.search(r"^ok  tiny-toolcaller +ready on \w+, context 32,768 in each of 4 slots, \d+ MiB$", told, re.MULTILINE)
+    assert told.endswith("\nnothing to mend\n")
 
 
 def test_the_banner_tells_what_answers(served: Proxy) -> None:

@@ -142,7 +142,13 @@ KILLS, REQUESTS, WORKERS = 20, 200, 8
 
 
 REFUSALS = ("502 broken_off", "503 child_failed", "503 backend_unavailable", "400 kills_model")
-RIGHT = {"answered", "broken off: broken_off", "cut, as a client can see", *(f"refused: {refusal}" for refusal in REFUSALS)}
+RIGHT = {
+    "answered",
+    "broken off: broken_off",
+    "broken off: kills_model",
+    "cut, as a client can see",
+    *(f"refused: {refusal}" for refusal in REFUSALS),
+}
 TOOLS_TEXT = "I'll take a look at the files first.\n\n"
 
 
@@ -161,12 +167,10 @@ def _streamed(call: Call, expected: str) -> str:
     choices = [choice for data in chunks for choice in data["choices"]]
     text = "".join(choice["delta"].get("content") or "" for choice in choices)
     finished = any(choice["finish_reason"] for choice in choices)
-    if last == "[DONE]":
-        assert (finished, text) == (True, expected)
-    else:  # what could have become a call is given back as text
-        assert not finished
-        assert expected.startswith(text[: len(expected)])
-    return "answered" if last == "[DONE]" else f"broken off: {last['error']['code']}"
+    whole = last == "[DONE]"
+    assert finished == whole
+    assert text == expected if whole else expected.startswith(text[: len(expected)])  # what could have become a call is given back as text
+    return "answered" if whole else f"broken off: {last['error']['code']}"
 
 
 class Chaos:

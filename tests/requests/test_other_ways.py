@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.requests.other_ways import continued, fits_a_prompt, of_prompt, raw, softened, wants_a_call
+from proxy.requests.other_ways import continued, fits_a_prompt, may_go_on, of_prompt, raw, softened, wants_a_call
 
 BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": [], "temperature": 0.5}
 
@@ -30,9 +30,30 @@ def test_raw_leaves_the_prompt_as_it_is() -> None:
 
 
 def test_what_was_said_stands_at_the_end() -> None:
-    assert continued(BODY, "I look", "")["messages"][1:] == [{"role": "assistant", "content": "I look"}]
-    assert continued(BODY, "", "hm")["messages"][1:] == [{"role": "assistant", "content": "", "reasoning_content": "hm"}]
+    assert continued(BODY, "I look", "", 0)["messages"][1:] == [{"role": "assistant", "content": "I look"}]
+    assert continued(BODY, "", "hm", 0)["messages"][1:] == [{"role": "assistant", "content": "", "reasoning_content": "hm"}]
     assert len(BODY["messages"]) == 1
+
+
+@pytest.mark.parametrize(("limit", "left"), [(100, 60), (41, 1), (40, 1), (9, 1), (-1, -1), (None, None), ("many", "many")])
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n_predict"])
+def test_what_was_spent_is_not_spent_again(name: str, limit: Any, left: Any) -> None:
+    assert continued(BODY | {name: limit}, "I look", "", 40)[name] == left
+
+
+@pytest.mark.parametrize(
+    ("fields", "may"),
+    [
+        ({}, True),
+        ({"response_format": {"type": "text"}, "grammar": "", "json_schema": None}, True),
+        ({"response_format": {"type": "json_object"}}, False),
+        ({"response_format": "json"}, False),
+        ({"grammar": 'root ::= "a"'}, False),
+        ({"json_schema": {"type": "object"}}, False),
+    ],
+)
+def test_in_the_middle_of_a_form_nothing_goes_on(fields: Any, may: bool) -> None:
+    assert may_go_on(BODY | fields) is may
 
 
 def test_a_prompt_to_be_completed() -> None:

@@ -12,7 +12,7 @@ from tests.stream.cuts import TOOLS
 from tests.web.road import CHAT, Road, heard
 from tests.web.test_chat_calls import JSON, WATERED, letters
 
-COMPLETION, TEMPLATE, PROPS = "/completion", "/apply-template", "/props"
+COMPLETION, TEMPLATE, PROPS, TOKENIZE = "/completion", "/apply-template", "/props", "/tokenize"
 FAILED = "The model produced output that does not match the expected peg-native format"
 SCHEMA = 'JSON schema error at #/properties/a: unresolved reference "#/x"'
 JINJA = "Jinja Exception: roles must alternate"

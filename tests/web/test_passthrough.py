@@ -217,6 +217,14 @@ async def test_nobody_there() -> None:
     assert "nothing answers at http://10.0.0.5:1" in call.json["error"]["message"]
 
 
+@pytest.mark.parametrize("body", [b"", b"{}"])
+async def test_what_has_no_body_is_asked_twice_where_no_answer_comes(body: bytes) -> None:
+    """A kept connection that the other end has just closed; what may have been done already is not done again."""
+    backend = Backend({"/x": [httpx.RemoteProtocolError("closed"), httpx.Response(200, content=b"theirs")]})
+    call = await ask(bridge(backend), "/x", body) if body else await ask(bridge(backend), "/x")
+    assert (call.status, len(backend.asked)) == ((502, 1) if body else (200, 2))
+
+
 @pytest.mark.parametrize("error", [httpx.ReadError("reset"), httpx.ReadTimeout("silent"), httpx.RemoteProtocolError("cut")])
 async def test_a_break_in_the_middle_leaves_the_answer_without_an_end(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     response = stream(b"half", error)
