@@ -137,8 +137,8 @@ def play(fates: Sequence[Fate], act: Callable[[Supervisor, Stage], Awaitable[T]]
     return perform(fates, lambda stage: act(Supervisor(Launch("owner/repo", "m"), on_line=stage.line), stage))
 
 
-def perform(fates: Sequence[Fate], act: Callable[[Stage], Awaitable[T]]) -> tuple[Stage, T]:
-    """Whatever starts children, one at a time."""
+def perform(fates: Sequence[Fate], act: Callable[[Stage], Awaitable[T]], most: int = 1) -> tuple[Stage, T]:
+    """Whatever starts children, never more than so many at once."""
     stage = Stage(fates)
 
     async def scene() -> T:
@@ -151,5 +151,5 @@ def perform(fates: Sequence[Fate], act: Callable[[Stage], Awaitable[T]]) -> tupl
         patch.setattr(placement, "visible_gpu", lambda: None)
         patch.setattr(keeper, "memory_settled", _settled)
         result = runner.run(scene())
-        assert stage.most <= 1
+        assert stage.most <= most
         return stage, result

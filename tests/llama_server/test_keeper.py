@@ -109,6 +109,35 @@ async def test_a_swap_waits_for_the_answer_that_runs_and_who_comes_later_does_no
         assert (stable.started("a"), stable.started("b")) == (2, 1)
 
 
+async def test_a_reload_gives_who_waits_the_new_child_and_tells_who_comes_too_late(stable: Stable) -> None:
+    a, b, c = (stable.model(name) for name in "abc")
+    changed = stable.model("b", flags=("--temp", "1"))
+    async with stable.keeper(a, b, c) as it:
+        running, waiting, late = it.lease("a"), it.lease("b"), it.lease("c")
+        await running.ready()
+        asked = asyncio.create_task(waiting.ready())
+        await until(lambda: it._turns.waiting)
+        assert it.reload(Catalogue((a, changed), "a")) == ["b", "c"]
+        with pytest.raises(ModelNotFound, match="the model 'c' was taken out of the configuration"):
+            await late.ready()
+        running.leave()
+        await asked
+        assert waiting.supervisor is it.supervisor("b")
+        assert waiting.model is changed
+        waiting.leave()
+        assert stable.started("b") == 1
+
+
+async def test_what_still_loads_when_it_is_taken_out_leaves_at_once(stable: Stable) -> None:
+    a, slow = stable.model("a"), stable.model("slow", conduct={"hangs": True})
+    async with stable.keeper(slow, a) as it:
+        await until(lambda: stable.started("slow"))
+        group = it.supervisor("slow").group
+        it.reload(Catalogue((a,), "a"))
+        assert await used(it, "a") == "a"
+        assert alive(group) == []
+
+
 async def test_waiting_for_others_is_bounded_and_who_leaves_is_forgotten(stable: Stable) -> None:
     async with stable.keeper(stable.model("a"), stable.model("b")) as it:
         running = it.lease("a")

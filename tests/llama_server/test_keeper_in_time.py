@@ -14,16 +14,24 @@ from .in_time import Fate, Stage, now, perform
 TRIVIAL = {"ready", "ModelNotFound"}
 
 
-def catalogue(variant: Sequence[int]) -> Catalogue:
-    """Of each model: whether it is there, and what it is launched with."""
-    models = [Model(Launch("owner/repo", name, flags=("--x", str(how)))) for name, how in zip("abc", variant, strict=True) if how]
-    return Catalogue(tuple(models), models[0].name)
+def catalogue(variant: Sequence[int], room: int, group: str | None) -> Catalogue:
+    """Of each model: whether it is there, and what it is launched with. Two of them may stay and leave together."""
+    models = [
+        Model(Launch("owner/repo", name, flags=("--x", str(how))), preload=name == "b", idle_unload=4, group=group if name != "c" else None)
+        for name, how in zip("abc", variant, strict=True)
+        if how
+    ]
+    return Catalogue(tuple(models), models[0].name, models_max=room)
 
 
 class History:
-    def __init__(self) -> None:
-        self.it = Keeper(catalogue((1, 1, 1)), clock=now)
+    def __init__(self, room: int, group: str | None) -> None:
+        self._room, self._group = room, group
+        self.it = Keeper(self._catalogue((1, 1, 1)), clock=now)
         self.requests: list[asyncio.Task[str]] = []
+
+    def _catalogue(self, variant: Sequence[int]) -> Catalogue:
+        return catalogue(variant, self._room, self._group)
 
     async def _request(self, name: str, lasts: float) -> str:
         try:
@@ -50,12 +58,11 @@ class History:
                 if isinstance(how, float):
                     self.requests.append(asyncio.create_task(self._request(act, how)))
                 elif act == "reload":
-                    self.it.reload(catalogue(how))
+                    self.it.reload(self._catalogue(how))
                 elif self.requests:
                     self.requests[-1].cancel()
             done = await asyncio.gather(*self.requests, return_exceptions=True)
-            for defect in [result for result in done if isinstance(result, Exception)]:
-                raise defect
+            assert [result for result in done if isinstance(result, Exception)] == []
             last = self.it.models[-1].name
             assert await self._request(last, 1) in ("ready", "ChildFailed", "ModelLoading")  # it still decides
             await self.it.opened()
@@ -71,28 +78,31 @@ VARIANTS = st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)).fi
 RELOAD = st.tuples(st.sampled_from([0.0, 0.1, 0.6, 2.0]), st.just("reload"), VARIANTS)
 GOOD = st.builds(Fate, up=st.sampled_from([0.0, 0.5, 3.0]), ending=st.sampled_from([0.0, 0.3]))
 BAD = st.builds(Fate, up=st.sampled_from([0.0, 0.5, 700.0]), dies=st.sampled_from([None, 0.2, 4.0]), ending=st.sampled_from([0.0, 0.3]))
+ROOM, GROUP = st.integers(1, 2), st.sampled_from([None, "g"])
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.lists(GOOD, min_size=1, max_size=5), st.lists(st.one_of(ASK, ASK, RELOAD, LEAVE), max_size=16))
-@example([Fate(up=3)], [(0.0, "a", 5.0), (0.1, "b", 1.0), (0.5, "reload", (1, 2, 0)), (0.0, "c", 1.0)])
-@example([Fate(up=3)], [(0.0, "c", 0.0), (4.0, "reload", (1, 1, 0)), (0.0, "a", 1.0)])
+@given(st.lists(GOOD, min_size=1, max_size=5), st.lists(st.one_of(ASK, ASK, RELOAD, LEAVE), max_size=16), ROOM, GROUP)
+@example([Fate(up=3)], [(0.0, "a", 5.0), (0.1, "b", 1.0), (0.5, "reload", (1, 2, 0)), (0.0, "c", 1.0)], 1, None)
+@example([Fate(up=3)], [(0.0, "c", 0.0), (4.0, "reload", (1, 1, 0)), (0.0, "a", 1.0)], 1, None)
 def test_with_good_children_all_are_served_or_told_that_their_model_has_gone(
-    fates: list[Fate], acts: list[tuple[float, str, float | Sequence[int]]]
+    fates: list[Fate], acts: list[tuple[float, str, float | Sequence[int]]], room: int, group: str | None
 ) -> None:
     async def act(_: Stage) -> list[str]:
-        return await History().act(acts)
+        return await History(room, group).act(acts)
 
-    stage, heard = perform(fates, act)
+    stage, heard = perform(fates, act, room + (group is not None))
     assert set(heard) <= TRIVIAL
     assert stage.living == 0
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.one_of(GOOD, BAD), min_size=1, max_size=6), st.lists(st.one_of(ASK, ASK, RELOAD, LEAVE), max_size=12))
-def test_with_bad_ones_all_come_to_an_end(fates: list[Fate], acts: list[tuple[float, str, float | Sequence[int]]]) -> None:
+@given(st.lists(st.one_of(GOOD, BAD), min_size=1, max_size=6), st.lists(st.one_of(ASK, ASK, RELOAD, LEAVE), max_size=12), ROOM, GROUP)
+def test_with_bad_ones_all_come_to_an_end(
+    fates: list[Fate], acts: list[tuple[float, str, float | Sequence[int]]], room: int, group: str | None
+) -> None:
     async def act(_: Stage) -> list[str]:
-        return await History().act(acts)
+        return await History(room, group).act(acts)
 
-    stage, _ = perform(fates, act)
+    stage, _ = perform(fates, act, room + (group is not None))
     assert stage.living == 0
