@@ -91,17 +91,19 @@ LONG = {"max_tokens": 3000, "stream_options": {"include_usage": True}}
 
 
 async def killed_on_its_way(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> tuple[str, Answer]:
-    """What was heard before, and the answer. It is fast: where it was done before it could be killed, another one is."""
+    """What was heard before, and the answer. It is fast, and may be done before it can be killed, but not every time."""
     caplog.set_level(logging.INFO, "llama-bridge")
-    for _ in range(10):
-        call = Call(bridge, body=endless(stream=True, **LONG))
-        await call.until(lambda call: len(call.messages) > 20)
-        heard = "".join(choice["delta"].get("content", "") for chunk in call.data for choice in chunk["choices"])
-        kill(bridge)
-        answer = streamed(await call.done())
-        if caplog.records[-1].getMessage().endswith(" | got another way: its next life"):
-            return heard, answer
-    raise AssertionError("it was never met on its way")
+    met, *_ = [(heard, answer) for heard, answer, way in [await _killed(bridge, caplog) for _ in range(4)] if way == "its next life"]
+    return met
+
+
+async def _killed(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> tuple[str, Answer, str]:
+    call = Call(bridge, body=endless(stream=True, **LONG))
+    await call.until(lambda call: len(call.messages) > 20)
+    heard = "".join(choice["delta"].get("content", "") for chunk in call.data for choice in chunk["choices"])
+    kill(bridge)
+    answer = streamed(await call.done())
+    return heard, answer, caplog.records[-1].getMessage().partition(" | got another way: ")[2]
 
 
 async def test_a_stream_goes_on_in_the_childs_next_life(leaking: Bridge, caplog: pytest.LogCaptureFixture) -> None:
