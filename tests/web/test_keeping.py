@@ -7,6 +7,7 @@ from proxy.web.keeping import Keeping, Room
 from tests.backend import chunk, text
 from tests.web.rescued import answers, ask, asked, gives_up, llama, refuses, watered
 from tests.web.road import failed
+from tests.web.told import CALL, MADE, Told, native
 
 
 def test_all_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +34,14 @@ def test_where_nobody_will_ask_for_it_nothing_is_kept() -> None:
     nothing = Keeping(None)
     nothing.add(said, "x")
     assert (nothing.all, said) == (False, [])
+
+
+@pytest.mark.parametrize("limit", range(0, 1_500, 50))
+def test_what_is_forgotten_while_it_is_said_again_is_not_said_twice(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told().text("So: ").says(*native('{"plant":"fern","li')).again()
+    monkeypatch.setattr(keeping, "LIMIT", limit)
+    told.text("So: " + CALL, 3).ends()
+    assert (told.content, told.calls, told.choice.is_another) == ("So: ", [MADE], False)
 
 
 async def test_an_answer_that_found_no_room_breaks_as_it_broke(monkeypatch: pytest.MonkeyPatch) -> None:
