@@ -56,7 +56,8 @@ def parse(url: str, key: str | None = None) -> Address:
     """A last segment `v<digits>` is the base of the API, else `/v1` is added. ValueError says what is wrong."""
     try:
         parsed = httpx.URL(ZEN if url == "zen" else url if "://" in url else f"http://{url}")
-    except httpx.InvalidURL as error:
+        parsed.raw_host.decode("ascii").encode("idna")  # as a resolver will
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError(f"{url!r} is no URL: {error}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ValueError(f"{url!r} must begin with http:// or https:// and name a host")

@@ -106,6 +106,8 @@ class Http:
             case httpx.ConnectError() | httpx.ConnectTimeout():
                 self._on_refused()
                 return Unavailable(_unreachable(place, str(error)))
+            case httpx.WriteTimeout():
+                return TimedOut(f"{place} has not taken the request within {request.extensions['timeout']['write']:.0f} seconds")
             case httpx.TimeoutException():
                 return TimedOut(f"{place} has sent nothing for {request.extensions['timeout']['read']:.0f} seconds")
             case httpx.UnsupportedProtocol() | httpx.ProxyError():

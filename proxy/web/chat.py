@@ -5,6 +5,7 @@ A backend that stays silent is not waited for without end: after a while the hea
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,7 +58,16 @@ class Chat:
         translation = self._translation(connection, question, backend, rescue.keeping)
         upstream = Upstream(backend, translation, rescue)
         opening = asyncio.create_task(upstream.open())
-        try:
+
+        def noted() -> None:
+            connection.record.ways = rescue.ways
+            connection.record.remark = backend.remark(question)  # by now its models are known
+
+        async with contextlib.AsyncExitStack() as at_last:  # from below, and all of it, also for a client that leaves meanwhile
+            at_last.callback(noted)
+            at_last.callback(backend.place.leave)
+            at_last.push_async_callback(upstream.close)
+            at_last.push_async_callback(_cancelled, opening)
             if question.streamed:
                 await self._stream(connection, question, backend, upstream, opening)
             else:
@@ -66,13 +76,6 @@ class Chat:
                 await connection.answer(200, await upstream.whole(), [(b"content-type", Whole.media_type)])
             if translation.finished:
                 backend.place.answered(*_known(connection.record, rescue))
-        finally:
-            opening.cancel()
-            await asyncio.gather(opening, return_exceptions=True)
-            await upstream.close()
-            backend.place.leave()
-            connection.record.ways = rescue.ways
-            connection.record.remark = backend.remark(question)  # by now its models are known
 
     async def _stream(
         self, connection: Connection, question: Question, backend: Backend, upstream: Upstream, opening: asyncio.Task[None]
@@ -136,6 +139,11 @@ def _known(record: Record, rescue: Rescue) -> tuple[int, int]:
     """How many tokens the question had, and how many of them the backend knew from before: not where it was asked twice."""
     usage = record.usage
     return (0, 0) if usage is None or record.estimated or rescue.ways else (usage.prompt, usage.cached)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _done(task: asyncio.Task[None], seconds: float) -> bool:

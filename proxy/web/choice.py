@@ -68,7 +68,7 @@ class Choice:
         self._said: dict[type[Content | Reasoning], list[str]] = {Content: [], Reasoning: []}
         self._known = {Content: Known(""), Reasoning: Known("")}
         self._open: dict[int, _Half] = {}
-        self._again: list[_Half] = []  # those that are to be said again
+        self._again: list[tuple[_Half, Known]] = []  # those that are to be said again
         self._doubled: dict[int, Known] = {}  # calls that are said again, by their number
         self._rescued = False
         self._thinks_in_text = False
@@ -144,7 +144,8 @@ class Choice:
         self._parser = parser
         self._read, self._thought, self._thinks_in_text = [], [], False
         self._known = {kind: Known("".join(said)) for kind, said in self._said.items()}
-        self._again, self._open = [*self._open.values(), *self._again], {}
+        halves = [(half, Known("".join(half.arguments))) for half in self._open.values()]  # now: it may be forgotten meanwhile
+        self._again, self._open = [*halves, *self._again], {}
 
     @property
     def is_another(self) -> bool:
@@ -171,13 +172,13 @@ class Choice:
 
     def _started(self, whose: object, index: int, call: CallStart) -> Iterable[TextEvent]:
         if self._again:
-            half = self._again.pop(0)
+            half, doubled = self._again.pop(0)
             if half.name != call.name:
                 self._numbers[whose, index], self._lost = None, True
                 return []
             self._numbers[whose, index] = half.number
             self._open[half.number] = half
-            self._doubled[half.number] = Known("".join(half.arguments))
+            self._doubled[half.number] = doubled
             return []
         number = self.announced
         if number == self._most:

@@ -65,12 +65,14 @@ class Upstream:
     async def close(self) -> None:
         """What comes after the last word of an answer is only read so that the connection can be used again."""
         self._rescue.close()
-        if self._pieces is not None and self.translation.done:
-            with contextlib.suppress(TimeoutError, BridgeError):
-                async with asyncio.timeout(_LAST_BYTES):
-                    while await anext(self._pieces, None) is not None:
-                        pass
-        await self._let_go()
+        try:
+            if self._pieces is not None and self.translation.done:
+                with contextlib.suppress(TimeoutError, BridgeError):
+                    async with asyncio.timeout(_LAST_BYTES):
+                        while await anext(self._pieces, None) is not None:
+                            pass
+        finally:
+            await self._let_go()
 
     async def _start(self, coming: AsyncGenerator[bytes, None]) -> None:
         self._coming = coming

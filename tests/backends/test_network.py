@@ -121,6 +121,72 @@ async def test_a_kept_connection_that_the_server_has_closed_is_not_used_again() 
                 await asyncio.sleep(0.01)  # the end of the connection is on its way
 
 
+@pytest.mark.parametrize("times", [1, 2])
+async def test_whatever_is_cancelled_at_whatever_moment_leaves_nothing_open(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[network._Stream] = []
+    open_one = network._connected
+
+    async def watched(*at: Any) -> network._Stream:
+        opened.append(await open_one(*at))
+        return opened[-1]
+
+    async def always(reader: Reader, writer: Writer) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(HEAD % 2 + b"ok")
+
+    async def ask(http: Http, url: str) -> bytes:
+        return await http.read(await http.send(get(url)))
+
+    monkeypatch.setattr(network, "_connected", watched)
+    async with serving(always) as (http, url):
+        for moment in range(60):
+            for _ in range(2):  # over a new connection, then over one that was kept
+                asking = asyncio.create_task(ask(http, url))
+                for _ in range(moment):
+                    await asyncio.sleep(0)
+                for _ in range(times):
+                    asking.cancel()
+                    await asyncio.sleep(0)
+                await asyncio.wait((asking,))
+                assert await ask(http, url) == b"ok"
+                assert len([stream for stream in opened if stream._socket.fileno() >= 0]) == 1
+            await http.aclose()
+
+
+async def test_few_connections_are_kept_and_each_for_its_own_server() -> None:
+    peers: list[int] = []
+    together = asyncio.Barrier(3)
+
+    async def always(reader: Reader, writer: Writer) -> None:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            peers.append(writer.get_extra_info("peername")[1])
+            if b"together" in head:
+                await together.wait()
+            writer.write(HEAD % 2 + b"ok")
+
+    async with serving(always) as (_, url), serving(always) as (_, other):
+        http = Http(network.Transport(httpx.Limits(max_keepalive_connections=2, keepalive_expiry=60.0)))
+
+        async def ask(url: str) -> None:
+            response = await http.send(get(url))
+            assert await http.read(response) == b"ok"
+            await response.aclose()  # once more: by then it may be somebody else's
+
+        await asyncio.gather(*(ask(url + "/together") for _ in range(3)))
+        for _ in range(2):
+            await asyncio.gather(ask(url), ask(url))
+        assert (len(peers), len(set(peers))) == (7, 3)
+        await ask(other)
+        await ask(url)
+        assert (len(peers), len(set(peers))) == (9, 4)
+        await http.aclose()
+        await ask(url)
+        await http.aclose()
+        assert len(set(peers)) == 5
+
+
 async def test_a_server_that_does_not_listen() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
@@ -182,7 +248,7 @@ async def test_a_server_that_does_not_take_the_question() -> None:
 
     async with serving(deaf) as (http, url):
         request = httpx.Request("POST", url, content=b"x" * 50_000_000, extensions=get(url, write=0.2).extensions)
-        with pytest.raises(TimedOut):
+        with pytest.raises(TimedOut, match="has not taken the request within 0 seconds"):
             await http.send(request)
         over.set()
 

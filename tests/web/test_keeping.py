@@ -1,12 +1,18 @@
 """What is kept of answers for a rescue: all of them together have a limit, and what was forgotten is not joined to anything."""
 
+import asyncio
+
+import httpx
 import pytest
 
+from proxy.backends.place import Named
 from proxy.web import keeping
 from proxy.web.keeping import Keeping, Room
-from tests.backend import chunk, text
+from tests.backend import ROLE, chunk, stream, text
+from tests.stream.cuts import TOOLS
 from tests.web.rescued import answers, ask, asked, gives_up, llama, refuses, watered
 from tests.web.road import failed
+from tests.web.told import CALL, MADE, Told, native
 
 
 def test_all_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,6 +41,14 @@ def test_where_nobody_will_ask_for_it_nothing_is_kept() -> None:
     assert (nothing.all, said) == (False, [])
 
 
+@pytest.mark.parametrize("limit", range(0, 1_500, 50))
+def test_what_is_forgotten_while_it_is_said_again_is_not_said_twice(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told().text("So: ").says(*native('{"plant":"fern","li')).again()
+    monkeypatch.setattr(keeping, "LIMIT", limit)
+    told.text("So: " + CALL, 3).ends()
+    assert (told.content, told.calls, told.choice.is_another) == ("So: ", [MADE], False)
+
+
 async def test_an_answer_that_found_no_room_breaks_as_it_broke(monkeypatch: pytest.MonkeyPatch) -> None:
     said = [*text("So: "), chunk({})]
     road = llama(gives_up(*said), answers(), template=refuses())
@@ -45,3 +59,27 @@ async def test_an_answer_that_found_no_room_breaks_as_it_broke(monkeypatch: pyte
     assert "does not match the expected peg-native format" in error["message"]
     assert len(asked(road)) == 1
     assert road.app.house.kept.taken == 0
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("ends_too", [False, True], ids=["the client leaves", "and the server is ended"])
+async def test_whoever_leaves_at_whatever_moment_leaves_nothing_behind(
+    streamed: bool, ends_too: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the middle of what is done at last."""
+    left: list[Named] = []
+    monkeypatch.setattr(Named, "leave", lambda place: left.append(place))
+    for moment in range(150):
+        road = llama(stream(ROLE, *text("So: "), httpx.ReadError("x")))
+        call = road.begin(streamed=streamed, tools=TOOLS)
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        call.hang_up()
+        if ends_too:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            call.task.cancel()
+        await asyncio.wait((call.task,))
+        assert road.app.house.kept.taken == 0
+        assert len(left) == len(asked(road))
+        left.clear()
