@@ -99,7 +99,7 @@ def test_a_setting_that_cannot_be_used(served: list[Settings], capsys: Output) -
     assert served == []
 
 
-@pytest.mark.parametrize("words", [("dance",), ("serve", "--no-such-flag", "1"), ("--proxy-port",), ("parse", "--thinking", "hard")])
+@pytest.mark.parametrize("words", [("dance",), ("--proxy-port",), ("parse", "--thinking", "hard")])
 def test_words_that_it_does_not_know(words: tuple[str, ...], capsys: Output) -> None:
     assert run(*words) == 2
     assert "usage: llama-bridge" in capsys.readouterr().err
@@ -213,7 +213,7 @@ def test_bytes_that_are_no_text_do_not_stop_it(monkeypatch: pytest.MonkeyPatch, 
         (b"{}", "tools.json holds no list of tools"),
         (b"[", "tools.json is no JSON: "),
         (b"\xff", "tools.json is no JSON: "),
-        (None, "No such file"),
+        (None, "tools.json: No such file"),
     ],
 )
 def test_tools_that_cannot_be_used(written: bytes | None, reason: str, types: Type, capsys: Output, tmp_path: Path) -> None:
@@ -224,6 +224,15 @@ def test_tools_that_cannot_be_used(written: bytes | None, reason: str, types: Ty
     said = complaint(capsys)
     assert reason in said
     assert "tools.json" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "command", "unknown"),
+    [(["serve", "--prot", "1"], "serve", "--prot 1"), (["--prot"], "serve", "--prot"), (["key", "--old"], "key", "--old")],
+)
+def test_a_word_that_a_command_does_not_know(words: list[str], command: str, unknown: str, capsys: Output) -> None:
+    assert run(*words) == 2
+    assert complaint(capsys) == f"{command} does not know {unknown}: `llama-bridge {command} --help` shows what it knows"
 
 
 def test_a_dialect_that_nobody_knows(types: Type, capsys: Output) -> None:
