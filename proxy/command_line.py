@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import resource
@@ -103,7 +104,9 @@ def _listen(settings: Settings) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (while")[0]  # Python repeats the address
-        raise OSError(f"cannot listen on {host}:{port}: {reason}. Another program? PROXY_PORT chooses another port.") from None
+        port_is_why = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        cure = "Another program? PROXY_PORT chooses another port." if port_is_why else "PROXY_HOST must be an address of this machine."
+        raise OSError(f"cannot listen on {host}:{port}: {reason}. {cure}") from None
 
 
 def parse_text(arguments: argparse.Namespace) -> int:

@@ -127,7 +127,9 @@ def test_a_port_that_another_has(capsys: Output) -> None:
 
 def test_an_address_that_is_not_ours(capsys: Output) -> None:
     assert run("--backend-url", "http://127.0.0.1:9", "--proxy-host", "192.0.2.1", "--proxy-api-keys", "k", "--proxy-port", "0") == 2
-    assert complaint(capsys).startswith("cannot listen on 192.0.2.1:0: ")
+    said = complaint(capsys)
+    assert said.startswith("cannot listen on 192.0.2.1:0: ")
+    assert said.endswith(". PROXY_HOST must be an address of this machine.")
 
 
 @pytest.mark.parametrize(("host", "family"), [("::1", socket.AF_INET6), ("127.0.0.1", socket.AF_INET), ("localhost", socket.AF_INET)])
