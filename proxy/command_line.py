@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import resource
@@ -80,10 +81,8 @@ def serve(settings: Settings) -> int:
         bridge = create_app(settings)
         bridge.house.ledger.show = show
         listener = _listen(settings)
-    except OSError as error:
-        _stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except ValueError as error:
-        _stop(str(error))
+    except (ValueError, OSError) as error:
+        _stop(_plainly(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):  # all has ended by then; uvicorn only tells the signal once more
         server = Server(bridge, listener)
@@ -105,7 +104,9 @@ def _listen(settings: Settings) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (while")[0]  # Python repeats the address
-        raise OSError(f"cannot listen on {host}:{port}: {reason}. Another program? PROXY_PORT chooses another port.") from None
+        port_is_why = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        cure = "Another program? PROXY_PORT chooses another port." if port_is_why else "PROXY_HOST must be an address of this machine."
+        raise OSError(f"cannot listen on {host}:{port}: {reason}. {cure}") from None
 
 
 def parse_text(arguments: argparse.Namespace) -> int:
@@ -114,7 +115,7 @@ def parse_text(arguments: argparse.Namespace) -> int:
         text = sys.stdin.buffer.read().decode("utf-8", "replace")
         message = dialects.parse(text, tools=tools, dialect=arguments.dialect, thinking=arguments.thinking)
     except (ValueError, OSError) as error:
-        _stop(str(error))
+        _stop(_plainly(error))
     print(orjson.dumps(message, option=orjson.OPT_INDENT_2).decode())
     return 0
 
@@ -230,7 +231,9 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if words is None else words)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "serve")
-    arguments = _parser().parse_args(words)
+    arguments, unknown = _parser().parse_known_args(words)
+    if unknown:
+        _stop(f"{arguments.command} does not know {' '.join(unknown)}: `llama-bridge {arguments.command} --help` shows what it knows")
     if arguments.command != "serve":
         sys.exit(_ran(arguments))
     if os.getpid() == 1:
@@ -250,6 +253,11 @@ def _ran(arguments: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
+
+
+def _plainly(error: ValueError | OSError) -> str:
+    """Which file, and why; not the number that the system has for it."""
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
 def _stop(reason: str) -> NoReturn:

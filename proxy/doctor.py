@@ -73,7 +73,7 @@ def _file(model: Model) -> Finding:
         return Finding(WRONG, "file", f"{path}: {error}")
     dialect = dialect_of(header)
     told = [header.architecture, header.quantisation, f"trained for {header.context:,} tokens" if header.context else ""]
-    calls = "embeddings" if header.is_embedding else f"writes calls as {dialect}" if dialect else "how it writes calls, its text will show"
+    calls = "embeddings" if header.is_embedding else f"writes calls as {dialect}" if dialect else "its text will show how it writes calls"
     return Finding(FINE, "file", f"{path}: {', '.join(filter(None, [*told, calls]))}")
 
 

@@ -8,6 +8,7 @@ from proxy.backends.models import Model
 from proxy.backends.place import Place, ServerLog, Wish
 from proxy.llama_server import Address as ReadyAt
 from proxy.llama_server import Keeper, Lease, State, Supervisor
+from proxy.llama_server.life import told
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class OwnModels:
         if shown.state is State.READY or self.asleep():
             return None
         state = State.STARTING if shown.state is State.STOPPED and self.keeper.coming else shown.state
-        return f"our llama-server is {state.value}{f': {shown.reason}' if shown.reason else ''}"
+        return f"our llama-server {told(state, shown.reason)}"
 
     def asleep(self) -> bool:
         stopped = all(self.keeper.supervisor(model.name).state is State.STOPPED for model in self.keeper.models)

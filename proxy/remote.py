@@ -69,7 +69,8 @@ def _asked(client: httpx.Client, method: str, path: str, query: dict[str, str] |
 
 
 def _nobody(client: httpx.Client, error: Exception) -> NotRunning:
-    return NotRunning(f"no llama-bridge answers at {client.base_url}: {error}. PROXY_PORT says where it listens.")
+    reason = str(error).rpartition("] ")[2]  # without the number that the system has for it
+    return NotRunning(f"no llama-bridge answers at {client.base_url}: {reason}. PROXY_PORT says where it listens.")
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

@@ -99,7 +99,7 @@ def test_a_setting_that_cannot_be_used(served: list[Settings], capsys: Output) -
     assert served == []
 
 
-@pytest.mark.parametrize("words", [("dance",), ("serve", "--no-such-flag", "1"), ("--proxy-port",), ("parse", "--thinking", "hard")])
+@pytest.mark.parametrize("words", [("dance",), ("--proxy-port",), ("parse", "--thinking", "hard")])
 def test_words_that_it_does_not_know(words: tuple[str, ...], capsys: Output) -> None:
     assert run(*words) == 2
     assert "usage: llama-bridge" in capsys.readouterr().err
@@ -127,7 +127,9 @@ def test_a_port_that_another_has(capsys: Output) -> None:
 
 def test_an_address_that_is_not_ours(capsys: Output) -> None:
     assert run("--backend-url", "http://127.0.0.1:9", "--proxy-host", "192.0.2.1", "--proxy-api-keys", "k", "--proxy-port", "0") == 2
-    assert complaint(capsys).startswith("cannot listen on 192.0.2.1:0: ")
+    said = complaint(capsys)
+    assert said.startswith("cannot listen on 192.0.2.1:0: ")
+    assert said.endswith(". PROXY_HOST must be an address of this machine.")
 
 
 @pytest.mark.parametrize(("host", "family"), [("::1", socket.AF_INET6), ("127.0.0.1", socket.AF_INET), ("localhost", socket.AF_INET)])
@@ -213,7 +215,7 @@ def test_bytes_that_are_no_text_do_not_stop_it(monkeypatch: pytest.MonkeyPatch, 
         (b"{}", "tools.json holds no list of tools"),
         (b"[", "tools.json is no JSON: "),
         (b"\xff", "tools.json is no JSON: "),
-        (None, "No such file"),
+        (None, "tools.json: No such file"),
     ],
 )
 def test_tools_that_cannot_be_used(written: bytes | None, reason: str, types: Type, capsys: Output, tmp_path: Path) -> None:
@@ -224,6 +226,15 @@ def test_tools_that_cannot_be_used(written: bytes | None, reason: str, types: Ty
     said = complaint(capsys)
     assert reason in said
     assert "tools.json" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "command", "unknown"),
+    [(["serve", "--prot", "1"], "serve", "--prot 1"), (["--prot"], "serve", "--prot"), (["key", "--old"], "key", "--old")],
+)
+def test_a_word_that_a_command_does_not_know(words: list[str], command: str, unknown: str, capsys: Output) -> None:
+    assert run(*words) == 2
+    assert complaint(capsys) == f"{command} does not know {unknown}: `llama-bridge {command} --help` shows what it knows"
 
 
 def test_a_dialect_that_nobody_knows(types: Type, capsys: Output) -> None:

@@ -60,7 +60,7 @@ def test_with_nothing_configured() -> None:
     assert engine == ("ok", "engine", "llama-server of the xllamacpp wheel")
     assert gpu[:2] == ("--", "GPU")
     assert tiny[:2] == ("ok", "file")
-    assert tiny[2].endswith("tiny-toolcaller.gguf: llama, F16, trained for 131,072 tokens, how it writes calls, its text will show")
+    assert tiny[2].endswith("tiny-toolcaller.gguf: llama, F16, trained for 131,072 tokens, its text will show how it writes calls")
     assert running == ("--", "running", "no llama-bridge answers at http://127.0.0.1:8081: refused. PROXY_PORT says where it listens.")
 
 
@@ -134,10 +134,10 @@ def test_a_slot_that_is_too_small_for_an_agent() -> None:
 
 
 def test_it_runs_and_cannot_answer() -> None:
-    assert found(health(status="unavailable", reason="our llama-server is failed: x"))[-1] == (
+    assert found(health(status="unavailable", reason="our llama-server has failed: x"))[-1] == (
         "!!",
         "running",
-        "no request would be answered: our llama-server is failed: x",
+        "no request would be answered: our llama-server has failed: x",
     )
     assert found(health(url=None, backend=None, reason="asleep: the next request loads it"))[-1] == (
         "ok",

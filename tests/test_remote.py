@@ -48,6 +48,7 @@ def test_reload(changed: list[str], said: str) -> None:
         (REFUSED, r"^c\.conf:3: nonsense$"),
         (httpx.Response(500, text="x"), "^it answers 500$"),
         (httpx.Response(500, json=[]), "^it answers 500$"),
+        (httpx.ConnectError("[Errno 111] Connection refused"), r"answers at http://127\.0\.0\.1:8081: Connection refused\. PROXY_PORT"),
         (httpx.ConnectError("refused"), r"^no llama-bridge answers at http://127\.0\.0\.1:8081: refused\. PROXY_PORT says where"),
     ],
 )

@@ -225,13 +225,14 @@ def test_a_model_that_is_not_there_is_named_and_the_proxy_stays(start: Start, tm
     """With the wheel's engine, the real one: no llama-server is on this PATH."""
     with start(LLAMA_MODEL="/no/such/model.gguf", PATH=str(tmp_path)) as program:
         url = address(program)
-        reason = "our llama-server is failed: model file missing: /no/such/model.gguf."
+        reason = "our llama-server has failed: model file missing: /no/such/model.gguf."
         assert f"  not ready yet: {reason}" in program.output()
         assert "The last lines of its log:\n" in program.output()
         assert httpx.get(f"{url}/health").json()["reason"].startswith(reason)
         answer = httpx.post(f"{url}/v1/chat/completions", json=QUESTION)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "child_failed")
         assert "/no/such/model.gguf" in answer.json()["error"]["message"]
+        assert " I srv " not in answer.json()["error"]["message"]
 
 
 def test_a_hangup_reads_the_configuration_anew(start: Start, engine: Callable[..., Path], tmp_path: Path) -> None:

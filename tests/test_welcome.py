@@ -109,12 +109,21 @@ def test_what_is_to_be_done_before_it_serves_well() -> None:
 
 def test_when_it_is_not_ready() -> None:
     text = welcome.text(HERE, None, Report("unavailable", reason="nothing answers at http://127.0.0.1:9"))
-    assert text.splitlines()[:3] == [
+    assert text.splitlines()[:5] == [
         "llama-bridge listens on http://127.0.0.1:8081/v1",
         "  not ready yet: nothing answers at http://127.0.0.1:9",
         "  it serves as soon as the backend answers; GET /health tells",
+        "  your-model, below, stands for the name that GET /v1/models lists then",
+        "  look on  http://127.0.0.1:8081/ in a browser",
     ]
     assert pasted(text)[0][0] == "curl"
+
+
+@pytest.mark.parametrize("report", [Report("unavailable", model="qwen"), Report("unavailable", models=[{"id": "qwen"}, {"id": "b"}])])
+def test_a_name_that_is_known_before_it_is_ready(report: Report) -> None:
+    text = welcome.text(HERE, None, report)
+    assert "your-model" not in text
+    assert pasted(text)[1]["model"] == "llama-bridge/qwen"
 
 
 @pytest.mark.parametrize("model", ["qwen", "org/Qwen3 Coder:30b", "l'été", 'a"b\\c', "$(rm) `x` !!"])

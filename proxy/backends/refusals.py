@@ -14,6 +14,8 @@ _OVERFLOW = re.compile(
     r"exceeds the context window|prompt is too long",
     re.IGNORECASE,
 )
+_WEB_PAGE = "the backend answered with a web page, not with an error that explains itself"
+_NO_REASON = "the backend gave no reason"
 
 
 def meaning(status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
@@ -40,13 +42,21 @@ def _meaning(status: int, body: bytes, headers: Mapping[str, str], message: str,
         return ModelNotFound(message, param="model")
     if status == 400:
         return BackendRefused(message)
-    if status == 401:
-        message += " (the backend wants a key that it knows: BACKEND_API_KEY)"
     if status > 400:
-        return BackendSaid(message, status=status, type=kind if isinstance(kind, str) else "invalid_request_error", headers=kept)
+        return BackendSaid(
+            message + _advice(status, message), status=status, type=kind if isinstance(kind, str) else "invalid_request_error", headers=kept
+        )
     if (elsewhere := headers.get("location")) is not None:
         return BadAnswer(f"the backend has moved to {elsewhere.partition('?')[0]}: nothing is sent there unless BACKEND_URL names it")
     return BadAnswer(f"the backend answered with status {status}: {message}")
+
+
+def _advice(status: int, message: str) -> str:
+    if status == 401:
+        return " (the backend wants a key that it knows: BACKEND_API_KEY)"
+    if status == 404 and message in (_WEB_PAGE, _NO_REASON):
+        return " (status 404: is BACKEND_URL the base of its API?)"
+    return ""
 
 
 def when_to_come_again(headers: Mapping[str, str]) -> dict[str, str]:
@@ -66,8 +76,8 @@ def told(body: bytes) -> tuple[str, dict[str, Any]]:
         if isinstance(parsed, dict):
             return _fields(parsed)
     if text.startswith("<"):
-        return "the backend answered with a web page, not with an error that explains itself", {}
-    return text[:2000] or "the backend gave no reason", {}
+        return _WEB_PAGE, {}
+    return text[:2000] or _NO_REASON, {}
 
 
 def _fields(parsed: dict[str, Any]) -> tuple[str, dict[str, Any]]:

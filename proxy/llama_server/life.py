@@ -21,6 +21,14 @@ class State(Enum):
     FAILED = "failed"
 
 
+def told(state: State, reason: str) -> str:
+    """`is starting again: killed by SIGKILL`, as a person says it."""
+    words = "has failed" if state is State.FAILED else f"is {state.value}"
+    if not reason:
+        return words
+    return f"{words}{' again' if state is State.STARTING else ''}: {reason}"
+
+
 class Happening(Enum):
     WANTED = auto()
     CAME_UP = auto()

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import IO
 
@@ -19,6 +19,12 @@ _USING = re.compile(r"using device (?P<name>\w+) \((?P<what>[^()]*(?:\([^()]*\)[
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers")
 _BUFFER = re.compile(r"(?:model|KV|RS|compute|output) +buffer size = +(?P<size>[\d.]+) MiB")
 _NO_GPU = re.compile(r"no usable GPU found")
+_ALL_IS_WELL = re.compile(r"\d+(?:\.\d+)+ [ID] ")
+
+
+def what_went_wrong(lines: Sequence[str]) -> Sequence[str]:
+    """Without those that are marked as mere information, where others are left."""
+    return [line for line in lines if not _ALL_IS_WELL.match(line)] or lines
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from proxy.llama_server.causes import cause_of_death
 from proxy.llama_server.child import Child
 from proxy.llama_server.gpu import since_boot
 from proxy.llama_server.launch import HOST, Launch, free_port
-from proxy.llama_server.life import Happening, Life, State
-from proxy.llama_server.logs import Facts, Log
+from proxy.llama_server.life import Happening, Life, State, told
+from proxy.llama_server.logs import Facts, Log, what_went_wrong
 from proxy.llama_server.placement import small_slot, wrong_place
 from proxy.llama_server.readiness import Address, Found, NeverReady, come_up
 from proxy.llama_server.slots import Slots
@@ -158,7 +158,7 @@ class Supervisor:
         if self._closed:
             raise Stopping("This proxy is shutting down.")
         if self.gave_up:
-            lines = "\n".join(self.log.tail)
+            lines = "\n".join(what_went_wrong(self.log.tail))
             raise ChildFailed(f"{self.launch.alias} could not be started: {self.reason}\nThe last lines of its log:\n{lines}")
         self._open()
         self._wanted.set()
@@ -180,7 +180,7 @@ class Supervisor:
     def _write(self, happening: Happening, reason: str = "") -> None:
         self.life = self.life.after(happening, reason)
         level = logging.WARNING if happening is Happening.DIED else logging.INFO
-        self._say(level, f"{self.launch.alias} is {self.state.value}{f': {reason}' if reason else ''}")
+        self._say(level, f"{self.launch.alias} {told(self.state, reason)}")
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

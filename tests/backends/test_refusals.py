@@ -96,6 +96,14 @@ def test_whose_key_is_wrong() -> None:
     assert meaning(401, b'{"error":"Unauthorized"}', {}).message == "Unauthorized (the backend wants a key that it knows: BACKEND_API_KEY)"
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "hint"),
+    [(404, b"", True), (404, b"<html>Not Found", True), (404, _error("File Not Found"), False), (403, b"", False)],
+)
+def test_an_address_that_leads_nowhere_is_doubted(status: int, body: bytes, hint: bool) -> None:
+    assert ("is BACKEND_URL the base of its API?" in meaning(status, body, {}).message) is hint
+
+
 async def test_nothing_follows_a_redirect() -> None:
     """With the question the key would go to whoever the other host is."""
     behind = Backend({"/v1/models": models("m"), CHAT: httpx.Response(307, headers={"location": "https://elsewhere.example/steal"})})

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 import selectors
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from proxy.llama_server.logs import Log
 from proxy.llama_server.readiness import Found, NeverReady
 
 T = TypeVar("T")
+_TOLD = re.compile(r"^\[llama-bridge\] m (?:is|has) ")
 
 
 class _NobodyWaits(selectors.DefaultSelector):
@@ -85,13 +87,13 @@ class Stage:
 
     def line(self, line: str) -> None:
         self._news.set()
-        self.happened.append((now(), line.removeprefix("[llama-bridge] m is ")))
+        self.happened.append((now(), _TOLD.sub("", line, count=1)))
 
     def when(self, state: str) -> list[float]:
         return [at for at, line in self.happened if line.startswith(state)]
 
     def states(self) -> list[str]:
-        return [line.partition(":")[0] for _, line in self.happened]
+        return [line.partition(":")[0].removesuffix(" again") for _, line in self.happened]
 
 
 def now() -> float:

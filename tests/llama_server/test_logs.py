@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from proxy.llama_server.logs import KEPT, LONGEST, RING, TOLD, Facts, Lines, Log, Ring
+from proxy.llama_server.logs import KEPT, LONGEST, RING, TOLD, Facts, Lines, Log, Ring, what_went_wrong
 
 
 def facts(*lines: str) -> Facts:
@@ -108,3 +108,16 @@ async def test_who_follows_gets_what_was_said_and_what_comes() -> None:
     ring.add("after")
     assert ring.lines[-1] == "after"
     assert len(ring.lines) == RING
+
+
+def test_an_error_tells_what_went_wrong_and_not_what_went_well() -> None:
+    well = ["0.00.002.058 I srv          init: loading model", "0.00.002.060 D srv   more"]
+    wrong = [
+        "0.00.002.151 E gguf_init_from_file: failed to open",
+        "0.00.2 W x",
+        "ggml_abort: GGML_ASSERT(n > 0) failed",
+        "error: 1.2 I am told",
+    ]
+    assert what_went_wrong([*well, *wrong]) == wrong
+    assert what_went_wrong(well) == well
+    assert what_went_wrong([]) == []

@@ -137,9 +137,10 @@ async def test_whoever_gives_up_waiting_holds_up_nobody() -> None:
     ("state", "why", "reason"),
     [
         (State.STARTING, "", "our llama-server is starting"),
+        (State.STARTING, "killed by SIGKILL", "our llama-server is starting again: killed by SIGKILL"),
         (State.STOPPED, "", "our llama-server is stopped"),
         (State.RESTING, "killed by SIGSEGV", "our llama-server is resting: killed by SIGSEGV"),
-        (State.FAILED, "out of GPU memory", "our llama-server is failed: out of GPU memory"),
+        (State.FAILED, "out of GPU memory", "our llama-server has failed: out of GPU memory"),
     ],
 )
 async def test_a_child_of_ours_that_is_not_ready(state: State, why: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
