@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,10 @@ def test_a_hangup_reads_the_configuration_anew(start: Start, engine: Callable[..
         ):
             conf.write_text(text)
             program.process.send_signal(signal.SIGHUP)
-            program.wait_for(lambda said=said: said in program.output() or None, said, 10)  # type: ignore[misc]
+            program.wait_for(partial(_heard, program, said), said, 10)
         program.wait_for(lambda: len(starts(script)) == 2 or None, "second start", 10)
         ended(program, signal.SIGTERM)
+
+
+def _heard(program: Program, said: str) -> bool | None:
+    return said in program.output() or None

@@ -73,7 +73,7 @@ def test_who_listens_everywhere_names_an_address_that_others_can_use(
     host: str, own: str | None, family: int, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probe = Probe(own)
-    monkeypatch.setattr(welcome.socket, "socket", probe)  # type: ignore[attr-defined]
+    monkeypatch.setattr("proxy.welcome.socket.socket", probe)
     assert welcome.address_for_clients(load({"PROXY_HOST": host}), 8081) == address
     assert probe.asked == [(family, socket.SOCK_DGRAM)]
 

@@ -45,7 +45,7 @@ class LlamaCppPython(Backend):
             with contextlib.suppress(BridgeError):  # somebody else keeps it busy, or it does not list its models
                 await super().models()
             response = await super().ask(question, headers)
-        except BaseException:
+        except BaseException:  # also a client that leaves: its turn goes to the next
             self._turn.release()
             raise
         assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives

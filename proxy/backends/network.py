@@ -78,7 +78,7 @@ class _Connections:
         connection = await self._one(request.url.origin)
         try:
             response = await connection.handle_async_request(request)
-        except BaseException:
+        except BaseException:  # also a client that leaves: nobody else would close it
             await connection.aclose()
             raise
         body = _Body(response.stream, connection, self)
@@ -134,7 +134,7 @@ async def _connected(family: int, kind: int, protocol: int, _: str, address: Any
         connecting.setblocking(False)
         connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.get_running_loop().sock_connect(connecting, address)
-    except BaseException:
+    except BaseException:  # also who leaves, or has waited too long: nobody else would close it
         connecting.close()
         raise
     return _Stream(connecting)

@@ -9,11 +9,10 @@ in other letters, or some of them missing.
 
 import re
 from dataclasses import replace
-from functools import partial
 
 from proxy.stream.calls import Calls
-from proxy.stream.dialect import A_NAME, Dialect, sample
-from proxy.stream.listed_calls import Head, Listing, listed_calls, opener_missing
+from proxy.stream.dialect import A_NAME, sample
+from proxy.stream.listed_calls import Head, Listing, listed
 from proxy.stream.reader import Reader, Steps
 
 NAME = re.compile(r"[\w.:/@-]*")
@@ -50,13 +49,11 @@ LISTING = Listing(
     proof=re.compile(r"\s*[\w.:/@-]+\s*<[｜|]tool[▁_ ]sep[｜|]>"),
 )
 
-DIALECT = Dialect(
+DIALECT = listed(
     "deepseek_v31",
     sample(__doc__),
-    grammar=partial(listed_calls, listing=LISTING),
-    openers=(*LISTING.openers, *LISTING.begins),
+    LISTING,
     starts=("function<", A_NAME),
-    doubtful=partial(opener_missing, listing=LISTING),
     turns=("<｜end▁of▁sentence｜>",),
     marks=("<｜tool▁sep｜>",),
     models=r"deepseek-?v?3\.1|cogito|ling-",

@@ -7,11 +7,10 @@ Seen as well: the markers of the list missing, or in the singular; ids in which 
 """  # noqa: E501 - the sample is one line
 
 import re
-from functools import partial
 
 from proxy.stream.calls import Calls
-from proxy.stream.dialect import A_NAME, Dialect, sample
-from proxy.stream.listed_calls import Head, Listing, listed_calls, opener_missing
+from proxy.stream.dialect import A_NAME, sample
+from proxy.stream.listed_calls import Head, Listing, listed
 from proxy.stream.reader import Reader, Steps
 
 ID = re.compile(r"[\w.:/@-]*")
@@ -48,13 +47,11 @@ LISTING = Listing(
     proof=re.compile(r"\s*(?:functions\.[\w.-]+:[0-9]+\s*(?:\{|<\|tool_call_arg)|[\w.:-]+\s*<\|tool_call_argument_begin)"),
 )
 
-DIALECT = Dialect(
+DIALECT = listed(
     "kimi_k2",
     sample(__doc__),
-    grammar=partial(listed_calls, listing=LISTING),
-    openers=(*LISTING.openers, *LISTING.begins),
+    LISTING,
     starts=("functions.", A_NAME),
-    doubtful=partial(opener_missing, listing=LISTING),
     turns=("<|im_end|>",),
     marks=("<|tool_call_argument_begin|>",),
     models="kimi-?k2",

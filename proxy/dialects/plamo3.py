@@ -4,11 +4,9 @@ SAMPLE:
 <|plamo:begin_tool_requests:plamo|><|plamo:begin_tool_request:plamo|><|plamo:begin_tool_name:plamo|>read_file<|plamo:end_tool_name:plamo|><|plamo:begin_tool_arguments:plamo|><|plamo:constrain|>json<|plamo:msg|>{"path": "notes.md"}<|plamo:end_tool_arguments:plamo|><|plamo:end_tool_request:plamo|><|plamo:end_tool_requests:plamo|>
 """  # noqa: E501 - the sample is one line
 
-from functools import partial
-
 from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.listed_calls import Head, Listing, listed_calls
+from proxy.stream.dialect import sample
+from proxy.stream.listed_calls import Head, Listing, listed
 from proxy.stream.named_calls import NAME
 from proxy.stream.reader import Reader, Steps
 
@@ -36,11 +34,10 @@ LISTING = Listing(
     closers=(marker("end_tool_requests"),),
 )
 
-DIALECT = Dialect(
+DIALECT = listed(
     "plamo3",
     sample(__doc__),
-    grammar=partial(listed_calls, listing=LISTING),
-    openers=(*LISTING.openers, *LISTING.begins),
+    LISTING,
     turns=("<|plamo:tag|>",),
     marks=(marker("begin_tool_request"),),
     models="plamo-?3",

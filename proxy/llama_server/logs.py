@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import IO
 
@@ -104,7 +104,7 @@ class Ring:
                 follower.get_nowait()  # who reads too slowly misses the oldest lines, and holds up nobody
             follower.put_nowait(line)
 
-    async def follow(self) -> AsyncIterator[str]:
+    async def follow(self) -> AsyncGenerator[str, None]:
         """What is there, then each line as it comes."""
         queue: asyncio.Queue[str] = asyncio.Queue(RING)
         for line in self.lines:

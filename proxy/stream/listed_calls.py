@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from proxy.stream.call_objects import payload
 from proxy.stream.calls import Calls
+from proxy.stream.dialect import Dialect
 from proxy.stream.reader import Reader, Steps
 
 
@@ -29,6 +31,23 @@ class Listing:
     openers: tuple[str, ...] = ()  # the whole list
     closers: tuple[str, ...] = ()
     proof: re.Pattern[str] | None = None  # what says in a block's head that it is one though its first marker was lost
+
+
+def listed(
+    name: str, sample: str, listing: Listing, *, turns: tuple[str, ...], marks: tuple[str, ...], models: str, starts: tuple[str, ...] = ()
+) -> Dialect:
+    """A dialect that is nothing but its listing; it may `start` without its first marker where there is a proof."""
+    return Dialect(
+        name,
+        sample,
+        grammar=partial(listed_calls, listing=listing),
+        openers=(*listing.openers, *listing.begins),
+        starts=starts,
+        doubtful=partial(opener_missing, listing=listing) if starts else None,
+        turns=turns,
+        marks=marks,
+        models=models,
+    )
 
 
 def opener_missing(read: Reader, calls: Calls, listing: Listing) -> Steps[None]:

@@ -276,5 +276,6 @@ def complete(steps: Steps[T]) -> T:
     try:
         next(steps)
     except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
+        value: T = stop.value
+        return value
     raise AssertionError("paused although its text has ended")

@@ -60,7 +60,7 @@ class Door:
             if not self._closing:
                 raise
             await _refuse(connection, Stopping("this proxy is shutting down"))
-        except Exception:
+        except Exception:  # a defect of ours: it is logged whole, and the client has an answer all the same
             log.exception("%s failed; please report it", id, extra={"figures": {"id": id}})
             await _refuse(connection, BridgeError(f"llama-bridge itself failed; its log says more under {id}"))
         finally:

@@ -52,7 +52,7 @@ class Wire(HttpToolsProtocol):
         self._refusal: BridgeError | None = None
         self._due: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it: nothing else comes
         super().connection_made(transport)
         transport.set_write_buffer_limits(_WRITE_BUFFER)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)

@@ -149,7 +149,7 @@ async def test_bodies_without_a_length(tmp_path: Path) -> None:
             for _ in range(70):
                 writer.write(piece)
                 await writer.drain()
-                if reader._buffer:  # type: ignore[attr-defined]
+                if reader._buffer:  # type: ignore[attr-defined]  # to look without waiting there is no other way
                     break
             return await status_of(reader)
         except ConnectionError:

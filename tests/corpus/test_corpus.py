@@ -7,6 +7,7 @@ import pytest
 
 from proxy.dialects import DIALECTS, Parser
 from proxy.stream.dialect import Hint
+from proxy.stream.parser import ThinkingMode
 from tests.corpus.score import lines, problems
 from tests.stream.cuts import Call, Seen, always, cuts, few
 
@@ -19,10 +20,10 @@ DOUBTFUL = {
 """Policies that we have decided otherwise: text, unless there is such a hint."""
 
 
-def read(case: dict[str, Any], dialect: str, thinking: str, hint: Hint | None = None) -> Seen:
+def read(case: dict[str, Any], dialect: str, thinking: ThinkingMode, hint: Hint | None = None) -> Seen:
     tools = [] if case.get("tool_choice") == "none" else case["tools"]
     cuttings = cuts(case["text"]) if dialect == "auto" else few(case["text"])
-    return always(lambda: Parser(tools, dialect, thinking, hint or Hint()), case["text"], case["finish_reason"], cuttings)  # type: ignore[arg-type]
+    return always(lambda: Parser(tools, dialect, thinking, hint or Hint()), case["text"], case["finish_reason"], cuttings)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])

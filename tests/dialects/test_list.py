@@ -31,7 +31,9 @@ def test_each_reads_its_own_sample(dialect: str, mode: str) -> None:
     message = parse(text, tools=tools, dialect="auto" if mode == "auto" else dialect)
     assert message["content"] is None
     (call,) = message["tool_calls"]
-    assert call["function"]["name"] == SAID.search(text)[0]  # type: ignore[index]
+    said = SAID.search(text)
+    assert said
+    assert call["function"]["name"] == said[0]
     assert '"path":"notes.md"' in call["function"]["arguments"]
 
 

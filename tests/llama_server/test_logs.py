@@ -104,7 +104,7 @@ async def test_who_follows_gets_what_was_said_and_what_comes() -> None:
     for number in range(RING + 5):  # more than a slow reader may miss
         ring.add(str(number))
     assert await anext(lines) == "5"
-    await lines.aclose()  # type: ignore[attr-defined]
+    await lines.aclose()
     ring.add("after")
     assert ring.lines[-1] == "after"
     assert len(ring.lines) == RING

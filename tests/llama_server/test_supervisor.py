@@ -35,7 +35,8 @@ async def test_requests_wait_for_a_start_and_share_it(fake: Fake) -> None:
         addresses = await asyncio.gather(*(supervisor.ensure_ready() for _ in range(20)))
         assert len(set(addresses)) == 1
         assert count(supervisor) == 1
-        assert supervisor.pid == starts(supervisor.launch.engine)[0]  # type: ignore[arg-type]
+        assert supervisor.launch.engine
+        assert supervisor.pid == starts(supervisor.launch.engine)[0]
         assert supervisor.facts.context == 32768
     assert supervisor.state is State.STOPPED
     assert supervisor.pid is None

@@ -1,5 +1,7 @@
 """Whose turn it is: stories of requests for models that cannot all be loaded, and that nobody waits for ever."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,8 +12,8 @@ from proxy.llama_server.turns import IN_USE, Change, Rules, Ticket, Turns
 class Room:
     """Turns with a clock that a test moves, and swaps that take no time."""
 
-    def __init__(self, loaded: str = "", **rules: object) -> None:
-        self.turns = Turns(Rules(**rules))  # type: ignore[arg-type]
+    def __init__(self, loaded: str = "", **rules: Any) -> None:
+        self.turns = Turns(Rules(**rules))
         self.now = 0.0
         for model in loaded:
             self.load(model)

@@ -10,11 +10,11 @@ BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "
 
 
 def soft(schema: Any) -> Any:
-    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    tool: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": schema}}
     body = BODY | {"tools": [tool]}
     changed = softened(body)
     assert body["tools"] == [tool]  # the client's own is left alone
-    assert tool["function"]["parameters"] is schema  # type: ignore[index]
+    assert tool["function"]["parameters"] is schema
     return changed["tools"][0]["function"]["parameters"]
 
 

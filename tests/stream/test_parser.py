@@ -132,7 +132,7 @@ def test_a_dialect_is_consistent() -> None:
 
 def test_an_unknown_way_of_thinking_is_refused() -> None:
     with pytest.raises(ValueError, match="tags, forced, off"):
-        Parser(dialects=(), thoughts=(), thinking="loud")  # type: ignore[arg-type]
+        Parser(dialects=(), thoughts=(), thinking="loud")  # type: ignore[arg-type]  # that is what is refused
 
 
 def test_halves_of_a_letter_are_joined() -> None:

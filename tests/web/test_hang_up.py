@@ -1,7 +1,8 @@
 """A client that leaves, and one that reads slowly: the backend feels both."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import httpx
 import pytest
@@ -143,8 +144,8 @@ async def test_leaving_after_the_answer_is_no_leaving(caplog: pytest.LogCaptureF
 
 
 class _LikeUvicorn(Call):
-    async def _send(self, message: object) -> None:
-        await super()._send(message)  # type: ignore[arg-type]
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        await super()._send(message)
         if self.complete:
             self.hang_up()
 

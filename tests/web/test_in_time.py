@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -42,13 +43,17 @@ async def test_text_arrives_before_more_is_said(first: str) -> None:
     assert answer.content == f"Well: {first} …"
 
 
+def _has(word: str, call: Call) -> bool:
+    return word in call.text
+
+
 async def test_each_word_arrives_on_its_own() -> None:
     words = [f"word{number} " for number in range(20)]
     pauses = [asyncio.Event() for _ in words]
     pieces = [piece for word, pause in zip(words, pauses, strict=True) for piece in (*text(word), pause)]
     call = Road(stream(ROLE, *pieces, *END)).begin(tools=TOOLS)
     for word, pause in zip(words, pauses, strict=True):
-        await call.until(lambda call, word=word: word.rstrip() in call.text)  # type: ignore[misc]
+        await call.until(partial(_has, word.rstrip()))
         assert f"word{int(word[4:]) + 1}" not in call.text
         pause.set()
     assert heard(await call.done()).content == "".join(words)

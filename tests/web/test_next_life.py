@@ -227,12 +227,12 @@ async def test_where_nobody_counts_nothing_was_spent(streamed: bool, told: httpx
     assert [question["max_tokens"] for question in asked(road)] == [100, 100]
 
 
-async def test_a_client_that_leaves_meanwhile_is_forgotten(lives: Lives) -> None:
+async def test_a_client_that_leaves_meanwhile_is_forgotten(lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(_place: Named) -> bool:
         lives.begun += 1
         return await asyncio.Event().wait()
 
-    lives.next = never  # type: ignore[method-assign]
+    monkeypatch.setattr(lives, "next", never)
     road = llama(dies(*text(PROSE[:9])), answers(PROSE[9:]))
     call = road.begin(tools=TOOLS)
     await call.until(lambda _: lives.begun == 2)

@@ -1,21 +1,22 @@
 """Everything that is not ours: the same bytes, headers and paths on the other side, both ways, while they come."""
 
 import gzip
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
 import pytest
 
-from tests.asgi import Call, ask
+from tests.asgi import Application, Call, ask
 from tests.backend import Backend, models, script_of, stream
 from tests.bridge import bridge
 
 PUBLIC = "https://api.example.com/v1"
 
 
-def target(app: object, path: str, **more: object) -> Call:
+def target(app: Application, path: str, **more: Any) -> Call:
     """A path as it stands on the wire: servers hand it over decoded, and as it is."""
-    call = Call(app, path, **more)  # type: ignore[arg-type]
+    call = Call(app, path, **more)
     call.scope["path"] = unquote(call.scope["path"])
     return call
 

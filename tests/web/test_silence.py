@@ -1,6 +1,7 @@
 """A backend that says nothing for long: when the head of an answer leaves, and what shows the client that somebody lives."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import httpx
@@ -179,6 +180,10 @@ async def test_who_does_not_stream_waits_for_a_real_status() -> None:
     assert refused(await call.done())[0] == 400
 
 
+def _pinged(times: int, call: Call) -> bool:
+    return call.text.count(": ping\n\n") >= times
+
+
 async def test_a_ping_whenever_nothing_was_sent_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert connection.PING_AFTER == 10.0
     monkeypatch.setattr(connection, "PING_AFTER", 0.02)
@@ -188,7 +193,7 @@ async def test_a_ping_whenever_nothing_was_sent_for_long(monkeypatch: pytest.Mon
     call = Road(stream(ROLE, first, *text("a"), second, *call_pieces, *END)).begin(tools=TOOLS)
     for pause in pauses:
         before = call.text.count(": ping\n\n")
-        await call.until(lambda call, before=before: call.text.count(": ping\n\n") >= before + 2)  # type: ignore[misc]
+        await call.until(partial(_pinged, before + 2))
         pause.set()
     answer = heard(await call.done())  # which reads comments between events, and nothing else
     assert (answer.content, answer.made) == ("a", [("write", {"content": "ab"})])
