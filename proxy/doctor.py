@@ -13,7 +13,7 @@ import httpx
 
 from proxy import __version__, remote
 from proxy.app import catalogue_of, configuration_places
-from proxy.llama_server import Catalogue, Model, gguf
+from proxy.llama_server import Catalogue, Facts, Model, gguf
 from proxy.llama_server.gpu import visible_gpu
 from proxy.llama_server.placement import small_slot
 from proxy.model_table import dialect_of
@@ -98,12 +98,14 @@ def _child(model: Mapping[str, Any]) -> Finding:
         return Finding(
             WRONG if state in ("failed", "resting") else KNOWN, name, state + (f": {model['reason']}" if model["reason"] else "")
         )
-    layers = model["layers"]
-    where = [
-        f"ready on {model['device'] or 'a device that it does not tell'}",
-        f"{layers['offloaded']} of {layers['all']} layers on the GPU" if layers else "",
-        f"context {model['context']:,} in each of {model['slots']} slots" if model["context"] and model["slots"] else "",
-        f"{model['memory_mib']:,} MiB" if model["memory_mib"] else "",
-    ]
+    layers = model["layers"] or {}
+    facts = Facts(
+        model["device"],
+        offloaded=layers.get("offloaded"),
+        layers=layers.get("all"),
+        context=model["context"],
+        slots=model["slots"],
+        memory=model["memory_mib"] or 0,
+    )
     wrong = model["warning"] or small_slot(name, model["context"])
-    return Finding(WRONG if wrong else FINE, name, ", ".join(filter(None, where)) + (f"\n{wrong}" if wrong else ""))
+    return Finding(WRONG if wrong else FINE, name, f"ready: {facts.where}" + (f"\n{wrong}" if wrong else ""))

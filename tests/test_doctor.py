@@ -109,14 +109,14 @@ def test_a_backend_that_is_named() -> None:
 @pytest.mark.parametrize(
     ("change", "finding"),
     [
-        ({}, ("ok", "coder", "ready on CUDA0, 48 of 49 layers on the GPU, context 32,768 in each of 2 slots, 11,392 MiB")),
+        ({}, ("ok", "coder", "ready: CUDA0, 48 of 49 layers on the GPU, context 32,768 in 2 slots, 11,392 MiB")),
         (
             {"device": None, "layers": None, "slots": None, "memory_mib": None},
-            ("ok", "coder", "ready on a device that it does not tell"),
+            ("ok", "coder", "ready: device unknown"),
         ),
         (
             {"warning": "It runs on the CPU.", "layers": None, "slots": None, "memory_mib": None},
-            ("!!", "coder", "ready on CUDA0\nIt runs on the CPU."),
+            ("!!", "coder", "ready: CUDA0\nIt runs on the CPU."),
         ),
         ({"state": "failed", "reason": "out of memory"}, ("!!", "coder", "failed: out of memory")),
         ({"state": "resting", "reason": "killed"}, ("!!", "coder", "resting: killed")),
