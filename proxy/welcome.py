@@ -4,10 +4,8 @@ import socket
 
 from proxy.settings import Settings
 from proxy.tiny_model import MODEL as TINY_MODEL
-from proxy.web.snippets import curl, opencode
+from proxy.web.snippets import YOUR_MODEL, curl, opencode
 from proxy.web.status import Report
-
-YOUR_MODEL = "your-model"  # where nobody knows yet what there will be
 
 
 def address_for_clients(settings: Settings, port: int) -> str:
@@ -31,7 +29,7 @@ def _own_address(family: socket.AddressFamily, far_away: str, alone: str) -> str
 
 
 def text(address: str, key: str | None, report: Report) -> str:
-    model = report.model or _expected(report) or YOUR_MODEL
+    model = report.expected or YOUR_MODEL
     lines = [f"llama-bridge listens on {address}/v1", *_facts(report)]
     if report.model == TINY_MODEL.stem:
         lines.append("           it is tiny and only shows the road; LLAMA_MODEL=/path/of/a.gguf gives you a real one")
@@ -42,19 +40,13 @@ def text(address: str, key: str | None, report: Report) -> str:
     return "\n".join(lines)
 
 
-def _expected(report: Report) -> str | None:
-    """A child of ours is known by name before it is ready."""
-    return next((str(model["id"]) for model in report.models or []), None) if not report.ok else None
-
-
 def _login(key: str | None) -> str:
     return " (any name, the key as password)" if key else ""
 
 
 def _facts(report: Report) -> list[str]:
     if not report.ok:
-        known = report.model or _expected(report)
-        below = [] if known else [f"  {YOUR_MODEL}, below, stands for the name that GET /v1/models lists then"]
+        below = [] if report.expected else [f"  {YOUR_MODEL}, below, stands for the name that GET /v1/models lists then"]
         return [f"  not ready yet: {report.reason}", "  it serves as soon as the backend answers; GET /health tells", *below]
     where = f" on {report.device}" if report.device else ""
     context = f", context {report.context:,} tokens" if report.context else ""

@@ -1,6 +1,7 @@
 """The house as it is opened: which rooms, for which settings, and that all of it is closed again."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -129,6 +130,16 @@ async def test_our_own_child_from_the_first_question_to_the_end(tmp_path: Path) 
     await nothing_left(group)
     with pytest.raises(Stopping):
         await app.house.place.address()
+
+
+async def test_a_child_that_still_loads_is_known_by_name(tmp_path: Path) -> None:
+    """What is pasted while it loads is right when it has loaded."""
+    engine = Conduct(hangs=True).script(tmp_path / "llama-server")
+    app = create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(tmp_path / "qwen.gguf")}))
+    async with Lifespan(app):
+        page = await ask(app, "/")
+        assert page.status == 503
+        assert json.loads(page.json["connect"]["opencode"])["model"] == "llama-bridge/qwen"
 
 
 async def test_a_child_that_was_killed_is_back_for_the_next_question(tmp_path: Path) -> None:

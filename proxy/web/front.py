@@ -15,7 +15,7 @@ from proxy.stream import sse
 from proxy.web import headers
 from proxy.web.connection import Connection
 from proxy.web.house import House
-from proxy.web.snippets import YOUR_KEY, curl, opencode
+from proxy.web.snippets import YOUR_KEY, YOUR_MODEL, curl, opencode
 from proxy.web.status import Report, Status
 
 LOOKS_EVERY = 1.0
@@ -98,7 +98,7 @@ class Front:
         """Under the name that this browser has for us. The key is never shown: who reads this has it."""
         address = f"{connection.scope.get('scheme', 'http')}://{headers.first(connection.headers, b'host')}"
         key = YOUR_KEY if self._house.keys.known else None
-        model = report.model or "your-model"
+        model = report.expected or YOUR_MODEL
         return {
             "address": f"{address}/v1",
             "curl": curl(address, key, model),

@@ -4,6 +4,7 @@ import json
 import shlex
 
 YOUR_KEY = "YOUR-KEY"  # one of those that were given
+YOUR_MODEL = "your-model"  # where nobody knows yet what there will be
 _TOOL = {
     "type": "function",
     "function": {

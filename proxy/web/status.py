@@ -33,6 +33,11 @@ class Report:
         return {key: value for key, value in asdict(self).items() if key != "models" or value is not None}
 
     @property
+    def expected(self) -> str | None:
+        """The model; a child of ours is known by name before it is ready."""
+        return self.model or next((str(model["id"]) for model in self.models or []), None)
+
+    @property
     def ok(self) -> bool:
         return self.status == "ok"
 
