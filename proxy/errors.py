@@ -5,7 +5,7 @@ BridgeError
 │   ├── BadRequest          400 invalid_request
 │   │   ├── ContextOverflow 400 context_length_exceeded
 │   │   ├── BackendRefused  400 backend_refused
-│   │   └── KillsModel      400 kills_model: the child died under it again and again
+│   │   └── KillsModel      400 kills_model: the child crashed twice while it was its only request
 │   ├── Unauthorized        401 invalid_api_key
 │   ├── OutOfCredit         402 insufficient_quota
 │   ├── Forbidden           403 forbidden

@@ -87,10 +87,25 @@ MEMORY = ("out of GPU memory", "out of memory")
 _WANTED = re.compile(r"(?:allocating|attempted to allocate|projected to use) +([\d.]+) (?:MiB|MB)")
 _FREE = re.compile(r"(?:, |vs\. |- )([\d.]+) MiB (?:of )?free")
 SIGNALS = {number.value: number.name for number in signal.Signals}
+_FAULTS = {signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS}
+_BY_SHELL = 128  # a shell between us and the engine reports a signal as this exit code and more
 KILLED: dict[int, str] = {
     signal.SIGKILL: "When nobody did that by hand, the system was out of memory: take a smaller context or model.",
     signal.SIGILL: "This llama-server was built for another processor: take a build for this one.",
 }
+
+
+def crashed(exit_code: int | None) -> bool:
+    """Return whether the engine ended because of its own fault.
+
+    False for a signal from outside (also the kernel's when memory runs out), for an orderly end, and where nothing is known.
+    """
+    if not exit_code:
+        return False
+    if exit_code < 0:
+        return -exit_code in _FAULTS
+    by_shell = exit_code - _BY_SHELL
+    return by_shell in _FAULTS or by_shell not in SIGNALS
 
 
 def cause_of_death(lines: Sequence[str], exit_code: int | None) -> str:

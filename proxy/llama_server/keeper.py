@@ -11,7 +11,7 @@ from typing import Self
 from proxy.errors import BridgeError, ModelLoading, ModelNotFound, Stopping
 from proxy.llama_server.catalogue import Catalogue, Model
 from proxy.llama_server.gpu import memory_settled
-from proxy.llama_server.lease import Lease, Suspects
+from proxy.llama_server.lease import Lease
 from proxy.llama_server.life import State
 from proxy.llama_server.logs import Ring
 from proxy.llama_server.supervisor import Supervisor
@@ -29,7 +29,6 @@ class Keeper:
         self._retired: list[tuple[str, Supervisor]] = []  # of before a reload; they finish what they began
         self._turns = Turns(Rules())
         self._leases: dict[Ticket, Lease] = {}
-        self.suspects = Suspects(clock)
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changing: asyncio.Task[None] | None = None
@@ -74,11 +73,12 @@ class Keeper:
         self, asked: str | None, *, wanted: str | None = None, side: bool = False, tools: bool = False, mark: str | None = None
     ) -> Lease:
         """A side request is answered by the model that somebody works with: a title is not worth a swap."""
-        self.suspects.refuse(mark)
         model = self.named(asked, wanted)
         if side and self.catalogue.side_requests == "loaded" and model.name not in self._turns.loaded:
             model = self._model(self._turns.in_use(self._clock()) or model.name)
-        return Lease(self, model, self._supervisors[model.name], Ticket(model.name, tools), mark)
+        supervisor = self._supervisors[model.name]
+        supervisor.suspects.refuse(mark)
+        return Lease(self, model, supervisor, Ticket(model.name, tools), mark)
 
     def ready_one(self) -> Supervisor | None:
         """The one that was used last, of those that are ready now."""
@@ -237,10 +237,10 @@ class Keeper:
                 self._supervisors[model.name] = Supervisor(
                     model.launch,
                     on_line=ring.add,
-                    on_death=partial(self._note_death, model.name),
                     timings=self._timings,
                     busy=partial(self._busy, model.name),
                     require_gpu=model.require_gpu,
+                    clock=self._clock,
                 )
 
     def _model(self, name: str) -> Model:
@@ -256,7 +256,7 @@ class Keeper:
     async def _come_up(self, name: str) -> None:
         lease = self.lease(name)
         try:
-            await lease.ready()
+            await lease.load()
         except BridgeError as error:
             logger.error("%s", error.message)
         finally:
@@ -264,9 +264,6 @@ class Keeper:
 
     def _busy(self, name: str) -> bool:
         return self._turns.busy(name)
-
-    def _note_death(self, name: str) -> None:
-        self.suspects.note(lease.mark for lease in self._leases.values() if lease.model.name == name and lease.under_way)
 
 
 def _taken_out(name: str) -> ModelNotFound:

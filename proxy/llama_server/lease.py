@@ -1,47 +1,21 @@
-"""One request's hold on a model: its turn, the child's address, and whether the child dies under it again and again."""
+"""One request's hold on a model: its turn, the child's address, and its replacement when the child ends."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Protocol
 
-from proxy.errors import KillsModel, ModelLoading
+from proxy.errors import ModelLoading
 from proxy.llama_server.catalogue import Model
 from proxy.llama_server.life import State
 from proxy.llama_server.readiness import Address
 from proxy.llama_server.supervisor import Supervisor
+from proxy.llama_server.suspects import Run
 from proxy.llama_server.turns import Ticket
-
-_REMEMBERED = 600.0  # seconds: so long a request that killed its model is known again
-_FATAL = 2  # deaths
-
-
-class Suspects:
-    """Requests under which a child has died, by what they have in common when they are asked again."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._deaths: dict[str, tuple[int, float]] = {}
-
-    def note(self, marks: Iterable[str | None]) -> None:
-        """All that it worked on are suspects; an answer that comes whole clears one of them."""
-        now = self._clock()
-        self._deaths = {mark: told for mark, told in self._deaths.items() if now - told[1] < _REMEMBERED}
-        for mark in filter(None, marks):
-            self._deaths[mark] = (self._deaths.get(mark, (0, now))[0] + 1, now)
-
-    def refuse(self, mark: str | None) -> None:
-        deaths, at = self._deaths.get(mark or "", (0, 0.0))
-        if deaths >= _FATAL and self._clock() - at < _REMEMBERED:
-            raise KillsModel(f"the model server has died {deaths} times while it worked on this request. GET /logs tells why.")
-
-    def forgive(self, mark: str | None) -> None:
-        self._deaths.pop(mark or "", None)
 
 
 class Desk(Protocol):
     """Where turns are asked for."""
-
-    suspects: Suspects
 
     def enter(self, ticket: Ticket, lease: "Lease") -> None: ...
 
@@ -53,21 +27,33 @@ class Lease:
 
     def __init__(self, keeper: Desk, model: Model, supervisor: Supervisor, ticket: Ticket, mark: str | None) -> None:
         self.model, self.supervisor = model, supervisor
-        self._keeper, self._ticket, self._mark = keeper, ticket, mark
+        self._keeper, self._ticket = keeper, ticket
+        self._run = Run(mark)
         self._entered = False
         self._address: Address | None = None
 
     async def ready(self) -> Address:
+        """Return the address of the ready child, once this request may run on it. KillsModel if it crashed the child too often."""
+        async with self._patience():
+            await self._turn()
+            await self.supervisor.suspects.enter(self._run)
+        self._address = await self.supervisor.ensure_ready()
+        return self._address
+
+    async def load(self) -> None:
+        """Wait for the turn and the ready child, without a request for it."""
+        async with self._patience():
+            await self._turn()
+        await self.supervisor.ensure_ready()
+
+    @contextlib.asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
         wait = self.supervisor.timings.wait
         try:
             async with asyncio.timeout(wait):
-                await self._turn()
+                yield
         except TimeoutError:
-            state = self.supervisor.state
-            why = "other models answer" if state is State.STOPPED else f"it is still {state.value}"
-            raise ModelLoading(f"{self.model.name} did not come within {wait:g} s: {why}.") from None
-        self._address = await self.supervisor.ensure_ready()
-        return self._address
+            raise ModelLoading(f"{self.model.name} did not come within {wait:g} s: {self._delay}.") from None
 
     async def _turn(self) -> None:
         if not self._entered:
@@ -78,28 +64,27 @@ class Lease:
             raise self._ticket.error
 
     @property
-    def under_way(self) -> bool:
-        return self._address is not None
-
-    @property
-    def mark(self) -> str | None:
-        return self._mark
+    def _delay(self) -> str:
+        if self._ticket.called.is_set():
+            return "it crashed, and the requests that may be the cause run one at a time"
+        state = self.supervisor.state
+        return "other models answer" if state is State.STOPPED else f"it is still {state.value}"
 
     async def elsewhere(self, url: str) -> Address:
-        """Nobody answered there: the child's next life. Not for a question that has killed it too often."""
-        self._address = await self.supervisor.ensure_elsewhere(url)
-        self._keeper.suspects.refuse(self._mark)
-        return self._address
+        """Return the address of the child that replaces the one at `url`; raises as `ready` does."""
+        await self.supervisor.exit_noticed(url)
+        return await self.ready()
 
     async def next_life(self) -> None:
-        """As `elsewhere`, for whom it was that asked last."""
+        """As `elsewhere`, for the address that `ready` returned last."""
         assert self._address is not None  # where it asked
         await self.elsewhere(self._address.url)
 
     def answered(self, prompt: int = 0, cached: int = 0) -> None:
         self.supervisor.answered(prompt, cached)
-        self._keeper.suspects.forgive(self._mark)
+        self.supervisor.suspects.finished(self._run)
 
     def leave(self) -> None:
+        self.supervisor.suspects.leave(self._run)
         if self._entered:
             self._keeper.leave(self._ticket)

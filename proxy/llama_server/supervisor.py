@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from proxy.errors import ChildFailed, ModelLoading, Stopping
-from proxy.llama_server.causes import cause_of_death
+from proxy.llama_server.causes import cause_of_death, crashed
 from proxy.llama_server.child import Child
 from proxy.llama_server.gpu import since_boot
 from proxy.llama_server.launch import HOST, Launch, free_port
@@ -20,6 +20,7 @@ from proxy.llama_server.logs import Facts, Log, what_went_wrong
 from proxy.llama_server.placement import small_slot, wrong_place
 from proxy.llama_server.readiness import Address, Found, NeverReady, come_up
 from proxy.llama_server.slots import Slots
+from proxy.llama_server.suspects import Suspects
 from proxy.llama_server.timings import USUAL, Timings
 
 logger = logging.getLogger("llama_bridge.child")
@@ -41,18 +42,18 @@ class Supervisor:
         launch: Launch,
         *,
         on_line: Callable[[str], None] = _ignore,
-        on_death: Callable[[], None] = lambda: None,
         busy: Callable[[], bool] = lambda: False,  # whether answers run
         timings: Timings = USUAL,
         require_gpu: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.launch = launch
         self.timings = timings
         self.life = Life()
         self.log = Log(on_line)
+        self.suspects = Suspects(clock)
         self._busy = busy
         self._on_line = on_line
-        self._on_death = on_death
         self._require_gpu = require_gpu
         self._looked_twice = False
         self._slots = Slots(launch, timings.slots, lambda level, words: self._say(level, f"{launch.alias}: {words}"))
@@ -77,12 +78,19 @@ class Supervisor:
             raise ModelLoading(f"{self.launch.alias} is still {self.state.value} after {self.timings.wait:g} s.") from None
         return self._address
 
-    async def ensure_elsewhere(self, url: str) -> Address:
-        """For somebody whom nobody answered there: the child has died, and we shall hear of it in a moment."""
+    async def exit_noticed(self, url: str) -> None:
+        """Return when the process at `url` is known to have ended, or after `timings.grace`.
+
+        Call this after a connection to `url` failed: the exit may be noticed only a moment later.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(self.timings.grace):
                 while self.state is State.READY and self._address.url == url:
                     await self._changed.wait()
+
+    async def ensure_elsewhere(self, url: str) -> Address:
+        """Return the address of the process that replaces the one at `url`."""
+        await self.exit_noticed(url)
         return await self.ensure_ready()
 
     @property
@@ -172,10 +180,20 @@ class Supervisor:
         self._write(Happening.WANTED)
         try:
             while self.state is not State.STOPPED:
-                self._write(*await self._next())
+                await self._step()
         finally:  # also when the loop goes away, or by a defect of ours: nobody is left waiting
             self.life = Life()
             self._changed.set()
+
+    async def _step(self) -> None:
+        happening, reason = await self._next()
+        if happening is Happening.RENEWED and self._busy():
+            return  # a request came meanwhile: the child stays
+        was_ready = self.state is State.READY
+        self._write(happening, reason)
+        if was_ready:
+            assert self._child
+            self.suspects.process_ended(crashed=crashed(self._child.exit_code))
 
     def _write(self, happening: Happening, reason: str = "") -> None:
         self.life = self.life.after(happening, reason)
@@ -246,12 +264,11 @@ class Supervisor:
         if self.warning and self._may_look_again:
             done, _ = await asyncio.wait({self._child.over}, timeout=self.timings.second_look)
             self._looked_twice = True
-            if not done and not self._busy():
+            if not done:
                 return Happening.RENEWED, "the machine has only just started: its GPU is looked for once more"
         await asyncio.wait({self._child.over})
         if self._answers:
             self.life = self.life.after(Happening.ANSWERED)
-        self._on_death()
         return self._death(self._child)
 
     @property

@@ -59,8 +59,10 @@ class Stage:
     happened: list[tuple[float, str]] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     living: int = 0
+    died: int = 0  # without being asked to end
     most: int = 0  # of them at once
     fate: Fate = Fate()
+    child: "Actor | None" = None  # the last one
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def born(self, child: "Actor") -> None:
@@ -68,6 +70,7 @@ class Stage:
         self.most = max(self.most, self.living)
         self.fate = self.fates[min(len(self.starts), len(self.fates) - 1)] if self.fates else Fate()
         self.starts.append(now())
+        self.child = child
         self._news.set()
         if self.fate.dies is not None:
             asyncio.get_running_loop().call_later(self.fate.dies, child.dies)
@@ -119,15 +122,19 @@ class Actor:
             log.add(line)
 
     def dies(self, code: int = 7) -> None:
-        if not self.over.done():
-            self.exit_code = code
-            self.stage.living -= 1
-            self.over.set_result(None)
+        self.stage.died += not self.over.done()
+        self._ended(code)
 
     async def end(self) -> None:
         if not self.over.done():
             await asyncio.sleep(self._fate.ending)
-            self.dies(0)
+            self._ended(0)
+
+    def _ended(self, code: int) -> None:
+        if not self.over.done():
+            self.exit_code = code
+            self.stage.living -= 1
+            self.over.set_result(None)
 
 
 async def _settled() -> None:
