@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ChildFailed, ModelLoading, Stopping
-from proxy.llama_server import Address, State, Supervisor, supervisor
+from proxy.llama_server import Address, Launch, State, Supervisor, supervisor
 
-from .in_time import Fate, Stage, now, play
+from .in_time import Fate, Stage, now, perform, play
 
 NEVER_UP = Fate(up=None)
 EARLY = Fate(dies=0.5)
@@ -145,6 +145,35 @@ def test_right_after_the_boot_the_gpu_is_looked_for_once_more(monkeypatch: pytes
     monkeypatch.setattr(supervisor, "since_boot", lambda: booted)
     stage, _ = play([Fate(ending=4, says=("warning: no usable GPU found, --gpu-layers option will be ignored",))], act)
     assert stage.starts == starts  # the first one leaves before the other comes, and there is no third
+
+
+def test_a_request_in_the_moment_of_the_second_look_keeps_its_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether answers run is asked in the moment in which the child is given up: no request comes between."""
+    heard: list[tuple[Address, Address]] = []
+
+    async def act(stage: Stage) -> None:
+        async def comes() -> None:
+            address = await it.ensure_ready()
+            await asyncio.sleep(10)
+            heard.append((address, it.address))
+
+        def busy() -> bool:
+            tasks.append(asyncio.create_task(comes()))
+            return answers_run
+
+        it = Supervisor(Launch("owner/repo", "m"), on_line=stage.line, busy=busy)
+        tasks: list[asyncio.Task[None]] = []
+        await it.ensure_ready()
+        await asyncio.sleep(100)
+        await asyncio.gather(*tasks)
+        await it.close()
+
+    monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
+    for answers_run, starts in ((True, [0]), (False, [0, 31])):
+        stage, _ = perform([Fate(says=("warning: no usable GPU found, --gpu-layers option will be ignored",))], act)
+        assert stage.starts == starts
+    assert len(heard) == 2
+    assert all(first == last for first, last in heard)
 
 
 def test_who_comes_while_it_stops_gets_the_next_one() -> None:
