@@ -18,6 +18,7 @@ BridgeError
 │   └── BackendSaid         any other 4xx of the backend, passed on
 ├── Unavailable             503 backend_unavailable: later it may work
 │   ├── ModelLoading        503 model_loading
+│   ├── ModelUnloaded       503 model_unloaded: a GET loads no model
 │   ├── Busy                503 busy: as many requests as MAX_REQUESTS allows
 │   └── ChildFailed         503 child_failed
 ├── BackendFailed           5xx of the backend, passed on
@@ -196,6 +197,12 @@ class ModelLoading(Unavailable):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, headers={"retry-after": "5"})
+
+
+class ModelUnloaded(Unavailable):
+    """The next request that needs the model loads it; a request that only looks does not."""
+
+    code = "model_unloaded"
 
 
 class Busy(Unavailable):

@@ -1,11 +1,13 @@
 """Our own children as the place where a backend is: each request gets the child of its model, when its turn has come."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
 from proxy.backends.address import Address
 from proxy.backends.models import Model
 from proxy.backends.place import Place, ServerLog, Wish
+from proxy.errors import ChildFailed, ModelLoading, ModelUnloaded, Stopping
 from proxy.llama_server import Address as ReadyAt
 from proxy.llama_server import Keeper, Lease, State, Supervisor
 from proxy.llama_server.life import told
@@ -13,22 +15,35 @@ from proxy.llama_server.life import told
 
 @dataclass(frozen=True)
 class OwnModels:
-    """All of them. Who asks without a wish gets the one that is loaded, or the one that would be."""
+    """All of them. A request without a seat only looks: it gets the child that is ready, and loads none."""
 
     keeper: Keeper
     wanted: str | None = None  # BACKEND_MODEL
 
     async def address(self) -> Address:
-        if (ready := self.keeper.ready_one()) is not None:
-            return _api(ready.address)
-        seat = self.at(Wish())
+        """Return the address of the ready child. Waits for one that is on its way; ModelUnloaded where none is."""
         try:
-            return await seat.address()
-        finally:
-            seat.leave()
+            async with asyncio.timeout(self._shown.timings.wait):
+                while (ready := self.keeper.ready_one()) is None:
+                    self._refuse_to_load()
+                    await self.keeper.news()
+        except TimeoutError:
+            raise ModelLoading(f"{self.not_ready()}.") from None
+        return _api(ready.address)
+
+    def _refuse_to_load(self) -> None:
+        if not self.keeper.open:
+            raise Stopping("This proxy is shutting down.")
+        states = {self.keeper.supervisor(model.name).state for model in self.keeper.models}
+        if self.keeper.coming or states & {State.STARTING, State.RESTING}:
+            return
+        if State.FAILED in states:
+            raise ChildFailed(f"{self.not_ready()}. GET starts no model: the next chat request tries again.")
+        raise ModelUnloaded(f"no model is loaded, and GET loads none: the next chat request loads {self.model()}.")
 
     async def after(self, refused: Address) -> Address | None:
-        return _api(await self._shown.ensure_elsewhere(refused.root))
+        await self._shown.exit_noticed(refused.root)
+        return await self.address()
 
     async def next_life(self) -> bool:
         return False  # only who has a seat is answered

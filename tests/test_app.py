@@ -245,17 +245,6 @@ async def test_the_seat_of_a_request(tmp_path: Path) -> None:
         assert (await app.house.backend(Wish())).place.dialect() == "hermes"
 
 
-async def test_when_nothing_is_loaded_health_says_so_and_wakes_nobody(tmp_path: Path) -> None:
-    app = pair(tmp_path, "idle-unload = 0.0005")
-    async with Lifespan(app):
-        await keeper(app).opened()
-        await until(app.house.place.asleep)
-        told = (await ask(app, "/health")).json
-        assert (told["status"], told["model"], told["context"]) == ("ok", "one", 4096)
-        assert told["reason"] == "asleep: the next request loads it"
-        assert {model["state"] for model in told["models"]} == {"stopped"}
-
-
 async def test_an_upload_finds_the_child_that_comes_after_the_one_that_died(tmp_path: Path) -> None:
     app = pair(tmp_path)
     async with Lifespan(app):

@@ -16,7 +16,7 @@ from proxy.llama_server.life import State
 from proxy.llama_server.logs import Ring
 from proxy.llama_server.supervisor import Supervisor
 from proxy.llama_server.timings import USUAL, Timings
-from proxy.llama_server.turns import Change, Rules, Ticket, Turns
+from proxy.llama_server.turns import Rules, Ticket, Turns
 
 logger = logging.getLogger("llama_bridge.child")
 
@@ -84,6 +84,16 @@ class Keeper:
         """The one that was used last, of those that are ready now."""
         ready = [name for name in self._turns.loaded if self._supervisors[name].state is State.READY]
         return self._supervisors[max(ready, key=self._turns.loaded.__getitem__)] if ready else None
+
+    async def news(self) -> None:
+        """Return when a process changes its state, or a request comes or goes."""
+        events = [self._changed, *(supervisor.changed for supervisor in self._supervisors.values())]
+        waits = [asyncio.create_task(event.wait()) for event in events]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def opened(self) -> None:
         """When what is loaded at the start has come up, or failed."""
@@ -172,12 +182,12 @@ class Keeper:
             return None
         if self._supervisors[change.into].gave_up:
             return self._background(self._come(change.into))  # it says why; nobody has to go for that
-        return self._background(self._perform(change))
+        return self._background(self._swap(self._withdraw(change.out), change.into))
 
     def _next_idle(self) -> float | None:
         tired, later = self._turns.idle(self._clock(), lambda name: self._model(name).idle_unload)
         if tired:
-            self._changing = self._background(self._unload(tired))
+            self._changing = self._background(self._stop(self._withdraw(tired)))
         return None if tired else later
 
     def _background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -185,15 +195,22 @@ class Keeper:
         task.add_done_callback(lambda _: self._changed.set())
         return task
 
-    async def _perform(self, change: Change) -> None:
-        await self._unload(change.out)
-        await self._come(change.into)
+    def _withdraw(self, names: Sequence[str]) -> list[Supervisor]:
+        """Admit no request to these models from now on. Return their supervisors, which are still to be stopped.
 
-    async def _unload(self, names: Sequence[str]) -> None:
+        It takes effect in the same step as the decision: a request that comes later waits until the model is loaded again.
+        """
         for name in names:
             self._turns.went(name)
-        await asyncio.gather(*(self._supervisors[name].stop() for name in names))
-        if names:
+        return [self._supervisors[name] for name in names]
+
+    async def _swap(self, out: Sequence[Supervisor], into: str) -> None:
+        await self._stop(out)
+        await self._come(into)
+
+    async def _stop(self, supervisors: Sequence[Supervisor]) -> None:
+        await asyncio.gather(*(supervisor.stop() for supervisor in supervisors))
+        if supervisors:
             await memory_settled()
 
     async def _end_retired(self, name: str, old: Supervisor) -> None:

@@ -118,6 +118,11 @@ class Supervisor:
         return self.life.state
 
     @property
+    def changed(self) -> asyncio.Event:
+        """Set at the next change of the state; each change has an event of its own."""
+        return self._changed
+
+    @property
     def reason(self) -> str:
         return self.life.reason
 

@@ -14,6 +14,7 @@ from proxy.web.house import House
 from proxy.web.peek import model_in
 
 UPSTREAM = "/upstream"
+_SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, 9.2.1: they change nothing
 
 
 class PassThrough:
@@ -43,7 +44,7 @@ class PassThrough:
             raise BadRequest(f"this path cannot be asked for: {error}") from None
 
     async def _answer(self, connection: Connection, path: str, content: AsyncIterator[bytes] | None) -> None:
-        wish, content = await self._wish(content)
+        wish, content = await self._wish(connection.scope["method"], content)
         backend = await self._house.backend(wish)
         try:
             async with backend.turn():
@@ -64,12 +65,12 @@ class PassThrough:
                 raise
         return await send(self._request(connection, backend, other, path, content))
 
-    async def _wish(self, content: AsyncIterator[bytes] | None) -> tuple[Wish | None, AsyncIterator[bytes] | None]:
-        """Where there are several models, the body says which one is meant. A look at a server wakes and keeps nobody."""
+    async def _wish(self, method: str, content: AsyncIterator[bytes] | None) -> tuple[Wish | None, AsyncIterator[bytes] | None]:
+        """Where there are several models, the body says which one is meant. A request that only looks loads and keeps none."""
         known = self._house.place.models()
-        if known is None or content is None:
+        if known is None or method in _SAFE:
             return None, content
-        name, content = await model_in(content) if len(known) > 1 else (None, content)
+        name, content = await model_in(content) if content is not None and len(known) > 1 else (None, content)
         return Wish(name), content
 
     async def _pass(self, connection: Connection, response: httpx.Response) -> bool:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ChildFailed, ModelLoading, ModelNotFound
-from proxy.llama_server import Catalogue, Keeper, Launch, Model
+from proxy.llama_server import Catalogue, Keeper, Launch, Model, State
 
 from .in_time import Fate, Stage, now, perform
 
@@ -69,6 +70,48 @@ class History:
             assert not self.it._turns.waiting
             assert set(self.it._turns.loaded) <= {model.name for model in self.it.models}
         return [str(result) for result in done if not isinstance(result, BaseException)]
+
+
+async def keeps_its_process(it: Keeper, name: str) -> bool:
+    """One request that takes five seconds."""
+    lease = it.lease(name)
+    try:
+        address = await lease.ready()
+        await asyncio.sleep(5)
+        return lease.supervisor.address == address and lease.supervisor.state is State.READY
+    finally:
+        lease.leave()
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_a_request_in_the_moment_of_an_unload_keeps_its_process(steps: int) -> None:
+    async def act(_: Stage) -> bool:
+        async with Keeper(catalogue((1, 1, 0), 1, None), clock=now) as it:
+            await it.opened()
+            await asyncio.sleep(4)  # now it is unloaded; these are the steps of the loop around that
+            for _step in range(steps):
+                await asyncio.sleep(0)
+            return await keeps_its_process(it, "b")
+
+    _, kept = perform([Fate(ending=0.3)], act)
+    assert kept
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_a_request_in_the_moment_of_a_swap_that_is_not_wanted_any_more_keeps_its_process(steps: int) -> None:
+    async def act(_: Stage) -> bool:
+        async with Keeper(catalogue((1, 1, 0), 1, None), clock=now) as it:
+            await it.opened()
+            other = it.lease("a")
+            wanted = asyncio.create_task(other.ready())
+            for _step in range(steps):
+                await asyncio.sleep(0)
+            wanted.cancel()
+            other.leave()
+            return await keeps_its_process(it, "b")
+
+    _, kept = perform([Fate(ending=0.3)], act)
+    assert kept
 
 
 NAMES = st.sampled_from("abc")

@@ -64,6 +64,7 @@ class Clients:
 
 def crashes(fates: Sequence[Fate], act: Callable[[Clients], Awaitable[None]]) -> int:
     """Return how often the engine's process ended without being asked to."""
+
     async def scene(stage: Stage) -> None:
         async with Keeper(Catalogue((Model(Launch("owner/repo", "m")),), "m"), clock=now) as it:
             await it.opened()
@@ -268,7 +269,9 @@ async def test_a_copy_that_waits_is_refused_when_the_first_is_convicted() -> Non
 
 
 ARRIVALS = st.lists(
-    st.tuples(st.sampled_from([0.0, 0.2, 3.0]), st.sampled_from(["poison 1", "poison 2", "a", "b", "c", "d"]), st.sampled_from([0.1, 1, 4])),
+    st.tuples(
+        st.sampled_from([0.0, 0.2, 3.0]), st.sampled_from(["poison 1", "poison 2", "a", "b", "c", "d"]), st.sampled_from([0.1, 1, 4])
+    ),
     max_size=14,
 )
 
@@ -281,7 +284,9 @@ def test_whatever_comes_together_only_poison_is_refused_and_the_crashes_are_boun
         asked: list[tuple[str, asyncio.Task[str]]] = []
         for pause, mark, lasts in arrivals:
             await asyncio.sleep(pause)
-            asked.append((mark, asyncio.create_task(clients.chat(mark, lasts=max(lasts, 2 * CRASHES_AFTER) if mark.startswith("poison") else lasts))))
+            asked.append(
+                (mark, asyncio.create_task(clients.chat(mark, lasts=max(lasts, 2 * CRASHES_AFTER) if mark.startswith("poison") else lasts)))
+            )
         for mark, task in asked:
             assert (await task) in ({"broken off", "refused"} if mark.startswith("poison") else {"answered", "broken off"})
         assert await clients.chats("a", "b", "c", "d") == ["answered"] * 4
