@@ -1,5 +1,6 @@
 """Opens the rooms and says which path leads where."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -41,6 +42,7 @@ class Bridge(Door):
         self.house = house
         self.keeper = keeper
         self.status = Status(house)
+        self._reading = asyncio.Lock()
         chat, models, status = Endpoint(Chat(house)), Endpoint(Models(house)), Endpoint(self.status)
         passthrough = Endpoint(PassThrough(house))
         routes = [
@@ -76,16 +78,23 @@ class Bridge(Door):
         """llama-server.conf is read anew. A broken file changes nothing, and says why."""
         if connection.scope["method"] != "POST":
             raise NotAllowed("the configuration is read anew with POST", headers={"allow": "POST"})
-        body = orjson.dumps({"changed": self.read_anew()})
+        body = orjson.dumps({"changed": await self.read_anew()})
         await connection.answer(200, body, [(b"content-type", b"application/json")])
 
-    def read_anew(self) -> list[str]:
+    async def read_anew(self) -> list[str]:
+        """Read llama-server.conf again, apply it, and return the names of the models that changed.
+
+        The files are read, and the engine is asked for its options, in a thread; the old configuration serves meanwhile. The new
+        one is applied in one step. One reload at a time, in the order of the calls: the last one to be called decides.
+        """
         if self.keeper is None:
             raise BadRequest("there is nothing to read anew: the backend is named by BACKEND_URL")
-        try:
-            return self.keeper.reload(catalogue_of(self.house.settings))
-        except ValueError as error:
-            raise BadRequest(f"the configuration is unchanged: {error}") from None
+        async with self._reading:
+            try:
+                catalogue = await asyncio.to_thread(catalogue_of, self.house.settings)
+            except ValueError as error:
+                raise BadRequest(f"the configuration is unchanged: {error}") from None
+            return self.keeper.reload(catalogue)
 
 
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Bridge:

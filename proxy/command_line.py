@@ -10,7 +10,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import indent
@@ -40,20 +40,27 @@ class Server(uvicorn.Server):
         super().__init__(configuration(bridge))
         self._bridge = bridge
         self._listener = listener
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._read_anew)
-        self._announcement = asyncio.create_task(self._announce())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._keep(self._read_anew()))
+        self._keep(self._announce())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._announcement.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._bridge.close()
         await super().shutdown(sockets)
 
-    def _read_anew(self) -> None:
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _read_anew(self) -> None:
         try:
-            changed = self._bridge.read_anew()
+            changed = await self._bridge.read_anew()
         except BridgeError as error:
             logger.error("%s", error.message)
         else:

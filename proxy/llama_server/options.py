@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -233,7 +234,7 @@ def _help(path: Path, cache: Path) -> str:
 def _keep(file: Path, text: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        half = file.with_suffix(f".{os.getpid()}")
+        half = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         half.write_text(text)
         half.replace(file)
     except OSError:

@@ -162,5 +162,7 @@ def _folder(launch: Launch) -> Path | None:
 
 def _mark(launch: Launch) -> str:
     """Another model, or other flags, cannot use it; and each section has its own."""
-    stamp = launch.model.stat().st_mtime_ns if isinstance(launch.model, Path) and launch.model.exists() else 0
+    stamp = 0
+    with suppress(OSError):  # it may not be there yet
+        stamp = launch.model.stat().st_mtime_ns if isinstance(launch.model, Path) else 0
     return hashlib.sha256(repr((launch, stamp)).encode()).hexdigest()[:24]

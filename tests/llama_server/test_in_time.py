@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -151,7 +152,7 @@ def test_a_request_in_the_moment_of_the_second_look_keeps_its_child(monkeypatch:
     """Whether answers run is asked in the moment in which the child is given up: no request comes between."""
     heard: list[tuple[Address, Address]] = []
 
-    async def act(stage: Stage) -> None:
+    async def act(stage: Stage, answers_run: bool) -> None:
         async def comes() -> None:
             address = await it.ensure_ready()
             await asyncio.sleep(10)
@@ -170,7 +171,9 @@ def test_a_request_in_the_moment_of_the_second_look_keeps_its_child(monkeypatch:
 
     monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
     for answers_run, starts in ((True, [0]), (False, [0, 31])):
-        stage, _ = perform([Fate(says=("warning: no usable GPU found, --gpu-layers option will be ignored",))], act)
+        stage, _ = perform(
+            [Fate(says=("warning: no usable GPU found, --gpu-layers option will be ignored",))], partial(act, answers_run=answers_run)
+        )
         assert stage.starts == starts
     assert len(heard) == 2
     assert all(first == last for first, last in heard)
