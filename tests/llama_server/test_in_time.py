@@ -19,6 +19,7 @@ NEVER_UP = Fate(up=None)
 EARLY = Fate(dies=0.5)
 IDLE = Fate(up=2, dies=5)  # READY for three seconds
 GOOD = Fate()
+NO_GPU = ("warning: no usable GPU found, --gpu-layers option will be ignored",)
 
 
 async def told(asking: Awaitable[Address]) -> tuple[float, str]:
@@ -144,7 +145,7 @@ def test_right_after_the_boot_the_gpu_is_looked_for_once_more(monkeypatch: pytes
         await it.close()
 
     monkeypatch.setattr(supervisor, "since_boot", lambda: booted)
-    stage, _ = play([Fate(ending=4, says=("warning: no usable GPU found, --gpu-layers option will be ignored",))], act)
+    stage, _ = play([Fate(ending=4, says=NO_GPU)], act)
     assert stage.starts == starts  # the first one leaves before the other comes, and there is no third
 
 
@@ -171,9 +172,7 @@ def test_a_request_in_the_moment_of_the_second_look_keeps_its_child(monkeypatch:
 
     monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
     for answers_run, starts in ((True, [0]), (False, [0, 31])):
-        stage, _ = perform(
-            [Fate(says=("warning: no usable GPU found, --gpu-layers option will be ignored",))], partial(act, answers_run=answers_run)
-        )
+        stage, _ = perform([Fate(says=NO_GPU)], partial(act, answers_run=answers_run))
         assert stage.starts == starts
     assert len(heard) == 2
     assert all(first == last for first, last in heard)
