@@ -108,7 +108,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     else:
         named = settings.backend_address
         place, kinds, url, public = Named(named), kinds_at(named, settings.backend_kind), named.base, named.is_public
-    http = Http(transport or default_transport(url, public=public), on_refused=lambda: detection.forget())
+    http = Http(transport or default_transport(url, public=public), on_doubt=lambda: detection.doubt())
     detection = Detection(kinds, http, place, settings.backend_model, text_is_read=settings.tool_parsing != "native")
     house = House(settings, http, place, detection, keys_of(settings), Ledger(place.not_ready))
     return Bridge(house, keeper)

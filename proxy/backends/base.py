@@ -29,6 +29,7 @@ Look = Callable[[str], Awaitable[bytes]]
 
 _OURSELVES = (b"user-agent", b"llama-bridge")  # some doors in the world stay shut to who does not say who he is
 _UNKNOWN = re.compile(r"unsupported|not (supported|permitted|allowed)|unknown|unrecogni[sz]ed|unexpected|extra", re.IGNORECASE)
+_OF_THE_MOMENT = (429, 502, 503, 504)  # such a status says nothing about the kind of server
 MODELS_KEPT = 30.0  # seconds; a name that is not in the list is looked for again after one
 
 
@@ -133,6 +134,15 @@ class Backend:
         known = [name for name in (asked, self.wanted_model) if knows(self._models, name)]
         return Hint(model=(known or [model.id for model in self._models[:1]] or [asked])[0] or "")
 
+    @property
+    def busy(self) -> bool:
+        """Whether any further question, also one about the server itself, would cut an answer."""
+        return False
+
+    def forget(self) -> None:
+        """Read again what is known of the server: it may be another one of the same kind."""
+        self._models_at = float("-inf")
+
     def turn(self) -> contextlib.AbstractAsyncContextManager[object]:
         """Around what is asked by the pass-through, where only one question may be under way."""
         return contextlib.nullcontext()
@@ -201,6 +211,7 @@ class Backend:
         try:
             return orjson.loads(await self.http.read(response))
         except orjson.JSONDecodeError:
+            self.http.doubt()
             raise BadAnswer("the backend answered with something that is no JSON; is BACKEND_URL the base of its API?") from None
 
     async def _ask(self, request: Callable[[Address], httpx.Request]) -> httpx.Response:
@@ -213,6 +224,8 @@ class Backend:
         return await self.http.ask(request(other))
 
     async def _refusal(self, response: httpx.Response) -> BridgeError:
+        if response.status_code not in _OF_THE_MOMENT:
+            self.http.doubt()
         return self.meaning(response.status_code, await self.http.read(response), response.headers)
 
 

@@ -44,10 +44,10 @@ def _unreachable(place: str, why: str) -> str:
 
 
 class Http:
-    def __init__(self, transport: httpx.AsyncBaseTransport, on_refused: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport, on_doubt: Callable[[], None] = lambda: None) -> None:
         self.mark = secrets.token_hex(8).encode()  # every request carries it; who meets it again is asked by itself
         self._transport = transport
-        self._on_refused = on_refused
+        self.doubt = on_doubt  # called when another server may have taken the place of the known one
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """The head of the answer; the body is still to be read, or closed."""
@@ -104,7 +104,7 @@ class Http:
         place = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
         match error:
             case httpx.ConnectError() | httpx.ConnectTimeout():
-                self._on_refused()
+                self.doubt()
                 return Unavailable(_unreachable(place, str(error)))
             case httpx.WriteTimeout():
                 return TimedOut(f"{place} has not taken the request within {request.extensions['timeout']['write']:.0f} seconds")
@@ -113,4 +113,5 @@ class Http:
             case httpx.UnsupportedProtocol() | httpx.ProxyError():
                 return Unavailable(f"{place} cannot be reached: {error}")
             case _:
+                self.doubt()
                 return Vanished(f"{place} closed the connection without an answer (connection lost)")

@@ -75,6 +75,10 @@ class LlamaCpp(Backend):
     def reply(self) -> Reply:
         return _Reply()
 
+    def forget(self) -> None:
+        super().forget()
+        self._raw.forget()
+
     async def ask(self, question: Question, headers: Headers) -> httpx.Response:
         await self._raw.chat_template()  # it tells how the model writes; asked once
         return await super().ask(question, headers)

@@ -59,6 +59,10 @@ class LlamaCppPython(Backend):
             return BackendRefused(f"{place} is not as llama-cpp-python takes it: {unreadable['reason']}", param=place)
         return error
 
+    @property
+    def busy(self) -> bool:
+        return self._turn.locked()
+
     def turn(self) -> contextlib.AbstractAsyncContextManager[object]:
         return self._turn
 
@@ -67,7 +71,7 @@ class LlamaCppPython(Backend):
         await (await self.accepted(orjson.dumps(body), headers)).aclose()
 
     async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
-        if self._turn.locked():
+        if self.busy:
             return self._models
         async with self._turn:  # a look that is under way would cut an answer too
             return await super().models(kept)

@@ -6,6 +6,7 @@ child. Otherwise the same prompt is asked once more with parser and grammar off,
 
 import asyncio
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ _LOSES_CALLS = re.compile(r"<\|channel\|>|>>>all|<\|START_ACTION\|>")
 _OLD_ERROR = re.compile(r"Failed to parse input at pos (\d+): (.*)", re.DOTALL)
 _UNPARSED = re.compile(r"unparsed \S+ output: (.*)", re.DOTALL)
 _LOG_LINE = re.compile(r"(?:\d+\.)+\d+ [A-Z] ")
+TEMPLATE_KEPT = 30.0  # seconds
 _LOOKS, _LOOK = 30, 0.01  # seconds: a log has a thread of its own, and may be behind the answer
 _LONGEST_LINE = 65000  # bytes; longer ones were cut
 
@@ -47,11 +49,21 @@ class Watch:
     alone: bool  # nobody else asked meanwhile: the log does not say whose answer it shows
 
 
+@dataclass(slots=True)
+class _Template:
+    text: str
+    at: float  # when it was read
+
+    @property
+    def holds(self) -> bool:
+        return time.monotonic() - self.at <= TEMPLATE_KEPT
+
+
 class RawWay:
     def __init__(self, backend: "Backend") -> None:
         self._backend = backend
         self.template: str | None = None  # once it was asked for
-        self._templates: dict[Address, str] = {}  # our children take a new port at each start: no old one is asked for again
+        self._templates: dict[Address, _Template] = {}
         self._watches: list[Watch] = []
 
     def at(self, backend: "Backend") -> "RawWay":
@@ -59,6 +71,9 @@ class RawWay:
         other = RawWay(backend)
         other._templates, other._watches = self._templates, self._watches
         return other
+
+    def forget(self) -> None:
+        self._templates.clear()
 
     def begins(self) -> Watch:
         for other in self._watches:
@@ -123,15 +138,29 @@ class RawWay:
         return len(tokens) if isinstance(tokens, list) else 0
 
     async def chat_template(self) -> str:
-        """Empty where it is not told: at a public host, for one, only the API is asked."""
+        """Return the model's template; empty where it is not told: at a public host, for one, only the API is asked.
+
+        It is read again every TEMPLATE_KEPT seconds: another model may have been loaded at the same address.
+        """
+        known = None
         try:
             address = await self._backend.place.address()
-            if address not in self._templates:
-                self._templates[address] = await self._told_template()
+            known = self._templates.get(address)
+            if known is None or not known.holds:
+                known = await self._read_template(address)
         except BridgeError:
-            return ""  # later it may be
-        self.template = self._templates[address]
-        return self.template
+            if known is None:
+                return ""  # later it may be
+            known.at = time.monotonic()  # it does not tell now: no request waits for that again in the next seconds
+        self.template = known.text
+        return known.text
+
+    async def _read_template(self, address: Address) -> "_Template":
+        read = _Template(await self._told_template(), time.monotonic())
+        for other in [other for other, template in self._templates.items() if not template.holds]:
+            del self._templates[other]  # our children take a new port at each start
+        self._templates[address] = read
+        return read
 
     async def _told_template(self) -> str:
         try:

@@ -1,13 +1,14 @@
 """`/health`: whether a request would be served now, by what, and if not, why."""
 
-import asyncio
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import orjson
 
-from proxy.errors import BridgeError
+from proxy.backends.base import Backend, Facts
+from proxy.backends.shared import Shared
+from proxy.errors import BackendFailed, BadAnswer, BridgeError, Refused
 from proxy.web.connection import Connection
 from proxy.web.house import House
 
@@ -47,7 +48,7 @@ class Status:
         self._house = house
         self._report: Report | None = None
         self._asked = 0.0
-        self._asking = asyncio.Lock()
+        self._renewal = Shared(self._renew)
 
     async def __call__(self, connection: Connection) -> None:
         report = await self.now()
@@ -58,12 +59,16 @@ class Status:
 
     async def now(self, kept: float = 0.0) -> Report:
         """However many ask, the backend is asked once a second; also when a child of ours has changed."""
-        async with self._asking:
-            details, old = self._house.place.details(), time.monotonic() - self._asked >= max(kept, _ASKED_EVERY)
-            if self._report is None or old or details != self._report.models:
-                self._report = replace(await self._ask(), models=details)
-                self._asked = time.monotonic()
-            return replace(self._report, waiting=tuple(self._house.ledger.waiting()))
+        report, old = self._report, time.monotonic() - self._asked >= max(kept, _ASKED_EVERY)
+        if report is None or old or self._house.place.details() != report.models:
+            report = await self._renewal.outcome()
+        return replace(report, waiting=tuple(self._house.ledger.waiting()))
+
+    async def _renew(self) -> Report:
+        details = self._house.place.details()
+        self._report = replace(await self._ask(), models=details)
+        self._asked = time.monotonic()
+        return self._report
 
     async def _ask(self) -> Report:
         place = self._house.place
@@ -74,8 +79,18 @@ class Status:
             return Report("ok", model=place.model(), context=known.context if known else None, reason="asleep: the next request loads it")
         try:
             address = await place.address()
-            backend = await self._house.backend()
-            facts = await backend.facts()
+            backend, facts = await self._facts()
         except BridgeError as error:
             return Report("unavailable", model=self._house.settings.backend_model, device=place.device(), reason=error.message)
         return Report("ok", backend.kind, address.base, facts.model, facts.context, facts.template_has_tools, place.device(), facts.advice)
+
+    async def _facts(self) -> tuple[Backend, Facts]:
+        """Ask the backend. Where its answer does not fit its kind, another server may be there now: then ask that one."""
+        backend = await self._house.backend()
+        try:
+            return backend, await backend.facts()
+        except (Refused, BadAnswer, BackendFailed):
+            self._house.detection.doubt()
+            if (other := await self._house.backend()) is backend:
+                raise
+        return other, await other.facts()

@@ -8,7 +8,7 @@ import pytest
 from proxy.backends import KINDS
 from proxy.backends.address import Address
 from proxy.backends.base import Backend, Facts
-from proxy.backends.detection import Detection
+from proxy.backends.detection import HELD, Detection
 from proxy.backends.generic import Generic
 from proxy.backends.http import Http
 from proxy.backends.llama_cpp import LlamaCpp
@@ -17,6 +17,7 @@ from proxy.errors import BackendRefused, BackendSaid, ModelNotFound, Unavailable
 from proxy.requests.question import Question, read
 from tests.backend import Backend as Script
 from tests.backend import models, stream
+from tests.clock import Clock
 
 PLACE = Named(Address("http://10.0.0.5/v1", "k"))
 MODELS, CHAT = "/v1/models", "/v1/chat/completions"
@@ -169,16 +170,21 @@ async def test_it_is_found_out_once_and_anew_after_a_refusal() -> None:
     first = await asyncio.gather(detection.backend(), detection.backend())
     assert first[0] is first[1]
     assert len(script.asked) == 1
-    detection.forget()
+    detection.doubt()
     script.answers[MODELS] = models("m")
     assert type(await detection.backend()) is Generic
 
 
-async def test_a_backend_that_is_down_is_found_when_it_comes() -> None:
+async def test_a_backend_that_is_down_is_found_when_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
     script = Script({MODELS: [httpx.ConnectError("refused"), models("m")]})
     detection = _detection(script)
     with pytest.raises(Unavailable):
         await detection.backend()
+    with pytest.raises(Unavailable):
+        await detection.backend()
+    assert len(script.asked) == 1
+    clock.now += HELD
     assert type(await detection.backend()) is Generic
 
 
@@ -186,6 +192,6 @@ async def test_a_kind_that_was_said_is_not_asked_for() -> None:
     script = Script()
     detection = _detection(script, (LlamaCpp,))
     first = await detection.backend()
-    detection.forget()
+    detection.doubt()
     assert await detection.backend() is first
     assert script.asked == []

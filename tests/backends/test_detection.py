@@ -9,7 +9,7 @@ import pytest
 from proxy.app import create_app
 from proxy.backends import KINDS, kinds_at, spelled
 from proxy.backends.address import Address, parse
-from proxy.backends.detection import Detection
+from proxy.backends.detection import HELD, Detection
 from proxy.backends.generic import Generic
 from proxy.backends.http import Http
 from proxy.backends.place import Named
@@ -19,6 +19,7 @@ from tests.asgi import ask
 from tests.backend import END, Backend, models, stream, text
 from tests.backends.transcripts import KINDS as NAMES
 from tests.backends.transcripts import entries
+from tests.clock import Clock
 
 HOME, WORLD = Address("http://10.0.0.5/v1"), Address("https://api.example.com/v1")
 GREETINGS: dict[str, dict[str, Any]] = {
@@ -82,17 +83,25 @@ async def test_zen_is_never_probed() -> None:
     assert (kind, behind.asked) == ("zen", [])
 
 
-async def test_a_server_that_is_silent_is_asked_plainly_and_found_out_later() -> None:
+async def kinds(detection: Detection, clock: Clock) -> list[str]:
+    """Of four requests, the third a moment later."""
+    found = [(await detection.backend()).kind for _ in range(2)]
+    clock.now += HELD
+    return [*found, *[(await detection.backend()).kind for _ in range(2)]]
+
+
+async def test_a_server_that_is_silent_is_asked_plainly_and_found_out_later(monkeypatch: pytest.MonkeyPatch) -> None:
     behind = Backend({"/v1/models": [httpx.ReadTimeout("busy"), models("m", owner="llamacpp")]})
     detection = Detection(KINDS, Http(behind), Named(HOME), None)
-    assert [(await detection.backend()).kind for _ in range(3)] == ["generic", "llama_cpp", "llama_cpp"]
+    assert await kinds(detection, Clock(monkeypatch)) == ["generic", "generic", "llama_cpp", "llama_cpp"]
     assert len(behind.asked) == 2
 
 
-async def test_what_is_not_up_yet_is_found_out_when_it_is() -> None:
+async def test_what_is_not_up_yet_is_found_out_when_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     behind = Backend({"/v1/models": [httpx.Response(502, text="<html>"), models("m", owner="vllm")]})
     detection = Detection(KINDS, Http(behind), Named(HOME), None)
-    assert [(await detection.backend()).kind for _ in range(3)] == ["generic", "vllm", "vllm"]
+    assert await kinds(detection, Clock(monkeypatch)) == ["generic", "generic", "vllm", "vllm"]
+    assert len(behind.asked) == 4  # a server at home was looked at more closely
 
 
 async def test_our_own_questions_say_who_asks() -> None:

@@ -12,6 +12,7 @@ from proxy.web import status
 from tests.asgi import Call, ask
 from tests.backend import Backend, models
 from tests.bridge import bridge
+from tests.clock import Clock
 
 LOADING = httpx.Response(503, json={"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}})
 PROPS = {
@@ -85,12 +86,13 @@ async def test_a_head_tells_by_its_status() -> None:
 
 
 async def test_a_backend_is_found_when_it_comes_and_missed_when_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "_ASKED_EVERY", 0.0)
     refused = httpx.ConnectError("refused")
     script = Backend({"/v1/models": [refused, models("m"), models("m"), refused, models("m", server="llama.cpp")]})
     script.answers["/props"] = httpx.Response(200, json=PROPS)
-    app = bridge(script, backend_kind="auto")
-    told = [(await ask(app, "/health")).json["backend"] for _ in range(4)]
+    app, clock, told = bridge(script, backend_kind="auto"), Clock(monkeypatch), []
+    for _ in range(4):
+        told.append((await ask(app, "/health")).json["backend"])
+        clock.now += 1
     assert told == [None, "generic", None, "llama_cpp"]
 
 
@@ -119,18 +121,24 @@ async def test_however_many_ask_the_backend_is_asked_once_a_second(monkeypatch: 
 
 
 async def test_whoever_gives_up_waiting_holds_up_nobody() -> None:
-    asked = asyncio.Event()
+    asked, gate = asyncio.Event(), asyncio.Event()
 
-    async def silent() -> None:
+    async def slow() -> httpx.Response:
         asked.set()
-        await asyncio.sleep(600)
+        await gate.wait()
+        return models("m")
 
-    app = bridge(Backend({"/v1/models": [lambda _: silent(), models("m")]}))
+    script = Backend({"/v1/models": lambda _: slow()})
+    app = bridge(script)
     first = Call(app, "/health")
     await asked.wait()
     second = Call(app, "/health")
+    await asyncio.sleep(0)
     first.task.cancel()
+    await asyncio.wait({first.task})
+    gate.set()
     assert (await second.done()).status == 200
+    assert len(script.asked) == 1  # what the first began was finished for the second
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+"""One attempt for all that wait for its outcome."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Shared(Generic[T]):
+    """Runs `attempt` at most once at a time, however many wait for it.
+
+    A caller that is cancelled does not cancel it for the others. An error holds for `held` seconds: who comes in that time
+    gets it too. Otherwise the next caller starts the next attempt.
+    """
+
+    def __init__(self, attempt: Callable[[], Coroutine[Any, Any, T]], held: float = 0.0) -> None:
+        self._attempt, self._held = attempt, held
+        self._task: asyncio.Task[T] | None = None
+        self._failed = float("-inf")  # when, where the last attempt did
+
+    async def outcome(self) -> T:
+        return await asyncio.shield(self.begin())
+
+    def begin(self) -> asyncio.Task[T]:
+        """Return the attempt that runs, or the last one while its error holds, or a new one."""
+        if self._task is None or (self._task.done() and time.monotonic() - self._failed >= self._held):
+            self._task = asyncio.create_task(self._attempt())
+            self._task.add_done_callback(self._end)
+        return self._task
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        failed = not task.cancelled() and task.exception() is not None  # retrieved, also when everyone who waited has left
+        self._failed = time.monotonic() if failed else float("-inf")
