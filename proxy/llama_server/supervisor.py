@@ -79,19 +79,11 @@ class Supervisor:
         return self._address
 
     async def exit_noticed(self, url: str) -> None:
-        """Return when the process at `url` is known to have ended, or after `timings.grace`.
-
-        Call this after a connection to `url` failed: the exit may be noticed only a moment later.
-        """
+        """Call this after a connection to `url` failed: return when the exit of that process was noticed, or after `grace`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self.timings.grace):
                 while self.state is State.READY and self._address.url == url:
                     await self._changed.wait()
-
-    async def ensure_elsewhere(self, url: str) -> Address:
-        """Return the address of the process that replaces the one at `url`."""
-        await self.exit_noticed(url)
-        return await self.ensure_ready()
 
     @property
     def address(self) -> Address:

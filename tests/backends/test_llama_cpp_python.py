@@ -7,8 +7,10 @@ import httpx
 import pytest
 
 from proxy.app import create_app
+from proxy.backends import KINDS
 from proxy.backends.address import Address
 from proxy.backends.base import Facts
+from proxy.backends.detection import KEPT, Detection
 from proxy.backends.http import Http
 from proxy.backends.llama_cpp_python import LlamaCppPython
 from proxy.backends.place import Named
@@ -17,6 +19,7 @@ from proxy.requests.question import read
 from proxy.settings import load
 from tests.asgi import ask
 from tests.backend import END, Backend, models, stream
+from tests.clock import Clock
 
 CHAT = "/v1/chat/completions"
 QUESTION = read(b'{"model": "m", "messages": []}')
@@ -40,6 +43,25 @@ async def test_questions_wait_for_each_other_and_nothing_else_is_asked_meanwhile
     await first.aclose()
     await (await second).aclose()
     assert len(behind.questions()) == 2
+
+
+async def test_its_kind_is_not_checked_while_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    behind = Backend({"/v1/models": models("m", owner="llama-cpp-python"), CHAT: lambda _: stream(b"a")})
+    http = Http(behind, lambda: detection.doubt())
+    detection = Detection(KINDS, http, Named(Address("http://10.0.0.5/v1")), None)
+    backend = await detection.backend()
+    answer = await backend.ask(QUESTION, [])
+    asked = len(behind.asked)
+    clock.now += KEPT + 1
+    assert await detection.backend() is backend
+    detection.doubt()
+    assert await detection.backend() is backend
+    await asyncio.sleep(0)
+    assert len(behind.asked) == asked
+    await answer.aclose()
+    behind.answers["/v1/models"] = models("m", owner="vllm")
+    assert (await detection.backend()).kind == "vllm"  # the doubt has lasted
 
 
 async def test_a_refusal_and_a_client_that_left_let_the_next_one_in() -> None:

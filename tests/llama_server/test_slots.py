@@ -56,7 +56,8 @@ async def test_a_conversation_survives_its_child(tmp_path: Path, caplog: pytest.
     assert HELPED in caplog.text
     assert it.pid
     os.kill(it.pid, signal.SIGKILL)  # no time to save anything
-    await it.ensure_elsewhere(it.address.url)
+    await it.exit_noticed(it.address.url)
+    await it.ensure_ready()
     assert names(folder) == [file]
     assert await asked(it) > 800
     await it.stop()

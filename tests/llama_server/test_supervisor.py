@@ -207,16 +207,19 @@ async def test_who_is_refused_before_the_death_is_known_waits_for_the_next_child
         assert supervisor.pid
         os.kill(supervisor.pid, signal.SIGKILL)
         assert await supervisor.ensure_ready() == before  # nobody has told us yet
-        after = await supervisor.ensure_elsewhere(before.url)
+        await supervisor.exit_noticed(before.url)
+        after = await supervisor.ensure_ready()
         assert before.key != after.key
-        assert await supervisor.ensure_elsewhere(before.url) == after
+        await supervisor.exit_noticed(before.url)
+        assert await supervisor.ensure_ready() == after
         assert count(supervisor) == 2
 
 
 async def test_who_is_refused_by_a_child_that_lives_does_not_wait_for_ever(fake: Fake) -> None:
     async with fake(timings=Timings(grace=0.1)) as supervisor:
         before = await supervisor.ensure_ready()
-        assert await supervisor.ensure_elsewhere(before.url) == before
+        await supervisor.exit_noticed(before.url)
+        assert await supervisor.ensure_ready() == before
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,8 @@ class Chaos:
             assert child.pid  # nobody else ends it
             os.kill(child.pid, signal.SIGKILL)
             self.kills += 1
-            await child.ensure_elsewhere(child.address.url)
+            await child.exit_noticed(child.address.url)
+            await child.ensure_ready()
 
 
 @pytest.mark.parametrize("identical", [False, True], ids=["different", "identical"])
