@@ -40,15 +40,15 @@ class Slots:
         return self._folder is not None
 
     def prepare(self) -> None:
-        """llama-server does not start where the folder is missing."""
-        if self._folder is not None:
-            try:
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as error:
-                raise OSError(f"slot-save-path: {error}") from None
-            for half in self._folder.glob(f"{self._mark}-*{_HALF}"):
-                _drop(half)
-            self._make_room()
+        """Only where `kept`: llama-server does not start where the folder is missing."""
+        assert self._folder is not None
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"slot-save-path: {error}") from None
+        for half in self._folder.glob(f"{self._mark}-*{_HALF}"):
+            _drop(half)
+        self._make_room()
 
     async def save(self, address: Address) -> None:
         """Whatever goes wrong: the child leaves all the same."""
@@ -78,7 +78,7 @@ class Slots:
                 self._on_trial.append(file)
             else:
                 refused += 1
-                _drop(file)
+                await asyncio.to_thread(_drop, file)
             restored += tokens
         if restored:
             self._say(logging.INFO, f"{restored:,} tokens of conversations were given back")
@@ -111,9 +111,13 @@ class Slots:
         half = file.with_suffix(_HALF)
         if saved := await _told(client, str(slot), "save", half.name, "n_saved"):
             half.replace(file)
+        await asyncio.to_thread(self._after_saving, half)
+        return saved
+
+    def _after_saving(self, half: Path) -> None:
+        """In a thread: to remove a file of some gigabytes takes its time."""
         _drop(half)
         self._make_room()
-        return saved
 
     def _client(self, address: Address) -> httpx.AsyncClient:
         headers = {"authorization": f"Bearer {address.key}"}

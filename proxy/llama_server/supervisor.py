@@ -227,7 +227,8 @@ class Supervisor:
         if self._child:  # never two
             await self._child.end()
         try:
-            self._slots.prepare()
+            if self._slots.kept:
+                await asyncio.to_thread(self._slots.prepare)
             port = free_port()
             self._address = Address(f"http://{HOST}:{port}", secrets.token_urlsafe(24))
             environment = self.launch.environment(self._address.key)
