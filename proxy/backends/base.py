@@ -99,6 +99,8 @@ class Backend:
             except BridgeError as error:
                 easier = self.easier(error, needs) if error.status in (400, 422) else None
                 if easier is None or easier == needs:
+                    if error.status not in _OF_THE_MOMENT:
+                        self.http.doubt()
                     raise
             needs = easier
 
@@ -211,7 +213,6 @@ class Backend:
         try:
             return orjson.loads(await self.http.read(response))
         except orjson.JSONDecodeError:
-            self.http.doubt()
             raise BadAnswer("the backend answered with something that is no JSON; is BACKEND_URL the base of its API?") from None
 
     async def _ask(self, request: Callable[[Address], httpx.Request]) -> httpx.Response:
@@ -224,8 +225,6 @@ class Backend:
         return await self.http.ask(request(other))
 
     async def _refusal(self, response: httpx.Response) -> BridgeError:
-        if response.status_code not in _OF_THE_MOMENT:
-            self.http.doubt()
         return self.meaning(response.status_code, await self.http.read(response), response.headers)
 
 

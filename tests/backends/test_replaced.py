@@ -138,6 +138,23 @@ async def test_a_refusal_that_fits_costs_one_look_and_nothing_is_unlearned(clock
     assert ["stream_options" in asked for asked in backend.questions(CHAT)] == [True, False, False, False]
 
 
+async def test_pages_that_a_server_never_had_cost_nothing(clock: Clock) -> None:
+    """Without a list of models, without a template: the same questions go with each request, not more of them."""
+    for kind, missing in (("vllm", MODELS), ("llama_cpp", PROPS), ("ollama", "/api/ps")):
+        backend = Backend(dict(SERVERS[kind]))
+        app = bridge(backend, backend_kind="auto")
+        await ask(app, CHAT, QUESTION)
+        backend.answers[missing] = NOT_FOUND
+        clock.now += 31
+        counts: list[int] = []
+        for _ in range(4):
+            asked = len(backend.asked)
+            assert (await ask(app, CHAT, QUESTION)).status == 200
+            await settled()
+            counts.append(len(backend.asked) - asked)
+        assert max(counts[1:]) <= 2
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_trouble_of_the_moment_costs_nothing(status: int, clock: Clock) -> None:
     backend = Backend(dict(SERVERS["vllm"]))
