@@ -16,7 +16,7 @@ with the first; a request without a mark is never suspected, but it counts as co
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy.errors import KillsModel
 
@@ -30,7 +30,9 @@ class Run:
     """One request that an engine processes, or that waits until it may."""
 
     mark: str | None
-    admitted: asyncio.Future[None] | None = None
+    admitted: asyncio.Event = field(default_factory=asyncio.Event)
+    waiters: int = 0  # tasks of this request: it may ask for its address in several at once
+    entered: bool = False  # one of them got it
 
 
 @dataclass(slots=True)
@@ -61,15 +63,19 @@ class Suspects:
         """
         if run in self._in_flight:
             return
-        run.admitted = asyncio.get_running_loop().create_future()
-        self._waiting.append(run)
-        self._admit()
+        if run.waiters == 0:
+            run.admitted, run.entered = asyncio.Event(), False
+            self._waiting.append(run)
+            self._admit()
+        run.waiters += 1
         try:
-            await run.admitted
+            await run.admitted.wait()
             self.refuse(run.mark)
-        except BaseException:  # it was never sent
-            self._remove(run)
-            raise
+            run.entered = True
+        finally:
+            run.waiters -= 1
+            if run.waiters == 0 and not run.entered:  # it was never sent
+                self._remove(run)
 
     def leave(self, run: Run) -> None:
         """The request has ended, and not with a whole answer."""
@@ -109,9 +115,7 @@ class Suspects:
         while self._waiting and self._may_run(self._waiting[0]):
             run = self._waiting.popleft()
             self._in_flight.add(run)
-            assert run.admitted is not None
-            if not run.admitted.done():  # a cancelled one leaves in a moment
-                run.admitted.set_result(None)
+            run.admitted.set()
 
     def _may_run(self, run: Run) -> bool:
         if self._case(run.mark) is not None:

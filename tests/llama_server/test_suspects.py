@@ -221,6 +221,34 @@ def test_a_request_that_leaves_in_the_moment_of_its_turn_holds_up_no_other() -> 
     perform([], scene)
 
 
+@pytest.mark.parametrize("gives_up", [0, 1])
+@pytest.mark.parametrize("late", [True, False])
+def test_a_request_may_ask_in_two_tasks_one_of_which_gives_up(gives_up: int, late: bool) -> None:
+    """As a chat does that counts its tokens because nothing has come for some seconds."""
+
+    async def scene(_: Stage) -> None:
+        suspects, first, second = Suspects(now), Run("a"), Run("b")
+        for run in (first, second):
+            await suspects.enter(run)
+        suspects.process_ended(crashed=True)
+        await suspects.enter(first)
+        asked = [asyncio.create_task(suspects.enter(second)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        if late:
+            suspects.finished(first)
+        asked[gives_up].cancel()
+        await asyncio.wait({asked[gives_up]})
+        suspects.finished(first)
+        await asked[1 - gives_up]
+        third = asyncio.create_task(suspects.enter(Run("c")))
+        await asyncio.sleep(0.1)
+        assert not third.done()  # the second runs alone
+        suspects.finished(second)
+        await third
+
+    perform([], scene)
+
+
 def test_a_request_that_leaves_without_an_answer_is_in_flight_for_a_moment_longer() -> None:
     """Its connection breaks before the exit of the process is noticed: who comes in between is not to blame."""
 
