@@ -5,9 +5,10 @@ from typing import Any
 
 from proxy.backends.address import Address
 from proxy.backends.models import Model
-from proxy.backends.place import Place, ServerLog, Wish
+from proxy.backends.place import Claim, Place, ServerLog, Wish
 from proxy.llama_server import Address as ReadyAt
 from proxy.llama_server import Keeper, Lease, State, Supervisor
+from proxy.llama_server.admission import Reservation
 from proxy.llama_server.life import told
 
 
@@ -26,6 +27,12 @@ class OwnModels:
             return await seat.address()
         finally:
             seat.leave()
+
+    async def admit(self, claim: Claim) -> None:  # noqa: ARG002 only a request with a seat is answered
+        return None
+
+    def waits_for(self) -> str | None:
+        return None
 
     async def after(self, refused: Address) -> Address | None:
         return _api(await self._shown.ensure_elsewhere(refused.root))
@@ -107,6 +114,12 @@ class Seat:
 
     async def address(self) -> Address:
         return _api(await self.lease.ready())
+
+    async def admit(self, claim: Claim) -> None:
+        await self.lease.admit(Reservation(claim.count, claim.output, claim.tools, claim.choices, claim.session))
+
+    def waits_for(self) -> str | None:
+        return self.lease.waits_for
 
     async def after(self, refused: Address) -> Address | None:
         return _api(await self.lease.elsewhere(refused.root))

@@ -133,6 +133,10 @@ class Backend:
         known = [name for name in (asked, self.wanted_model) if knows(self._models, name)]
         return Hint(model=(known or [model.id for model in self._models[:1]] or [asked])[0] or "")
 
+    def takes_context(self, _path: str) -> bool:
+        """Whether a request that passes through to `path` takes part of the context that all requests share."""
+        return False
+
     def turn(self) -> contextlib.AbstractAsyncContextManager[object]:
         """Around what is asked by the pass-through, where only one question may be under way."""
         return contextlib.nullcontext()
@@ -146,6 +150,9 @@ class Backend:
 
     def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
         return meaning(status, body, headers)
+
+    async def admit(self, question: Question) -> None:
+        """Wait until the server has room for this request, where it has to be waited for."""
 
     async def refuse_overflow(self, _question: Question) -> bool:
         """Raises ContextOverflow where the prompt is known to be too large; True where it is known to fit."""

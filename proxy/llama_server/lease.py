@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from proxy.errors import KillsModel, ModelLoading
+from proxy.llama_server.admission import Capacity, Reservation
+from proxy.llama_server.admission_queue import AdmissionQueue
 from proxy.llama_server.catalogue import Model
 from proxy.llama_server.life import State
 from proxy.llama_server.readiness import Address
@@ -56,6 +58,9 @@ class Lease:
         self._keeper, self._ticket, self._mark = keeper, ticket, mark
         self._entered = False
         self._address: Address | None = None
+        self._queue: AdmissionQueue | None = None
+        self._reservation: Reservation | None = None
+        self._answered: int | None = None  # tokens of its prompt, once it has its answer; 0 if they are not known
 
     async def ready(self) -> Address:
         wait = self.supervisor.timings.wait
@@ -77,9 +82,23 @@ class Lease:
         if self._ticket.error is not None:
             raise self._ticket.error
 
+    async def admit(self, reservation: Reservation) -> None:
+        """Wait until the model is loaded and its KV cache holds the request beside all that run. `leave` releases it."""
+        await self.ready()
+        facts, model = self.supervisor.facts, self.model
+        tokens = model.cache or facts.context if model.shares_cache else None
+        self._queue, self._reservation = self.supervisor.admission, reservation
+        await self._queue.admit(reservation, Capacity(tokens, facts.slots))
+
+    @property
+    def waits_for(self) -> str | None:
+        """Why the request waits for others on its model, in one line; None if it does not."""
+        return self._queue.sentence(self._reservation) if self._queue is not None and self._reservation is not None else None
+
     @property
     def under_way(self) -> bool:
-        return self._address is not None
+        """Whether the child works on it, as far as we know: not while it waits for others."""
+        return self._address is not None and (self._reservation is None or self._reservation.admitted.is_set())
 
     @property
     def mark(self) -> str | None:
@@ -97,9 +116,12 @@ class Lease:
         await self.elsewhere(self._address.url)
 
     def answered(self, prompt: int = 0, cached: int = 0) -> None:
+        self._answered = prompt
         self.supervisor.answered(prompt, cached)
         self._keeper.suspects.forgive(self._mark)
 
     def leave(self) -> None:
+        if self._queue is not None and self._reservation is not None:
+            self._queue.leave(self._reservation, finished=self._answered is not None, tokens=self._answered or 0)
         if self._entered:
             self._keeper.leave(self._ticket)
