@@ -6,10 +6,11 @@ from typing import Any
 
 from proxy.backends.address import Address
 from proxy.backends.models import Model
-from proxy.backends.place import Place, ServerLog, Wish
+from proxy.backends.place import Claim, Place, ServerLog, Wish
 from proxy.errors import ChildFailed, ModelLoading, ModelUnloaded, Stopping
 from proxy.llama_server import Address as ReadyAt
 from proxy.llama_server import Keeper, Lease, State, Supervisor
+from proxy.llama_server.admission import Reservation
 from proxy.llama_server.life import told
 
 
@@ -40,6 +41,12 @@ class OwnModels:
         if State.FAILED in states:
             raise ChildFailed(f"{self.not_ready()}. GET starts no model: the next chat request tries again.")
         raise ModelUnloaded(f"no model is loaded, and GET loads none: the next chat request loads {self.model()}.")
+
+    async def admit(self, claim: Claim) -> None:  # noqa: ARG002 only a request with a seat is answered
+        return None
+
+    def waits_for(self) -> str | None:
+        return None
 
     async def after(self, refused: Address) -> Address | None:
         await self._shown.exit_noticed(refused.root)
@@ -122,6 +129,12 @@ class Seat:
 
     async def address(self) -> Address:
         return _api(await self.lease.ready())
+
+    async def admit(self, claim: Claim) -> None:
+        await self.lease.admit(Reservation(claim.count, claim.output, claim.tools, claim.choices, claim.session))
+
+    def waits_for(self) -> str | None:
+        return self.lease.waits_for
 
     async def after(self, refused: Address) -> Address | None:
         return _api(await self.lease.elsewhere(refused.root))

@@ -145,6 +145,10 @@ class Backend:
         """Read again what is known of the server: it may be another one of the same kind."""
         self._models_at = float("-inf")
 
+    def takes_context(self, _path: str) -> bool:
+        """Whether a request that passes through to `path` takes part of the context that all requests share."""
+        return False
+
     def turn(self) -> contextlib.AbstractAsyncContextManager[object]:
         """Around what is asked by the pass-through, where only one question may be under way."""
         return contextlib.nullcontext()
@@ -158,6 +162,9 @@ class Backend:
 
     def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
         return meaning(status, body, headers)
+
+    async def admit(self, question: Question) -> None:
+        """Wait until the server has room for this request, where it has to be waited for."""
 
     async def refuse_overflow(self, _question: Question) -> bool:
         """Raises ContextOverflow where the prompt is known to be too large; True where it is known to fit."""

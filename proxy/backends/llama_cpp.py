@@ -9,18 +9,19 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import httpx
-import orjson
 
 from proxy.backends.base import Backend, Facts, Headers, Seen
-from proxy.backends.place import Place
+from proxy.backends.place import Claim, Place
 from proxy.backends.raw import RawWay
 from proxy.backends.reply import Reply, Said
 from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow, NotFound
-from proxy.requests.preparation import Needs
+from proxy.requests.preparation import Needs, output_limit, prepare
 from proxy.requests.question import Question
+from proxy.requests.session import session_of
 from proxy.stream.dialect import Hint
 from proxy.stream.events import Usage
 
@@ -30,6 +31,10 @@ _FOR_EVER = re.compile(
     r"Failed to parse (messages|tools|tool call arguments)|is not supported|json\.exception|Unknown reasoning format"
 )
 _COUNTING = 5.0  # seconds
+# What is posted there generates nothing. Every other path may, so that it takes the context of a conversation.
+_NO_CONTEXT = re.compile(
+    r"/(tokenize|detokenize|apply-template|input_tokens|count_tokens|embeddings?|rerank|reranking|props|lora-adapters|slots/\d+)/?$"
+)
 _BY_CHANCE = re.compile(r"does not match the expected|Failed to parse input")
 
 
@@ -72,6 +77,9 @@ class LlamaCpp(Backend):
             return BackendRefused(error.message)
         return error
 
+    def takes_context(self, path: str) -> bool:
+        return _NO_CONTEXT.search(path) is None
+
     def reply(self) -> Reply:
         return _Reply()
 
@@ -89,24 +97,32 @@ class LlamaCpp(Backend):
     def raw_way(self) -> RawWay:
         return self._raw
 
+    async def admit(self, question: Question) -> None:
+        count = partial(self._fitting_prompt, question)
+        await self.place.admit(Claim(count, output_limit(question), bool(question.tools), question.choices, session_of(question.body)))
+
     async def refuse_overflow(self, question: Question) -> bool:
         """It counts while it is busy with others; its own refusal would only come when a slot is free."""
+        return await self._fitting_prompt(question) is not None
+
+    async def _fitting_prompt(self, question: Question) -> int | None:
+        """Return the tokens of the prompt, or None if the server does not count them. Raises ContextOverflow if they are too many."""
         try:
             async with asyncio.timeout(_COUNTING):
                 name = self.place.model() or await self.model_for(question.model)
                 prompt = await self._count(question, name)
                 context = next((model.context for model in await self.models() if name in (model.id, *model.aliases)), None)
         except (TimeoutError, BridgeError):
-            return False  # it was only asked in order to know early
+            return None  # it was only asked in order to know early
         if prompt is None or context is None:
-            return False
+            return None
         if prompt >= context:
             sentence = f"request ({prompt} tokens) exceeds the available context size ({context} tokens), try increasing it"
             raise ContextOverflow(sentence, context=context, prompt=prompt)
-        return True
+        return prompt
 
     async def _count(self, question: Question, name: str | None) -> int | None:
-        counted = await self.post_json("/v1/chat/completions/input_tokens", orjson.dumps(question.body | {"model": name}))
+        counted = await self.post_json("/v1/chat/completions/input_tokens", prepare(question, self.needs, name))
         prompt = counted.get("input_tokens") if isinstance(counted, dict) else None
         return prompt if isinstance(prompt, int) else None
 

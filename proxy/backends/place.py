@@ -1,6 +1,6 @@
 """Where a backend is at this moment. Our own child must first be made ready, and has another port after each start."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,17 @@ class Wish:
     mark: str | None = None  # the same for the same question asked again
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a request takes of the model's context."""
+
+    count: Callable[[], Awaitable[int | None]] | None = None  # counts the tokens of the prompt; without it all of the context is taken
+    output: int | None = None  # tokens; None: as many as there is room for
+    tools: bool = False
+    choices: int = 1
+    session: str | None = None  # the same for all requests of one conversation
+
+
 class ServerLog(Protocol):
     written: int  # so many lines
 
@@ -28,6 +39,12 @@ class ServerLog(Protocol):
 class Place(Protocol):
     async def address(self) -> Address:
         """Waits until somebody can answer there, where we can do something about it."""
+
+    async def admit(self, claim: Claim) -> None:
+        """Wait until the request fits into the context beside those that run, where we start them all. `leave` releases it."""
+
+    def waits_for(self) -> str | None:
+        """Return why the request is not admitted yet, in one line."""
 
     async def after(self, refused: Address) -> Address | None:
         """Nobody answered at that address: where to ask once more, if there is such a place."""
@@ -78,6 +95,12 @@ class Named:
 
     async def address(self) -> Address:
         return self.named
+
+    async def admit(self, claim: Claim) -> None:  # noqa: ARG002 others may use that server too: it has to see to that itself
+        return None
+
+    def waits_for(self) -> str | None:
+        return None
 
     async def after(self, _refused: Address) -> Address | None:
         return None

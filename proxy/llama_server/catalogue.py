@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from proxy.llama_server import gguf, shelf
 from proxy.llama_server.configuration import Configuration, ConfigurationError, Entry, closest
@@ -19,9 +19,11 @@ PER_MODEL = ("model", "hf", "hf-repo", "aliases", "preload", "idle-unload", "gro
 ONLY_ONE = ("model", "hf", "hf-repo", "aliases")  # make no sense for all models
 FOR_ALL = ("models-max", "side-requests")
 CONTEXT = 32768
+SLOTS = 2  # a conversation, and a title or a sub-agent beside it
 MEMORY = Path("/proc/meminfo")
 HF = "hf:"
 T = TypeVar("T")
+_AUTO_SLOTS = 4  # what llama-server takes by itself
 _CACHE_RAM = 8192  # MiB, what llama-server takes by itself
 
 
@@ -34,7 +36,9 @@ class Model:
     group: str | None = None
     dialect: str | None = None
     require_gpu: bool = False
-    context: int | None = None  # of one request, as far as it is known before the start
+    context: int | None = None  # of one conversation, as far as it is known before the start
+    shares_cache: bool = False  # all slots have one KV cache together
+    cache: int | None = None  # its size in tokens, where the flags say it
 
     @property
     def name(self) -> str:
@@ -217,7 +221,6 @@ class _Making:
         if dialect:
             self._check_dialect(dialect)
         minutes = idle.number(least=0) if idle else 0
-        context = build.value(flags, "ctx-size")
         return Model(
             Launch(model, name, engine, flags, _variables(entries.get("env"))),
             aliases=entries["aliases"].words() if "aliases" in entries else (),
@@ -226,25 +229,23 @@ class _Making:
             group=entries["group"].text() if "group" in entries else None,
             dialect=dialect.text() if dialect else None,
             require_gpu="require-gpu" in entries and entries["require-gpu"].switch(),
-            context=int(context) // self._slots(build, flags) if context else None,
+            **_cache(build, flags),
         )
-
-    def _slots(self, build: Build, flags: tuple[str, ...]) -> int:
-        """How many share the context: nobody does where the cache is one for all."""
-        unified = build.value(flags, "kv-unified") or build.value(flags, "parallel") in (None, "-1")
-        return 1 if unified else max(1, int(build.value(flags, "parallel") or 1))
 
     def _defaults(self, build: Build, said: Iterable[Entry], defaults: Mapping[str, str]) -> list[Entry]:
         """What nobody said, of what this build knows."""
         memory = memory_at_start()
-        wanted = dict(defaults)
+        wanted, spoken = dict(defaults), {build.meant(entry.key) for entry in said}
         if memory is not None and memory // 4 < _CACHE_RAM:
             wanted["cache-ram"] = str(memory // 4)
         if build.tells_more:
             wanted["log-verbosity"] = "4"  # layers and memory are told from there on
         if build.knows("jinja") and build.options["jinja"].off is None:
             wanted["jinja"] = "true"  # an older build, where it is not the default
-        spoken = {build.meant(entry.key) for entry in said}
+        if "kv-unified-per-slot" in spoken:
+            wanted.pop("ctx-size", None)  # the engine multiplies it by the slots
+        if build.knows("kv-unified") and "parallel" not in spoken and "embeddings" not in spoken | wanted.keys():
+            wanted |= {"parallel": str(SLOTS), "kv-unified": "true"}
         unsaid = {key: value for key, value in wanted.items() if build.knows(key) and build.meant(key) not in spoken}
         return [Entry(key, value, Path("default"), 0) for key, value in unsaid.items()]
 
@@ -261,6 +262,26 @@ class _Making:
                 if name in taken:
                     self._wrong[f"two models answer to the name {name}: [{taken[name]}] and [{model.name}]"] = None
                 taken[name] = model.name
+
+
+def _whole(value: str | None) -> int:
+    return int(float(value)) if value is not None else 0
+
+
+class _Cache(TypedDict):
+    context: int | None
+    shares_cache: bool
+    cache: int | None
+
+
+def _cache(build: Build, flags: tuple[str, ...]) -> _Cache:
+    """Return the context of one conversation and the cache that all share, as llama-server derives them from its flags."""
+    size, slots, most = (_whole(build.value(flags, key)) for key in ("ctx-size", "parallel", "kv-unified-per-slot"))
+    shared = build.value(flags, "kv-unified") is not None or slots in (0, -1)
+    slots = slots if slots > 0 else _AUTO_SLOTS
+    size = size or most * slots
+    context = min(size if shared else size // slots, most or size)
+    return {"context": context or None, "shares_cache": shared, "cache": size or None}
 
 
 def _variables(entry: Entry | None) -> tuple[tuple[str, str], ...]:

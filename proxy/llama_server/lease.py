@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from proxy.errors import ModelLoading
+from proxy.llama_server.admission import Capacity, Reservation
+from proxy.llama_server.admission_queue import AdmissionQueue
 from proxy.llama_server.catalogue import Model
 from proxy.llama_server.life import State
 from proxy.llama_server.readiness import Address
@@ -31,6 +33,9 @@ class Lease:
         self._run = Run(mark)
         self._entered = False
         self._address: Address | None = None
+        self._queue: AdmissionQueue | None = None
+        self._reservation: Reservation | None = None
+        self._answered: int | None = None  # tokens of its prompt, once it has its answer; 0 if they are not known
 
     async def ready(self) -> Address:
         """Return the address of the ready child, once this request may run on it. KillsModel if it crashed the child too often."""
@@ -63,6 +68,24 @@ class Lease:
         if self._ticket.error is not None:
             raise self._ticket.error
 
+    async def admit(self, reservation: Reservation) -> None:
+        """Wait until the model is loaded, its KV cache holds the request beside all that run, and it may run beside them.
+
+        `leave` releases it. A suspect waits last, with what it has reserved: a request that waited for its reservation while
+        others wait for it to leave would never get one.
+        """
+        await self.load()
+        facts, model = self.supervisor.facts, self.model
+        tokens = model.cache or facts.context if model.shares_cache else None
+        self._queue, self._reservation = self.supervisor.admission, reservation
+        await self._queue.admit(reservation, Capacity(tokens, facts.slots))
+        await self.ready()
+
+    @property
+    def waits_for(self) -> str | None:
+        """Why the request waits for others on its model, in one line; None if it does not."""
+        return self._queue.sentence(self._reservation) if self._queue is not None and self._reservation is not None else None
+
     @property
     def _delay(self) -> str:
         if self._ticket.called.is_set():
@@ -81,10 +104,13 @@ class Lease:
         await self.elsewhere(self._address.url)
 
     def answered(self, prompt: int = 0, cached: int = 0) -> None:
+        self._answered = prompt
         self.supervisor.answered(prompt, cached)
         self.supervisor.suspects.finished(self._run)
 
     def leave(self) -> None:
         self.supervisor.suspects.leave(self._run)
+        if self._queue is not None and self._reservation is not None:
+            self._queue.leave(self._reservation, finished=self._answered is not None, tokens=self._answered or 0)
         if self._entered:
             self._keeper.leave(self._ticket)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from proxy.errors import ChildFailed, ModelLoading, Stopping
+from proxy.llama_server.admission_queue import AdmissionQueue, EngineSlots
 from proxy.llama_server.causes import cause_of_death, crashed
 from proxy.llama_server.child import Child
 from proxy.llama_server.gpu import since_boot
@@ -52,6 +53,7 @@ class Supervisor:
         self.life = Life()
         self.log = Log(on_line)
         self.suspects = Suspects(clock)
+        self.admission = AdmissionQueue(EngineSlots(lambda: self._address))
         self._busy = busy
         self._on_line = on_line
         self._require_gpu = require_gpu
@@ -155,6 +157,7 @@ class Supervisor:
     async def close(self) -> None:
         """Stops it, and nobody starts it again."""
         self._closed = True
+        self.admission.close(Stopping("This proxy is shutting down."))
         await self.stop()
 
     # the writer: one task from the first wish to STOPPED

@@ -50,6 +50,13 @@ def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
 
 
+def output_limit(question: Question) -> int | None:
+    """Return how many tokens all choices together may have at most; None if the client sets no limit."""
+    said = [question.body.get(field) for field in ("max_tokens", "max_completion_tokens", "n_predict")]
+    limits = [limit for limit in said if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0]
+    return max(limits) * question.choices if limits else None
+
+
 def unread(question: Question, needs: Needs) -> list[str]:
     """What the client asks for in vain."""
     return sorted(field for field in needs.unread if question.body.get(field) not in (None, *_KEPT_ALL_THE_SAME.get(field, ())))

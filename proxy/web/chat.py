@@ -57,7 +57,8 @@ class Chat:
         rescue = Rescue(self._house, backend, question, self._headers(connection, backend))
         translation = self._translation(connection, question, backend, rescue.keeping)
         upstream = Upstream(backend, translation, rescue)
-        opening = asyncio.create_task(upstream.open())
+        connection.record.waits_for = backend.place.waits_for
+        opening = asyncio.create_task(_opened(connection.record, backend, question, upstream))
 
         def noted() -> None:
             connection.record.ways = rescue.ways
@@ -127,6 +128,13 @@ class Chat:
 
     def _headers(self, connection: Connection, backend: Backend) -> headers.RawHeaders:
         return headers.to_backend_without_body(connection.headers, backend.never_forwarded)
+
+
+async def _opened(record: Record, backend: Backend, question: Question, upstream: Upstream) -> None:
+    await backend.place.address()  # a model that has to be loaded first is waited for here
+    with record.waiting():
+        await backend.admit(question)
+    await upstream.open()
 
 
 def _wish(question: Question) -> Wish:

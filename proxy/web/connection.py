@@ -55,10 +55,13 @@ class Connection:
 
     async def body(self) -> bytes:
         """All of it. Many large ones at once are not held: each alone has its limit, and all of them together have one."""
+        return await self.whole(self.pieces())
+
+    async def whole(self, body: AsyncIterator[bytes]) -> bytes:
         pieces: list[bytes] = []
         size = 0
         try:
-            async for piece in self.pieces():
+            async for piece in body:
                 size += len(piece)
                 self._uploads.held += len(piece)
                 if self._uploads.held > UPLOADS_LIMIT:

@@ -57,6 +57,8 @@ class Ledger:
         if not record.waits:
             return None
         now = time.monotonic()
+        if (words := record.waits_for()) is not None:
+            return words
         if record.reading is not None:
             return record.reading.sentence(now)
         return (self._not_ready() or f"nothing from the backend for {now - record.began:.0f} s").partition("\n")[0]

@@ -6,7 +6,7 @@ import httpx
 
 from proxy.backends.address import Address
 from proxy.backends.base import Backend, authorized
-from proxy.backends.place import Wish
+from proxy.backends.place import Claim, Wish
 from proxy.errors import BadAnswer, BadRequest, BridgeError, NotFound, Unavailable
 from proxy.web import headers
 from proxy.web.connection import Connection
@@ -47,6 +47,8 @@ class PassThrough:
         wish, content = await self._wish(connection.scope["method"], content)
         backend = await self._house.backend(wish)
         try:
+            if wish is not None and content is not None and backend.takes_context(path):
+                content = await self._admitted(connection, backend, content)
             async with backend.turn():
                 response = await self._opened(connection, backend, path, content)
                 whole = await self._pass(connection, response)
@@ -54,6 +56,18 @@ class PassThrough:
                 backend.place.answered()
         finally:
             backend.place.leave()
+
+    async def _admitted(self, connection: Connection, backend: Backend, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Wait until the request may use the whole context: what it asks for is not read here, so it cannot be counted.
+
+        Its body is read before, so that a client that leaves while it waits is noticed.
+        """
+        body = await connection.whole(content)
+        await backend.place.address()
+        connection.record.waits_for = backend.place.waits_for
+        with connection.record.waiting():
+            await backend.place.admit(Claim())
+        return _once(body)
 
     async def _opened(self, connection: Connection, backend: Backend, path: str, content: AsyncIterator[bytes] | None) -> httpx.Response:
         address = await backend.place.address()
@@ -90,3 +104,7 @@ class PassThrough:
             await response.aclose()
         await connection.end()
         return True
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body

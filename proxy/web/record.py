@@ -1,11 +1,13 @@
 """What is known of one request while it is answered, and the one line that a person reads of it: figures only, never
 content, never keys."""
 
+import contextlib
 import logging
 import secrets
 import string
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +18,7 @@ log = logging.getLogger("llama-bridge")
 
 _PATH = 200  # letters
 _LETTERS_PER_TOKEN = 4
+_WORTH_A_WORD = 0.05  # seconds
 
 
 def new_request_id() -> str:
@@ -32,6 +35,8 @@ class Record:
     status: int | None = None
     model: str | None = None
     generates: bool = False  # what is answered comes word by word, after the prompt was read
+    waits_for: Callable[[], str | None] = lambda: None  # why it has not been sent to the backend yet
+    waited: float = 0.0  # seconds, for other requests on its model
     reading: Reading | None = None  # as far as the backend tells
     usage: Usage | None = None
     estimated: bool = False  # the backend counted nothing
@@ -54,6 +59,15 @@ class Record:
             self.reading = Reading.begun(progress, time.monotonic())
         else:
             self.reading.went_on(progress, time.monotonic())
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Measure what happens inside as time that the request waited for others."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited = time.monotonic() - began
 
     @property
     def waits(self) -> bool:
@@ -79,6 +93,7 @@ class Record:
             "estimated": self.estimated or (usage is None and self.letters > 0),
             "tokens_per_second": self._rate(),
             "first_after": round(self.first - self.began, 2) if self.first is not None else None,
+            "waited": round(self.waited, 2),
             "seconds": round(time.monotonic() - self.began, 2),
             "calls": dict(self.calls),
             "note": self.note,
@@ -89,6 +104,8 @@ class Record:
         if self.model is not None:
             words.append(self.model)
         words += self._tokens()
+        if self.waited >= _WORTH_A_WORD:
+            words.append(f"waited {self.waited:.2f} s for its turn,")
         if self.first is not None:
             words.append(f"first after {self.first - self.began:.2f} s,")
         words.append(f"{time.monotonic() - self.began:.2f} s")

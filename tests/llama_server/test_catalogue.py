@@ -58,13 +58,15 @@ def only(found: Catalogue) -> Any:
 def test_nothing_said_is_the_tiny_model(home: Home) -> None:
     model = only(home.make())
     assert (model.name, model.launch.model, model.launch.engine, model.context) == ("tiny-toolcaller", TINY, None, 32768)
-    assert " ".join(model.launch.flags) == "--ctx-size 32768 --temp 0 --threads 1 --log-verbosity 4"
+    assert " ".join(model.launch.flags) == "--ctx-size 32768 --temp 0 --threads 1 --log-verbosity 4 --parallel 2 --kv-unified"
 
 
 def test_what_is_said_for_all_holds_for_a_named_file(home: Home) -> None:
     model = only(home.make("[*]\nn_gpu_layers = 26\nn-ctx = 16384\ntemperature = 0.5\nlog-verbosity = 3\n", "a.gguf"))
     assert (model.name, model.launch.model, model.context) == ("a", home.path / "a.gguf", 16384)
-    assert model.launch.flags == ("--gpu-layers", "26", "--ctx-size", "16384", "--temp", "0.5", "--log-verbosity", "3")
+    assert model.launch.flags == (
+        "--gpu-layers", "26", "--ctx-size", "16384", "--temp", "0.5", "--log-verbosity", "3", "--parallel", "2", "--kv-unified",
+    )  # fmt: skip
 
 
 def test_a_model_trained_on_less_gets_less(home: Home) -> None:
@@ -127,10 +129,40 @@ def test_what_a_new_binary_gets_by_itself(home: Home, monkeypatch: pytest.Monkey
     monkeypatch.setattr(catalogue, "memory_at_start", lambda: 8000)
     model = only(home.make("", "a.gguf"))
     assert model.launch.engine == home.server
-    assert " ".join(model.launch.flags) == "--ctx-size 4096 --cache-ram 2000 --log-verbosity 4"
+    assert " ".join(model.launch.flags) == "--ctx-size 4096 --cache-ram 2000 --log-verbosity 4 --parallel 2 --kv-unified"
     monkeypatch.setattr(catalogue, "memory_at_start", lambda: 64000)
     assert "--cache-ram" not in only(home.make("", "a.gguf")).launch.flags
     assert only(home.make("[*]\ncram = 0\nctx-size = 0\n", "a.gguf")).launch.flags[:4] == ("--cache-ram", "0", "--ctx-size", "0")
+
+
+@pytest.mark.parametrize(
+    ("said", "context", "shares", "cache"),
+    [
+        ("", 4096, True, 4096),
+        ("ctx-size = 65536", 65536, True, 65536),
+        ("ctx-size = 0", None, True, None),  # the model's own
+        ("parallel = 4", 1024, False, 4096),
+        ("np = 4\nkv-unified = true", 4096, True, 4096),
+        ("kv-unified = false", 2048, False, 4096),
+        ("parallel = -1", 4096, True, 4096),  # llama-server's own choice: four that share
+        ("parallel = 1", 4096, False, 4096),
+        ("kv-unified-per-slot = 1500", 1500, True, 3000),
+        ("kv-unified-per-slot = 1500\nctx-size = 2048", 1500, True, 2048),
+        ("kv-unified-per-slot = 1500\nctx-size = 1024", 1024, True, 1024),
+        ("kv-unified-per-slot = 1500\nparallel = 3", 1500, False, 4500),
+        ("kv-unified-per-slot = 1500\nparallel = -1", 1500, True, 6000),
+    ],
+)
+def test_the_context_of_one_conversation_and_what_all_share(
+    home: Home, said: str, context: int | None, shares: bool, cache: int | None
+) -> None:
+    """Each row was compared with what the wheel's server writes at its start."""
+    model = only(home.make(f"[*]\n{said}\n", "a.gguf"))
+    assert (model.context, model.shares_cache, model.cache) == (context, shares, cache)
+
+
+def test_an_embedding_model_keeps_the_slots_of_its_server(home: Home) -> None:
+    assert "--parallel" not in only(home.make("[*]\nembeddings = true\n", "a.gguf")).launch.flags
 
 
 def test_what_an_old_binary_gets_by_itself(home: Home) -> None:

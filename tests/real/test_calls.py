@@ -121,7 +121,7 @@ async def test_several_choices(bridge: Bridge) -> None:
 async def test_more_choices_than_the_server_has_slots_are_its_own_refusal(bridge: Bridge, stream: bool) -> None:
     refused = await ask(bridge, body=question(n=5, stream=stream))
     assert (refused.status, refused.json["error"]["code"]) == (400, "backend_refused")
-    assert "Field 'n': Value must be between 1 <= value <= 4, but got 5" in refused.json["error"]["message"]
+    assert "Field 'n': Value must be between 1 <= value <= 2, but got 5" in refused.json["error"]["message"]
 
 
 async def test_logprobs_beside_tools(bridge: Bridge) -> None:

@@ -57,7 +57,7 @@ def test_the_doctor_says_where_the_model_runs(served: Proxy, tmp_path: Path) -> 
     command = [sys.executable, "-P", "-m", "proxy", "doctor"]
     told = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path).stdout
     assert re.search(r"^ok  running +http://127\.0\.0\.1:\d+/v1: llama_cpp, tiny-toolcaller$", told, re.MULTILINE)
-    assert re.search(r"^ok  tiny-toolcaller +ready: \w+, context 32,768 in 4 slots, \d+ MiB$", told, re.MULTILINE)
+    assert re.search(r"^ok  tiny-toolcaller +ready: \w+, context 32,768 in 2 slots, \d+ MiB$", told, re.MULTILINE)
     assert told.endswith("\nnothing to mend\n")
 
 

@@ -98,7 +98,7 @@ async def test_all_models_are_listed_and_their_state_is_told(pair: Bridge) -> No
     listed = (await ask(pair, "/v1/models")).json["data"]
     assert [(model["id"], model["context_length"]) for model in listed] == [("one", 16384), ("two", 16384)]
     one, two = (await ask(pair, "/health")).json["models"]
-    assert (one["state"], one["device"], one["context"], one["slots"]) == ("ready", "CPU", 16384, 4)
+    assert (one["state"], one["device"], one["context"], one["slots"]) == ("ready", "CPU", 16384, 2)
     assert one["memory_mib"] > 5
     assert two == {"id": "two", "state": "stopped", "reason": None, "context": 16384}
     unknown = await ask(pair, body=chat("gpt-4o", "hi", stream=False))

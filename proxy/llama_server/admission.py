@@ -1,0 +1,117 @@
+"""Which requests may use one KV cache at the same time: rules without a clock and without I/O.
+
+llama-server ends every running request when a shared cache overflows, so a request starts only while its prompt and its
+`max_tokens` fit beside those of all running requests. The others wait. The first of them starts first, and nothing passes it
+because it is smaller: a large request would never start otherwise. A request with tools goes before one without, at most
+`OVERTAKEN` times.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+OVERTAKEN = 2
+SPARE = 64  # tokens: speculative drafts, and a continuation whose text is tokenized again
+
+
+@dataclass(eq=False)
+class Reservation:
+    """What one request takes of the cache."""
+
+    count: Callable[[], Awaitable[int | None]] | None = None  # counts the prompt; without it the whole cache is reserved
+    output: int | None = None  # tokens; None: as many as the context has room for
+    tools: bool = False
+    slots: int = 1
+    session: str | None = None  # the same for all requests of one conversation
+    prompt: int | None = None  # tokens, once counted
+    uncountable: bool = False
+    overtaken: int = 0
+    admitted: asyncio.Event = field(default_factory=asyncio.Event)  # it may start, or there is an error to raise
+    error: Exception | None = None
+
+    @property
+    def takes_all(self) -> bool:
+        return self.count is None or self.output is None or self.uncountable
+
+    def tokens(self, capacity: int) -> int | None:
+        """Return how many tokens of the cache are reserved; None if that depends on a count that was not made yet."""
+        if self.takes_all:
+            return capacity
+        if self.prompt is None or self.output is None:
+            return None
+        return min(capacity, self.prompt + self.output + SPARE)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    tokens: int | None = None  # of the cache that all slots share; None: each slot has a cache of its own
+    slots: int | None = None
+
+
+@dataclass
+class Admission:
+    capacity: Capacity = Capacity()
+    waiting: list[Reservation] = field(default_factory=list)
+    running: list[Reservation] = field(default_factory=list)
+    ending: list[Reservation] = field(default_factory=list)  # their clients have left, and the engine may still work on them
+
+    def enter(self, reservation: Reservation) -> None:
+        self.waiting.append(reservation)
+        self.admit()
+
+    def admit(self) -> None:
+        """Start the requests that fit, in their order."""
+        while self.waiting and self._fits(first := self._first()):
+            at = self.waiting.index(first)
+            for passed in self.waiting[:at]:
+                passed.overtaken += 1
+            del self.waiting[at]
+            self.running.append(first)
+            first.admitted.set()
+
+    def uncounted(self, reservation: Reservation) -> list[Reservation]:
+        """Return what has to be counted to know whether `reservation` fits, itself the last."""
+        return [
+            one
+            for one in [*self.running, *self.ending, reservation]
+            if self.capacity.tokens is not None and one.count is not None and one.prompt is None and not one.uncountable
+        ]
+
+    def left(self, reservation: Reservation, *, finished: bool) -> bool:
+        """End a reservation. Return whether it is kept in `ending` until `freed`, because its answer was not finished."""
+        kept = reservation in self.running and not finished
+        if kept:
+            self.ending.append(reservation)
+        for requests in (self.waiting, self.running):
+            if reservation in requests:
+                requests.remove(reservation)
+        self.admit()
+        return kept
+
+    def freed(self, reservation: Reservation) -> None:
+        self.ending.remove(reservation)
+        self.admit()
+
+    def reserved(self) -> int:
+        """Return the tokens that are reserved now. A request that was not counted yet runs alone."""
+        total = self.capacity.tokens or 0
+        return min(total, sum(one.tokens(total) or 0 for one in [*self.running, *self.ending]))
+
+    def _first(self) -> Reservation:
+        return next(
+            (one for one in self.waiting if one.overtaken >= OVERTAKEN),
+            next((one for one in self.waiting if one.tools), self.waiting[0]),
+        )
+
+    def _fits(self, reservation: Reservation) -> bool:
+        """Whether it fits beside those that run. One alone always does: the engine itself refuses what is too long."""
+        others = [*self.running, *self.ending]
+        if not others:
+            return True
+        slots, total = self.capacity.slots, self.capacity.tokens
+        if slots is not None and sum(one.slots for one in others) + reservation.slots > slots:
+            return False
+        if total is None:
+            return True
+        reserved = [one.tokens(total) for one in [*others, reservation]]
+        return all(tokens is not None for tokens in reserved) and sum(filter(None, reserved)) <= total

@@ -1,0 +1,136 @@
+"""The queue in front of one child's KV cache: counts prompts when it matters, and waits until the engine has let go of a request."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx
+
+from proxy.errors import BridgeError
+from proxy.llama_server.admission import Admission, Capacity, Reservation
+from proxy.llama_server.readiness import Address
+from proxy.llama_server.residents import Residents
+
+_FIRST_LOOK = 0.25  # seconds; the engine notices within one batch that a client has left
+_NEXT_LOOK = 1.3  # the engine looks for lost clients after a second of silence, and each look of ours restarts that second
+_LOOKS = 50
+_PATIENCE = 2.0
+
+
+class Slots(Protocol):
+    async def at_most(self, busy: int) -> bool:
+        """Return whether no more than `busy` slots are at work; also true if the engine has gone or does not say."""
+
+    async def clear_idle(self) -> None:
+        """Make the engine move what idle slots hold from its KV cache to RAM."""
+
+
+@dataclass(frozen=True)
+class EngineSlots:
+    address: Callable[[], Address]
+
+    async def at_most(self, busy: int) -> bool:
+        try:
+            slots = await self._ask("GET", "/slots")
+            return sum(bool(slot.get("is_processing")) for slot in slots) <= busy
+        except httpx.TimeoutException:
+            return False  # it answers between two batches
+        except (httpx.HTTPError, ValueError, AttributeError, TypeError):
+            return True
+
+    async def clear_idle(self) -> None:
+        with contextlib.suppress(httpx.HTTPError, ValueError):
+            await self._ask("POST", "/completion", {"prompt": "a", "n_predict": 0, "cache_prompt": False})
+
+    async def _ask(self, method: str, path: str, body: object = None) -> Any:
+        at = self.address()
+        # verify=False: there is no TLS on loopback, and reading the certificates takes time.
+        async with httpx.AsyncClient(base_url=at.url, trust_env=False, verify=False, timeout=_PATIENCE) as client:
+            answer = await client.request(method, path, headers={"authorization": f"Bearer {at.key}"}, json=body)
+            return answer.json()
+
+
+class AdmissionQueue:
+    def __init__(self, slots: Slots) -> None:
+        self._rules = Admission()
+        self._residents = Residents()
+        self._slots = slots
+        self._counting = asyncio.Lock()
+        self._looking: set[asyncio.Task[None]] = set()
+
+    async def admit(self, reservation: Reservation, capacity: Capacity) -> None:
+        """Return when the request may start. Whatever happens, `leave` has to follow.
+
+        A request that meets no other starts without being counted; it is counted when the next one arrives.
+        """
+        self._rules.capacity = capacity
+        self._rules.enter(reservation)
+        if not reservation.admitted.is_set():
+            await self._count(reservation)
+            await reservation.admitted.wait()
+        if reservation.error is not None:
+            raise reservation.error
+        if capacity.tokens is not None:
+            running = self._beside(reservation)
+            if self._residents.needs_room(reservation, running, capacity.tokens):
+                await self._slots.clear_idle()
+            self._residents.started(reservation, running)
+
+    def leave(self, reservation: Reservation, *, finished: bool, tokens: int = 0) -> None:
+        """Release what is reserved: of an unfinished answer only when the engine no longer works on it."""
+        self._residents.answered(reservation.session, tokens)
+        if self._rules.left(reservation, finished=finished):
+            task = asyncio.create_task(self._until_free())
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+            task.add_done_callback(lambda _: self._rules.freed(reservation))
+
+    def close(self, error: Exception) -> None:
+        """Refuse all requests that wait."""
+        for task in self._looking:
+            task.cancel()
+        for reservation in self._rules.waiting:
+            reservation.error = error
+            reservation.admitted.set()
+
+    def sentence(self, reservation: Reservation) -> str | None:
+        """Return why the request waits, in one line; None if it does not."""
+        rules = self._rules
+        if reservation not in rules.waiting:
+            return None
+        before = rules.waiting.index(reservation)
+        queue = f", {before} more before it" if before else ""
+        running = len(rules.running) + len(rules.ending)
+        words = f"waiting for {running} running request{'' if running == 1 else 's'}{queue}"
+        if (total := rules.capacity.tokens) is None or (needed := reservation.tokens(total)) is None:
+            return words
+        return f"{words}: {rules.reserved():,} of {total:,} tokens of context are reserved, and it needs {needed:,}"
+
+    async def _count(self, reservation: Reservation) -> None:
+        """Count what is not counted yet. Raises ContextOverflow if the request can never fit."""
+        async with self._counting:
+            for one in self._rules.uncounted(reservation):
+                assert one.count is not None  # or it would take the whole cache
+                try:
+                    one.prompt = await one.count()
+                except BridgeError:
+                    if one is reservation:
+                        raise
+                one.uncountable = one.prompt is None
+            self._rules.admit()
+
+    def _beside(self, reservation: Reservation) -> Sequence[Reservation]:
+        return [one for one in [*self._rules.running, *self._rules.ending] if one is not reservation]
+
+    async def _until_free(self) -> None:
+        """Wait until the engine works on no more requests than run; not for ever, if it does other work as well."""
+        pause = _FIRST_LOOK
+        for _ in range(_LOOKS):
+            began = list(self._rules.running)  # requests that start while we wait may not be in a slot yet
+            await asyncio.sleep(pause)
+            others = sum(one.slots for one in began if one in self._rules.running)
+            if await self._slots.at_most(others):
+                return
+            pause = _NEXT_LOOK

@@ -1,0 +1,49 @@
+"""Which conversations the engine holds in its slots, and when one that comes back would be processed again for lack of space.
+
+With a shared cache llama-server copies the conversations of idle slots to RAM (`cache-ram`) and clears the slots, but only
+after it has tried to bring the conversation of the new request back from RAM. Two conversations that together are larger
+than the cache would therefore push each other out at every turn. A tiny request in between clears the idle slots first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from proxy.llama_server.admission import Reservation
+
+_REMEMBERED = 64  # conversations
+
+
+@dataclass
+class Residents:
+    sizes: dict[str, int | None] = field(default_factory=dict)  # tokens of each conversation that was worked on, the last one last
+    held: set[str | None] = field(default_factory=set)  # in slots since the last start; None: some other request
+
+    def needs_room(self, reservation: Reservation, running: Sequence[Reservation], total: int) -> bool:
+        """Whether idle slots have to be cleared before this request starts beside the `running` ones."""
+        idle = self.held - {one.session for one in running}
+        if reservation.slots > 1:
+            return bool(idle)  # each further choice takes a slot as it is, with what it holds
+        if reservation.session in self.held or reservation.session not in self.sizes:
+            return False
+        reserved = sum(one.tokens(total) or total for one in running)
+        return bool(idle) and self._size(reservation.session, total) + sum(self._size(one, total) for one in idle) + reserved > total
+
+    def started(self, reservation: Reservation, running: Sequence[Reservation]) -> None:
+        """Note that the engine clears every slot but those of running requests."""
+        self.held = {reservation.session, *(one.session for one in running)}
+        if reservation.session is not None:
+            self._note(reservation.session, self.sizes.get(reservation.session))
+
+    def answered(self, session: str | None, tokens: int) -> None:
+        """Note how large a conversation is, if that is known."""
+        if session is not None and tokens:
+            self._note(session, tokens)
+
+    def _note(self, session: str, tokens: int | None) -> None:
+        self.sizes.pop(session, None)
+        self.sizes[session] = tokens
+        if len(self.sizes) > _REMEMBERED:
+            del self.sizes[next(iter(self.sizes))]
+
+    def _size(self, session: str | None, total: int) -> int:
+        return self.sizes.get(session or "") or total

@@ -1,0 +1,152 @@
+"""Which requests start: tables of the rules, and that no request is starved."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.llama_server.admission import OVERTAKEN, SPARE, Admission, Capacity, Reservation
+
+
+async def count() -> int | None:
+    raise AssertionError("the rules count nothing themselves")
+
+
+def asked(prompt: int | None, output: int | None = 0, *, tools: bool = False, slots: int = 1) -> Reservation:
+    return Reservation(count, output, tools, slots, prompt=prompt)
+
+
+def entered(rules: Admission, *requests: Reservation) -> list[bool]:
+    for request in requests:
+        rules.enter(request)
+    return [request in rules.running for request in requests]
+
+
+SHARED = Capacity(1000, 3)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "requests", "started"),
+    [
+        (SHARED, [asked(300, 100), asked(300, 100)], [True, True]),
+        (SHARED, [asked(300, 200 - SPARE), asked(300, 200 - SPARE)], [True, True]),  # exactly
+        (SHARED, [asked(300, 200 - SPARE), asked(300, 201 - SPARE)], [True, False]),
+        (SHARED, [asked(5000, 100), asked(1, 1)], [True, False]),  # alone it starts, and takes no more than there is
+        (SHARED, [asked(10, None), asked(1, 1)], [True, False]),  # no max_tokens: the rest of the context
+        (SHARED, [asked(1, 1), asked(10, None)], [True, False]),
+        (SHARED, [Reservation(), asked(1, 1)], [True, False]),  # what cannot be counted
+        (SHARED, [asked(None, 1), asked(1, 1)], [True, False]),  # not counted yet
+        (SHARED, [asked(1, 1), asked(None, 1)], [True, False]),
+        (SHARED, [asked(1, 1)] * 0 + [asked(1, 1) for _ in range(4)], [True, True, True, False]),  # slots
+        (SHARED, [asked(1, 1, slots=2), asked(1, 1, slots=2)], [True, False]),
+        (SHARED, [asked(1, 1, slots=9)], [True]),  # the server refuses it
+        (Capacity(None, 2), [asked(9000, None), asked(None, None), asked(1, 1)], [True, True, False]),  # a cache for each slot
+        (Capacity(1000, None), [asked(1, 1) for _ in range(9)], [True] * 9),
+        (Capacity(), [Reservation() for _ in range(9)], [True] * 9),
+    ],
+)
+def test_what_starts_at_once(capacity: Capacity, requests: list[Reservation], started: list[bool]) -> None:
+    rules = Admission(capacity)
+    assert entered(rules, *requests) == started
+    for request in requests:
+        rules.left(request, finished=True)
+        rules.left(request, finished=True)  # twice does no harm
+    assert not rules.running
+    assert not rules.waiting
+    assert rules.reserved() == 0
+
+
+def test_what_has_to_be_counted() -> None:
+    rules = Admission(SHARED)
+    running, known, takes_all, waiting = asked(None, 1), asked(5, 1), Reservation(), asked(None, 1)
+    rules.running = [running, known, takes_all]
+    assert rules.uncounted(waiting) == [running, waiting]
+    waiting.uncountable = True
+    assert waiting.takes_all
+    assert rules.uncounted(waiting) == [running]
+    rules.capacity = Capacity(None, 2)
+    assert rules.uncounted(waiting) == []
+
+
+def test_a_request_with_tools_goes_first() -> None:
+    rules = Admission(SHARED)
+    first, title, main = asked(900), asked(500), asked(500, tools=True)
+    assert entered(rules, first, title, main) == [True, False, False]
+    rules.left(first, finished=True)
+    assert rules.running == [main]
+    assert (title.overtaken, title.admitted.is_set()) == (1, False)
+    rules.left(main, finished=True)
+    assert rules.running == [title]
+
+
+def test_a_small_one_does_not_pass_a_large_one() -> None:
+    rules = Admission(SHARED)
+    first, large, small = asked(400), asked(900), asked(10)
+    assert entered(rules, first, large, small) == [True, False, False]
+    rules.left(large, finished=True)  # its client has left
+    assert rules.running == [first, small]
+
+
+def test_a_request_without_tools_is_not_starved() -> None:
+    """However many requests with tools come, it starts after so many of them."""
+    rules = Admission(SHARED)
+    running, title = asked(900, tools=True), asked(900)
+    entered(rules, running, title)
+    started = 0
+    while title not in rules.running:
+        entered(rules, asked(900, tools=True), asked(900, tools=True))
+        rules.left(rules.running[0], finished=True)
+        started += 1
+    assert started == OVERTAKEN + 1
+
+
+def test_what_an_unfinished_answer_reserves_is_kept_until_it_is_freed() -> None:
+    rules = Admission(SHARED)
+    left, other = asked(900), asked(900)
+    entered(rules, left, other)
+    assert rules.left(left, finished=False)
+    assert not rules.left(left, finished=False)  # twice does no harm
+    assert (rules.running, rules.ending, rules.reserved()) == ([], [left], 900 + SPARE)
+    rules.freed(left)
+    assert rules.running == [other]
+
+
+REQUEST = st.builds(
+    asked,
+    st.integers(0, 1200),
+    st.one_of(st.none(), st.integers(0, 600)),
+    tools=st.booleans(),
+    slots=st.integers(1, 4),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.one_of(REQUEST, st.builds(Reservation)), st.integers(0, 2), st.booleans()), max_size=40))
+def test_the_cache_never_overflows_and_all_start_in_the_end(history: list[tuple[Reservation, int, bool]]) -> None:
+    rules = Admission(SHARED)
+    seen: list[Reservation] = []
+
+    def check() -> None:
+        assert rules.capacity.tokens is not None
+        taken = [one.tokens(1000) or 0 for one in [*rules.running, *rules.ending]]
+        assert sum(taken) <= 1000
+        assert len(taken) == 1 or sum(one.slots for one in [*rules.running, *rules.ending]) <= 3
+        assert all(one.overtaken <= OVERTAKEN for one in seen)
+
+    def end(finished: bool) -> None:
+        if rules.ending:
+            rules.freed(rules.ending[0])
+        elif rules.running:
+            rules.left(rules.running[0], finished=finished)
+
+    for request, ends, finished in history:
+        seen.append(request)
+        rules.enter(request)
+        check()
+        for _ in range(ends):
+            end(finished)
+            check()
+    for _ in range(2 * len(seen)):
+        end(finished=True)
+        check()
+    assert all(request.admitted.is_set() for request in seen)
+    assert not rules.waiting
