@@ -1,5 +1,6 @@
 """One per answer, no I/O: bytes of the backend → chunks → events → a parser per choice → bytes for the client."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from proxy.protocols.openai_chat import FINISH_REASONS, Stream, Whole
 from proxy.requests.notices import notice
 from proxy.requests.question import Question
 from proxy.stream import sse
-from proxy.stream.chunks import Chunks
+from proxy.stream.chunks import Chunks, Unreadable
 from proxy.stream.events import (
     Beside,
     CallArguments,
@@ -66,10 +67,9 @@ class Translation:
     def feed(self, data: bytes) -> bytes:
         """What the client gets for these bytes. Raises the error that the backend reports in the middle of its answer."""
         try:
-            payloads = self._decoder.feed(data)
-        except sse.LineTooLong as error:
+            self._read(self._decoder.feed(data))
+        except (sse.LineTooLong, Unreadable) as error:
             raise BrokenOff(f"the backend sent {error} (connection lost)") from None
-        self._read(payloads)
         return self._writer.take()
 
     def whole(self, completion: dict[str, Any]) -> bytes:
@@ -79,7 +79,8 @@ class Translation:
 
     def end(self) -> bytes:
         """The backend has no more to say."""
-        self._read(self._decoder.close())
+        with contextlib.suppress(Unreadable):  # a line without its end: the connection was closed inside it
+            self._read(self._decoder.close())
         if not self._is_finished(choices=1):  # some make one answer where several were asked for
             raise Vanished("the backend ended its answer before it was finished (connection lost)")
         if not self._is_one():
@@ -128,6 +129,11 @@ class Translation:
             self._writer.abandon_half_calls(index)
             self._writer.finish(index, "tool_calls" if choice.whole else "length")
         return self._ended()
+
+    @property
+    def can_finish(self) -> bool:
+        """Whether what has come can be finished: the backend has said the finish, or a call is whole."""
+        return self._is_finished(self._question.choices) or any(choice.whole for choice in self._choices.values())
 
     @property
     def only_choice(self) -> Choice | None:
