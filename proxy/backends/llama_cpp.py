@@ -34,8 +34,8 @@ _BY_CHANCE = re.compile(r"does not match the expected|Failed to parse input")
 
 
 class _Reply(Reply):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, tools: tuple[Any, ...] = ()) -> None:
+        super().__init__(tools)
         self._written = 0
 
     def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
@@ -72,8 +72,8 @@ class LlamaCpp(Backend):
             return BackendRefused(error.message)
         return error
 
-    def reply(self) -> Reply:
-        return _Reply()
+    def reply(self, tools: tuple[Any, ...] = ()) -> Reply:
+        return _Reply(tools)
 
     async def ask(self, question: Question, headers: Headers) -> httpx.Response:
         await self._raw.chat_template()  # it tells how the model writes; asked once

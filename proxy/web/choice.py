@@ -56,6 +56,7 @@ class Choice:
         self.finish: str | None = None
         self.announced = 0
         self.whole = 0
+        self.halves = 0  # calls that ended in the middle
         self._read: list[str] = []  # the text as it came, also what is still held back
         self._thought: list[str] = []  # what came as thoughts
         self._parser = parser
@@ -205,6 +206,7 @@ class Choice:
             return []
         del self._open[number]
         self.whole += whole
+        self.halves += not whole
         return [CallEnd(number, whole)]
 
     def _id(self, given: str | None) -> str:

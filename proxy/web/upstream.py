@@ -111,10 +111,10 @@ class Upstream:
 
     async def _opened_another(self, failure: BridgeError, choice: Choice) -> bool:
         if (found := await self._rescue.answer_at_hand(failure, choice)) is not None:
-            self.translation.joins(choice, "begins again", self._backend.reply(), found.parser)
+            self.translation.joins(choice, "begins again", self._rescue.reply(), found.parser)
             await self._start(_at_once(self.translation.read_anew(found.text)))
         elif (asked := await self._rescue.ask(failure, choice)) is not None:
-            self.translation.joins(choice, asked.joins, self._backend.reply(), self._rescue.parser(asked.thinking), asked.spent)
+            self.translation.joins(choice, asked.joins, self._rescue.reply(), self._rescue.parser(asked.thinking), asked.spent)
             await self._start(self._read(asked))
         else:
             return False
