@@ -24,8 +24,7 @@ class Reply:
         self._schemas: dict[str, ValueSchema | None] = {}
         self._calls: dict[int, NativeCalls] = {}
         self._listed: set[int] = set()  # choices whose calls stand in `tool_calls`: a `function_call` beside them says them again
-        self._known: dict[int, set[str]] = {}  # of each choice: which fields have come, `calls` for calls of either form
-        self._in_deltas: set[int] = set()  # choices of which something has come in a `delta`
+        self._known: dict[int, tuple[set[str], set[str]]] = {}  # of each choice: what has come in deltas, and in messages
         self._in_chunks = False  # an object has called itself something else than a whole completion
         self._ends_with_usage = False  # the last object was the usage alone
 
@@ -67,17 +66,14 @@ class Reply:
     def _choice(self, index: int, choice: dict[str, Any], *, repeats: bool) -> Iterator[Said]:
         """`repeats`: the object calls itself a whole completion and follows chunks, as the last one of MiniMax does. A `message` behind
         deltas repeats them, too. Of both, only fields that have not come yet are new."""
-        if (known := self._known.get(index)) is None:
-            known = self._known[index] = set()
+        in_deltas, in_messages = self._known.get(index) or self._known.setdefault(index, (set(), set()))
         delta, message, logprobs = choice.get("delta"), choice.get("message"), choice.get("logprobs")
         if isinstance(delta, dict) and delta:
-            for said in self._delta(index, delta, known if repeats else ()):
-                self._in_deltas.add(index)
-                yield said
+            yield from self._delta(index, delta, in_deltas, in_deltas | in_messages if repeats else ())
         if isinstance(message, dict):
-            yield from self._delta(index, message, known if repeats or index in self._in_deltas else ())
-        if isinstance(logprobs, dict) and not (repeats and "logprobs" in known):
-            known.add("logprobs")
+            yield from self._delta(index, message, in_messages, in_deltas | in_messages if repeats else in_deltas)
+        if isinstance(logprobs, dict) and not (repeats and "logprobs" in in_deltas):
+            in_deltas.add("logprobs")
             yield index, Logprobs(logprobs)
         if isinstance(reason := choice.get("finish_reason"), str) and reason:  # some say "" in every chunk
             yield from self._finish(index, reason)
@@ -93,8 +89,8 @@ class Reply:
                 reason = "length"  # llama-cpp-python calls a cut call whole
         yield index, Finish(reason)
 
-    def _delta(self, index: int, delta: dict[str, Any], left_out: Collection[str]) -> Iterator[Said]:
-        known = self._known[index]
+    def _delta(self, index: int, delta: dict[str, Any], known: set[str], left_out: Collection[str]) -> Iterator[Said]:
+        """Read what has come, and note it in `known`: the names of fields, `calls` for calls of either form."""
         if "reasoning" not in left_out and (thought := _thought(delta)):
             known.add("reasoning")
             yield index, Reasoning(thought)
@@ -104,10 +100,10 @@ class Reply:
         if beside := {key: delta[key] for key in _PASSED if delta.get(key) and key not in left_out}:
             known.update(beside)
             yield index, Beside(beside)
-        if "calls" not in left_out:
-            yield from self._called(index, delta)
+        if "calls" not in left_out and (delta.get("tool_calls") or delta.get("function_call")):
+            yield from self._called(index, delta, known)
 
-    def _called(self, index: int, delta: dict[str, Any]) -> Iterator[Said]:
+    def _called(self, index: int, delta: dict[str, Any], known: set[str]) -> Iterator[Said]:
         tool_calls, function_call = delta.get("tool_calls"), delta.get("function_call")
         if isinstance(tool_calls, list) and tool_calls:
             self._listed.add(index)
@@ -115,7 +111,7 @@ class Reply:
             tool_calls = [{"index": 0, "function": function_call}]
         else:
             return
-        self._known[index].add("calls")
+        known.add("calls")
         if (calls := self._calls.get(index)) is None:
             calls = self._calls[index] = NativeCalls(self._schema)
         for call in tool_calls:

@@ -35,7 +35,7 @@ class Chunks:
             is_clean = False
         if not isinstance(chunk, dict):
             return None
-        if payload.count(b"{") + payload.count(b"[") > DEEPEST and _is_too_deep(chunk):
+        if len(payload) > 2 * DEEPEST and payload.count(b"{") + payload.count(b"[") > DEEPEST and _is_too_deep(chunk):
             raise Unreadable(f"a chunk that is nested more than {DEEPEST} levels deep")
         return chunk if is_clean else self._join_object(chunk, ())
 

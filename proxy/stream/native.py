@@ -49,13 +49,11 @@ class NativeCalls:
         arguments = said.get("arguments")
         if isinstance(arguments, dict | list):
             arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
-        if isinstance(arguments, str) and arguments:
-            call.early.append(arguments)
-            call.early_size += len(arguments)
-        if call.name and call.early:
-            events += self._start(call)
-            events += self._argued(call)
-        return events
+        if not isinstance(arguments, str):
+            arguments = ""
+        if call.started:
+            return [*events, *_arguments(call, call.arguments.feed(arguments))] if arguments else events
+        return [*events, *self._not_started(call, arguments)]
 
     def end(self, finish: str) -> list[TextEvent]:
         """End what has begun: the backend says that the choice is finished. A call is whole if nothing of it is missing, also where
@@ -118,11 +116,15 @@ class NativeCalls:
         call.arguments = Arguments(self._schema_of(call.name))
         return [CallStart(call.index, call.id, call.name, "native")]
 
-    def _argued(self, call: _Call) -> list[TextEvent]:
-        text = "".join(call.early)
-        call.early.clear()
-        call.early_size = 0
-        return _arguments(call, call.arguments.feed(text))
+    def _not_started(self, call: _Call, arguments: str) -> list[TextEvent]:
+        """A call starts when its name and something of its arguments have come, in either order."""
+        if arguments:
+            call.early.append(arguments)
+            call.early_size += len(arguments)
+        if not call.name or not call.early:
+            return []
+        early, call.early, call.early_size = "".join(call.early), [], 0
+        return [*self._start(call), *_arguments(call, call.arguments.feed(early))]
 
     def _finish(self, call: _Call, *, whole: bool) -> list[TextEvent]:
         call.ended = True

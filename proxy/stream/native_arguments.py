@@ -39,6 +39,8 @@ class Arguments:
         self._given = 0  # what of the present piece stands before it is in `_out`, or will not leave
 
     def feed(self, text: str) -> str:
+        if self._passes and '"' not in text and "\\" not in text:
+            return text  # most pieces of a long argument
         if not self._begun and not self._rest:
             text = text.lstrip()
             self._begun = text.startswith("{")
@@ -83,6 +85,11 @@ class Arguments:
             return ""
         self._begun = self.closed = True  # it passes as it is: no object any more, whatever follows
         return kept
+
+    @property
+    def _passes(self) -> bool:
+        """Whether the text stands in a string that leaves as it is."""
+        return self._in_string and not self._escaped and self._captured is None
 
     def _scan(self, text: str) -> str:
         self._out, self._given, self._captured_from = [], 0, 0

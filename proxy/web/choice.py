@@ -182,10 +182,10 @@ class Choice:
 
     def _call(self, whose: object, event: CallEvent) -> Iterable[TextEvent]:
         match event:
-            case CallStart(index):
-                return self._started(whose, index, event)
             case CallArguments(index, text):
                 return self._argued(self._numbers[whose, index], text)
+            case CallStart(index):
+                return self._started(whose, index, event)
             case _:
                 return self._ended(self._numbers[whose, event.index], whole=event.whole)
 

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -55,20 +55,14 @@ class Copies:
     def holds_native(self) -> bool:
         return any(call.is_native for call in self._held)
 
-    def take(self, whose: Whose, event: CallEvent, *, is_native: bool) -> Iterator[tuple[Whose, CallEvent]]:
+    def take(self, whose: Whose, event: CallEvent, *, is_native: bool) -> Sequence[tuple[Whose, CallEvent]]:
         match event:
-            case CallStart():
-                yield from self._started(_Call(whose, event, is_native))
             case CallArguments():
-                yield from self._argued(self._open[whose, event.index], event)
+                return self._argued(self._open[whose, event.index], event)
+            case CallStart():
+                return list(self._started(_Call(whose, event, is_native)))
             case _:
-                call = self._open.pop((whose, event.index))
-                call.end = event
-                if not call.is_held:
-                    self._sent_open[call.kind] -= 1
-                    yield whose, event
-                    self._sent(call)
-                yield from self._decided()
+                return list(self._ended(self._open.pop((whose, event.index)), event))
 
     def end(self) -> Iterator[tuple[Whose, CallEvent]]:
         """No more will come: what is whole and still held is no copy; half a call is left out."""
@@ -88,14 +82,20 @@ class Copies:
             self._sent_open[call.kind] += 1
             yield call.whose, call.start
 
-    def _argued(self, call: _Call, event: CallArguments) -> Iterator[tuple[Whose, CallEvent]]:
-        if not self._gave_up:
-            call.arguments.write(event.text)
-            self._kept += len(event.text)
+    def _argued(self, call: _Call, event: CallArguments) -> Sequence[tuple[Whose, CallEvent]]:
+        passes = () if call.is_held else ((call.whose, event),)
+        if self._gave_up:
+            return passes
+        self._kept += call.arguments.write(event.text)
+        return passes if self._kept <= HELD_LIMIT else [*passes, *self._give_up()]
+
+    def _ended(self, call: _Call, event: CallEnd) -> Iterator[tuple[Whose, CallEvent]]:
+        call.end = event
         if not call.is_held:
+            self._sent_open[call.kind] -= 1
             yield call.whose, event
-        if self._kept > HELD_LIMIT:
-            yield from self._give_up()
+            self._sent(call)
+        yield from self._decided()
 
     def _give_up(self) -> Iterator[tuple[Whose, CallEvent]]:
         self._gave_up, self._kept = True, 0
