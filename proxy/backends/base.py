@@ -157,8 +157,9 @@ class Backend:
         """How to get an answer without the backend's own parser, where it has one that can be left out."""
         return None
 
-    def reply(self) -> Reply:
-        return Reply()
+    def reply(self, tools: tuple[Any, ...] = ()) -> Reply:
+        """Return a reader for one answer; it converts arguments by the schemas of `tools`."""
+        return Reply(tools)
 
     def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
         return meaning(status, body, headers)

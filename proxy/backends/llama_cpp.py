@@ -39,8 +39,8 @@ _BY_CHANCE = re.compile(r"does not match the expected|Failed to parse input")
 
 
 class _Reply(Reply):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, tools: tuple[Any, ...] = ()) -> None:
+        super().__init__(tools)
         self._written = 0
 
     def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
@@ -80,8 +80,8 @@ class LlamaCpp(Backend):
     def takes_context(self, path: str) -> bool:
         return _NO_CONTEXT.search(path) is None
 
-    def reply(self) -> Reply:
-        return _Reply()
+    def reply(self, tools: tuple[Any, ...] = ()) -> Reply:
+        return _Reply(tools)
 
     def forget(self) -> None:
         super().forget()

@@ -1,24 +1,32 @@
 """What a backend answered, read by its shape and not by its kind: chunks of a stream, or a whole completion as one big delta."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, TypeAlias
 
+from proxy.requests.tools import parameters
 from proxy.stream.events import Beside, CallEnd, Content, Event, Failed, Finish, Logprobs, Progress, Reasoning, Usage
 from proxy.stream.native import NativeCalls
+from proxy.stream.schema import ValueSchema
 
 Said: TypeAlias = tuple[int, Event]
 """An event and the choice it belongs to."""
 
 
 _PASSED = ("refusal", "annotations", "audio")
+_NAMELESS = {"message": "the backend sent a tool call without a name, which no client can run", "code": 502}
 
 
 class Reply:
     """One per answer: it remembers which calls of which choice have begun."""
 
-    def __init__(self) -> None:
+    def __init__(self, tools: tuple[Any, ...] = ()) -> None:
+        self._tools = tools
+        self._schemas: dict[str, ValueSchema | None] = {}
         self._calls: dict[int, NativeCalls] = {}
         self._listed: set[int] = set()  # choices whose calls stand in `tool_calls`: a `function_call` beside them says them again
+        self._known: dict[int, tuple[set[str], set[str]]] = {}  # of each choice: what has come in deltas, and in messages
+        self._in_chunks = False  # an object has called itself something else than a whole completion
+        self._ends_with_usage = False  # the last object was the usage alone
 
     def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
         if error := chunk.get("error") or _error_without_a_name(chunk):
@@ -27,14 +35,24 @@ class Reply:
         if isinstance(progress := chunk.get("prompt_progress"), dict):
             yield 0, Progress(_count(progress.get("processed")), _count(progress.get("total")))
         choices = chunk.get("choices")
+        is_whole = chunk.get("object") == "chat.completion"
         for at, choice in enumerate(choices if isinstance(choices, list) else []):
             if isinstance(choice, dict):
                 index = choice.get("index")
-                yield from self._choice(index if isinstance(index, int) else at, choice)
+                yield from self._choice(index if isinstance(index, int) else at, choice, repeats=is_whole and self._in_chunks)
         if choices is None and isinstance(text := chunk.get("content"), str):
             yield from self._completed(text, chunk)
         if usage := _usage_in(chunk):
             yield 0, _usage(usage, chunk)
+        self._in_chunks = self._in_chunks or (bool(choices) and not is_whole)
+        self._ends_with_usage = usage is not None and not choices
+
+    def end(self) -> Iterator[Said]:
+        """What is certain of a choice that got no finish, when the backend has said that there is no more: behind the usage, calls
+        whose arguments are closed are whole."""
+        for index, calls in self._calls.items() if self._ends_with_usage else ():
+            if calls.are_whole:
+                yield from self._finish(index, "tool_calls")
 
     def _completed(self, text: str, chunk: dict[str, Any]) -> Iterator[Said]:
         """llama.cpp's own route for plain text."""
@@ -45,27 +63,47 @@ class Reply:
             prompt = _count(chunk.get("tokens_evaluated"))
             yield 0, Usage(prompt, _count(chunk.get("tokens_predicted")), _not_read(chunk, prompt))
 
-    def _choice(self, index: int, choice: dict[str, Any]) -> Iterator[Said]:
-        said = choice.get("delta") or choice.get("message")
-        if isinstance(said, dict):
-            yield from self._delta(index, said)
-        if isinstance(logprobs := choice.get("logprobs"), dict):
+    def _choice(self, index: int, choice: dict[str, Any], *, repeats: bool) -> Iterator[Said]:
+        """`repeats`: the object calls itself a whole completion and follows chunks, as the last one of MiniMax does. A `message` behind
+        deltas repeats them, too. Of both, only fields that have not come yet are new."""
+        in_deltas, in_messages = self._known.get(index) or self._known.setdefault(index, (set(), set()))
+        delta, message, logprobs = choice.get("delta"), choice.get("message"), choice.get("logprobs")
+        if isinstance(delta, dict) and delta:
+            yield from self._delta(index, delta, in_deltas, in_deltas | in_messages if repeats else ())
+        if isinstance(message, dict):
+            yield from self._delta(index, message, in_messages, in_deltas | in_messages if repeats else in_deltas)
+        if isinstance(logprobs, dict) and not (repeats and "logprobs" in in_deltas):
+            in_deltas.add("logprobs")
             yield index, Logprobs(logprobs)
         if isinstance(reason := choice.get("finish_reason"), str) and reason:  # some say "" in every chunk
-            if index in self._calls:
-                ends = self._calls[index].end(reason)
-                yield from ((index, event) for event in ends)
-                if CallEnd in map(type, ends) and not all(event.whole for event in ends if isinstance(event, CallEnd)):
-                    reason = "length"  # llama-cpp-python calls a cut call whole
-            yield index, Finish(reason)
+            yield from self._finish(index, reason)
 
-    def _delta(self, index: int, delta: dict[str, Any]) -> Iterator[Said]:
-        if thought := _thought(delta):
+    def _finish(self, index: int, reason: str) -> Iterator[Said]:
+        if (calls := self._calls.get(index)) is not None:
+            ends = calls.end(reason)
+            yield from ((index, event) for event in ends)
+            if calls.has_nameless(reason):
+                yield index, Failed(_NAMELESS)
+                return
+            if reason != "content_filter" and any(isinstance(event, CallEnd) and not event.whole for event in ends):
+                reason = "length"  # llama-cpp-python calls a cut call whole
+        yield index, Finish(reason)
+
+    def _delta(self, index: int, delta: dict[str, Any], known: set[str], left_out: Collection[str]) -> Iterator[Said]:
+        """Read what has come, and note it in `known`: the names of fields, `calls` for calls of either form."""
+        if "reasoning" not in left_out and (thought := _thought(delta)):
+            known.add("reasoning")
             yield index, Reasoning(thought)
-        if text := _text(delta.get("content")):
+        if "content" not in left_out and (text := _text(delta.get("content"))):
+            known.add("content")
             yield index, Content(text)
-        if beside := {key: delta[key] for key in _PASSED if delta.get(key)}:
+        if beside := {key: delta[key] for key in _PASSED if delta.get(key) and key not in left_out}:
+            known.update(beside)
             yield index, Beside(beside)
+        if "calls" not in left_out and (delta.get("tool_calls") or delta.get("function_call")):
+            yield from self._called(index, delta, known)
+
+    def _called(self, index: int, delta: dict[str, Any], known: set[str]) -> Iterator[Said]:
         tool_calls, function_call = delta.get("tool_calls"), delta.get("function_call")
         if isinstance(tool_calls, list) and tool_calls:
             self._listed.add(index)
@@ -73,10 +111,20 @@ class Reply:
             tool_calls = [{"index": 0, "function": function_call}]
         else:
             return
-        calls = self._calls.setdefault(index, NativeCalls())
+        known.add("calls")
+        if (calls := self._calls.get(index)) is None:
+            calls = self._calls[index] = NativeCalls(self._schema)
         for call in tool_calls:
             for event in calls.feed(call) if isinstance(call, dict) else ():
                 yield index, event
+
+    def _schema(self, name: str) -> ValueSchema | None:
+        """What `NativeCalls` converts by."""
+        if name not in self._schemas:
+            declared = parameters(name, self._tools)
+            schema = ValueSchema([declared], declared)
+            self._schemas[name] = schema if schema.may_convert else None
+        return self._schemas[name]
 
 
 def _error_without_a_name(chunk: dict[str, Any]) -> dict[str, Any] | None:

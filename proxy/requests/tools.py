@@ -13,6 +13,13 @@ def declared_name(said: str, tools: tuple[Any, ...]) -> str:
     return meant[0] if len(meant) == 1 else said
 
 
+def parameters(name: str, tools: tuple[Any, ...]) -> Any:
+    """Return the schema of the arguments of the tool that a backend means with `name`; None where there is none."""
+    declared = declared_name(name, tools)
+    functions = [function for tool in tools if isinstance(function := _function(tool), dict)]
+    return next((function.get("parameters") for function in functions if function.get("name") == declared), None)
+
+
 def _function(tool: Any) -> Any:
     return tool.get("function") if isinstance(tool, dict) else None
 

@@ -1,5 +1,6 @@
 """The payload of an event as a parsed chunk.
 
+What a backend damages inside a string is repaired: a bare control character stays, bytes that are no UTF-8 become U+FFFD.
 Some backends cut an emoji into two halves, each an escaped surrogate in a delta of its own. A half is no letter: it waits
 for the other one, and one that stays alone becomes U+FFFD.
 """
@@ -9,7 +10,15 @@ from typing import Any
 
 import orjson
 
+DEEPEST = 100
+"""No chunk of any server is nested deeper. What is could neither be walked through nor be written again."""
+
 _LEAST, _MOST = -(2**63), 2**64 - 1  # beyond it no number can be written again
+_AROUND = bytes(range(33)) + b"\x7f\xef\xbb\xbf"  # blanks, control characters, a byte order mark
+
+
+class Unreadable(ValueError):
+    """A payload that begins as a JSON object and is none: a piece of the answer is lost."""
 
 
 class Chunks:
@@ -17,25 +26,27 @@ class Chunks:
         self._halves: dict[tuple[object, str], str] = {}
 
     def parse(self, payload: bytes) -> dict[str, Any] | None:
-        """None for what is no chunk: blank data, pings, broken JSON."""
+        """Return the chunk, or None for what is no chunk: blank data, pings. Raise Unreadable for a damaged one."""
         try:
             chunk = orjson.loads(payload)
+            is_clean = True
         except orjson.JSONDecodeError:
-            chunk = self._with_halves(payload)
-        return chunk if isinstance(chunk, dict) else None
-
-    def _with_halves(self, payload: bytes) -> Any:
-        try:
-            chunk = json.loads(payload)
-        except (ValueError, RecursionError):
+            chunk = _repaired(payload)
+            is_clean = False
+        if not isinstance(chunk, dict):
             return None
-        return self._join(chunk, ()) if isinstance(chunk, dict) else None
+        if len(payload) > 2 * DEEPEST and payload.count(b"{") + payload.count(b"[") > DEEPEST and _is_too_deep(chunk):
+            raise Unreadable(f"a chunk that is nested more than {DEEPEST} levels deep")
+        return chunk if is_clean else self._join_object(chunk, ())
+
+    def _join_object(self, chunk: dict[str, Any], place: tuple[object, ...]) -> dict[str, Any]:
+        return {key: self._join(inner, (*place, key)) for key, inner in chunk.items()}
 
     def _join(self, value: Any, place: tuple[object, ...]) -> Any:
         if isinstance(value, str):
             return self._text(value, place)
         if isinstance(value, dict):
-            return {key: self._join(inner, (*place, key)) for key, inner in value.items()}
+            return self._join_object(value, place)
         if isinstance(value, list):
             return [self._join(inner, (*place, _which(inner, at))) for at, inner in enumerate(value)]
         return None if isinstance(value, int) and not _LEAST <= value <= _MOST else value
@@ -49,6 +60,35 @@ class Chunks:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def _repaired(payload: bytes) -> Any:
+    """Return the object in a payload that is no strict JSON, or None where the payload does not begin as one."""
+    payload = payload.strip(_AROUND)
+    if not payload.startswith(b"{"):
+        return None
+    try:
+        return json.loads(_decoded(payload), strict=False)
+    except (ValueError, RecursionError):
+        raise Unreadable("a chunk that is no valid JSON") from None
+
+
+def _decoded(payload: bytes) -> str:
+    try:
+        return payload.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return payload.decode("utf-8", "replace")
+
+
+def _is_too_deep(chunk: dict[str, Any]) -> bool:
+    level: list[Any] = [chunk]
+    for _ in range(DEEPEST):
+        inner = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return False
+    return True
+
+
 def _which(item: Any, at: int) -> object:
     """The same choice or call stands at different places of different chunks: its index tells which it is."""
-    return item.get("index", at) if isinstance(item, dict) else at
+    index = item.get("index", at) if isinstance(item, dict) else at
+    return index if isinstance(index, int | str) else at

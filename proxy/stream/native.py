@@ -1,96 +1,20 @@
 """Calls that the backend parsed itself, in whatever pieces it hands them over, as the same events that our own parser makes.
 
-One per choice. The arguments pass as they are, but for three things: what is no object yet may become one (`null`, an
-object, an object inside a string), the last brace waits until the call is known to be whole, and a name or an id that
-is said again is not said twice to the client.
+One per choice. How their arguments pass is told in `native_arguments`; a name or an id that is said again is not said twice to the client.
 """
 
 import json
-import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from proxy.stream.events import CallArguments, CallEnd, CallStart, TextEvent
+from proxy.stream.native_arguments import Arguments
+from proxy.stream.reader import HELD_LIMIT
+from proxy.stream.schema import ValueSchema
 
-_PLAIN = re.compile(r'[^"{}\[\]]*')
-_IN_STRING = re.compile(r'[^"\\]*')
-
-
-class Arguments:
-    """The text of one JSON object in pieces; what `feed` gives out is never a whole object, `end` gives the rest."""
-
-    def __init__(self) -> None:
-        self._held: list[str] = []
-        self._depth = 0
-        self._in_string = False
-        self._escaped = False
-        self._begun = False
-        self.closed = False
-
-    def feed(self, text: str) -> str:
-        if not self._begun and not self.closed:
-            text = "".join([*self._held, text]).lstrip() if len(self._held) < 2 else text
-            self._held = []
-            self._begun = text.startswith("{")
-        if not self._begun or self.closed:
-            self._held.append(text)
-            return ""
-        end = self._scan(text)
-        if self.closed:
-            self._held.append(text[end:])
-        return text[:end]
-
-    def end(self) -> str:
-        rest = "".join(self._held)
-        self._held = []
-        if self._begun:
-            return rest.rstrip()
-        return _as_object(rest)
-
-    @property
-    def is_half(self) -> bool:
-        """It begins as an object, and its end has not come."""
-        return self._begun and not self.closed
-
-    def _scan(self, text: str) -> int:
-        """Where the brace stands that closes the object, or the end of the text."""
-        at, size = 0, len(text)
-        if self._escaped and size:
-            at, self._escaped = 1, False
-        while at < size:
-            match = (_IN_STRING if self._in_string else _PLAIN).match(text, at)
-            assert match is not None  # both patterns match the empty text
-            at = match.end()
-            if at == size:
-                break
-            letter = text[at]
-            if letter == '"':
-                self._in_string = not self._in_string
-            elif letter == "\\":
-                at += 1
-                self._escaped = at == size
-            elif letter in "{[":
-                self._depth += 1
-            else:
-                self._depth -= 1
-                if self._depth == 0:
-                    self.closed = True
-                    return at
-            at += 1
-        return size
-
-
-def _as_object(text: str) -> str:
-    text = text.strip()
-    if text in ("", "null"):
-        return "{}"
-    try:
-        inner = json.loads(text)
-        if isinstance(inner, str) and isinstance(json.loads(inner), dict):
-            return inner
-    except ValueError:
-        pass
-    return text
+SchemaOf: TypeAlias = Callable[[str], ValueSchema | None]
+"""The schema of a tool's arguments by the tool's name; None where no string in them has to be converted."""
 
 
 @dataclass
@@ -100,19 +24,23 @@ class _Call:
     name: str = ""
     started: bool = False
     ended: bool = False
+    early: list[str] = field(default_factory=list)  # arguments that came before the name
+    early_size: int = 0
     arguments: Arguments = field(default_factory=Arguments)
 
 
 class NativeCalls:
-    def __init__(self) -> None:
+    def __init__(self, schema_of: SchemaOf = lambda _: None) -> None:
+        self._schema_of = schema_of
         self._calls: dict[object, _Call] = {}
+        self._open: list[_Call] = []  # those without an end
         self._last: _Call | None = None
 
     def feed(self, delta: dict[str, Any]) -> list[TextEvent]:
         function = delta.get("function")
         said = function if isinstance(function, dict) else delta if "name" in delta else {}
         call, events = self._which(delta, said)
-        if call.ended:
+        if call.ended or call.early_size > HELD_LIMIT:  # nothing has named it in all that time
             return events
         if isinstance(given := delta.get("id"), str) and given:
             call.id = call.id or given
@@ -121,22 +49,32 @@ class NativeCalls:
         arguments = said.get("arguments")
         if isinstance(arguments, dict | list):
             arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
-        if isinstance(arguments, str) and arguments and call.name:
-            events += self._start(call)
-            if text := call.arguments.feed(arguments):
-                events.append(CallArguments(call.index, text))
-        return events
+        if not isinstance(arguments, str):
+            arguments = ""
+        if call.started:
+            return [*events, *_arguments(call, call.arguments.feed(arguments))] if arguments else events
+        return [*events, *self._not_started(call, arguments)]
 
     def end(self, finish: str) -> list[TextEvent]:
-        """The backend says that the choice is finished: what it began is whole, unless it was cut."""
+        """End what has begun: the backend says that the choice is finished. A call is whole if nothing of it is missing, also where
+        the answer was cut behind it."""
         events: list[TextEvent] = []
-        for call in self._calls.values():
-            if not call.name or call.ended:
-                continue
-            events += self._start(call)
-            call.ended, is_half = True, finish == "length" or call.arguments.is_half
-            events += [CallEnd(call.index, whole=False)] if is_half else self._finish(call)
+        for call in self._open:
+            if call.name:
+                events += self._start(call)
+                events += self._finish(call, whole=call.arguments.is_whole(cut=finish == "length"))
+        self._forget_ended()
         return events
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether nothing is missing of any call, as far as the arguments show it."""
+        return all(call.name and call.arguments.closed for call in self._open)
+
+    def has_nameless(self, finish: str) -> bool:
+        """Whether a call has come without a name: with arguments, or with nothing but an id where the backend says that it calls."""
+        announced = finish in ("tool_calls", "function_call")
+        return any(not call.name and ("".join(call.early).strip() or (announced and call.id)) for call in self._open)
 
     def _which(self, delta: dict[str, Any], said: dict[str, Any]) -> tuple[_Call, list[TextEvent]]:
         """The call that a delta speaks of; a new one shows that those before it that are complete are whole."""
@@ -160,19 +98,39 @@ class NativeCalls:
             self._last = self._calls[key]
             return self._last, []
         events: list[TextEvent] = []
-        for call in self._calls.values():
-            if call.arguments.closed and not call.ended:
-                events += self._finish(call)
+        for call in self._open:
+            if call.arguments.closed:
+                events += self._finish(call, whole=True)
+        self._forget_ended()
         self._last = self._calls[key] = _Call(len(self._calls))
+        self._open.append(self._last)
         return self._last, events
+
+    def _forget_ended(self) -> None:
+        self._open = [call for call in self._open if not call.ended]
 
     def _start(self, call: _Call) -> list[TextEvent]:
         if call.started:
             return []
         call.started = True
+        call.arguments = Arguments(self._schema_of(call.name))
         return [CallStart(call.index, call.id, call.name, "native")]
 
-    def _finish(self, call: _Call) -> list[TextEvent]:
+    def _not_started(self, call: _Call, arguments: str) -> list[TextEvent]:
+        """A call starts when its name and something of its arguments have come, in either order."""
+        if arguments:
+            call.early.append(arguments)
+            call.early_size += len(arguments)
+        if not call.name or not call.early:
+            return []
+        early, call.early, call.early_size = "".join(call.early), [], 0
+        return [*self._start(call), *_arguments(call, call.arguments.feed(early))]
+
+    def _finish(self, call: _Call, *, whole: bool) -> list[TextEvent]:
         call.ended = True
-        rest = call.arguments.end()
-        return [*([CallArguments(call.index, rest)] if rest else []), CallEnd(call.index, whole=True)]
+        rest = call.arguments.end() if whole else call.arguments.abort()
+        return [*_arguments(call, rest), CallEnd(call.index, whole)]
+
+
+def _arguments(call: _Call, text: str) -> list[TextEvent]:
+    return [CallArguments(call.index, text)] if text else []

@@ -4,7 +4,7 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 Kinds: TypeAlias = frozenset[str]
@@ -75,6 +75,62 @@ def _kinds(schema: object, root: object, depth: int) -> Iterator[str]:
             yield "null"
         if not kinds:
             yield from _unnamed(part)
+
+
+class ValueSchema:
+    """What a schema says about one value, and about the values inside it."""
+
+    def __init__(self, schemas: Sequence[object], root: object) -> None:
+        """All of `schemas` speak of the same value, or of what it may be; references lead into `root`."""
+        self._root = root
+        self._parts = [part for schema in schemas for part in _parts(schema, root, 0)]
+        self._members: dict[str, ValueSchema] = {}
+        self._alike: dict[str, ValueSchema | None] = {}  # members or items that are described all at once, by the keyword
+        found = [_kinds_without_strings(schema, root) for schema in schemas]
+        self.kinds: Kinds = frozenset().union(*found) if all(found) else frozenset()
+        """The kinds of a value that cannot be a string; empty where it can, or where the schema does not say."""
+
+    def member(self, key: str) -> "ValueSchema | None":
+        """Of an object, where the schema says something about that member."""
+        if key not in self._members:
+            declared = [one for part in self._parts for name, one in _declared(part) if name == key]
+            if not declared:
+                return self._all("additionalProperties")
+            self._members[key] = ValueSchema(declared, self._root)
+        return self._members[key]
+
+    @property
+    def item(self) -> "ValueSchema | None":
+        """Of an array whose items are all described alike."""
+        return None if any("prefixItems" in part for part in self._parts) else self._all("items")
+
+    def _all(self, keyword: str) -> "ValueSchema | None":
+        if keyword not in self._alike:
+            described = [part[keyword] for part in self._parts if isinstance(part.get(keyword), Mapping)]
+            self._alike[keyword] = ValueSchema(described, self._root) if described else None
+        return self._alike[keyword]
+
+    @property
+    def may_convert(self) -> bool:
+        """Whether a string in one of its members may have to be converted."""
+        names = {name for part in self._parts for name, _ in _declared(part)}
+        members = [self._all("additionalProperties"), *map(self.member, names)]
+        return any(one is not None and (one.kinds or one._has_inside) for one in members)
+
+    @property
+    def _has_inside(self) -> bool:
+        return any(key in part for part in self._parts for key in ("properties", "items", "additionalProperties"))
+
+
+def _kinds_without_strings(schema: object, root: object) -> Kinds:
+    kinds = frozenset(_kinds(schema, root, 0))
+    ways = [(part, way) for part in _parts(schema, root, 0) for key in ("anyOf", "oneOf") for way in _listed(part.get(key))]
+    is_open = any("type" not in part and not frozenset(_kinds(way, root, 0)) for part, way in ways)
+    return frozenset() if is_open or "string" in kinds else kinds
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def same(kind: str) -> str:

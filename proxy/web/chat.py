@@ -124,7 +124,7 @@ class Chat:
         writer = Stream(head) if question.streamed else Whole(head)
         scans = self._house.settings.tool_parsing != "native"
         make_parser = (lambda: self._house.parser(question, backend)) if scans else None
-        return Translation(backend.reply(), backend.meaning, writer, make_parser, question, connection.record, keeping)
+        return Translation(backend.reply(question.tools), backend.meaning, writer, make_parser, question, connection.record, keeping)
 
     def _headers(self, connection: Connection, backend: Backend) -> headers.RawHeaders:
         return headers.to_backend_without_body(connection.headers, backend.never_forwarded)

@@ -10,11 +10,14 @@ from proxy.requests.question import Question
 from proxy.requests.tools import declared_name
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Finish, Logprobs, Reasoning, Source, TextEvent
 from proxy.stream.ids import new_id
+from proxy.web.copies import CallEvent, Copies
 from proxy.web.keeping import Keeping
 from proxy.web.record import Record
 
 Joining: TypeAlias = Literal["goes on", "goes on thinking", "begins again"]
 """How an answer that is got another way joins what came before."""
+
+TOO_LONG = "a call of more than 4 MiB could not be compared with its copy: a tool may run twice"
 
 
 @dataclass(slots=True)
@@ -56,6 +59,7 @@ class Choice:
         self.finish: str | None = None
         self.announced = 0
         self.whole = 0
+        self.halves = 0  # calls that ended in the middle
         self._read: list[str] = []  # the text as it came, also what is still held back
         self._thought: list[str] = []  # what came as thoughts
         self._parser = parser
@@ -64,6 +68,7 @@ class Choice:
         self._ids = ids
         self._record = record
         self._keeping = keeping
+        self._copies = Copies()
         self._numbers: dict[tuple[object, int], int | None] = {}  # by who found it and its number there
         self._said: dict[type[Content | Reasoning], list[str]] = {Content: [], Reasoning: []}
         self._known = {Content: Known(""), Reasoning: Known("")}
@@ -92,7 +97,7 @@ class Choice:
                 return self._numbered(parser, parser.think(text) if parser is not None else [event])
             case CallStart():
                 released = self._numbered(parser, parser.called()) if parser is not None else []
-                return [*released, *self._numbered(self, [event])]
+                return [*released, *self._numbered(self, [replace(event, name=declared_name(event.name, self._tools))])]
             case CallArguments() | CallEnd():
                 return self._numbered(self, [event])
             case Logprobs():
@@ -102,7 +107,10 @@ class Choice:
                 return []
 
     def close(self, finish: str) -> Iterable[TextEvent]:
-        return self._numbered(self._parser, self._parser.close(finish)) if self._parser is not None else []
+        if self._parser is None:
+            return []
+        closed = self._numbered(self._parser, self._parser.close(finish))
+        return [*closed, *(one for whose, event in self._copies.end() for one in self._call(whose, event))]
 
     @property
     def is_kept(self) -> bool:
@@ -120,7 +128,7 @@ class Choice:
     @property
     def must_be_said_again(self) -> bool:
         """A call that the backend itself began has no text that could be gone on with, and thoughts in the text no place."""
-        return self._thinks_in_text or any(call.whose is self for call in self._open.values())
+        return self._thinks_in_text or self._copies.holds_native or any(call.whose is self for call in self._open.values())
 
     def begins(self, events: Iterable[TextEvent]) -> bool:
         """Whether what the client has may be the beginning of these: thoughts may be left out, a call of the backend's would be."""
@@ -142,6 +150,7 @@ class Choice:
         """The next that comes is the whole answer anew: what the client has of it is left out."""
         self.goes_on()
         self._parser = parser
+        self._copies = Copies()
         self._read, self._thought, self._thinks_in_text = [], [], False
         self._known = {kind: Known("".join(said)) for kind, said in self._said.items()}
         halves = [(half, Known("".join(half.arguments))) for half in self._open.values()]  # now: it may be forgotten meanwhile
@@ -162,13 +171,23 @@ class Choice:
                         self._keeping.add(self._said[type(event)], new)
                         self._has_content = self._has_content or isinstance(event, Content)
                         numbered.append(event if new == text else replace(event, text=new))
-                case CallStart(index):
-                    numbered += self._started(whose, index, event)
-                case CallArguments(index, text):
-                    numbered += self._argued(self._numbers[whose, index], text)
+                case _ if self._parser is None:
+                    numbered += self._call(whose, event)
                 case _:
-                    numbered += self._ended(self._numbers[whose, event.index], whole=event.whole)
+                    for finder, call in self._copies.take(whose, event, is_native=whose is self):
+                        numbered += self._call(finder, call)
+                    if self._copies.unsure:
+                        self._record.note = TOO_LONG
         return numbered
+
+    def _call(self, whose: object, event: CallEvent) -> Iterable[TextEvent]:
+        match event:
+            case CallArguments(index, text):
+                return self._argued(self._numbers[whose, index], text)
+            case CallStart(index):
+                return self._started(whose, index, event)
+            case _:
+                return self._ended(self._numbers[whose, event.index], whole=event.whole)
 
     def _started(self, whose: object, index: int, call: CallStart) -> Iterable[TextEvent]:
         if self._again:
@@ -189,7 +208,7 @@ class Choice:
         self.announced += 1
         source: Source = "rescued" if self._rescued else call.source
         self._record.calls[source] += 1
-        return [CallStart(number, self._id(call.id), declared_name(call.name, self._tools), source)]
+        return [CallStart(number, self._id(call.id), call.name, source)]
 
     def _argued(self, number: int | None, text: str) -> Iterable[TextEvent]:
         if number is None:
@@ -205,6 +224,7 @@ class Choice:
             return []
         del self._open[number]
         self.whole += whole
+        self.halves += not whole
         return [CallEnd(number, whole)]
 
     def _id(self, given: str | None) -> str:

@@ -15,6 +15,7 @@ import httpx
 
 from proxy.backends.base import Backend
 from proxy.backends.raw import Opened, RawWay
+from proxy.backends.reply import Reply
 from proxy.dialects import OPENERS_OF_THOUGHTS, Parser, markers
 from proxy.errors import BadRequest, BridgeError, Vanished
 from proxy.requests.other_ways import continued, fits_a_prompt, may_go_on, softened, wants_a_call
@@ -90,6 +91,9 @@ class Rescue:
 
     def parser(self, thinking: ThinkingMode | None = None) -> Parser:
         return self._house.parser(self._question, self._backend, thinking)
+
+    def reply(self) -> Reply:
+        return self._backend.reply(self._question.tools)
 
     def may_help(self, error: BridgeError) -> bool:
         return isinstance(error, Vanished) or (self._raw is not None and self._raw.gave_up(error))

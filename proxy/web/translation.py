@@ -1,19 +1,20 @@
 """One per answer, no I/O: bytes of the backend → chunks → events → a parser per choice → bytes for the client."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from proxy.backends.reply import Reply
+from proxy.backends.reply import Reply, Said
 from proxy.dialects import Parser
 from proxy.errors import BridgeError, BrokenOff, Vanished
 from proxy.protocols.openai_chat import FINISH_REASONS, Stream, Whole
 from proxy.requests.notices import notice
 from proxy.requests.question import Question
 from proxy.stream import sse
-from proxy.stream.chunks import Chunks
+from proxy.stream.chunks import Chunks, Unreadable
 from proxy.stream.events import (
     Beside,
     CallArguments,
@@ -66,10 +67,9 @@ class Translation:
     def feed(self, data: bytes) -> bytes:
         """What the client gets for these bytes. Raises the error that the backend reports in the middle of its answer."""
         try:
-            payloads = self._decoder.feed(data)
-        except sse.LineTooLong as error:
+            self._read(self._decoder.feed(data))
+        except (sse.LineTooLong, Unreadable) as error:
             raise BrokenOff(f"the backend sent {error} (connection lost)") from None
-        self._read(payloads)
         return self._writer.take()
 
     def whole(self, completion: dict[str, Any]) -> bytes:
@@ -79,7 +79,10 @@ class Translation:
 
     def end(self) -> bytes:
         """The backend has no more to say."""
-        self._read(self._decoder.close())
+        with contextlib.suppress(Unreadable):  # a line without its end: the connection was closed inside it
+            self._read(self._decoder.close())
+        if self.done and not self._is_finished(choices=1):
+            self._take(self._reply.end())
         if not self._is_finished(choices=1):  # some make one answer where several were asked for
             raise Vanished("the backend ended its answer before it was finished (connection lost)")
         if not self._is_one():
@@ -98,10 +101,9 @@ class Translation:
     def _finish(self) -> bytes:
         self.finished = True
         for index, choice in self._choices.items():
-            finish = choice.finish or "stop"
-            if finish not in FINISH_REASONS or finish == "tool_calls":
-                finish = "stop"
-            self._writer.finish(index, "tool_calls" if choice.whole and finish != "length" else finish)
+            if choice.whole:
+                self._writer.abandon_half_calls(index)
+            self._writer.finish(index, _finish_reason(choice))
         return self._ended()
 
     def sign_of_life(self, sentence: Callable[[str], str | None]) -> bytes:
@@ -128,6 +130,11 @@ class Translation:
             self._writer.abandon_half_calls(index)
             self._writer.finish(index, "tool_calls" if choice.whole else "length")
         return self._ended()
+
+    @property
+    def can_finish(self) -> bool:
+        """Whether what has come can be finished: the backend has said the finish, or a call is whole."""
+        return self._is_finished(self._question.choices) or any(choice.whole for choice in self._choices.values())
 
     @property
     def only_choice(self) -> Choice | None:
@@ -165,7 +172,11 @@ class Translation:
         head = self._writer.head
         if head.model is None and isinstance(named := chunk.get("model"), str):
             head.model = named
-        for index, event in self._reply.read(chunk):
+        self._take(self._reply.read(chunk))
+        self.begun = self.begun or "choices" in chunk or "stop" in chunk
+
+    def _take(self, said: Iterable[Said]) -> None:
+        for index, event in said:
             match event:
                 case Failed(body):
                     raise self._meaning(_status(body), orjson.dumps({"error": body}), {})
@@ -180,7 +191,6 @@ class Translation:
                     self._write(index, [event])
                 case _:
                     self._write(index, self._choice(index).take(event))
-        self.begun = self.begun or "choices" in chunk or "stop" in chunk
 
     def _choice(self, index: int) -> Choice:
         if index not in self._choices:
@@ -203,6 +213,15 @@ class Translation:
             self._record.usage = usage
         self._writer.end(usage)
         return self._writer.take()
+
+
+def _finish_reason(choice: Choice) -> str:
+    """With a whole call the client has something to run, wherever the answer was cut. With nothing but half a call it was cut,
+    whatever the backend says: the model, or a stop sequence, ended it there."""
+    if choice.whole:
+        return "tool_calls"
+    finish = choice.finish if choice.finish in FINISH_REASONS and choice.finish != "tool_calls" else "stop"
+    return "length" if finish == "stop" and choice.halves else finish
 
 
 def _status(error: Any) -> int:

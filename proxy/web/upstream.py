@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import httpx
-import orjson
 
 from proxy.backends.base import Backend
 from proxy.errors import BadAnswer, BridgeError, KillsModel, Vanished
+from proxy.stream.chunks import Chunks, Unreadable
 from proxy.web.choice import Choice
 from proxy.web.rescue import Asked, Rescue
 from proxy.web.translation import Translation
@@ -39,7 +39,17 @@ class Upstream:
                 self.translation.reads_with(self._rescue.parser(asked.thinking))
             await self._start(self._read(asked))
         except BridgeError as error:
+            await self._opened_after(error)
+
+    async def _opened_after(self, error: BridgeError) -> None:
+        """Recover from an error that came before anything was sent. An answer that needs no recovery is finished, in whatever pieces
+        it and the error came."""
+        try:
             await self._another_way(error)
+        except BridgeError as cause:
+            if not self.translation.can_finish:
+                raise
+            self._coming = _at_once(self.translation.broken(cause))
 
     async def translated(self) -> AsyncIterator[bytes]:
         """What the client gets, to the end. A break in the middle is part of it."""
@@ -101,10 +111,10 @@ class Upstream:
 
     async def _opened_another(self, failure: BridgeError, choice: Choice) -> bool:
         if (found := await self._rescue.answer_at_hand(failure, choice)) is not None:
-            self.translation.joins(choice, "begins again", self._backend.reply(), found.parser)
-            await self._start(self._read_anew(found.text))
+            self.translation.joins(choice, "begins again", self._rescue.reply(), found.parser)
+            await self._start(_at_once(self.translation.read_anew(found.text)))
         elif (asked := await self._rescue.ask(failure, choice)) is not None:
-            self.translation.joins(choice, asked.joins, self._backend.reply(), self._rescue.parser(asked.thinking), asked.spent)
+            self.translation.joins(choice, asked.joins, self._rescue.reply(), self._rescue.parser(asked.thinking), asked.spent)
             await self._start(self._read(asked))
         else:
             return False
@@ -114,9 +124,6 @@ class Upstream:
         response, self._response, self._pieces = self._response, None, None
         if response is not None:
             await response.aclose()
-
-    async def _read_anew(self, text: str) -> AsyncGenerator[bytes, None]:
-        yield self.translation.read_anew(text)
 
     async def _read(self, asked: Asked) -> AsyncGenerator[bytes, None]:
         self._response = asked.response
@@ -149,12 +156,16 @@ class Upstream:
                 raise BadAnswer(f"the backend sent more than {WHOLE_LIMIT:,} bytes at once")
         body = bytes(read)
         try:
-            whole: Any = orjson.loads(body)
-        except orjson.JSONDecodeError:
+            whole = Chunks().parse(body)
+        except Unreadable:
             raise Vanished("the backend's answer broke off in the middle (connection lost)") from None
-        if not isinstance(whole, dict) or not whole.get("choices"):
+        if whole is None or not whole.get("choices"):
             raise self._backend.meaning(_status(whole), body, {})
         return self.translation.whole(whole)
+
+
+async def _at_once(data: bytes) -> AsyncGenerator[bytes, None]:
+    yield data
 
 
 def _status(told: Any) -> int:

@@ -1,4 +1,4 @@
-"""Payloads as chunks: what is none is dropped, halves of letters are joined."""
+"""Payloads as chunks: what is none is dropped, what is damaged is repaired or refused, halves of letters are joined."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.stream.chunks import Chunks
+from proxy.stream.chunks import DEEPEST, Chunks, Unreadable
 
 
 def _content(*texts: str, index: int = 0) -> list[bytes]:
@@ -18,13 +18,78 @@ def _text(chunk: dict[str, Any] | None) -> str:
     return str(chunk["choices"][0]["delta"]["content"])
 
 
-@pytest.mark.parametrize("payload", [b"", b"ping", b"{", b"[1]", b'"text"', b"null", b"[" * 5000, b"\xff"])
+@pytest.mark.parametrize("payload", [b"", b"ping", b"[PING]", b"[1]", b'"text"', b"null", b"[" * 5000, b"\xff"])
 def test_what_is_no_chunk(payload: bytes) -> None:
     assert Chunks().parse(payload) is None
 
 
 def test_a_chunk() -> None:
     assert Chunks().parse(b'{"choices":[]}') == {"choices": []}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"{",
+        b"{broken",
+        b' {"choices":[',
+        b'\xef\xbb\xbf{"choices":[{"delta":{"content":"a',
+        b'{"choices":[]}}',
+        b'{"choices":[]} {"choices":[]}',
+        b'{"choices":[\xff]}',
+        b'{"choices":[\x00]}',
+        b'{"n":' + b"1" * 5000 + b"}",
+        b'{"a":' * 5000,
+        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+        b'{"a":' * 500 + b"1" + b"}" * 500,
+        b'{"a":"\\ud83d","b":' + b"[" * 900 + b"]" * 900 + b"}",
+    ],
+    ids=range(13),
+)
+def test_a_damaged_chunk_is_refused(payload: bytes) -> None:
+    with pytest.raises(Unreadable):
+        Chunks().parse(payload)
+
+
+def test_every_beginning_of_a_chunk_is_refused() -> None:
+    payload = _content('a"\n\\é😀')[0]
+    for at in range(1, len(payload)):
+        with pytest.raises(Unreadable):
+            Chunks().parse(payload[:at])
+
+
+@pytest.mark.parametrize(
+    ("inside", "meant"),
+    [
+        (b"a\nb", "a\nb"),
+        (b"a\tb\x00c\x1fd", "a\tb\x00c\x1fd"),
+        (b"a\xffb", "a\ufffdb"),
+        (b"caf\xc3", "caf\ufffd"),
+        (b"\xf0\x9f\x98", "\ufffd"),
+        (b"\xed\xa0\xbd\xed\xb8\x80", "😀"),  # two surrogates, each encoded as a letter of its own
+        (b"\xff\\ud83d\\ude00\n", "\ufffd😀\n"),
+    ],
+)
+def test_what_is_damaged_inside_a_string_is_repaired(inside: bytes, meant: str) -> None:
+    payload = b'{"choices":[{"index":0,"delta":{"content":"' + inside + b'"}}]}'
+    for around in (b"%b", b" %b\r", b"%b\x00", b"\xef\xbb\xbf%b"):
+        assert _text(Chunks().parse(around % payload)) == meant
+
+
+def test_a_chunk_as_deep_as_may_be() -> None:
+    def nested(depth: int) -> bytes:
+        return b'{"a":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+
+    assert Chunks().parse(nested(DEEPEST)) is not None
+    with pytest.raises(Unreadable, match="100 levels"):
+        Chunks().parse(nested(DEEPEST + 1))
+    wide = b'{"a":[' + b",".join([b"[]"] * 500) + b"]}"
+    assert Chunks().parse(wide) == {"a": [[]] * 500}
+
+
+@pytest.mark.parametrize("index", [b"[]", b"{}", b"null", b"1.5"])
+def test_a_half_beside_an_index_that_is_none(index: bytes) -> None:
+    assert _text(Chunks().parse(b'{"choices":[{"index":' + index + b',"delta":{"content":"a\\ude00"}}]}')) == "a\ufffd"
 
 
 def test_halves_in_two_deltas_become_one_letter() -> None:

@@ -13,8 +13,9 @@ from tests.web.test_chat_calls import JSON, WATERED, XML, letters
 
 RESET, SLOW = httpx.ReadError("reset"), httpx.ReadTimeout("slow")
 ERROR = {"code": 500, "message": "the slot is gone", "type": "server_error"}
-BREAKS: list[list[Piece]] = [[], [DONE], [RESET], [SLOW], [event({"error": ERROR}), DONE], [event({"error": "text only"})]]
-BREAK = pytest.mark.parametrize("end", BREAKS, ids=["end", "done", "reset", "silence", "error", "bare error"])
+DAMAGED: list[Piece] = [event(b'{"choices":[{"delta":{"content":"build/old'), *text("late"), *END]
+BREAKS: list[list[Piece]] = [[], [DONE], [RESET], [SLOW], [event({"error": ERROR}), DONE], [event({"error": "text only"})], DAMAGED]
+BREAK = pytest.mark.parametrize("end", BREAKS, ids=["end", "done", "reset", "silence", "error", "bare error", "damaged"])
 
 # What OpenCode 1.18 takes for a passing trouble.
 ASKED_AGAIN = ("server_error", "connection lost", "request timeout")
@@ -99,7 +100,9 @@ async def test_of_several_choices_one_with_a_call_is_enough(streamed: bool) -> N
 
 
 @BOTH
-@pytest.mark.parametrize("end", [[RESET], [SLOW], [event({"error": ERROR})], [USAGE, RESET], [b"data: {half", RESET]])
+@pytest.mark.parametrize(
+    "end", [[RESET], [SLOW], [event({"error": ERROR})], [USAGE, RESET], [b"data: {half", RESET], [b"data: {half"], DAMAGED]
+)
 @pytest.mark.parametrize("finish", ["stop", "length"])
 async def test_what_breaks_after_the_finish_was_whole(streamed: bool, finish: str, end: list[Piece]) -> None:
     road = Road(stream(*text("Hello"), chunk(finish=finish), *end))

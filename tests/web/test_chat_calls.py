@@ -41,7 +41,7 @@ async def test_a_native_call_with_content_before(streamed: bool) -> None:
 
 @BOTH
 async def test_leaked_and_native_calls_are_numbered_together(streamed: bool) -> None:
-    pieces = [*letters(XML), native(0, '{"plant":"fern","litres":2}', id="c", name="water"), *letters("\n" + JSON), *END]
+    pieces = [*letters(XML), native(0, '{"plant":"moss","litres":2}', id="c", name="water"), *letters("\n" + JSON), *END]
     answer = await told(*pieces, streamed=streamed, tools=TOOLS)
     assert sorted(name for name, _ in answer.made) == ["water", "water", "write"]
     assert len({call.id for call in answer.calls}) == 3

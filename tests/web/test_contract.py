@@ -85,21 +85,6 @@ async def test_four_reasons_to_finish(streamed: bool, theirs: str, called: bool,
 
 
 @BOTH
-async def test_an_answer_that_was_cut_keeps_its_reason_and_its_last_call_unclosed(streamed: bool) -> None:
-    cut = [native(1, '{"path": "a', id="c2", name="write"), chunk(finish="length")]
-    answer = await told(*CALL, *cut, DONE, streamed=streamed, tools=TOOLS)
-    assert answer.finish == "length"
-    assert [call.arguments for call in answer.calls] == ['{"a": 1}', '{"path": "a']
-
-
-@BOTH
-async def test_a_call_that_was_complete_when_the_answer_was_cut_is_not_run(streamed: bool) -> None:
-    """Nobody knows whether it was meant to end there: its last brace stays here."""
-    answer = await told(*CALL, chunk(finish="length"), streamed=streamed, tools=TOOLS)
-    assert (answer.finish, [call.arguments for call in answer.calls]) == ("length", ['{"a": 1'])
-
-
-@BOTH
 @pytest.mark.parametrize(
     ("usage", "counts"),
     [
@@ -162,7 +147,6 @@ async def test_lines_that_are_no_chunk_are_dropped(streamed: bool) -> None:
         b"data: \n\n",
         event({"type": "ping"}),
         event(b"[1, 2]"),
-        event(b"{bad json"),
         event({"choices": None}),
         event({"id": "x"}),
         b": ping - 2026\n\n",

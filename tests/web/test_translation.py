@@ -49,7 +49,7 @@ RECORDED = {
         [Heard("Grüße\u2028 ", "Hm … né", (Made("c", "list_drones", '{"ä":"😀"}'),), "tool_calls")],
     ),
     "a leak, in CRLF, with other fields": (
-        ("event: message\nid: 1\n" + _said({"content": "é: "}) + "data: {junk\n\ndata:\n\n" + _said({"content": LEAK}, finish="stop"))
+        ("event: message\nid: 1\n" + _said({"content": "é: "}) + "data: junk\n\ndata:\n\n" + _said({"content": LEAK}, finish="stop"))
         .replace("\n", "\r\n"),
         [Heard("é: ", "", (Made("", "write", '{"path":"é.txt","content":"a < b 😀"}'),), "tool_calls")],
     ),
