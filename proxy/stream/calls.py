@@ -9,38 +9,43 @@ from proxy.stream.schema import Kinds, properties, quote
 
 NAME = re.compile(r"[^\W_][\w.:/@-]{0,127}|_[\w.:/@-]{0,127}")
 APART = re.compile(r"[-_. ]+")
+NAME_LIMIT = 1024  # letters; a tool with a longer name cannot be called
 
 
 class Tools:
     """The tools of a request. What is no usable entry is passed over."""
 
     def __init__(self, tools: object = ()) -> None:
-        self._kinds: dict[str, dict[str, Kinds]] = {}
+        self._parameters: dict[str, object] = {}
+        self._kinds: dict[str, dict[str, Kinds]] = {}  # of the tools that were called
         self._alike: dict[str, str | None] = {}  # None: several are alike
         for entry in tools if isinstance(tools, (list, tuple)) else ():
             function = entry.get("function", entry) if isinstance(entry, Mapping) else None
-            if isinstance(function, Mapping) and isinstance(name := function.get("name"), str) and name:
-                self._kinds[name] = properties(function.get("parameters"))
+            if isinstance(function, Mapping) and isinstance(name := function.get("name"), str) and 0 < len(name) <= NAME_LIMIT:
+                self._parameters[name] = function.get("parameters")
                 alike = _alike(name)
                 self._alike[alike] = name if self._alike.get(alike, name) == name else None
 
     def __bool__(self) -> bool:
-        return bool(self._kinds)
+        return bool(self._parameters)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self._kinds)
+        return tuple(self._parameters)
 
     def declared(self, name: str) -> str | None:
         """The declared name that a model meant, whatever it did to case, separators and the `functions.` before it."""
         for form in (name, name.removeprefix("functions."), name.rpartition(".")[2]):
-            if form in self._kinds:
+            if form in self._parameters:
                 return form
             if found := self._alike.get(_alike(form)):
                 return found
         return None
 
     def kinds(self, name: str) -> Mapping[str, Kinds]:
+        """Return the kinds of a tool's parameters; its schema is read when the tool is first called."""
+        if name not in self._kinds and name in self._parameters:
+            self._kinds[name] = properties(self._parameters[name])
         return self._kinds.get(name, {})
 
 
