@@ -106,6 +106,7 @@ class _Call:
 class NativeCalls:
     def __init__(self) -> None:
         self._calls: dict[object, _Call] = {}
+        self._closed: dict[int, _Call] = {}  # complete, and whole as soon as another call begins
         self._last: _Call | None = None
 
     def feed(self, delta: dict[str, Any]) -> list[TextEvent]:
@@ -125,6 +126,8 @@ class NativeCalls:
             events += self._start(call)
             if text := call.arguments.feed(arguments):
                 events.append(CallArguments(call.index, text))
+            if call.arguments.closed:
+                self._closed[call.index] = call
         return events
 
     def end(self, finish: str) -> list[TextEvent]:
@@ -159,10 +162,8 @@ class NativeCalls:
         if key in self._calls:
             self._last = self._calls[key]
             return self._last, []
-        events: list[TextEvent] = []
-        for call in self._calls.values():
-            if call.arguments.closed and not call.ended:
-                events += self._finish(call)
+        events = [event for call in self._closed.values() if not call.ended for event in self._finish(call)]
+        self._closed.clear()
         self._last = self._calls[key] = _Call(len(self._calls))
         return self._last, events
 
