@@ -1,5 +1,6 @@
 """Opens the rooms and says which path leads where."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -63,6 +64,8 @@ class Bridge(Door):
     async def _open(self, _: object) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.house.http.aclose)
+            warming = asyncio.create_task(asyncio.to_thread(self.house.warm_up))
+            stack.push_async_callback(asyncio.wait, (warming,))
             if self.keeper is not None:
                 await stack.enter_async_context(self.keeper)
             yield

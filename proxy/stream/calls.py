@@ -1,7 +1,9 @@
 """The one writer of calls: whatever a dialect reads, its arguments leave as one compact JSON object, typed by the tool's schema."""
 
+import bisect
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, TextEvent
@@ -9,6 +11,7 @@ from proxy.stream.schema import Kinds, properties, quote
 
 NAME = re.compile(r"[^\W_][\w.:/@-]{0,127}|_[\w.:/@-]{0,127}")
 APART = re.compile(r"[-_. ]+")
+TOOLS_LIMIT = 10_000  # further ones are forwarded by the name that the model writes, as undeclared ones are
 NAME_LIMIT = 1024  # letters; a tool with a longer name cannot be called
 
 
@@ -19,7 +22,7 @@ class Tools:
         self._parameters: dict[str, object] = {}
         self._kinds: dict[str, dict[str, Kinds]] = {}  # of the tools that were called
         self._alike: dict[str, str | None] = {}  # None: several are alike
-        for entry in tools if isinstance(tools, (list, tuple)) else ():
+        for entry in tools[:TOOLS_LIMIT] if isinstance(tools, (list, tuple)) else ():
             function = entry.get("function", entry) if isinstance(entry, Mapping) else None
             if isinstance(function, Mapping) and isinstance(name := function.get("name"), str) and 0 < len(name) <= NAME_LIMIT:
                 self._parameters[name] = function.get("parameters")
@@ -29,9 +32,18 @@ class Tools:
     def __bool__(self) -> bool:
         return bool(self._parameters)
 
-    @property
+    def __contains__(self, name: str) -> bool:
+        return name in self._parameters
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
-        return tuple(self._parameters)
+        """In order: those that begin alike stand together."""
+        return tuple(sorted(self._parameters))
+
+    def may_become_name(self, text: str) -> bool:
+        """Whether a name begins with this text."""
+        at = bisect.bisect_left(self.names, text)
+        return at < len(self.names) and self.names[at].startswith(text)
 
     def declared(self, name: str) -> str | None:
         """The declared name that a model meant, whatever it did to case, separators and the `functions.` before it."""
