@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import resource
@@ -91,6 +92,7 @@ def serve(settings: Settings) -> int:
     except (ValueError, OSError) as error:
         _stop(_plainly(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    gc.freeze()  # what was made so far stays: no collection looks at it again, which takes 20 ms each time
     with contextlib.suppress(KeyboardInterrupt):  # all has ended by then; uvicorn only tells the signal once more
         server = Server(bridge, listener)
         server.run(sockets=[listener])

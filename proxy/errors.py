@@ -47,15 +47,16 @@ _SIGNS = re.compile(
     r"(?:currently|temporarily) at capacity",
     re.IGNORECASE,
 )
-_LONG_NUMBER = re.compile(r"(?<![\d.,])\d{4,}(?![\d.,]*\d)|\d{4,}")
+_LONG_NUMBER = re.compile(r"\d{4,}")
 _ECHO = re.compile(r"(Failed to parse \w[^:]*):.*", re.DOTALL)
 _BRIEF = 300  # letters
+_LONGEST = 16_384  # letters of a message that a client gets; a backend may put a whole conversation into it
 _WORD_JOINER = "\u2060"  # has no width: the eye reads the words, a client's pattern does not
 
 
 def calm(message: str) -> str:
     """Words that clients take for a passing trouble must not stand in a refusal: OpenCode would ask again for a minute."""
-    message = _LONG_NUMBER.sub(lambda found: f"{int(found[0]):,}" if len(found[0]) <= 18 else found[0], message)
+    message = _LONG_NUMBER.sub(lambda found: f"{int(found[0]):,}" if len(found[0]) <= 18 else found[0], message[:_LONGEST])
     return _SIGNS.sub(lambda found: found[0][0] + _WORD_JOINER + found[0][1:], message)
 
 
@@ -73,7 +74,7 @@ class BridgeError(Exception):
     @property
     def brief(self) -> str:
         """For the log: one line, and nothing of what a model wrote (older llama.cpp puts it into its errors)."""
-        return _ECHO.sub(r"\1", self.message).partition("\n")[0][:_BRIEF]
+        return _ECHO.sub(r"\1", self.message.partition("\n")[0][:_BRIEF])
 
     def body(self) -> dict[str, Any]:
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}

@@ -19,6 +19,7 @@ from proxy.backends.raw import RawWay
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
 from proxy.errors import BackendFailed, BadAnswer, BridgeError, NotFound, Refused, TimedOut, Unavailable, Vanished
+from proxy.requests.offload import offload
 from proxy.requests.preparation import Needs, prepare, unread
 from proxy.requests.question import Question
 from proxy.stream.dialect import Hint
@@ -95,7 +96,7 @@ class Backend:
         needs = self.needs  # several may be asking while the first of them learns better
         while True:
             try:
-                return await self.accepted(prepare(question, needs, model), headers)
+                return await self.accepted(await offload(question.size, prepare, question, needs, model), headers)
             except BridgeError as error:
                 easier = self.easier(error, needs) if error.status in (400, 422) else None
                 if easier is None or easier == needs:

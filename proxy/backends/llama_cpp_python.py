@@ -22,6 +22,7 @@ from proxy.requests.preparation import Needs, prepare
 from proxy.requests.question import Question
 
 # It calls a question that it cannot read its own failure, and tells everything that the question might have been.
+_SEARCHED = 16_384  # letters; the first of the errors is enough
 _UNREADABLE = re.compile(
     r"""\d+ validation errors?:\n.*?'loc': \('body', (?P<place>'[^']*'(, \d+)*).*?'msg': (["'])(?P<reason>.*?)\3""", re.DOTALL
 )
@@ -54,7 +55,7 @@ class LlamaCppPython(Backend):
 
     def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
         error = super().meaning(status, body, headers)
-        if isinstance(error, BackendFailed) and (unreadable := _UNREADABLE.match(error.message)):
+        if isinstance(error, BackendFailed) and (unreadable := _UNREADABLE.match(error.message[:_SEARCHED])):
             place = unreadable["place"].replace(", ", ".").replace("'", "")
             return BackendRefused(f"{place} is not as llama-cpp-python takes it: {unreadable['reason']}", param=place)
         return error

@@ -27,7 +27,7 @@ _LOGGED = "does not match the expected"  # builds that say no more than this sho
 _GAVE_UP = (_LOGGED, "Failed to parse input", "Unable to generate parser", "While executing", "Jinja", *_SCHEMA)
 # Their chat route drops a call that was not asked for, or throws all the same: gpt-oss, Functionary 3.2, Command-R7B.
 _LOSES_CALLS = re.compile(r"<\|channel\|>|>>>all|<\|START_ACTION\|>")
-_OLD_ERROR = re.compile(r"Failed to parse input at pos (\d+): (.*)", re.DOTALL)
+_OLD_ERROR = re.compile(r"Failed to parse input at pos (\d{1,12}): (.*)", re.DOTALL)
 _UNPARSED = re.compile(r"unparsed \S+ output: (.*)", re.DOTALL)
 _LOG_LINE = re.compile(r"(?:\d+\.)+\d+ [A-Z] ")
 TEMPLATE_KEPT = 30.0  # seconds

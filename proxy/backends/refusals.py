@@ -14,6 +14,7 @@ _OVERFLOW = re.compile(
     r"exceeds the context window|prompt is too long",
     re.IGNORECASE,
 )
+_SEARCHED = 16_384  # letters of a message; what it means stands at its beginning
 _WEB_PAGE = "the backend answered with a web page, not with an error that explains itself"
 _NO_REASON = "the backend gave no reason"
 
@@ -29,7 +30,7 @@ def meaning(status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError
 def _meaning(status: int, body: bytes, headers: Mapping[str, str], message: str, fields: dict[str, Any]) -> BridgeError:
     kind = fields.get("type")
     says_so = kind == "exceed_context_size_error" or fields.get("code") == "context_length_exceeded"
-    if status == 413 or (status != 429 and (says_so or _OVERFLOW.search(message))):
+    if status == 413 or (status != 429 and (says_so or _OVERFLOW.search(message[:_SEARCHED]))):
         return ContextOverflow(message, context=_number(fields, "n_ctx"), prompt=_number(fields, "n_prompt_tokens"))
     kept = when_to_come_again(headers)
     if status == 503 and "loading model" in message.lower():

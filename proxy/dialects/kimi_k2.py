@@ -15,7 +15,7 @@ from proxy.stream.reader import Reader, Steps
 
 ID = re.compile(r"[\w.:/@-]*")
 PREFIX = re.compile(r"functions?[._:]?")
-NUMBER = re.compile(r"[:_.-]?[0-9]+$")
+NUMBER = re.compile(r"(?:[:_.-]|(?<![0-9]))[0-9]++$")
 WHOLE_ID = re.compile(r"functions\.[\w.-]+:[0-9]+")
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from proxy.errors import BadRequest
 
+NAME_LIMIT = 1024
 DEPTH = 128  # of lists and objects in each other; writers of JSON give up at 254
 
 _FIELDS: dict[str, tuple[tuple[type, ...], str]] = {
@@ -27,6 +28,8 @@ def check(body: dict[str, Any]) -> None:
         for at, item in enumerate(body.get(name) or []):
             if not isinstance(item, dict):
                 raise BadRequest(f"`{name}[{at}]` must be an object: {what}", param=f"{name}[{at}]")
+    if len(body.get("model") or "") > NAME_LIMIT:
+        raise BadRequest(f"`model` must have at most {NAME_LIMIT:,} letters", param="model")
     if _too_deep(body):
         raise BadRequest(f"the body has lists or objects in each other deeper than {DEPTH}")
 

@@ -129,7 +129,7 @@ class Answer:
         return bool(found)
 
     def _named(self) -> Steps[bool]:
-        return (yield from self._look.name(self._read, self._desk.tools.names))
+        return (yield from self._look.name(self._read, self._desk.tools))
 
     def _hold(self, held: Held, *, closed: bool) -> None:
         self._held, self._entire, self._closed, self._line_blank = held, True, closed, True

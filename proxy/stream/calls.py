@@ -1,7 +1,9 @@
 """The one writer of calls: whatever a dialect reads, its arguments leave as one compact JSON object, typed by the tool's schema."""
 
+import bisect
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, TextEvent
@@ -9,38 +11,53 @@ from proxy.stream.schema import Kinds, properties, quote
 
 NAME = re.compile(r"[^\W_][\w.:/@-]{0,127}|_[\w.:/@-]{0,127}")
 APART = re.compile(r"[-_. ]+")
+TOOLS_LIMIT = 10_000  # further ones are forwarded by the name that the model writes, as undeclared ones are
+NAME_LIMIT = 1024  # letters; a tool with a longer name cannot be called
 
 
 class Tools:
     """The tools of a request. What is no usable entry is passed over."""
 
     def __init__(self, tools: object = ()) -> None:
-        self._kinds: dict[str, dict[str, Kinds]] = {}
+        self._parameters: dict[str, object] = {}
+        self._kinds: dict[str, dict[str, Kinds]] = {}  # of the tools that were called
         self._alike: dict[str, str | None] = {}  # None: several are alike
-        for entry in tools if isinstance(tools, (list, tuple)) else ():
+        for entry in tools[:TOOLS_LIMIT] if isinstance(tools, (list, tuple)) else ():
             function = entry.get("function", entry) if isinstance(entry, Mapping) else None
-            if isinstance(function, Mapping) and isinstance(name := function.get("name"), str) and name:
-                self._kinds[name] = properties(function.get("parameters"))
+            if isinstance(function, Mapping) and isinstance(name := function.get("name"), str) and 0 < len(name) <= NAME_LIMIT:
+                self._parameters[name] = function.get("parameters")
                 alike = _alike(name)
                 self._alike[alike] = name if self._alike.get(alike, name) == name else None
 
     def __bool__(self) -> bool:
-        return bool(self._kinds)
+        return bool(self._parameters)
 
-    @property
+    def __contains__(self, name: str) -> bool:
+        return name in self._parameters
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
-        return tuple(self._kinds)
+        """In order: those that begin alike stand together."""
+        return tuple(sorted(self._parameters))
+
+    def may_become_name(self, text: str) -> bool:
+        """Whether a name begins with this text."""
+        at = bisect.bisect_left(self.names, text)
+        return at < len(self.names) and self.names[at].startswith(text)
 
     def declared(self, name: str) -> str | None:
         """The declared name that a model meant, whatever it did to case, separators and the `functions.` before it."""
         for form in (name, name.removeprefix("functions."), name.rpartition(".")[2]):
-            if form in self._kinds:
+            if form in self._parameters:
                 return form
             if found := self._alike.get(_alike(form)):
                 return found
         return None
 
     def kinds(self, name: str) -> Mapping[str, Kinds]:
+        """Return the kinds of a tool's parameters; its schema is read when the tool is first called."""
+        if name not in self._kinds and name in self._parameters:
+            self._kinds[name] = properties(self._parameters[name])
         return self._kinds.get(name, {})
 
 

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from proxy.stream.attempt import Trial
+from proxy.stream.calls import Tools
 from proxy.stream.dialect import A_NAME, Dialect, Frame, Thoughts
 from proxy.stream.markers import compiled
 from proxy.stream.reader import Reader, Steps
@@ -12,6 +13,7 @@ from proxy.stream.reader import Reader, Steps
 T = TypeVar("T")
 FENCES = ("```", "~~~")
 NAME_LIMIT = 128
+_AFTER_NAME = frozenset(" \t\r\n({<:[")
 
 
 class Look:
@@ -33,15 +35,15 @@ class Look:
         self.fenced = compiled((*self.trials, *starts))
         self.part = compiled((*self.frames, *self.trials, *self.thoughts))
 
-    def name(self, read: Reader, names: Iterable[str]) -> Steps[bool]:
+    def name(self, read: Reader, tools: Tools) -> Steps[bool]:
         """Whether the name of a tool comes next, and ends there."""
         if A_NAME not in self.doubtful:
             return False
         while True:
             seen, more = read.ahead(NAME_LIMIT + 1)
-            if any(seen.startswith(name) and seen[len(name) : len(name) + 1] in " \t\r\n({<:[" and len(seen) > len(name) for name in names):
+            if any(letter in _AFTER_NAME and seen[:at] in tools for at, letter in enumerate(seen)):
                 return True
-            if not more or not any(name.startswith(seen) for name in names):
+            if not more or not tools.may_become_name(seen):
                 return False
             yield
 

@@ -18,15 +18,21 @@ _NEVER = "(?!)"  # without it no marker at all would be found everywhere
 
 @lru_cache(maxsize=512)
 def compiled(markers: tuple[str, ...]) -> Markers:
+    return _compiled(frozenset(markers))
+
+
+@lru_cache(maxsize=512)
+def _compiled(markers: frozenset[str]) -> Markers:
+    """The order makes no difference, and compiling takes some ten milliseconds: each set is compiled once."""
     tree: Tree = {}
-    for marker in markers:
+    for marker in sorted(markers):
         node = tree
         for letter in marker:
             node = node.setdefault(letter, {})
         node[""] = {}
     shorter = frozenset(short for short in markers if any(long != short and long.startswith(short) for long in markers))
     growing, ended = re.compile(_pattern(tree, at_end=r"\Z")), re.compile(_pattern(tree, at_end=""))
-    return Markers(growing, ended, shorter, frozenset(markers))
+    return Markers(growing, ended, shorter, markers)
 
 
 def _pattern(tree: Tree, at_end: str) -> str:

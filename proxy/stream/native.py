@@ -33,7 +33,8 @@ class NativeCalls:
     def __init__(self, schema_of: SchemaOf = lambda _: None) -> None:
         self._schema_of = schema_of
         self._calls: dict[object, _Call] = {}
-        self._open: list[_Call] = []  # those without an end
+        self._open: dict[int, _Call] = {}  # those without an end, by their index
+        self._closed: dict[int, _Call] = {}  # of these, those that are complete: whole as soon as another call begins
         self._last: _Call | None = None
 
     def feed(self, delta: dict[str, Any]) -> list[TextEvent]:
@@ -52,29 +53,31 @@ class NativeCalls:
         if not isinstance(arguments, str):
             arguments = ""
         if call.started:
-            return [*events, *_arguments(call, call.arguments.feed(arguments))] if arguments else events
-        return [*events, *self._not_started(call, arguments)]
+            events += _arguments(call, call.arguments.feed(arguments)) if arguments else []
+        else:
+            events += self._not_started(call, arguments)
+        if call.arguments.closed:
+            self._closed[call.index] = call
+        return events
 
     def end(self, finish: str) -> list[TextEvent]:
         """End what has begun: the backend says that the choice is finished. A call is whole if nothing of it is missing, also where
         the answer was cut behind it."""
         events: list[TextEvent] = []
-        for call in self._open:
-            if call.name:
-                events += self._start(call)
-                events += self._finish(call, whole=call.arguments.is_whole(cut=finish == "length"))
-        self._forget_ended()
+        for call in [call for call in self._open.values() if call.name]:
+            events += self._start(call)
+            events += self._finish(call, whole=call.arguments.is_whole(cut=finish == "length"))
         return events
 
     @property
     def are_whole(self) -> bool:
         """Whether nothing is missing of any call, as far as the arguments show it."""
-        return all(call.name and call.arguments.closed for call in self._open)
+        return all(call.name and call.arguments.closed for call in self._open.values())
 
     def has_nameless(self, finish: str) -> bool:
         """Whether a call has come without a name: with arguments, or with nothing but an id where the backend says that it calls."""
         announced = finish in ("tool_calls", "function_call")
-        return any(not call.name and ("".join(call.early).strip() or (announced and call.id)) for call in self._open)
+        return any(not call.name and ("".join(call.early).strip() or (announced and call.id)) for call in self._open.values())
 
     def _which(self, delta: dict[str, Any], said: dict[str, Any]) -> tuple[_Call, list[TextEvent]]:
         """The call that a delta speaks of; a new one shows that those before it that are complete are whole."""
@@ -97,17 +100,10 @@ class NativeCalls:
         if key in self._calls:
             self._last = self._calls[key]
             return self._last, []
-        events: list[TextEvent] = []
-        for call in self._open:
-            if call.arguments.closed:
-                events += self._finish(call, whole=True)
-        self._forget_ended()
+        events = [event for call in list(self._closed.values()) for event in self._finish(call, whole=True)]
         self._last = self._calls[key] = _Call(len(self._calls))
-        self._open.append(self._last)
+        self._open[self._last.index] = self._last
         return self._last, events
-
-    def _forget_ended(self) -> None:
-        self._open = [call for call in self._open if not call.ended]
 
     def _start(self, call: _Call) -> list[TextEvent]:
         if call.started:
@@ -128,6 +124,8 @@ class NativeCalls:
 
     def _finish(self, call: _Call, *, whole: bool) -> list[TextEvent]:
         call.ended = True
+        self._open.pop(call.index, None)
+        self._closed.pop(call.index, None)
         rest = call.arguments.end() if whole else call.arguments.abort()
         return [*_arguments(call, rest), CallEnd(call.index, whole)]
 

@@ -5,6 +5,9 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeAlias
 
 Kinds: TypeAlias = frozenset[str]
@@ -22,81 +25,156 @@ SAME: Mapping[str, str] = {
 """What other languages call them: the word is enough, so `uint8`, `varchar(20)` and `List[str]` are known, too."""
 KNOWN = frozenset({"null", "integer", "number", "boolean", "object", "array", "string"})
 
-LITERAL_LIMIT = 1 << 16
-"""Longer Python literals stay text: the compiler that reads them is recursive."""
+PARTS_LIMIT = 12_000
+"""So many parts of a schema are read; a parameter beyond them has no known kind. It bounds the time, not what is allowed."""
+VALUES_PER_PART = 64  # of an enum: so many cost as much as one part
+TYPES_LIMIT, TYPE_LENGTH = 32, 64
+POINTER_LIMIT = 64  # steps in a `$ref`
+SCHEMA_LISTS = ("allOf", "anyOf", "oneOf")
+COMPOSED = frozenset({"$ref", *SCHEMA_LISTS})
+
+LITERAL_LIMIT = 1 << 15
+"""Longer Python literals stay text: the compiler that reads them is slow and recursive."""
 
 WORD = re.compile(r"[a-z]+")
-INTEGER = re.compile(r"([+-]?)0*([0-9]+)(?:\.0*)?")
-NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+INTEGER = re.compile(r"([+-]?)([0-9]++)(?:\.0*+)?+")
+NUMBER = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+")
+JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+")
 quote = json.JSONEncoder(ensure_ascii=False).encode
 compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def properties(parameters: object) -> dict[str, Kinds]:
-    """The kinds of every parameter that a tool's schema declares."""
-    return {
-        name: frozenset(_kinds(schema, parameters, 0)) for part in _parts(parameters, parameters, 0) for name, schema in _declared(part)
-    }
+    """Return the kinds of every parameter that a tool's schema declares."""
+    walk = _Walk(parameters)
+    declared = {name: schema for part in walk.parts(parameters) for name, schema in _declared(part)}
+    for schema in declared.values():
+        walk.parts(schema)
+    walk.join()
+    return {name: walk.kinds_of(schema) for name, schema in declared.items()}
 
 
 def _declared(schema: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     declared = schema.get("properties")
     if isinstance(declared, Mapping):
-        yield from ((name, one) for name, one in declared.items() if isinstance(name, str))
+        yield from ((name, one) for name, one in islice(declared.items(), PARTS_LIMIT) if isinstance(name, str))
 
 
-def _parts(schema: object, root: object, depth: int) -> Iterator[Mapping[str, Any]]:
-    """A schema and all that it refers to or is put together from."""
-    if not isinstance(schema, Mapping) or depth > 8:
-        return
-    yield schema
-    if isinstance(reference := schema.get("$ref"), str):
-        yield from _parts(_resolved(reference, root), root, depth + 1)
-    for key in ("allOf", "anyOf", "oneOf"):
-        if isinstance(schemas := schema.get(key), list):
-            for one in schemas:
-                yield from _parts(one, root, depth + 1)
+@dataclass(slots=True)
+class _Budget:
+    """How many parts of a schema may still be read."""
+
+    left: int = PARTS_LIMIT
 
 
-def _resolved(reference: str, root: object) -> object:
-    place = root
-    for step in reference.removeprefix("#").split("/")[1:]:
-        place = place.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(place, Mapping) else None
-    return place
+class _Walk:
+    """The parts of a schema as a graph: a part has the kinds it names itself and those of every part it is made of.
 
+    Each part is read once, however many others refer to it, and a part may refer to itself. The kinds are then carried
+    along the references until none changes. There are seven kinds, so that ends after seven changes of each part.
+    """
 
-def _kinds(schema: object, root: object, depth: int) -> Iterator[str]:
-    for part in _parts(schema, root, depth):
+    def __init__(self, root: object, budget: "_Budget | None" = None) -> None:
+        self._root = root
+        self._budget = budget or _Budget()
+        self._kinds: dict[int, set[str]] = {}  # of a part, by its id(): the root keeps every part alive
+        self._users: dict[int, list[int]] = {}  # of a part: the parts that are made of it
+
+    def parts(self, schema: object) -> list[Mapping[str, Any]]:
+        """Read a schema and all that it refers to or is put together from; return what was not read before."""
+        found: list[Mapping[str, Any]] = []
+        waiting = [schema]
+        while waiting and self._budget.left > 0:
+            self._budget.left -= 1
+            part = waiting.pop()
+            if not isinstance(part, (dict, Mapping)) or id(part) in self._kinds:
+                continue
+            found.append(part)
+            self._kinds[id(part)] = set(self._own_kinds(part))
+            if part.keys() & COMPOSED:
+                inner = list(islice(self._made_of(part), self._budget.left))
+                for one in inner:
+                    self._users.setdefault(id(one), []).append(id(part))
+                waiting += reversed(inner)
+        return found
+
+    def join(self) -> None:
+        """Give each part the kinds of all the parts it is made of."""
+        changed = list(self._kinds)
+        while changed:
+            part = changed.pop()
+            for user in self._users.get(part, ()):
+                if not self._kinds[part] <= self._kinds[user]:
+                    self._kinds[user] |= self._kinds[part]
+                    changed.append(user)
+
+    def kinds_of(self, schema: object) -> Kinds:
+        return frozenset(self._kinds.get(id(schema), ()))
+
+    def _made_of(self, part: Mapping[str, Any]) -> Iterator[object]:
+        if isinstance(reference := part.get("$ref"), str):
+            yield self._resolved(reference)
+        for key in SCHEMA_LISTS:
+            if isinstance(schemas := part.get(key), list):
+                yield from schemas
+
+    def _resolved(self, reference: str) -> object:
+        self._budget.left -= 1
+        place = self._root
+        for step in reference.removeprefix("#").split("/", POINTER_LIMIT)[1:]:
+            place = place.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(place, Mapping) else None
+        return place
+
+    def _own_kinds(self, part: Mapping[str, Any]) -> Iterator[str]:
         named = part.get("type")
-        kinds = [same(kind) for kind in (named if isinstance(named, list) else [named]) if isinstance(kind, str)]
+        kinds = [same(kind) for kind in (named[:TYPES_LIMIT] if isinstance(named, list) else [named]) if isinstance(kind, str)]
         yield from (kind for kind in kinds if kind in KNOWN)
         if part.get("nullable") is True:
             yield "null"
         if not kinds:
-            yield from _unnamed(part)
+            yield from self._unnamed(part)
+
+    def _unnamed(self, part: Mapping[str, Any]) -> Iterator[str]:
+        """The kinds of a schema that names none but shows its values or its inside."""
+        values = part.get("enum")
+        if isinstance(values, list):
+            self._budget.left -= len(values) // VALUES_PER_PART
+            yield from map(_kind_of, set(map(type, values)))
+        if "const" in part:
+            yield _kind_of(type(part["const"]))
+        if "properties" in part:
+            yield "object"
+        if "items" in part:
+            yield "array"
 
 
 class ValueSchema:
     """What a schema says about one value, and about the values inside it."""
 
-    def __init__(self, schemas: Sequence[object], root: object) -> None:
+    def __init__(self, schemas: Sequence[object], root: object, budget: _Budget | None = None) -> None:
         """All of `schemas` speak of the same value, or of what it may be; references lead into `root`."""
-        self._root = root
-        self._parts = [part for schema in schemas for part in _parts(schema, root, 0)]
+        self._root, self._budget = root, budget or _Budget()
+        walk = _Walk(root, self._budget)
+        self._parts = [part for schema in schemas for part in walk.parts(schema)]
+        walk.join()
+        found = [walk.kinds_of(schema) for schema in schemas]
+        kinds: Kinds = frozenset().union(*found)
+        is_open = not all(found) or "string" in kinds or any(not walk.kinds_of(way) for way in _ways(self._parts))
+        self.kinds = frozenset() if is_open else kinds
+        """The kinds of a value that cannot be a string; empty where it can, or where the schema does not say."""
+        self._declared: dict[str, list[object]] = {}
+        for part in self._parts:
+            for name, schema in _declared(part):
+                self._declared.setdefault(name, []).append(schema)
         self._members: dict[str, ValueSchema] = {}
         self._alike: dict[str, ValueSchema | None] = {}  # members or items that are described all at once, by the keyword
-        found = [_kinds_without_strings(schema, root) for schema in schemas]
-        self.kinds: Kinds = frozenset().union(*found) if all(found) else frozenset()
-        """The kinds of a value that cannot be a string; empty where it can, or where the schema does not say."""
 
     def member(self, key: str) -> "ValueSchema | None":
         """Of an object, where the schema says something about that member."""
+        if key not in self._declared:
+            return self._all("additionalProperties")
         if key not in self._members:
-            declared = [one for part in self._parts for name, one in _declared(part) if name == key]
-            if not declared:
-                return self._all("additionalProperties")
-            self._members[key] = ValueSchema(declared, self._root)
+            self._members[key] = ValueSchema(self._declared[key], self._root, self._budget)
         return self._members[key]
 
     @property
@@ -107,14 +185,13 @@ class ValueSchema:
     def _all(self, keyword: str) -> "ValueSchema | None":
         if keyword not in self._alike:
             described = [part[keyword] for part in self._parts if isinstance(part.get(keyword), Mapping)]
-            self._alike[keyword] = ValueSchema(described, self._root) if described else None
+            self._alike[keyword] = ValueSchema(described, self._root, self._budget) if described else None
         return self._alike[keyword]
 
     @property
     def may_convert(self) -> bool:
         """Whether a string in one of its members may have to be converted."""
-        names = {name for part in self._parts for name, _ in _declared(part)}
-        members = [self._all("additionalProperties"), *map(self.member, names)]
+        members = [self._all("additionalProperties"), *map(self.member, self._declared)]
         return any(one is not None and (one.kinds or one._has_inside) for one in members)
 
     @property
@@ -122,39 +199,29 @@ class ValueSchema:
         return any(key in part for part in self._parts for key in ("properties", "items", "additionalProperties"))
 
 
-def _kinds_without_strings(schema: object, root: object) -> Kinds:
-    kinds = frozenset(_kinds(schema, root, 0))
-    ways = [(part, way) for part in _parts(schema, root, 0) for key in ("anyOf", "oneOf") for way in _listed(part.get(key))]
-    is_open = any("type" not in part and not frozenset(_kinds(way, root, 0)) for part, way in ways)
-    return frozenset() if is_open or "string" in kinds else kinds
-
-
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
+def _ways(parts: Sequence[Mapping[str, Any]]) -> Iterator[object]:
+    """The alternatives of parts that name no type themselves: one that names none either leaves everything open."""
+    for part in parts:
+        for key in ("anyOf", "oneOf"):
+            if "type" not in part and isinstance(listed := part.get(key), list):
+                yield from listed
 
 
 def same(kind: str) -> str:
     """The kind that a type means."""
+    return _meant(kind[:TYPE_LENGTH])
+
+
+@lru_cache(maxsize=256)
+def _meant(kind: str) -> str:
     word = WORD.match(kind.lower())
     return SAME.get(word[0], word[0]) if word else ""
 
 
-def _unnamed(schema: Mapping[str, Any]) -> Iterator[str]:
-    """The kinds of a schema that names none but shows its values or its inside."""
-    values = schema.get("enum")
-    for value in [*(values if isinstance(values, list) else ()), *([schema["const"]] if "const" in schema else ())]:
-        yield _kind_of(value)
-    if "properties" in schema:
-        yield "object"
-    if "items" in schema:
-        yield "array"
-
-
-def _kind_of(value: object) -> str:
-    if value is None:
-        return "null"
-    for kind, types in (("boolean", bool), ("integer", int), ("number", float), ("string", str), ("array", list)):
-        if isinstance(value, types):
+def _kind_of(type_: type) -> str:
+    """The kind of a value of this Python type."""
+    for kind, types in (("null", type(None)), ("boolean", bool), ("integer", int), ("number", float), ("string", str), ("array", list)):
+        if issubclass(type_, types):
             return kind
     return "object"
 
@@ -185,7 +252,7 @@ def _typed(text: str, kinds: Kinds) -> str | None:
 def integer(text: str) -> str | None:
     """`3.0` is 3; no detour over floats, so every digit stays."""
     if whole := INTEGER.fullmatch(text):
-        sign, digits = whole.groups()
+        sign, digits = whole[1], whole[2].lstrip("0") or "0"
         return "-" + digits if sign == "-" and digits != "0" else digits
     if NUMBER.fullmatch(text) and (value := float(text)) == value // 1 and abs(value) < 2**53:
         return str(int(value))

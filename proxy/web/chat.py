@@ -17,6 +17,7 @@ from proxy.backends.place import Wish
 from proxy.errors import BridgeError, NotAllowed
 from proxy.protocols.openai_chat import Head, Stream, Whole
 from proxy.requests import question as questions
+from proxy.requests.offload import offload
 from proxy.requests.question import Question
 from proxy.stream import sse
 from proxy.stream.ids import new_id
@@ -48,12 +49,13 @@ class Chat:
     async def __call__(self, connection: Connection) -> None:
         if connection.scope["method"] != "POST":
             raise NotAllowed("chat completions are asked with POST", headers={"allow": "POST"})
-        question = questions.read(await connection.body())
+        raw = await connection.body()
+        question = await offload(len(raw), questions.read, raw)
         connection.record.model, connection.record.generates = question.model, True
         await connection.unless_gone(self._answer(connection, question))
 
     async def _answer(self, connection: Connection, question: Question) -> None:
-        backend = await self._house.backend(_wish(question))
+        backend = await self._house.backend(await offload(question.size, _wish, question))
         rescue = Rescue(self._house, backend, question, self._headers(connection, backend))
         translation = self._translation(connection, question, backend, rescue.keeping)
         upstream = Upstream(backend, translation, rescue)

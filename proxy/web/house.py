@@ -30,8 +30,21 @@ class House:
         backend = await self.detection.backend()
         return backend if wish is None else backend.at(self.place.at(wish))
 
+    def warm_up(self) -> None:
+        """Compile what every answer is searched for, which takes some tenths of a second: in a thread, before the first request."""
+        for tools in ((), ({"name": "a"},)):
+            parser = Parser(tools, self.settings.tool_dialect, self._thinking)
+            parser.think("a")
+            parser.feed("a\n")
+            parser.close()
+
+    @property
+    def _thinking(self) -> ThinkingMode:
+        return "tags" if self.settings.thinking == "auto" else self.settings.thinking
+
     def parser(self, question: Question, backend: Backend, known: ThinkingMode | None = None) -> Parser:
         """`known`: how the answer begins, where nobody has to guess."""
-        guessed: ThinkingMode = "tags" if self.settings.thinking == "auto" else self.settings.thinking
         said = backend.place.dialect()  # of this model, in llama-server.conf
-        return Parser(question.tools, (said,) if said else self.settings.tool_dialect, known or guessed, backend.hint(question.model))
+        return Parser(
+            question.tools, (said,) if said else self.settings.tool_dialect, known or self._thinking, backend.hint(question.model)
+        )

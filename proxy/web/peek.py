@@ -1,41 +1,68 @@
-"""The model that a body names, found while the body is still arriving: no more of it is read than that takes."""
+"""The model that a body names, found while the body is still arriving: no more of it is read than that takes.
 
+Each byte is looked at once, and a body that arrives quickly is read in slices: other requests are served in between.
+"""
+
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
 import orjson
 
 _LIMIT = 4 * 1024 * 1024  # who names no model within this much has none
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s"{}\[\],:]+', re.DOTALL)
+_SLICE = 16 * 1024  # a few milliseconds, whatever is in it
+_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_TO_TOKEN = re.compile(rb'[^"{}\[\],:]*+')
+_TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_QUOTE, _BACKSLASH = b'"'[0], b"\\"[0]
+_DEEPER = {b"{"[0]: 1, b"["[0]: 1, b"}"[0]: -1, b"]"[0]: -1}
 
 
 class Scan:
     """A reader of JSON that knows only depth: it looks for `"model": "…"` in the outermost object."""
 
     def __init__(self) -> None:
-        self._text = b""
-        self._at = self._depth = 0
-        self._before: list[bytes] = []  # the last two tokens
+        self._depth = 0
+        self._string: list[bytes] | None = None  # what came of a string that has not ended yet
+        self._escape = b""  # a backslash at the end of the last piece
+        self._before: list[bytes] = []  # the last two tokens of the outermost object
 
     def feed(self, piece: bytes) -> str | None:
-        """The name, once it has come."""
-        self._text += piece
-        while (found := _TOKEN.match(self._text, _blanks(self._text, self._at))) is not None:
-            token = found[0]
-            if found.end() == len(self._text) and token not in b"{}[],:":
-                return None  # it may go on in the next piece
-            self._at = found.end()
-            if self._depth == 1 and self._before == [b'"model"', b":"] and token.startswith(b'"'):
-                return str(orjson.loads(token))
-            self._depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(token, 0)
-            self._before = [*self._before[-1:], token]
+        """Return the name once it is whole."""
+        text, at = self._escape + piece, 0
+        self._escape = b""
+        while at < len(text):
+            at = self._read_token(text, at) if self._string is None else self._read_string(self._string, text, at)
+            if len(self._before) == 3:
+                return str(orjson.loads(self._before[2]))
         return None
 
+    def _read_string(self, parts: list[bytes], text: bytes, at: int) -> int:
+        end = _IN_STRING.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
+        if self._depth == 1:
+            parts.append(text[at:end])
+        if end < len(text) and text[end] == _QUOTE:
+            self._string = None
+            if self._depth == 1:
+                self._note(b'"' + b"".join(parts) + b'"')
+        elif end < len(text):
+            self._escape = text[end:]
+        return end + 1
 
-def _blanks(text: bytes, at: int) -> int:
-    while at < len(text) and text[at : at + 1].isspace():
-        at += 1
-    return at
+    def _read_token(self, text: bytes, at: int) -> int:
+        to = _TO_TOKEN if self._depth == 1 else _TO_BRACKET
+        end = to.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
+        if end < len(text):
+            if text[end] == _QUOTE:
+                self._string = []
+            else:
+                self._depth += _DEEPER.get(text[end], 0)
+                self._note(text[end : end + 1])
+        return end + 1
+
+    def _note(self, token: bytes) -> None:
+        named = self._before == [b'"model"', b":"] and token.startswith(b'"')
+        self._before = [*self._before, token] if named else [*self._before[-1:], token]
 
 
 async def model_in(pieces: AsyncIterator[bytes]) -> tuple[str | None, AsyncIterator[bytes]]:
@@ -46,7 +73,7 @@ async def model_in(pieces: AsyncIterator[bytes]) -> tuple[str | None, AsyncItera
         read.append(piece)
         size += len(piece)
         try:
-            name = scan.feed(piece)
+            name = await _found(scan, piece)
         except ValueError:
             break  # no JSON: the backend will say so
         if name is not None or size > _LIMIT:
@@ -59,3 +86,11 @@ async def model_in(pieces: AsyncIterator[bytes]) -> tuple[str | None, AsyncItera
             yield piece
 
     return name, again()
+
+
+async def _found(scan: Scan, piece: bytes) -> str | None:
+    for at in range(0, len(piece), _SLICE):
+        if (name := scan.feed(piece[at : at + _SLICE])) is not None:
+            return name
+        await asyncio.sleep(0)
+    return None

@@ -1,7 +1,9 @@
 """One per answer, no I/O: bytes of the backend → chunks → events → a parser per choice → bytes for the client."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +36,9 @@ from proxy.web.record import Record
 MakeParser = Callable[[], Parser]
 Meaning = Callable[[int, bytes, Mapping[str, str]], BridgeError]
 _BYTES_PER_TOKEN = 4
+_SLICE = 2048  # letters of one event that are read at once; a backend may send megabytes as one piece
+_STEP = 8192  # letters that are read before others have their turn; a few milliseconds
+_PER_EVENT = 128  # an event costs as much as so many letters
 WHOLE_LIMIT = 32 * 1024 * 1024  # of an answer that leaves in one piece
 
 
@@ -60,29 +65,63 @@ class Translation:
         self._keeping = keeping
         self._decoder = sse.Decoder()
         self._chunks = Chunks()
+        self._work: deque[Iterator[int]] = deque()  # what has come and is not read yet; each step says what it cost
         self._choices: dict[int, Choice] = {}
         self._ids = set(question.used_ids)
         self._spent = 0
 
-    def feed(self, data: bytes) -> bytes:
-        """What the client gets for these bytes. Raises the error that the backend reports in the middle of its answer."""
+    def feed(self, data: bytes = b"") -> bytes:
+        """Return what the client gets for these bytes, or for what `is_behind`. Raises the error that the backend reports in the
+        middle of its answer."""
         try:
-            self._read(self._decoder.feed(data))
-        except (sse.LineTooLong, Unreadable) as error:
+            payloads = self._decoder.feed(data)
+        except sse.LineTooLong as error:
             raise BrokenOff(f"the backend sent {error} (connection lost)") from None
+        return self._go_on(self._read(payloads))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more has come than was read in one step: feed it once more, after others have had their turn."""
+        return bool(self._work)
+
+    def feed_last(self) -> bytes:
+        """The backend has no more to say: its last line may have no end."""
+        return self._go_on(self._last_line())
+
+    def feed_whole(self, completion: dict[str, Any]) -> bytes:
+        """An answer that came all at once."""
+        return self._go_on(self._say(completion))
+
+    def feed_text(self, text: str) -> bytes:
+        """The answer as the model wrote it."""
+        return self._go_on(cost for said in (Content(text), Finish("stop")) for cost in self._take(0, said))
+
+    def _go_on(self, work: Iterator[int]) -> bytes:
+        self._work.append(work)
+        self._do(_STEP)
         return self._writer.take()
 
-    def whole(self, completion: dict[str, Any]) -> bytes:
-        """An answer that came all at once."""
-        self._say(completion)
-        return self.end()
+    def _do(self, most: float) -> None:
+        try:
+            while self._work and most > 0:
+                if (cost := next(self._work[0], None)) is None:
+                    self._work.popleft()
+                else:
+                    most -= cost
+        except Unreadable as error:
+            raise BrokenOff(f"the backend sent {error} (connection lost)") from None
+
+    def _last_line(self) -> Iterator[int]:
+        with contextlib.suppress(Unreadable):  # a line without its end: the connection was closed inside it
+            yield from self._read(self._decoder.close())
 
     def end(self) -> bytes:
         """The backend has no more to say."""
-        with contextlib.suppress(Unreadable):  # a line without its end: the connection was closed inside it
-            self._read(self._decoder.close())
+        self._work.append(self._last_line())
+        self._do(math.inf)
         if self.done and not self._is_finished(choices=1):
-            self._take(self._reply.end())
+            self._work.append(self._events(self._reply.end()))
+            self._do(math.inf)
         if not self._is_finished(choices=1):  # some make one answer where several were asked for
             raise Vanished("the backend ended its answer before it was finished (connection lost)")
         if not self._is_one():
@@ -149,6 +188,7 @@ class Translation:
     def joins(self, choice: Choice, how: Joining, reply: Reply, parser: Parser | None, spent: int = 0) -> None:
         """Other bytes follow, of another answer; so many tokens of this one stand in its prompt."""
         self._reply, self._decoder, self.done, self._spent = reply, sse.Decoder(), False, spent
+        self._work.clear()
         match how:
             case "goes on":
                 choice.goes_on()
@@ -157,25 +197,20 @@ class Translation:
             case _:
                 choice.begins_again(parser)
 
-    def read_anew(self, text: str) -> bytes:
-        """The answer as the model wrote it."""
-        self._write(0, [event for said in (Content(text), Finish("stop")) for event in self._choice(0).take(said)])
-        return self.end()
-
-    def _read(self, payloads: list[bytes]) -> None:
+    def _read(self, payloads: list[bytes]) -> Iterator[int]:
         for payload in payloads:
             self.done = self.done or payload == b"[DONE]"
             if not self.done and (chunk := self._chunks.parse(payload)) is not None:
-                self._say(chunk)
+                yield from self._say(chunk)
 
-    def _say(self, chunk: dict[str, Any]) -> None:
+    def _say(self, chunk: dict[str, Any]) -> Iterator[int]:
         head = self._writer.head
         if head.model is None and isinstance(named := chunk.get("model"), str):
             head.model = named
-        self._take(self._reply.read(chunk))
+        yield from self._events(self._reply.read(chunk))
         self.begun = self.begun or "choices" in chunk or "stop" in chunk
 
-    def _take(self, said: Iterable[Said]) -> None:
+    def _events(self, said: Iterable[Said]) -> Iterator[int]:
         for index, event in said:
             match event:
                 case Failed(body):
@@ -190,7 +225,12 @@ class Translation:
                     self._choice(index)
                     self._write(index, [event])
                 case _:
-                    self._write(index, self._choice(index).take(event))
+                    yield from self._take(index, event)
+
+    def _take(self, index: int, event: TextEvent | Logprobs | Finish) -> Iterator[int]:
+        for part in _slices(event):
+            self._write(index, self._choice(index).take(part))
+            yield _PER_EVENT + (len(part.text) if isinstance(part, Content | Reasoning | CallArguments) else 0)
 
     def _choice(self, index: int) -> Choice:
         if index not in self._choices:
@@ -222,6 +262,13 @@ def _finish_reason(choice: Choice) -> str:
         return "tool_calls"
     finish = choice.finish if choice.finish in FINISH_REASONS and choice.finish != "tool_calls" else "stop"
     return "length" if finish == "stop" and choice.halves else finish
+
+
+def _slices(event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs | Finish]:
+    """The event, in pieces where its text is long: what a client gets is the same, however it is cut."""
+    if not isinstance(event, Content | Reasoning | CallArguments) or len(event.text) <= _SLICE:
+        return [event]
+    return (replace(event, text=event.text[at : at + _SLICE]) for at in range(0, len(event.text), _SLICE))
 
 
 def _status(error: Any) -> int:

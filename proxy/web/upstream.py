@@ -112,7 +112,7 @@ class Upstream:
     async def _opened_another(self, failure: BridgeError, choice: Choice) -> bool:
         if (found := await self._rescue.answer_at_hand(failure, choice)) is not None:
             self.translation.joins(choice, "begins again", self._rescue.reply(), found.parser)
-            await self._start(_at_once(self.translation.read_anew(found.text)))
+            await self._start(self._to_its_end(self.translation.feed_text(found.text)))
         elif (asked := await self._rescue.ask(failure, choice)) is not None:
             self.translation.joins(choice, asked.joins, self._rescue.reply(), self._rescue.parser(asked.thinking), asked.spent)
             await self._start(self._read(asked))
@@ -131,23 +131,39 @@ class Upstream:
         start = b""
         async for piece in pieces:
             start = (start + piece).lstrip(b"\xef\xbb\xbf \t\r\n")
-            if start.startswith((b"{", b"[")):
-                yield await self._read_whole(start, pieces)
-                return
-            if start.startswith(_SSE_BEGINS):
+            if start.startswith((b"{", b"[")) or not _may_become_sse(start) or start.startswith(_SSE_BEGINS):
                 break
-            if not _may_become_sse(start):
-                break
-        if start and not start.startswith(_SSE_BEGINS):
+        if start.startswith((b"{", b"[")):
+            reading = self._to_its_end(self.translation.feed_whole(await self._whole(start, pieces)))
+        elif not start or start.startswith(_SSE_BEGINS):
+            reading = self._events(start, pieces)
+        else:
             raise BadAnswer(
                 "the backend answered with something that is neither a stream of events nor JSON; is BACKEND_URL the base of its API?"
             )
-        yield self.translation.feed(start)
-        while not self.translation.done and (more := await anext(pieces, None)) is not None:
-            yield self.translation.feed(more)
-        yield self.translation.end()
+        async for data in reading:
+            yield data
 
-    async def _read_whole(self, start: bytes, pieces: AsyncIterator[bytes]) -> bytes:
+    async def _events(self, start: bytes, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        more: bytes | None = start
+        while more is not None:
+            yield self.translation.feed(more)
+            while self.translation.is_behind:
+                await asyncio.sleep(0)
+                yield self.translation.feed()
+            more = None if self.translation.done else await anext(pieces, None)
+        async for data in self._to_its_end(self.translation.feed_last()):
+            yield data
+
+    async def _to_its_end(self, data: bytes) -> AsyncGenerator[bytes, None]:
+        """What is left of the answer when the backend has no more to say; others have their turn in between."""
+        while self.translation.is_behind:
+            yield data
+            await asyncio.sleep(0)
+            data = self.translation.feed()
+        yield data + self.translation.end()
+
+    async def _whole(self, start: bytes, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
         """Not a stream: an answer that came at once, or an error that calls itself 200."""
         read = bytearray(start)
         async for piece in pieces:
@@ -161,7 +177,7 @@ class Upstream:
             raise Vanished("the backend's answer broke off in the middle (connection lost)") from None
         if whole is None or not whole.get("choices"):
             raise self._backend.meaning(_status(whole), body, {})
-        return self.translation.whole(whole)
+        return whole
 
 
 async def _at_once(data: bytes) -> AsyncGenerator[bytes, None]:

@@ -2,6 +2,9 @@
 
 A head has a size, a number of headers and a time in which it must be complete; so has what stands between the pieces of a
 body (chunk extensions, trailers). What the parser refuses is answered in the one shape of every error.
+
+Every state of a connection ends in time: before a request and after an answer, inside a head, inside a body that is not
+read any more. A body that is read has a time of its own (connection.BODY_SECONDS), and so has an answer.
 """
 
 import asyncio
@@ -11,7 +14,7 @@ from typing import Any
 import httptools
 import orjson
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from proxy.errors import BadRequest, BridgeError, HalfRequest, HeadTooLarge
 from proxy.web.record import Record, new_request_id
@@ -19,8 +22,10 @@ from proxy.web.record import Record, new_request_id
 HEAD_LIMIT = 64 * 1024
 HEADERS_LIMIT = 100
 HEAD_SECONDS = 20.0
+IDLE_SECONDS = 5  # between two requests
 UNREAD_SECONDS = 5.0  # in which a client may go on sending a body that was refused; cut at once, it would not read why
 PIPELINED = 8
+PIPELINED_BODY = 64 * 1024  # of a request that waits behind another
 _WRITE_BUFFER = 4 * 1024  # per client; the rest waits with the backend
 _KERNEL_BUFFER = 64 * 1024  # left alone it grows to megabytes, all of it written for a client that reads nothing
 
@@ -37,6 +42,7 @@ def configuration(application: Any) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         date_header=False,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=1,
     )
 
@@ -49,7 +55,9 @@ class Wire(HttpToolsProtocol):
         self._unused = 0
         self._in_head = True
         self._in_message = False
+        self._running: RequestResponseCycle | None = None  # uvicorn's own `cycle` is the last that came
         self._refusal: BridgeError | None = None
+        self._refused: BridgeError | None = None  # what is said behind the answers that are due, then the connection ends
         self._due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it: nothing else comes
@@ -60,9 +68,15 @@ class Wire(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._in_time()
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = self._answers
+            self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused is not None:
+            return  # nothing more is read, but that the client leaves is noticed
         self._unused += len(data)
         self._feed(data)
         if self._unused > HEAD_LIMIT and not self.transport.is_closing():
@@ -71,7 +85,6 @@ class Wire(HttpToolsProtocol):
     def _feed(self, data: bytes) -> None:
         """As uvicorn does. Who offers another protocol (Java's client: HTTP/2) is answered in this one, as if he had not: the parser
         would take his body for the first words of that protocol."""
-        self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -85,6 +98,7 @@ class Wire(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._unset_keepalive_if_required()  # blank lines are no reason to wait longer
         self._in_head = self._in_message = True
         self._due_in(HEAD_SECONDS, self._head_is_late)
 
@@ -110,12 +124,24 @@ class Wire(HttpToolsProtocol):
             return  # it is read once more, without the offer
         self._in_head = False
         super().on_headers_complete()
+        self.flow.resume_reading()  # uvicorn stops behind a request that waits, and would not see the client leave
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    @property
+    def _answers(self) -> bool:
+        return self._running is not None and not self._running.response_complete
 
     def _codings(self) -> list[bytes]:
         return [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
 
     def on_body(self, body: bytes) -> None:
         self._unused = 0
+        if self.cycle is not self._running and len(self.cycle.body) + len(body) > PIPELINED_BODY:
+            self._refusal = BadRequest(f"a request behind one that is not answered yet may have a body of {PIPELINED_BODY:,} bytes")
+            raise self._refusal
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -125,11 +151,19 @@ class Wire(HttpToolsProtocol):
         self._in_message = False
         self._in_time()
         super().on_message_complete()
+        if not self._answers:  # it was answered before all of it had come
+            self._due_in(IDLE_SECONDS, self.transport.close)
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self._in_message and self.cycle.response_complete:
-            self._due_in(UNREAD_SECONDS, self.transport.close)
+        super().on_response_complete()  # begins with the next request, or waits for one
+        if self._answers or self.transport.is_closing():
+            return
+        if self._refused is not None:
+            self._end_with(self._refused)
+        elif self._in_message:
+            self._unset_keepalive_if_required()
+            if not self._in_head:
+                self._due_in(UNREAD_SECONDS, self.transport.close)
 
     def send_400_response(self, _msg: str) -> None:
         self._refuse(self._refusal or BadRequest("this is no HTTP request that has one meaning"))
@@ -144,22 +178,33 @@ class Wire(HttpToolsProtocol):
             self._due = None
 
     def _head_is_late(self) -> None:
-        if self._unused:
+        if self._unused or self._in_message:
             self._refuse(HalfRequest(f"the head of the request was not complete after {HEAD_SECONDS:.0f} seconds"))
         else:
             self.transport.close()  # nothing was asked
 
     def _refuse(self, error: BridgeError) -> None:
-        """The connection ends with this; an answer that is under way is cut, since nobody can tell what belongs to it."""
+        """The connection ends with this, behind the answers to the requests before it."""
+        in_body = self._in_message and not self._in_head
+        if in_body and self.cycle is not self._running:
+            self.pipeline.popleft()  # the newest: it is this one
+        if self._answers and not (in_body and self.cycle is self._running):
+            self._in_time()
+            self._refused = error
+        else:
+            self._end_with(error)
+
+    def _end_with(self, error: BridgeError) -> None:
+        """An answer to the same request that has begun already is cut: nothing can be said in the middle of it."""
         record = Record(new_request_id(), "-", "-", status=error.status, note=error.brief)
-        running = self.cycle is not None and not self.cycle.response_complete
-        if not (running and self.cycle.response_started):
+        running = self._running if self._answers else None
+        if running is None or not running.response_started:
             body = orjson.dumps(record.named(error.body()))
             head = b"content-type: application/json\r\nconnection: close\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n"
             self.transport.write(STATUS_LINE[error.status] + head % (record.id.encode(), len(body)) + body)
-        if running:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        if running is not None:
+            running.disconnected = True
+            running.message_event.set()
         self.transport.close()
         record.write()
 

@@ -58,6 +58,7 @@ def test_ids_that_the_conversation_has_already() -> None:
         (b'{"messages": [], "parallel_tool_calls": 1}', "`parallel_tool_calls`"),
         (b'{"messages": [], "tool_choice": []}', "`tool_choice`"),
         (b'{"messages": [], "model": 5}', "`model`"),
+        (b'{"messages": [], "model": "' + b"m" * 1025 + b'"}', "`model` must have at most 1,024 letters"),
         (b'{"messages": [], "n": 0}', "`n`"),
         (b'{"messages": [], "n": true}', "`n`"),
         (b'{"messages": [], "a": "\xff"}', "not valid JSON"),

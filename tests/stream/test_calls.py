@@ -8,12 +8,27 @@ import pytest
 from proxy.stream.calls import Calls, Tools, entries
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, TextEvent
 from proxy.stream.raw_values import UNDECIDED, RawValue
+from proxy.stream.schema import Kinds
 from tests.stream.cuts import TOOLS, cuts, tool
 
 
 @pytest.mark.parametrize(
     "tools",
-    [None, 5, "x", [], [None], [5], ["x"], [{}], [{"function": None}], [{"function": {"name": 5}}], [{"function": {"name": ""}}], {"a": 1}],
+    [
+        None,
+        5,
+        "x",
+        [],
+        [None],
+        [5],
+        ["x"],
+        [{}],
+        [{"function": None}],
+        [{"function": {"name": 5}}],
+        [{"function": {"name": ""}}],
+        {"a": 1},
+        [{"name": "x" * 1025}],
+    ],
 )
 def test_what_is_no_tool_is_passed_over(tools: Any) -> None:
     assert not Tools(tools)
@@ -38,6 +53,20 @@ def test_a_bare_function_is_a_tool() -> None:
 )
 def test_names_are_recognised(written: str, declared: str | None) -> None:
     assert Tools(TOOLS).declared(written) == declared
+
+
+def test_a_schema_is_read_when_its_tool_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+
+    def properties(parameters: object) -> dict[str, Kinds]:
+        read.append(parameters)
+        return {}
+
+    monkeypatch.setattr("proxy.stream.calls.properties", properties)
+    tools = Tools([{"name": name, "parameters": name} for name in "ab"])
+    assert read == []
+    assert tools.kinds("a") == tools.kinds("a") == tools.kinds("c") == {}
+    assert read == ["a"]
 
 
 def test_names_that_are_alike_are_kept_apart() -> None:

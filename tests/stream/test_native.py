@@ -145,7 +145,7 @@ def test_calls_that_have_ended_are_not_looked_at_again() -> None:
         calls.feed(_delta(index, str(index), "f", "{}"))
     assert len(calls._open) == 1
     calls.end("tool_calls")
-    assert calls._open == []
+    assert not calls._open
 
 
 def test_id_and_name_said_again() -> None:

@@ -5,11 +5,18 @@ from typing import Any
 
 import pytest
 
-from proxy.stream.schema import LITERAL_LIMIT, integer, properties, typed
+from proxy.stream import schema
+from proxy.stream.schema import LITERAL_LIMIT, PARTS_LIMIT, integer, properties, typed
 
-DEFINITIONS = {
+DEFINITIONS: dict[str, dict[str, Any]] = {
     "$defs": {"Place": {"type": "object"}, "Self": {"$ref": "#/$defs/Self"}, "a/b": {"type": "integer"}},
     "definitions": {"Age": {"type": "integer"}},
+}
+DEFINITIONS["$defs"] |= {  # two that refer to each other, and a chain
+    "even": {"type": "array", "anyOf": [{"$ref": "#/$defs/odd"}]},
+    "odd": {"type": "null", "anyOf": [{"$ref": "#/$defs/even"}]},
+    **{f"step{step}": {"$ref": f"#/$defs/step{step + 1}"} for step in range(50)},
+    "step50": {"type": "boolean"},
 }
 
 
@@ -34,6 +41,12 @@ DEFINITIONS = {
         ({"$ref": "#/$defs/Self"}, set()),
         ({"$ref": "#/$defs/Nobody/x"}, set()),
         ({"$ref": 7}, set()),
+        ({"$ref": "#/properties/it"}, set()),
+        ({"anyOf": [{"$ref": "#/properties/it"}, {"type": "integer"}]}, {"integer"}),
+        ({"anyOf": [{"$ref": "#/$defs/even"}, {"type": "string"}]}, {"array", "null", "string"}),
+        ({"$ref": "#/$defs/step0"}, {"boolean"}),
+        ({"type": "x" * 1_000_000}, set()),
+        ({"type": [f"uint{bits}" for bits in range(1_000_000)]}, {"integer"}),
         ({"anyOf": "x"}, set()),
         ({"enum": ["a", "b"]}, {"string"}),
         ({"enum": [1, None, True, 2.5, [], {}]}, {"integer", "null", "boolean", "number", "array", "object"}),
@@ -47,6 +60,46 @@ DEFINITIONS = {
 )
 def test_kinds_of_a_schema(schema: Any, kinds: set[str]) -> None:
     assert properties({**DEFINITIONS, "properties": {"it": schema}}) == {"it": kinds}
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    return {"anyOf": [_nested(depth - 1), {"type": "integer"}]} if depth else {"type": "string"}
+
+
+SELF = {"$ref": "#"}
+LARGE = {
+    "refers to itself": {"properties": {"a": SELF, "b": {"anyOf": [SELF] * 20}}, "anyOf": [SELF] * 20, "allOf": [SELF] * 20},
+    "refers to each other": {"$defs": {f"d{at}": {"anyOf": [{"$ref": f"#/$defs/d{to}"} for to in range(30)]} for at in range(30)}}
+    | {"properties": {f"p{at}": {"$ref": f"#/$defs/d{at}"} for at in range(30)}},
+    "alternatives in alternatives": {"properties": {f"p{at}": {"$ref": "#/$defs/a"} for at in range(3_000)}, "$defs": {"a": _nested(300)}},
+    "ten thousand properties": {"properties": {f"p{at}": {"type": "integer"} for at in range(10_000)}},
+    "a million alternatives": {"properties": {"a": {"anyOf": [{"type": "string"}] * 1_000_000}}},
+    "a million values": {"properties": {"a": {"enum": list(range(1_000_000))}}},
+    "a million properties": {"properties": {str(at): {} for at in range(1_000_000)}},
+    "a million steps": {"properties": {"a": {"$ref": "#" + "/a" * 1_000_000}}},
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_no_schema_costs_more_than_its_parts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, not timed: each part is read once, and of a schema without end so many parts."""
+    read = 0
+    own_kinds = schema._Walk._own_kinds
+
+    def counted(walk: schema._Walk, part: Any) -> Any:
+        nonlocal read
+        read += 1
+        return own_kinds(walk, part)
+
+    monkeypatch.setattr(schema._Walk, "_own_kinds", counted)
+    found = properties(LARGE[name])
+    assert 0 < len(found) <= read <= PARTS_LIMIT
+    assert len(found) in (1, 2, 30, 3_000, 10_000, PARTS_LIMIT)
+
+
+def test_ten_thousand_properties_are_all_typed() -> None:
+    assert set(properties(LARGE["ten thousand properties"]).values()) == {frozenset({"integer"})}
+    assert set(properties(LARGE["alternatives in alternatives"]).values()) == {frozenset({"integer", "string"})}
 
 
 def test_properties_behind_a_reference() -> None:

@@ -1,5 +1,6 @@
 """The model in a body that is still arriving: found at every cut, and the body is passed on whole."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -72,5 +73,47 @@ async def test_a_large_body_is_not_searched_for_ever(monkeypatch: pytest.MonkeyP
 def test_a_name_is_only_what_is_whole() -> None:
     scan = Scan()
     assert scan.feed(b'{"model": "a') is None
-    assert scan.feed(b'b"') is None  # the next letter could belong to it, as far as a scanner of tokens knows
-    assert scan.feed(b"}") == "ab"
+    assert scan.feed(b'b"') == "ab"
+
+
+@pytest.mark.parametrize(
+    ("start", "unit"),
+    [
+        (b'{"p": "', b"x"),
+        (b'{"p": "', b'\\"'),
+        (b'{"p": [', b"1,"),
+        (b'{"p": [', b'"a",'),
+        (b'{"p": [', b"[],"),
+        (b'{"p": ', b"["),
+        (b"{", b'"a":1,'),
+        (b"{", b" "),
+    ],
+)
+async def test_a_large_body_is_read_once_and_in_slices(start: bytes, unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it comes, each byte is given to the scanner once, few at a time, and others have their turn in between."""
+    fed: list[int] = []
+    feed = Scan.feed
+    monkeypatch.setattr(Scan, "feed", lambda scan, piece: fed.append(len(piece)) or feed(scan, piece))  # type: ignore[func-returns-value]
+    turns: list[int] = []
+
+    async def others() -> None:
+        while True:
+            turns.append(1)
+            await asyncio.sleep(0)
+
+    body = start + unit * (300_000 // len(unit))
+    waiting = asyncio.create_task(others())
+    name, again = await model_in(Upload(body).pieces())
+    waiting.cancel()
+    assert name is None
+    assert b"".join([piece async for piece in again]) == body
+    assert sum(fed) == len(body)
+    assert max(fed) <= 16 * 1024
+    assert len(turns) >= len(fed)
+
+
+async def test_what_is_kept_of_a_large_body_is_the_body_alone() -> None:
+    scan = Scan()
+    for _ in range(1_000):
+        assert scan.feed(b'{"a": ["' + b"x" * 1_000 + b'"], "b": {"c": "d"}, ') is None
+    assert len(repr(vars(scan))) < 1_000

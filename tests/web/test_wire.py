@@ -139,16 +139,3 @@ async def test_a_slow_client_is_waited_for_and_the_backend_with_it(script: Backe
 def script_of(response: httpx.Response) -> Script:
     assert isinstance(response.stream, Script)
     return response.stream
-
-
-async def test_nonsense_in_the_middle_of_an_answer_ends_it(script: Backend) -> None:
-    """Nothing is written into the answer that is under way, and the backend is let go."""
-    answer = stream(b"begun", asyncio.Event())
-    script.answers["/props"] = answer
-    async with served(bridge(script)) as connect:
-        client = await connect()
-        await client.send(get())
-        assert (await client._reader.readuntil(b"begun")).startswith(b"HTTP/1.1 200")
-        await client.send(b"zz\r\n\r\n")
-        assert await client.rest() == b"\r\n"
-    assert script_of(answer).closed

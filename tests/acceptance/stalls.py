@@ -1,0 +1,125 @@
+"""`python -m tests.acceptance.stalls`: llama-bridge, with a clock on every step of its event loop.
+
+A step is what runs between two moments at which the loop may serve somebody else: one turn of a task, or one callback of a
+connection. What counts is the time that the thread of the loop has computed, so that a machine that is busy with other things
+changes nothing. The longest step so far lies as JSON in the file that STALLS names.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Generator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+BOUND = 50.0  # ms: what no client and no backend may take at once
+_SHORT = 5.0  # ms: what is not worth writing down
+_SAMPLED = 0.005
+_FRAMES = 12
+
+
+class Clock:
+    """The longest step, and where it was at the last look of a second thread."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._longest = 0.0
+        self._thread = threading.get_ident()
+        self._began: float | None = None
+        self._stack: list[str] = []
+
+    def measured(self, what: str, step: Callable[[], Any]) -> Any:
+        if self._began is not None:
+            return step()  # inside of another
+        self._stack = []
+        self._began = began = time.thread_time()
+        try:
+            return step()
+        finally:
+            self._began = None
+            taken = (time.thread_time() - began) * 1000
+            if taken > _SHORT and (taken > self._longest or not self._file.exists()):  # whoever takes the file away begins again
+                self._longest = taken
+                self._file.write_text(json.dumps({"ms": round(taken, 1), "what": what, "stack": self._stack}))
+
+    def watch(self) -> None:
+        while True:
+            time.sleep(_SAMPLED)
+            if self._began is not None and (frame := sys._current_frames().get(self._thread)) is not None:
+                self._stack = _shown(frame)
+
+
+def _shown(frame: FrameType) -> list[str]:
+    frames = [found for found in traceback.extract_stack(frame) if found.filename != __file__]
+    return [f"{Path(found.filename).name}:{found.lineno} {found.name}" for found in frames[-_FRAMES:]]
+
+
+class _Steps(Coroutine[Any, Any, Any]):
+    """A coroutine, with a clock on each of its steps."""
+
+    def __init__(self, inner: Coroutine[Any, Any, Any], clock: Clock) -> None:
+        self._inner, self._clock = inner, clock
+        self.__name__ = self.__qualname__ = getattr(inner, "__qualname__", "a task")
+
+    def send(self, value: Any) -> Any:
+        return self._clock.measured(self.__qualname__, lambda: self._inner.send(value))
+
+    def throw(self, *error: Any) -> Any:
+        return self._clock.measured(self.__qualname__, lambda: self._inner.throw(*error))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        raise NotImplementedError("a task sends to it")
+
+
+def install(file: Path) -> None:
+    from proxy import command_line  # only here: who reads what was measured needs none of it
+    from proxy.web.ledger import Ledger
+    from proxy.web.wire import Wire
+
+    started = command_line.Server.startup
+
+    async def startup(server: command_line.Server, sockets: Any = None) -> None:
+        clock = Clock(file)
+        threading.Thread(target=clock.watch, daemon=True).start()
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda loop, inner, **named: asyncio.Task(_Steps(inner, clock), loop=loop, **named))
+        for owner, name in ((Wire, "data_received"), (Wire, "eof_received"), (Wire, "connection_lost"), (Ledger, "look")):
+            setattr(owner, name, _timed(getattr(owner, name), clock))
+        await started(server, sockets)
+
+    command_line.Server.startup = startup  # type: ignore[method-assign, assignment]
+
+
+def _timed(method: Callable[..., Any], clock: Clock) -> Callable[..., Any]:
+    return lambda *arguments: clock.measured(method.__qualname__, lambda: method(*arguments))
+
+
+class Stalls:
+    """What a server under this clock has measured so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "stalls.json"
+        self.environment = {"STALLS": str(self._file)}
+        self.command = [sys.executable, "-m", "tests.acceptance.stalls"]
+
+    def bounded(self, what: str, bound: float = BOUND) -> None:
+        found: dict[str, Any] = {"ms": 0.0, "what": "-", "stack": []}
+        if self._file.exists():
+            found = json.loads(self._file.read_text())
+        print(f"{what}: longest stall of the event loop {found['ms']:.0f} ms, in {found['what']}")
+        assert found["ms"] < bound, f"{what}: {found['ms']:.0f} ms in {found['what']}\n  " + "\n  ".join(found["stack"])
+
+
+if __name__ == "__main__":
+    from proxy.command_line import main
+
+    install(Path(os.environ["STALLS"]))
+    main()

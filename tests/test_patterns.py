@@ -1,0 +1,80 @@
+"""No pattern that meets the text of a client, a model or a backend goes over it again and again."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from proxy.backends import llama_cpp_python, refusals
+from proxy.backends.raw import _LOG_LINE, _OLD_ERROR, _UNPARSED
+from proxy.dialects import kimi_k2
+from proxy.errors import BackendRefused
+from proxy.requests import notices, tools
+from proxy.stream.calls import Calls, Tools
+from proxy.stream.code import HALF_MARGIN, MARGIN
+from proxy.stream.json_text import ANY_KEY, HALF_KEY, KEY, KEYWORD
+from proxy.stream.schema import typed
+
+SMALL, LARGE = 4_000, 32_000
+CALLS = Calls(Tools())
+
+
+def of_type(kind: str) -> Callable[[str], object]:
+    return lambda text: typed(text, frozenset({kind}))
+
+
+def take_out_notices(text: str) -> object:
+    notices.take_out([{"reasoning": text}])
+    return None
+
+
+READS: dict[str, tuple[Callable[[str], object], str, str, str]] = {
+    "an integer of zeros": (of_type("integer"), "", "0", "x"),
+    "an integer of ones": (of_type("integer"), "", "1", "x"),
+    "a number with zeros behind": (of_type("number"), "1.", "0", "x"),
+    "a number with a long exponent": (of_type("number"), "1e", "1", "x"),
+    "the id of a call": (lambda text: kimi_k2.meant(CALLS, text), "", "1", "x"),
+    "the id of a call in parts": (lambda text: kimi_k2.meant(CALLS, text), "", ":1", "x"),
+    "numbers in an error": (lambda text: BackendRefused(text).body(), "", "1234,", "x"),
+    "words in an error": (lambda text: BackendRefused(text).body(), "", "request ", "x"),
+    "an echo in an error": (lambda text: BackendRefused(text).brief, "", "Failed to parse a ", ""),
+    "an overflow": (lambda text: refusals.meaning(400, text.encode(), {}), "", "context window ", ""),
+    "an overflow in JSON": (lambda text: refusals.meaning(400, text.encode(), {}), '{"error": "', "context window ", '"}'),
+    "lines of an error": (lambda text: refusals.meaning(400, text.encode(), {}), "", "data: {\n", ""),
+    "a position in an error": (_OLD_ERROR.search, "", "Failed to parse input at pos 1", ""),
+    "many numbers of a log": (_LOG_LINE.match, "", "1.", ""),
+    "an answer in a log": (_UNPARSED.search, "", "unparsed x ", ""),
+    "a long word of a log": (_UNPARSED.search, "unparsed ", "x", ""),
+    "validation errors": (
+        lambda text: llama_cpp_python._UNREADABLE.match(text[: llama_cpp_python._SEARCHED]),
+        "1 validation error:\n",
+        "'loc': ('body', 'a'",
+        "",
+    ),
+    "our own notices": (take_out_notices, "", "[llama-bridge] x\n", "x"),
+    "a name in two spellings": (lambda text: tools.declared_name(text, ({"function": {"name": text + "x"}},)), "", "aA-", ""),
+    "a margin": (HALF_MARGIN.fullmatch, "", " ", "x"),
+    "a margin of list marks": (MARGIN.fullmatch, "", "- ", "x"),
+    "a key without an end": (KEY.match, '"', "a\\\\", ""),
+    "a bare key without an end": (ANY_KEY.match, "", "a", ""),
+    "half a key": (HALF_KEY.fullmatch, '"', "\\", "x"),
+    "a keyword": (KEYWORD.match, "a", " ", ""),
+}
+
+
+def seconds(read: Callable[[str], object], text: str) -> float:
+    before = time.process_time()
+    read(text)
+    return time.process_time() - before
+
+
+@pytest.mark.parametrize("name", READS)
+def test_time_is_linear(name: str) -> None:
+    """Eight times the text may take 24 times the time, where a square would take 64. What is too fast to measure is fast enough.
+
+    A machine that is busy may spoil a measurement, but hardly three."""
+    read, start, unit, end = READS[name]
+    small, large = (start + unit * (size // len(unit)) + end for size in (SMALL, LARGE))
+    assert any(
+        taken < 0.05 or taken < 24 * min(seconds(read, small) for _ in range(3)) for taken in (seconds(read, large) for _ in range(3))
+    )
