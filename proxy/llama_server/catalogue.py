@@ -126,7 +126,8 @@ class _Making:
         try:
             path = shelf.resolve(named, Path.cwd())
         except NoModel as error:
-            if Path(named).is_absolute() and Path(named).suffix:  # a disk that is not there yet: the proxy stays, and says so
+            if Path(named).is_absolute() and Path(named).suffix and not Path(named).parent.exists():
+                # A disk that is not mounted yet: the proxy serves, and reports the missing file.
                 return None, [self._made(Path(named), Path(named).stem, self._conf.of(""), {"ctx-size": str(CONTEXT)})]
             near = closest(named, self._conf.models)
             self._wrong[f"LLAMA_MODEL: {error}{near}"] = None

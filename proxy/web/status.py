@@ -38,6 +38,16 @@ class Report:
         return self.model or next((str(model["id"]) for model in self.models or []), None)
 
     @property
+    def failed(self) -> bool:
+        """No child could be started, and none is on its way."""
+        return bool(self.models) and all(model.get("state") == "failed" for model in self.models or [])
+
+    @property
+    def cure(self) -> str | None:
+        """The command that puts an unused GPU to work."""
+        return next((str(model["cure"]) for model in self.models or [] if model.get("cure")), None)
+
+    @property
     def ok(self) -> bool:
         return self.status == "ok"
 

@@ -193,6 +193,13 @@ def test_what_is_wrong_is_told_with_its_place(home: Home, text: str, model: str 
     assert len(told.split("\n")) == 1  # not once for each model
 
 
+def test_an_absolute_path_with_a_typo_is_refused_and_one_on_a_missing_disk_is_served_when_it_comes(home: Home) -> None:
+    wrong = home.wrong(model=str(home.path / "aa.gguf"))
+    assert wrong == "LLAMA_MODEL: there is no file /aa.gguf. In  there are: a.gguf, b.gguf"
+    later = home.path / "disk" / "c.gguf"
+    assert only(home.make(model=str(later))).launch.model == later
+
+
 def test_a_model_in_several_files_is_named_by_its_first_and_whole(home: Home) -> None:
     for number in (1, 2):
         made(home.path / f"big-0000{number}-of-00002.gguf", LLAMA)

@@ -52,6 +52,23 @@ async def test_where_the_key_lies_is_told_to_those_who_sit_here(
 
 
 @pytest.mark.parametrize(
+    ("hostname", "asked", "status"),
+    [
+        ("MyPC", "mypc:8081", 200),
+        ("mypc", "MYPC.local", 200),
+        ("mypc.example.org", "mypc.example.org", 200),
+        ("mypc.example.org", "mypc.local", 200),
+        ("mypc", "other.local", 403),
+        ("", ".local", 403),
+    ],
+)
+async def test_the_machine_is_reached_under_its_own_name(hostname: str, asked: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: hostname)
+    call = await Call(bridge(backend()), "/v1/models", headers=[("host", asked)]).done()
+    assert call.status == status
+
+
+@pytest.mark.parametrize(
     ("path", "headers", "challenge"),
     [
         ("/", [PAGE], "Basic"),
