@@ -142,7 +142,7 @@ async def test_when_failed_has_lasted_long_enough_one_request_may_try_once(fake:
 
 
 async def test_an_engine_that_cannot_be_started_is_named(tmp_path: Path) -> None:
-    launch = Launch(tmp_path / "m.gguf", "none", engine=tmp_path / "no-such")
+    launch = Launch("owner/m", "none", engine=tmp_path / "no-such")
     async with Supervisor(launch, timings=FAST) as supervisor:
         with pytest.raises(ChildFailed, match=f"No such file or directory: {launch.engine}"):
             await supervisor.ensure_ready()
