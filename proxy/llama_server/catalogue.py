@@ -19,6 +19,7 @@ PER_MODEL = ("model", "hf", "hf-repo", "aliases", "preload", "idle-unload", "gro
 ONLY_ONE = ("model", "hf", "hf-repo", "aliases")  # make no sense for all models
 FOR_ALL = ("models-max", "side-requests")
 CONTEXT = 32768
+LONGEST_EMBEDDED = 8192  # tokens of one text
 MEMORY = Path("/proc/meminfo")
 HF = "hf:"
 T = TypeVar("T")
@@ -191,8 +192,9 @@ class _Making:
             raise ConfigurationError(f"{where}: {path}: {missing}")
         split = header.split
         defaults = {"ctx-size": str(min(CONTEXT, header.context or CONTEXT))} | dict(more or {})
-        if header.is_embedding:
-            defaults["embeddings"] = "true"
+        asked = entries.get("embeddings") or entries.get("embedding")
+        if header.is_embedding or (asked is not None and asked.switch()):
+            defaults |= _for_embeddings(header)
         return self._made(path.absolute(), name or (split[0] if split else path.stem), entries, defaults)
 
     def _engine(self, entries: Mapping[str, Entry]) -> Path | None:
@@ -262,6 +264,13 @@ class _Making:
                 if name in taken:
                     self._wrong[f"two models answer to the name {name}: [{taken[name]}] and [{model.name}]"] = None
                 taken[name] = model.name
+
+
+def _for_embeddings(header: gguf.Header) -> dict[str, str]:
+    """Return what an embedding model needs: a vector for each text, and each text read in one piece, as the engine demands."""
+    room = str(min(header.context or LONGEST_EMBEDDED, LONGEST_EMBEDDED))
+    pooling = {} if f"{header.architecture}.pooling_type" in header.values else {"pooling": "mean"}
+    return {"embeddings": "true", "batch-size": room, "ubatch-size": room} | pooling
 
 
 def _variables(entry: Entry | None) -> tuple[tuple[str, str], ...]:
