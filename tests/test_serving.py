@@ -142,8 +142,12 @@ def test_it_serves_and_a_signal_ends_it_at_once_also_while_an_answer_streams(
             lines = answer.iter_lines()
             assert '"first"' in next(line for line in lines if "content" in line and '""' not in line)
             ended(program, number)
+            rest: list[str] = []
             with pytest.raises(httpx.RemoteProtocolError):
-                assert "[DONE]" not in "".join(lines)
+                rest.extend(lines)
+            (event,) = (line for line in rest if line)
+            error = json.loads(event.removeprefix("data: "))["error"]
+            assert (error["code"], error["message"]) == ("stopping", "this proxy is shutting down (connection lost)")
             assert (silent.result().status_code, silent.result().json()["error"]["code"]) == (503, "stopping")
         assert all(upstream.left.acquire(timeout=10) for _ in range(2))
 

@@ -161,6 +161,7 @@ async def test_a_page_that_was_let_in(allowed: str) -> None:
     app = bridge(script, cors_origins=allowed, proxy_api_keys="secret")
     asked = await ask(app, CHAT, method="OPTIONS", headers=PREFLIGHT)
     assert (asked.status, asked.body, asked.headers["vary"], script.asked) == (204, b"", "origin", [])
+    assert "content-length" not in asked.headers
     assert cors(asked) == {
         "access-control-allow-origin": "https://chat.example.com",
         "access-control-expose-headers": "x-request-id, retry-after",
@@ -197,3 +198,12 @@ async def test_what_the_backend_says_of_pages_is_not_passed_on() -> None:
     call = await ask(bridge(script, cors_origins="*"), "/props", headers=[FRIEND])
     assert [value for name, value in call.messages[0]["headers"] if name == b"access-control-allow-origin"] == [FRIEND[1].encode()]
     assert [value for name, value in call.messages[0]["headers"] if name == b"vary"] == [b"Accept", b"origin"]
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/upstream/props", CHAT])
+async def test_trace_shows_nobody_the_key_of_the_backend(path: str) -> None:
+    script = backend()
+    call = await Call(bridge(script, backend_api_key="theirs"), path, method="TRACE").done()
+    assert (call.status, call.json["error"]["code"]) == (405, "method_not_allowed")
+    assert "GET" in call.headers["allow"]
+    assert script.asked == []
