@@ -299,5 +299,5 @@ async def test_our_own_lack_of_descriptors_is_not_blamed_on_the_backend() -> Non
 
 
 async def test_another_reason_for_which_no_socket_can_be_made() -> None:
-    with pytest.raises(OSError, match="[Nn]o such|not supported|[Ii]nvalid"):
+    with pytest.raises(OSError, match=r"[Nn]o such|not supported|[Ii]nvalid"):
         await network._connected(socket.AF_INET, 77, 0, "", ("127.0.0.1", 1))
