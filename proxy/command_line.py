@@ -11,7 +11,8 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import indent
@@ -70,11 +71,28 @@ class Server(uvicorn.Server):
     async def _announce(self) -> None:
         bridge = self._bridge
         if bridge.keeper is not None:
-            await bridge.keeper.opened()
+            await show_loading(bridge.keeper.opened(), self._show, bridge.house.place.not_ready)
         report = await bridge.status.now()
         settings = bridge.house.settings
         where = welcome.address_for_clients(settings, self._listener.getsockname()[1])
+        bridge.house.ledger.show("")  # the banner is not written into the line that shows who waits
         print(welcome.text(where, _shown(bridge.house.keys), report), flush=True)
+
+    def _show(self, line: str) -> None:
+        """Show a line in the terminal, unless a waiting request is shown there."""
+        ledger = self._bridge.house.ledger
+        if not len(ledger):
+            ledger.show(line)
+
+
+async def show_loading(opened: Awaitable[None], show: Callable[[str], None], reason: Callable[[], str | None], every: float = 1.0) -> None:
+    """Wait for `opened`, and show the seconds that it takes."""
+    loading, began = asyncio.ensure_future(opened), time.monotonic()
+    try:
+        while not (await asyncio.wait({loading}, timeout=every))[0]:
+            show(f"{reason() or 'loading'}, {time.monotonic() - began:.0f} s")
+    finally:
+        loading.cancel()
 
 
 def _shown(keys: Keys) -> str | None:

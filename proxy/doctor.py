@@ -106,6 +106,7 @@ def _child(model: Mapping[str, Any]) -> Finding:
         context=model["context"],
         slots=model["slots"],
         memory=model["memory_mib"] or 0,
+        gpu_memory=model.get("gpu_memory_mib") or 0,
     )
     wrong = model["warning"] or small_slot(name, model["context"])
     return Finding(WRONG if wrong else FINE, name, f"ready: {facts.where}" + (f"\n{wrong}" if wrong else ""))

@@ -67,7 +67,7 @@ class OwnModels:
         return stopped and self.keeper.open and not self.keeper.coming
 
     def device(self) -> str | None:
-        return self._shown.facts.device
+        return self._shown.facts.runs_on
 
     def answered(self, prompt: int = 0, cached: int = 0) -> None:
         self._shown.answered(prompt, cached)
@@ -105,8 +105,10 @@ class OwnModels:
         told["context"] = facts.context or context
         if ready:
             layers = None if facts.layers is None else {"offloaded": facts.offloaded, "all": facts.layers}
-            told |= {"device": facts.device, "layers": layers, "slots": facts.slots, "memory_mib": round(facts.memory) or None}
-            told["warning"] = supervisor.warning
+            told |= {"device": facts.runs_on, "layers": layers, "slots": facts.slots}
+            told |= {"memory_mib": round(facts.memory) or None, "gpu_memory_mib": round(facts.gpu_memory) or None}
+            problem = supervisor.gpu_problem
+            told |= {"warning": str(problem) if problem else None, "cure": problem.command if problem else None}
         return told
 
     @property
@@ -150,7 +152,7 @@ class Seat:
         return self.all.asleep()
 
     def device(self) -> str | None:
-        return self.lease.supervisor.facts.device
+        return self.lease.supervisor.facts.runs_on
 
     def answered(self, prompt: int = 0, cached: int = 0) -> None:
         self.lease.answered(prompt, cached)

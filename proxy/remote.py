@@ -24,6 +24,8 @@ def health(settings: Settings, transport: httpx.BaseTransport | None = None) -> 
         told = answer.json()
         if isinstance(told, dict) and "status" in told and "waiting" in told:
             return told
+        if isinstance(told, dict) and told.keys() == {"status"}:
+            raise NotRunning(f"the llama-bridge at {client.base_url} tells no more without its key: PROXY_API_KEYS gives it one.")
     raise NotRunning(f"something else than a llama-bridge answers at {client.base_url}. PROXY_PORT says where ours listens.")
 
 

@@ -29,6 +29,8 @@ def _own_address(family: socket.AddressFamily, far_away: str, alone: str) -> str
 
 
 def text(address: str, key: str | None, report: Report) -> str:
+    if report.failed:  # nothing to try, and nothing to paste: the reason is what a person must read
+        return "\n".join([f"llama-bridge listens on {address}/v1", f"  cannot serve: {report.reason}", "", "Ctrl-C ends it."])
     model = report.expected or YOUR_MODEL
     lines = [f"llama-bridge listens on {address}/v1", *_facts(report)]
     if report.model == TINY_MODEL.stem:
@@ -37,6 +39,8 @@ def text(address: str, key: str | None, report: Report) -> str:
     lines += ["", "Try it, from another terminal:", "", "  " + curl(address, key, model)]
     lines += ["", "OpenCode: put this into opencode.json in your project (or ~/.config/opencode/opencode.json):", ""]
     lines += [opencode(address, key, model, report.expected_context), "", "Ctrl-C ends it."]
+    if report.cure:
+        lines += ["", "The GPU of this machine is not used. This command installs an engine that uses it:", f"  {report.cure}"]
     return "\n".join(lines)
 
 

@@ -27,6 +27,7 @@ from tests.backend import Backend, models
 from tests.bridge import bridge
 from tests.llama_server.conftest import nothing_left, until
 from tests.llama_server.fake_server import Conduct
+from tests.llama_server.test_gguf import LLAMA, made
 
 
 class Lifespan:
@@ -113,7 +114,7 @@ def test_what_is_started_when_it_is_named(tmp_path: Path) -> None:
 
 async def test_our_own_child_from_the_first_question_to_the_end(tmp_path: Path) -> None:
     engine = Conduct(says=("- CUDA0 : a card (1 MiB, 1 MiB free)",)).script(tmp_path / "llama-server")
-    app = create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(tmp_path / "qwen.gguf")}))
+    app = create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(made(tmp_path / "qwen.gguf", LLAMA))}))
     assert app.supervisor is not None
     assert isinstance(app.house.place, OwnModels)
     async with Lifespan(app):
@@ -121,7 +122,7 @@ async def test_our_own_child_from_the_first_question_to_the_end(tmp_path: Path) 
         assert (await waiting.done()).json["model_alias"] == "qwen"
         assert (await ask(app, "/v1/models")).status == 200
         told = (await ask(app, "/health")).json
-        assert (told["status"], told["backend"], told["model"], told["context"]) == ("ok", "llama_cpp", "qwen", 32768)
+        assert (told["status"], told["backend"], told["model"], told["context"]) == ("ok", "llama_cpp", "qwen", 4096)
         assert told["device"] == app.house.place.device() == "CUDA0"
         assert app.supervisor.state is State.READY
         assert not await app.house.place.next_life()  # only who has a seat may go on there
@@ -137,7 +138,7 @@ async def test_our_own_child_from_the_first_question_to_the_end(tmp_path: Path) 
 async def test_a_child_that_still_loads_is_known_by_name(tmp_path: Path) -> None:
     """What is pasted while it loads is right when it has loaded."""
     engine = Conduct(hangs=True).script(tmp_path / "llama-server")
-    app = create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(tmp_path / "qwen.gguf")}))
+    app = create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(made(tmp_path / "qwen.gguf", LLAMA))}))
     async with Lifespan(app):
         page = await ask(app, "/")
         assert page.status == 503
@@ -146,7 +147,7 @@ async def test_a_child_that_still_loads_is_known_by_name(tmp_path: Path) -> None
 
 async def test_a_child_that_was_killed_is_back_for_the_next_question(tmp_path: Path) -> None:
     engine = Conduct(answers=2, misbehaves=1).script(tmp_path / "llama-server")
-    app = create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(tmp_path / "qwen.gguf")}))
+    app = create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(made(tmp_path / "qwen.gguf", LLAMA))}))
     async with Lifespan(app):
         first = await app.house.place.address()
         app.house.place.answered()

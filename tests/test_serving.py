@@ -25,6 +25,7 @@ from tests.acceptance.processes import Program, running
 from tests.backend import chunk
 from tests.llama_server.conftest import alive, nothing_left
 from tests.llama_server.fake_server import ROOT, Conduct, starts
+from tests.llama_server.test_gguf import LLAMA, made
 
 QUESTION = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 FIRST = chunk({"content": "first"})
@@ -141,8 +142,12 @@ def test_it_serves_and_a_signal_ends_it_at_once_also_while_an_answer_streams(
             lines = answer.iter_lines()
             assert '"first"' in next(line for line in lines if "content" in line and '""' not in line)
             ended(program, number)
+            rest: list[str] = []
             with pytest.raises(httpx.RemoteProtocolError):
-                assert "[DONE]" not in "".join(lines)
+                rest.extend(lines)
+            (event,) = (line for line in rest if line)
+            error = json.loads(event.removeprefix("data: "))["error"]
+            assert (error["code"], error["message"]) == ("stopping", "this proxy is shutting down (connection lost)")
             assert (silent.result().status_code, silent.result().json()["error"]["code"]) == (503, "stopping")
         assert all(upstream.left.acquire(timeout=10) for _ in range(2))
 
@@ -197,11 +202,11 @@ def engine(tmp_path: Path) -> Callable[..., Path]:
     return lambda **conduct: Conduct(**conduct).script(tmp_path / "llama-server")
 
 
-def test_our_own_child_goes_with_us(start: Start, engine: Callable[..., Path]) -> None:
+def test_our_own_child_goes_with_us(start: Start, engine: Callable[..., Path], tmp_path: Path) -> None:
     script = engine()
-    with start("serve", LLAMA_SERVER=str(script), LLAMA_MODEL="/models/qwen.gguf") as program:
+    with start("serve", LLAMA_SERVER=str(script), LLAMA_MODEL=str(made(tmp_path / "qwen.gguf", LLAMA))) as program:
         url = address(program)
-        assert "  model    qwen, context 32,768 tokens\n" in program.output()
+        assert "  model    qwen, context 4,096 tokens\n" in program.output()
         assert httpx.get(f"{url}/props").json()["model_alias"] == "qwen"
         group = os.getpgid(starts(script)[0])
         assert alive(group)
@@ -210,9 +215,9 @@ def test_our_own_child_goes_with_us(start: Start, engine: Callable[..., Path]) -
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_it_can_be_ended_while_its_child_starts(times: int, start: Start, engine: Callable[..., Path]) -> None:
+def test_it_can_be_ended_while_its_child_starts(times: int, start: Start, engine: Callable[..., Path], tmp_path: Path) -> None:
     script = engine(hangs=True)
-    with start(LLAMA_SERVER=str(script), LLAMA_MODEL="/models/qwen.gguf") as program:
+    with start(LLAMA_SERVER=str(script), LLAMA_MODEL=str(made(tmp_path / "qwen.gguf", LLAMA))) as program:
         (pid,) = program.wait_for(lambda: starts(script) or None, "start of the child", 20)
         group = os.getpgid(pid)
         for _ in range(times - 1):
@@ -222,24 +227,31 @@ def test_it_can_be_ended_while_its_child_starts(times: int, start: Start, engine
         assert "listens on" not in program.output()
 
 
-def test_a_model_that_is_not_there_is_named_and_the_proxy_stays(start: Start, tmp_path: Path) -> None:
-    """With the wheel's engine, the real one: no llama-server is on this PATH."""
+def test_a_model_on_a_disk_that_is_not_mounted_is_named_and_the_proxy_stays(start: Start, tmp_path: Path) -> None:
     with start(LLAMA_MODEL="/no/such/model.gguf", PATH=str(tmp_path)) as program:
         url = address(program)
-        reason = "our llama-server has failed: model file missing: /no/such/model.gguf."
-        assert f"  not ready yet: {reason}" in program.output()
-        assert "The last lines of its log:\n" in program.output()
+        reason = "our llama-server has failed: there is no file /no/such/model.gguf"
+        assert f"  cannot serve: {reason}\n" in program.output()
+        assert len(program.output().splitlines()) < 10
         assert httpx.get(f"{url}/health").json()["reason"].startswith(reason)
         answer = httpx.post(f"{url}/v1/chat/completions", json=QUESTION)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "child_failed")
         assert "/no/such/model.gguf" in answer.json()["error"]["message"]
-        assert " I srv " not in answer.json()["error"]["message"]
+
+
+def test_a_mistyped_path_of_a_model_is_one_line(start: Start, tmp_path: Path) -> None:
+    made(tmp_path / "coder.gguf", LLAMA)
+    with start(LLAMA_MODEL=str(tmp_path / "codre.gguf")) as program:
+        program.wait("end", 20)
+        complaint = f"there is no file {tmp_path}/codre.gguf. In {tmp_path} there are: coder.gguf"
+        assert program.output() == f"llama-bridge: LLAMA_MODEL: {complaint}\n"
+        assert program.process.returncode != 0
 
 
 def test_a_hangup_reads_the_configuration_anew(start: Start, engine: Callable[..., Path], tmp_path: Path) -> None:
     script, conf = engine(), tmp_path / "my.conf"
     conf.write_text("[*]\nctx-size = 4096\n")
-    with start(LLAMA_SERVER=str(script), LLAMA_MODEL="/models/qwen.gguf", LLAMA_SERVER_CONF=str(conf)) as program:
+    with start(LLAMA_SERVER=str(script), LLAMA_MODEL=str(made(tmp_path / "qwen.gguf", LLAMA)), LLAMA_SERVER_CONF=str(conf)) as program:
         address(program)
         for text, said in (
             ("[*]\nctx-size = 4096\n", "changed: nothing"),

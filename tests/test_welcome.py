@@ -161,3 +161,19 @@ def test_the_page_and_the_tiny_model_are_told_to_those_who_start() -> None:
     assert f"  look on  {HERE}/ in a browser (any name, the key as password)\n" in welcome.text(HERE, "lb-x", READY)
     assert "LLAMA_MODEL" not in welcome.text(HERE, None, READY)
     assert "LLAMA_MODEL=/path/of/a.gguf" in welcome.text(HERE, None, replace(READY, model="tiny-toolcaller"))
+
+
+def test_where_nothing_could_be_started_the_reason_is_all_that_is_shown() -> None:
+    text = welcome.text(HERE, None, Report("unavailable", reason="there is no file /x.gguf", models=[{"id": "x", "state": "failed"}]))
+    assert text.splitlines() == [
+        "llama-bridge listens on http://127.0.0.1:8081/v1",
+        "  cannot serve: there is no file /x.gguf",
+        "",
+        "Ctrl-C ends it.",
+    ]
+
+
+def test_an_unused_gpu_makes_the_command_for_it_the_last_line() -> None:
+    model = {"id": "x", "state": "ready", "warning": "not used", "cure": "python -m pip install x"}
+    lines = welcome.text(HERE, None, replace(READY, models=[{"id": "y", "state": "stopped"}, model])).splitlines()
+    assert lines[-2:] == ["The GPU of this machine is not used. This command installs an engine that uses it:", "  python -m pip install x"]

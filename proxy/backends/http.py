@@ -2,13 +2,12 @@
 
 import re
 import secrets
-import socket
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 
 import httpx
 
-from proxy.backends.network import Transport
+from proxy.backends.network import SOCKET_OPTIONS, Transport
 from proxy.errors import BridgeError, TimedOut, Unavailable, Vanished
 
 MARK = b"x-llama-bridge"
@@ -28,7 +27,7 @@ def default_transport(url: str, *, public: bool) -> httpx.AsyncBaseTransport:
     proxy = None
     if public and not urllib.request.proxy_bypass(httpx.URL(url).host):
         proxy = urllib.request.getproxies().get(httpx.URL(url).scheme)
-    return httpx.AsyncHTTPTransport(limits=_LIMITS, proxy=proxy, socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)], http2=False)
+    return httpx.AsyncHTTPTransport(limits=_LIMITS, proxy=proxy, socket_options=SOCKET_OPTIONS, http2=False)
 
 
 def _unreachable(place: str, why: str) -> str:

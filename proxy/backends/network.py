@@ -6,15 +6,28 @@ waits in the kernel, and with it the backend.
 
 import asyncio
 import contextlib
+import errno
 import select
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import httpcore
 import httpx
 
+from proxy.errors import Busy
+
 PIECE = 4 * 1024  # read at 150 MB a second; with twice as much a thousand clients that do not read cost 15 MB more
+
+
+def _keepalive() -> Iterator[tuple[int, int, int]]:
+    """Notice a cut link: probe a connection that is silent for 30 s every 10 s, and give it up after 6 probes without an answer."""
+    yield socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
+    seconds = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}  # macOS calls the first TCP_KEEPALIVE
+    yield from ((socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in seconds.items() if hasattr(socket, name))
+
+
+SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *_keepalive())
 
 
 class _Stream(httpcore.AsyncNetworkStream):
@@ -129,10 +142,16 @@ class _Body:
 
 
 async def _connected(family: int, kind: int, protocol: int, _: str, address: Any) -> _Stream:
-    connecting = socket.socket(family, kind, protocol)
+    try:
+        connecting = socket.socket(family, kind, protocol)
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # ours, not the backend's
+            raise Busy("this proxy has no file descriptor left for a connection to the backend: raise `ulimit -n`") from error
+        raise
     try:
         connecting.setblocking(False)
-        connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for option in SOCKET_OPTIONS:
+            connecting.setsockopt(*option)
         await asyncio.get_running_loop().sock_connect(connecting, address)
     except BaseException:  # also who leaves, or has waited too long: nobody else would close it
         connecting.close()

@@ -35,6 +35,8 @@ def _meaning(status: int, body: bytes, headers: Mapping[str, str], message: str,
     kept = when_to_come_again(headers)
     if status == 503 and "loading model" in message.lower():
         return ModelLoading(message)
+    if status >= 600:  # no HTTP status; a client could not be answered with it
+        return BadAnswer(f"the backend answered with status {status}: {message}", headers=kept)
     if status >= 500 and body.lstrip().startswith(b"<"):
         return BadAnswer(message, headers=kept)
     if status >= 500:

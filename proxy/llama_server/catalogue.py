@@ -20,6 +20,7 @@ ONLY_ONE = ("model", "hf", "hf-repo", "aliases")  # make no sense for all models
 FOR_ALL = ("models-max", "side-requests")
 CONTEXT = 32768
 SLOTS = 2  # a conversation, and a title or a sub-agent beside it
+LONGEST_EMBEDDED = 8192  # tokens of one text
 MEMORY = Path("/proc/meminfo")
 HF = "hf:"
 T = TypeVar("T")
@@ -130,7 +131,8 @@ class _Making:
         try:
             path = shelf.resolve(named, Path.cwd())
         except NoModel as error:
-            if Path(named).is_absolute() and Path(named).suffix:  # a disk that is not there yet: the proxy stays, and says so
+            if Path(named).is_absolute() and Path(named).suffix and not Path(named).parent.exists():
+                # A disk that is not mounted yet: the proxy serves, and reports the missing file.
                 return None, [self._made(Path(named), Path(named).stem, self._conf.of(""), {"ctx-size": str(CONTEXT)})]
             near = closest(named, self._conf.models)
             self._wrong[f"LLAMA_MODEL: {error}{near}"] = None
@@ -194,8 +196,9 @@ class _Making:
             raise ConfigurationError(f"{where}: {path}: {missing}")
         split = header.split
         defaults = {"ctx-size": str(min(CONTEXT, header.context or CONTEXT))} | dict(more or {})
-        if header.is_embedding:
-            defaults["embeddings"] = "true"
+        asked = entries.get("embeddings") or entries.get("embedding")
+        if header.is_embedding or (asked is not None and asked.switch()):
+            defaults |= _for_embeddings(header)
         return self._made(path.absolute(), name or (split[0] if split else path.stem), entries, defaults)
 
     def _engine(self, entries: Mapping[str, Entry]) -> Path | None:
@@ -282,6 +285,13 @@ def _cache(build: Build, flags: tuple[str, ...]) -> _Cache:
     size = size or most * slots
     context = min(size if shared else size // slots, most or size)
     return {"context": context or None, "shares_cache": shared, "cache": size or None}
+
+
+def _for_embeddings(header: gguf.Header) -> dict[str, str]:
+    """Return what an embedding model needs: a vector for each text, and each text read in one piece, as the engine demands."""
+    room = str(min(header.context or LONGEST_EMBEDDED, LONGEST_EMBEDDED))
+    pooling = {} if f"{header.architecture}.pooling_type" in header.values else {"pooling": "mean"}
+    return {"embeddings": "true", "batch-size": room, "ubatch-size": room} | pooling
 
 
 def _variables(entry: Entry | None) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,8 @@ from pathlib import Path
 ALL = "*"
 _SECTION = re.compile(r"\[(?P<name>[^\[\]]+)\]")
 _LINE = re.compile(r"-{0,2}(?P<key>\w[\w.-]*)\s*(?P<rest>(?:(?<=\s)|=|$).*)")
+_COMMENT = re.compile(r"(?:^|\s)[#;]")
+_BEFORE_QUOTE = " \t,:=[{("  # elsewhere a quote is an apostrophe
 _TRUE, _FALSE = ("true", "yes", "on", "1", "enabled"), ("false", "no", "off", "0", "disabled")
 
 
@@ -51,7 +53,7 @@ class Entry:
         return self.value
 
     def words(self) -> tuple[str, ...]:
-        return tuple(word.strip() for word in (self.value or "").split(",") if word.strip())
+        return tuple(_unquoted(word.strip()) for word in (self.value or "").split(",") if word.strip())
 
     def text(self) -> str:
         if not self.value:
@@ -139,14 +141,26 @@ def _entry(file: Path, number: int, line: str) -> Entry:
 
 
 def _without_comment(value: str) -> str:
-    """A comment begins after a blank: `#` inside a word, a JSON or a quoted text belongs to it."""
-    if value[:1] in ("'", '"') and (end := value.find(value[0], 1)) > 0:
-        return value[: end + 1]
-    return re.split(r"(?:^|\s)[#;]", value, maxsplit=1)[0].strip()
+    """Cut a comment: `#` or `;` after a blank, unless it is inside quotes, an array or an object."""
+    quote, depth, before = "", 0, " "
+    for at, letter in enumerate(value):
+        if quote:
+            quote = "" if letter == quote and before != "\\" else quote
+        elif letter in "\"'" and before in _BEFORE_QUOTE:
+            quote = letter
+        elif letter in "#;" and before.isspace() and not depth:
+            return value[:at].strip()
+        else:
+            depth += (letter in "[{") - (letter in "]}")
+        before = letter
+    # A quote or a bracket that is never closed protects nothing.
+    return _COMMENT.split(value, maxsplit=1)[0].strip() if quote or depth else value.strip()
 
 
 def _unquoted(value: str) -> str:
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+    """Take the quotes off a value that is one quoted text; `"a", "b"` is two."""
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return value[1:-1] if quoted and value[0] not in value[1:-1].replace("\\" + value[0], "") else value
 
 
 def closest(word: str, known: Iterable[str]) -> str:

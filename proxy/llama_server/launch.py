@@ -12,7 +12,7 @@ from pathlib import Path
 
 WHEEL = "xllamacpp"
 HOST = "127.0.0.1"
-SECRETS = ("PROXY_API_KEYS", "BACKEND_API_KEY")  # the child has no business with them
+SECRETS = ("PROXY_API_KEYS", "BACKEND_API_KEY", "ZEN_API_KEY")  # the child has no business with them
 
 # Below the range that systems take client ports from: connecting to a port of that range where nobody listens yet can
 # meet itself, and then nobody ever can listen there.

@@ -34,6 +34,7 @@ class Happening(Enum):
     CAME_UP = auto()
     ANSWERED = auto()
     DIED = auto()
+    CANNOT_START = auto()  # what it needs is not there: trying again at once is useless
     RENEWED = auto()
     RESTED = auto()
     STOP_ASKED = auto()
@@ -76,6 +77,10 @@ def _died_early(life: Life) -> Life:
     return replace(life, state=State.FAILED if deaths >= TRIES else State.STARTING, early_deaths=deaths)
 
 
+def _cannot_start(life: Life) -> Life:
+    return replace(life, state=State.FAILED, early_deaths=TRIES)
+
+
 def _died_ready(life: Life) -> Life:
     if life.answered:
         return _start(life)
@@ -94,6 +99,7 @@ TABLE: dict[tuple[State, Happening], Callable[[Life], Life]] = {
     (State.STOPPED, Happening.WANTED): _start,
     (State.STARTING, Happening.CAME_UP): _ready,
     (State.STARTING, Happening.DIED): _died_early,
+    (State.STARTING, Happening.CANNOT_START): _cannot_start,
     (State.STARTING, Happening.STOP_ASKED): _stop,
     (State.READY, Happening.ANSWERED): _answered,
     (State.READY, Happening.DIED): _died_ready,

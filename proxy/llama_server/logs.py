@@ -17,7 +17,8 @@ LONGEST = 65536  # a line without an end is cut here
 _DEVICE = re.compile(r"- (?P<name>\w+)\s*: (?P<what>.+) \(\d+ MiB, \d+ MiB free\)\s*$")
 _USING = re.compile(r"using device (?P<name>\w+) \((?P<what>[^()]*(?:\([^()]*\)[^()]*)*)\)")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers")
-_BUFFER = re.compile(r"(?:model|KV|RS|compute|output) +buffer size = +(?P<size>[\d.]+) MiB")
+_BUFFER = re.compile(r"(?:(?P<device>\w+) +)?(?:model|KV|RS|compute|output) +buffer size = +(?P<size>[\d.]+) MiB")
+_HOST_BUFFER = re.compile(r"(?:CPU|BLAS|AMX)|.*_Host$")
 _NO_GPU = re.compile(r"no usable GPU found")
 _ALL_IS_WELL = re.compile(r"\d+(?:\.\d+)+ [ID] ")
 
@@ -37,7 +38,8 @@ class Facts:
     layers: int | None = None
     context: int | None = None  # of one slot
     slots: int | None = None
-    memory: float = 0  # MiB, of all buffers that it told
+    memory: float = 0  # MiB, of all buffers that it reported
+    gpu_memory: float = 0  # MiB of these that are on a GPU
     layers_ignored: bool = False  # layers were asked for, and this build cannot use a GPU
 
     @property
@@ -45,18 +47,27 @@ class Facts:
         return self.offloaded == 0 or self.device in PROCESSOR
 
     @property
+    def runs_on(self) -> str | None:
+        """The device that does the work: an engine built for a GPU names it also where no layer went there."""
+        return "CPU" if self.on_cpu else self.device
+
+    @property
     def where(self) -> str:
         """In words: device, layers, context of a slot, memory."""
         layers = f"{self.offloaded} of {self.layers} layers on the GPU" if self.layers is not None else None
         context = f"context {self.context:,} in {self.slots} slots" if self.context and self.slots else None
         memory = f"{self.memory:,.0f} MiB" if self.memory else None
-        return ", ".join(part for part in (self.device or "device unknown", layers, context, memory) if part)
+        if memory and 0 < round(self.gpu_memory) < round(self.memory):
+            memory += f" ({self.gpu_memory:,.0f} MiB of it on the GPU)"
+        return ", ".join(part for part in (self.runs_on or "device unknown", layers, context, memory) if part)
 
     def told(self, line: str) -> "Facts":
         if found := _OFFLOADED.search(line):
             return replace(self, offloaded=int(found[1]), layers=int(found[2]))
         if found := _BUFFER.search(line):
-            return replace(self, memory=self.memory + float(found["size"]))
+            on_gpu = found["device"] is not None and not _HOST_BUFFER.match(found["device"])
+            size = float(found["size"])
+            return replace(self, memory=self.memory + size, gpu_memory=self.gpu_memory + on_gpu * size)
         if _NO_GPU.search(line):
             return replace(self, layers_ignored=True)
         found = _DEVICE.search(line) or _USING.search(line)

@@ -1,21 +1,66 @@
-"""Does the model run where it could, and is there room for what is asked? Said loudly, with what cures it."""
+"""Check that a model runs on the GPU that this machine has and that one conversation has room. llama.cpp reports neither."""
+
+import sys
+from dataclasses import dataclass
+from importlib import metadata
 
 from proxy.llama_server.gpu import visible_gpu
-from proxy.llama_server.launch import Launch
+from proxy.llama_server.launch import WHEEL, Launch
 from proxy.llama_server.logs import Facts
 
 SMALL_SLOT = 16384  # tokens
 
+RELEASES = "https://github.com/ggml-org/llama.cpp/releases"
+WHEEL_INDEX = "https://xorbitsai.github.io/xllamacpp/whl"
+WHEEL_BUILDS = {"an NVIDIA GPU": "cu128", "a GPU (WSL2)": "cu128", "an AMD GPU": "vulkan", "a GPU": "vulkan"}
+"""The wheel's build for each kind of GPU. The Apple build is the ordinary one."""
 
-def wrong_place(launch: Launch, facts: Facts) -> str | None:
-    """A graphics card is there and the engine does not use it, or layers were asked for in vain: llama.cpp says nothing of it."""
-    gpu = visible_gpu()
-    if gpu and facts.on_cpu:
-        return f"This machine has {gpu}, but the engine runs on the CPU: answers will be many times slower. {_cure(launch)}"
-    asked = any(flag.endswith("gpu-layers") for flag in launch.flags)
-    if facts.layers_ignored or (asked and facts.offloaded == 0):
-        return f"Layers were asked to go to the GPU, and none did: the engine runs on the CPU. {_cure(launch)}"
+
+@dataclass(frozen=True)
+class GpuProblem:
+    """What is wrong, what to do about it, and the command for it where one command is enough."""
+
+    what: str
+    cure: str
+    command: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.cure}"
+
+
+def gpu_problem(launch: Launch, facts: Facts, *, required: bool = False) -> GpuProblem | None:
+    """Return why the model runs on the CPU although a GPU is present, was asked for, or is `required`."""
+    gpu, layers = visible_gpu(), asked_layers(launch)
+    if not (facts.on_cpu or facts.layers_ignored):
+        return None
+    if layers == "0" and (gpu or required):
+        what = f"This machine has {gpu}" if gpu else "A GPU is required"
+        return GpuProblem(f"{what}, but `n-gpu-layers = 0` keeps the model on the CPU.", "Take that line out of llama-server.conf.")
+    if gpu:
+        command = install_command(gpu) if launch.engine is None else None
+        what = f"This machine has {gpu}, but the engine runs on the CPU: answers will be many times slower."
+        return GpuProblem(what, _cure(launch, command), command)
+    if layers not in (None, "0", "auto") or facts.layers_ignored or required:
+        what = "A GPU is required" if required else "Layers were asked to go to the GPU, and none did"
+        return GpuProblem(f"{what}: the engine runs on the CPU, and this system shows no GPU device.", _cure(launch, None))
     return None
+
+
+def asked_layers(launch: Launch) -> str | None:
+    """Return the value of `n-gpu-layers`, under whatever name this engine takes it."""
+    for flag, value in zip(launch.flags, launch.flags[1:], strict=False):
+        if flag in ("--n-gpu-layers", "--gpu-layers", "-ngl"):
+            return value
+    return None
+
+
+def install_command(gpu: str) -> str | None:
+    """Return the command that replaces the wheel by its publisher's build for this GPU."""
+    build = next((build for name, build in WHEEL_BUILDS.items() if gpu.startswith(name)), None)
+    if build is None:
+        return None
+    version = metadata.version(WHEEL)
+    return f"{sys.executable} -m pip install --force-reinstall --no-deps --index-url {WHEEL_INDEX}/{build} {WHEEL}=={version}"
 
 
 def small_slot(name: str, context: int | None) -> str | None:
@@ -27,7 +72,9 @@ def small_slot(name: str, context: int | None) -> str | None:
     )
 
 
-def _cure(launch: Launch) -> str:
+def _cure(launch: Launch, command: str | None) -> str:
+    if command:
+        return f"Install the engine's build for it, or name a llama-server built for it in LLAMA_SERVER ({RELEASES}): {command}"
     if launch.engine is None:
-        return "Name a llama-server built for it in LLAMA_SERVER (https://github.com/ggml-org/llama.cpp/releases)."
-    return f"`{launch.engine} --list-devices` shows what it can use; take a build made for this GPU."
+        return f"Name a llama-server built for the GPU in LLAMA_SERVER ({RELEASES}; macOS: `brew install llama.cpp`)."
+    return f"`{launch.engine} --list-devices` shows what it can use; take a build made for this GPU ({RELEASES})."

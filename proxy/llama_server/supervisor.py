@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from proxy.llama_server.gpu import since_boot
 from proxy.llama_server.launch import HOST, Launch, free_port
 from proxy.llama_server.life import Happening, Life, State, told
 from proxy.llama_server.logs import Facts, Log, what_went_wrong
-from proxy.llama_server.placement import small_slot, wrong_place
+from proxy.llama_server.placement import GpuProblem, gpu_problem, small_slot
 from proxy.llama_server.readiness import Address, Found, NeverReady, come_up
 from proxy.llama_server.slots import Slots
 from proxy.llama_server.suspects import Suspects
@@ -143,9 +144,13 @@ class Supervisor:
         return self.state is State.FAILED and not self._may_try
 
     @property
+    def gpu_problem(self) -> GpuProblem | None:
+        return gpu_problem(self.launch, self.facts, required=self._require_gpu)
+
+    @property
     def warning(self) -> str | None:
-        """The loud one: the model does not run where it could."""
-        return wrong_place(self.launch, self.facts)
+        """That the model does not run where it could."""
+        return str(problem) if (problem := self.gpu_problem) else None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -167,7 +172,8 @@ class Supervisor:
             raise Stopping("This proxy is shutting down.")
         if self.gave_up:
             lines = "\n".join(what_went_wrong(self.log.tail))
-            raise ChildFailed(f"{self.launch.alias} could not be started: {self.reason}\nThe last lines of its log:\n{lines}")
+            told_by_it = f"\nThe last lines of its log:\n{lines}" if lines else ""
+            raise ChildFailed(f"{self.launch.alias} could not be started: {self.reason}{told_by_it}")
         self._open()
         self._wanted.set()
 
@@ -197,7 +203,7 @@ class Supervisor:
 
     def _write(self, happening: Happening, reason: str = "") -> None:
         self.life = self.life.after(happening, reason)
-        level = logging.WARNING if happening is Happening.DIED else logging.INFO
+        level = logging.WARNING if happening in (Happening.DIED, Happening.CANNOT_START) else logging.INFO
         self._say(level, f"{self.launch.alias} {told(self.state, reason)}")
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
@@ -229,6 +235,8 @@ class Supervisor:
         times = self.timings
         if self._child:  # never two
             await self._child.end()
+        if isinstance(model := self.launch.model, Path) and not model.exists():
+            return Happening.CANNOT_START, f"there is no file {model}"
         try:
             if self._slots.kept:
                 await asyncio.to_thread(self._slots.prepare)
@@ -252,7 +260,7 @@ class Supervisor:
             await _let_go(ready)
         if self.warning:
             logger.warning(self.warning)
-            if self._require_gpu and not self._may_look_again:
+            if self._require_gpu:  # also right after the machine's start: FAILED is tried again, an answer is not taken back
                 await child.end()
                 return Happening.DIED, f"require-gpu: {self.warning}"
         if small := small_slot(self.launch.alias, self._found.context):

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
-from proxy.errors import BridgeError, Busy, Stopping
+from proxy.errors import BridgeError, Busy, NotAllowed, Stopping
 from proxy.web.connection import ClientGone, Connection, Receive, Scope, Send, Uploads
 from proxy.web.headers import RawHeaders
 from proxy.web.house import House
@@ -22,7 +22,7 @@ class Door:
         self._house = house
         self._permission = Permission(house)
         self._inside = inside
-        self._answering: set[asyncio.Task[object]] = set()
+        self._answering: dict[asyncio.Task[object], Connection] = {}
         self._uploads = Uploads()
         self._closing = False
 
@@ -37,7 +37,8 @@ class Door:
     def close(self) -> None:
         """Ends every answer that is under way: the process is about to end."""
         self._closing = True
-        for task in self._answering:
+        for task, connection in self._answering.items():
+            connection.closing = True
             task.cancel()
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +50,7 @@ class Door:
         scope["connection"] = connection
         task = asyncio.current_task()
         assert task is not None  # a server calls us in one
-        self._answering.add(task)
+        self._answering[task] = connection
         try:
             await self._enter(connection, receive, send)
         except ClientGone:
@@ -64,13 +65,15 @@ class Door:
             log.exception("%s failed; please report it", id, extra={"figures": {"id": id}})
             await _refuse(connection, BridgeError(f"llama-bridge itself failed; its log says more under {id}"))
         finally:
-            self._answering.discard(task)
+            del self._answering[task]
             self._house.ledger.ends(record)
             record.write()
 
     async def _enter(self, connection: Connection, receive: Receive, send: Send) -> None:
         scope, ledger = connection.scope, self._house.ledger
         self._permission.demand(connection)
+        if scope["method"] == "TRACE":  # the backend would show the headers that it got, its key among them
+            raise NotAllowed("TRACE is not served", headers={"allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
         if self._permission.is_preflight(connection):
             await connection.answer(204, b"", [])
             return

@@ -14,7 +14,7 @@ import orjson
 
 from proxy.backends.base import Backend
 from proxy.backends.place import Wish
-from proxy.errors import BridgeError, NotAllowed
+from proxy.errors import BridgeError, NotAllowed, Stopping
 from proxy.protocols.openai_chat import Head, Stream, Whole
 from proxy.requests import question as questions
 from proxy.requests.offload import offload
@@ -30,6 +30,7 @@ from proxy.web.rescue import Rescue
 from proxy.web.translation import Translation
 from proxy.web.upstream import Upstream
 
+_LAST_WORDS = 0.5  # seconds
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
@@ -72,7 +73,12 @@ class Chat:
             at_last.push_async_callback(upstream.close)
             at_last.push_async_callback(_cancelled, opening)
             if question.streamed:
-                await self._stream(connection, question, backend, upstream, opening)
+                try:
+                    await self._stream(connection, question, backend, upstream, opening)
+                except asyncio.CancelledError:
+                    if connection.closing and connection.started and not connection.ended:
+                        await _report_shutdown(connection, translation)
+                    raise
             else:
                 await self._accepted(backend, question, opening)
                 await opening
@@ -149,6 +155,13 @@ def _known(record: Record, rescue: Rescue) -> tuple[int, int]:
     """How many tokens the question had, and how many of them the backend knew from before: not where it was asked twice."""
     usage = record.usage
     return (0, 0) if usage is None or record.estimated or rescue.ways else (usage.prompt, usage.cached)
+
+
+async def _report_shutdown(connection: Connection, translation: Translation) -> None:
+    """Tell the client of a stream that its answer stops here. A client that does not read is not waited for."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_WORDS):
+            await connection.write(translation.broken(Stopping("this proxy is shutting down (connection lost)")))
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

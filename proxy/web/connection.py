@@ -25,6 +25,7 @@ UPLOADS_LIMIT = BODY_LIMIT + 8 * 1024 * 1024  # the largest leaves room for thos
 BODY_SECONDS = 30.0  # without a piece of the body, or behind what a client of SLOWEST would have sent
 SLOWEST = 1024  # bytes a second
 PING_AFTER = 10.0
+NO_CONTENT = 204
 
 
 class ClientGone(Exception):
@@ -45,6 +46,7 @@ class Connection:
         self.headers: RawHeaders = list(scope["headers"])
         self.started = False
         self.ended = False
+        self.closing = False  # this process is about to end
         self._uploads = uploads or Uploads()
         self._receive = receive
         self._send = send
@@ -133,7 +135,8 @@ class Connection:
         await self._write({"type": "http.response.body", "body": data})
 
     async def answer(self, status: int, body: bytes, headers: RawHeaders) -> None:
-        await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        length = [(b"content-length", b"%d" % len(body))] if status != NO_CONTENT else []  # RFC 9110, 8.6: none where no body can be
+        await self.start(status, [*headers, *length])
         await self.end(b"" if self.scope["method"] == "HEAD" else body)
 
     @contextlib.asynccontextmanager

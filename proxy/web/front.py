@@ -55,7 +55,7 @@ class Front:
         if connection.scope["method"] not in ("GET", "HEAD"):
             raise NotAllowed("this page is only looked at, with GET", headers={"allow": "GET, HEAD"})
         accepted = headers.first(connection.headers, b"accept") or ""
-        if "text/event-stream" in accepted:
+        if "text/event-stream" in accepted and connection.scope["method"] == "GET":  # HEAD has no body that could go on
             await self._watched(connection)
         elif "text/html" in accepted:
             await connection.answer(200, _PAGE, [*_PAGE_HEADERS, _VARY])

@@ -1,9 +1,13 @@
 """The key that clients need: made at the first start that needs one, kept where only its owner reads it."""
 
+import logging
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
+
+logger = logging.getLogger("llama-bridge")
 
 
 def place(environment: Mapping[str, str] = os.environ) -> Path:
@@ -14,6 +18,8 @@ def place(environment: Mapping[str, str] = os.environ) -> Path:
 def read_or_make(path: Path) -> str:
     try:
         if key := path.read_text().strip():
+            if (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
+                logger.warning("%s can be read by other users of this machine (mode %o): chmod 600 %s", path, mode, path)
             return key
     except FileNotFoundError:
         pass
@@ -27,7 +33,8 @@ def make(path: Path) -> str:
     key = "lb-" + secrets.token_urlsafe(24)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_suffix(".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    new.unlink(missing_ok=True)  # one that is left over would keep its mode
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(key + "\n")
     new.replace(path)

@@ -61,7 +61,10 @@ class Ledger:
             return words
         if record.reading is not None:
             return record.reading.sentence(now)
-        return (self._not_ready() or f"nothing from the backend for {now - record.began:.0f} s").partition("\n")[0]
+        waited = f"{now - record.began:.0f} s"
+        if reason := self._not_ready():
+            return f"{reason.partition(chr(10))[0]}, waited {waited}"
+        return f"nothing from the backend for {waited}"
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)

@@ -6,6 +6,7 @@ nothing for them.
 """
 
 import ipaddress
+import socket
 
 from proxy.backends.http import MARK
 from proxy.errors import BadRequest, Forbidden, Loop, Unauthorized
@@ -29,6 +30,7 @@ class Permission:
     def __init__(self, house: House) -> None:
         self._house = house
         self._settings = house.settings
+        self._names = frozenset(("localhost", house.settings.proxy_host.lower(), *own_names(), *house.settings.allowed_hosts))
 
     def demand(self, connection: Connection) -> None:
         """Raises why this request may not come in."""
@@ -88,7 +90,7 @@ class Permission:
         return origin.lower() in self._settings.cors_origins or "*" in self._settings.cors_origins
 
     def _is_ours(self, name: str, scope: Scope) -> bool:
-        if name in ("localhost", self._settings.proxy_host.lower(), *self._settings.allowed_hosts):
+        if name in self._names:
             return True
         try:
             address = ipaddress.ip_address(name)
@@ -96,6 +98,13 @@ class Permission:
             return False
         server = scope.get("server")
         return address.is_loopback or (server is not None and server[0] == str(address))
+
+
+def own_names() -> tuple[str, ...]:
+    """Return the names of this machine, as it knows them itself and as mDNS announces it in the LAN."""
+    name = socket.gethostname().lower()
+    short = name.partition(".")[0]
+    return (name, short, f"{short}.local") if short else ()
 
 
 def _accepted(sent: RawHeaders) -> bytes:

@@ -45,6 +45,16 @@ class Report:
         return self.context or next(iter(known), None)
 
     @property
+    def failed(self) -> bool:
+        """No child could be started, and none is on its way."""
+        return bool(self.models) and all(model.get("state") == "failed" for model in self.models or [])
+
+    @property
+    def cure(self) -> str | None:
+        """The command that puts an unused GPU to work."""
+        return next((str(model["cure"]) for model in self.models or [] if model.get("cure")), None)
+
+    @property
     def ok(self) -> bool:
         return self.status == "ok"
 
@@ -57,11 +67,12 @@ class Status:
         self._renewal = Shared(self._renew)
 
     async def __call__(self, connection: Connection) -> None:
+        """Answer with the whole report, or without a key, where one is needed, with the status alone."""
         report = await self.now()
-        if report.reason is not None and not self._house.keys.open(connection.headers):
-            report = replace(report, reason=report.reason.partition("\n")[0])  # the log of a server is not for everybody
+        may_read = self._house.keys.open(connection.headers)
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        await connection.answer(200 if report.ok else 503, orjson.dumps(report.told()), headers)
+        body = orjson.dumps(report.told() if may_read else {"status": report.status})
+        await connection.answer(200 if report.ok else 503, body, headers)
 
     async def now(self, kept: float = 0.0) -> Report:
         """However many ask, the backend is asked once a second; also when a child of ours has changed."""

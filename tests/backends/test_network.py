@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
@@ -12,7 +14,7 @@ import pytest
 
 from proxy.backends import network
 from proxy.backends.http import Http, default_transport
-from proxy.errors import BridgeError, BrokenOff, TimedOut, Unavailable
+from proxy.errors import BridgeError, BrokenOff, Busy, TimedOut, Unavailable
 
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter
@@ -272,3 +274,30 @@ async def test_who_speaks_tls_is_read_as_ever() -> None:
         transport = default_transport(url, public=public)
         assert not isinstance(transport, network.Transport)
         await transport.aclose()
+
+
+async def test_a_connection_that_is_silent_is_probed() -> None:
+    """A cut link shows after a minute and a half instead of after ten."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connected = await network._connected(socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname())
+        assert connected._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert connected._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        await connected.aclose()
+
+
+async def test_our_own_lack_of_descriptors_is_not_blamed_on_the_backend() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with serving(lambda *_: asyncio.sleep(0)) as (http, url):
+        free = os.dup(0)  # the lowest number that is free
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        try:
+            with pytest.raises(Busy, match="no file descriptor left"):
+                await http.send(get(url))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_another_reason_for_which_no_socket_can_be_made() -> None:
+    with pytest.raises(OSError, match=r"[Nn]o such|not supported|[Ii]nvalid"):
+        await network._connected(socket.AF_INET, 77, 0, "", ("127.0.0.1", 1))

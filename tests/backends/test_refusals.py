@@ -77,6 +77,8 @@ SENTENCE = "request (15013 tokens) exceeds the available context size (2048 toke
         (503, _error("busy"), BackendFailed, 503),
         (500, _error("oops"), BackendFailed, 500),
         (302, b"", BadAnswer, 502),
+        (600, _error("odd"), BadAnswer, 502),
+        (999, b"", BadAnswer, 502),
     ],
 )
 def test_every_status(status: int, body: bytes, kind: type[BridgeError], ours: int) -> None:

@@ -29,6 +29,7 @@ class Fake(Protocol):
 def fake(tmp_path: Path) -> Fake:
     def make(prelude: str = "", *, timings: Timings = FAST, on_line: Callable[[str], None] = print, **conduct: Any) -> Supervisor:
         engine = Conduct(**conduct).script(tmp_path / "llama-server", prelude)
+        (tmp_path / "model.gguf").touch()
         return Supervisor(Launch(tmp_path / "model.gguf", "fake", engine, ("--ctx-size", "32768")), on_line=on_line, timings=timings)
 
     return make

@@ -109,13 +109,32 @@ def test_a_named_file_beside_sections_is_the_default(home: Home) -> None:
     assert [model.name for model in found.models] == [found.default, "main"] == ["b", "main"]
 
 
+SMALL_BERT = {"general.architecture": "bert", "bert.context_length": 512}
+ONE_PIECE = "--batch-size 512 --ubatch-size 512"
+
+
+@pytest.mark.parametrize(
+    ("values", "text", "flags"),
+    [
+        ({"bert.pooling_type": 2}, "", f"--ctx-size 512 --embeddings {ONE_PIECE}"),
+        ({}, "embeddings = true\n", f"--embeddings --ctx-size 512 {ONE_PIECE} --pooling mean"),
+        ({}, "embedding = on\npooling = cls\n", f"--embeddings --pooling cls --ctx-size 512 {ONE_PIECE}"),
+        ({}, "embeddings = false\n", "--no-embeddings --ctx-size 512"),
+    ],
+)
+def test_a_text_to_embed_is_read_in_one_piece(home: Home, values: dict[str, Any], text: str, flags: str) -> None:
+    made(home.path / "e.gguf", SMALL_BERT | values)
+    found = only(home.make(f"[e]\nmodel = e.gguf\n{text}"))
+    assert " ".join(found.launch.flags).removesuffix(" --log-verbosity 4") == flags
+
+
 def test_a_folder(home: Home) -> None:
     made(home.path / "sub/mmproj.gguf", {"general.type": "mmproj"})
     made(home.path / "sub/eyes.gguf", {"general.architecture": "bert", "bert.pooling_type": 1})
     (home.path / "sub/bad.gguf").touch()
     found = home.make("[b]\nmodel = b.gguf\nctx-size = 7\n", ".")
     assert [model.name for model in found.models] == ["a", "eyes", "b"]
-    assert f"--mmproj {home.path}/sub/mmproj.gguf --embeddings" in " ".join(found.models[1].launch.flags)
+    assert f"--mmproj {home.path}/sub/mmproj.gguf --embeddings --batch-size 8192" in " ".join(found.models[1].launch.flags)
     assert [note.replace(str(home.path), "") for note in found.notes] == [
         "/sub/bad.gguf is left out: it ends in the middle of its head; download it again"
     ]
@@ -223,6 +242,13 @@ def test_what_is_wrong_is_told_with_its_place(home: Home, text: str, model: str 
     told = home.wrong(text, model)
     assert said in told
     assert len(told.split("\n")) == 1  # not once for each model
+
+
+def test_an_absolute_path_with_a_typo_is_refused_and_one_on_a_missing_disk_is_served_when_it_comes(home: Home) -> None:
+    wrong = home.wrong(model=str(home.path / "aa.gguf"))
+    assert wrong == "LLAMA_MODEL: there is no file /aa.gguf. In  there are: a.gguf, b.gguf"
+    later = home.path / "disk" / "c.gguf"
+    assert only(home.make(model=str(later))).launch.model == later
 
 
 def test_a_model_in_several_files_is_named_by_its_first_and_whole(home: Home) -> None:

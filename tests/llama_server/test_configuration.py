@@ -49,6 +49,13 @@ def test_no_file_says_nothing(tmp_path: Path) -> None:
         ('k = "a"', "a"),
         ('k = {"a": "b"}', '{"a": "b"}'),
         ("k = 'a", "'a"),
+        ("k = 'a # comment", "'a"),
+        ("k = [a # comment", "[a"),
+        ("k = it's # comment", "it's"),
+        ('k = "a \\" # b" # comment', 'a \\" # b'),
+        ('k = {"color": "a #fff ; b", "list": [1, 2]} # comment', '{"color": "a #fff ; b", "list": [1, 2]}'),
+        ('k = {"a": #1}', '{"a": #1}'),
+        ('k = "a", "b"  # comment', '"a", "b"'),
         ("k = a = b", "a = b"),
         ("k", None),
         ("k # comment", None),
@@ -109,6 +116,7 @@ def test_values_of_our_own_keys() -> None:
     assert entry("1.5").number(least=0) == 1.5
     assert entry("a").one_of("a", "b") == "a"
     assert entry("a, b,,c ").words() == ("a", "b", "c")
+    assert entry('"a", "b c" , d').words() == ("a", "b c", "d")
     assert entry(None).words() == ()
     assert entry("x").text() == "x"
 

@@ -44,7 +44,7 @@ async def test_it_serves_the_tiny_model() -> None:
 
 @pytest.mark.parametrize(
     ("content", "cause"),
-    [(None, "model file missing"), (b"hello", "model file damaged"), (TINY.read_bytes()[:200_000], "model file damaged")],
+    [(None, "there is no file"), (b"hello", "model file damaged"), (TINY.read_bytes()[:200_000], "model file damaged")],
 )
 async def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path, content: bytes | None, cause: str) -> None:
     model = tmp_path / "a model.gguf"

@@ -28,6 +28,7 @@ class Stable:
 
     def model(self, name: str, *, flags: tuple[str, ...] = (), conduct: dict[str, Any] | None = None, **more: Any) -> Model:
         engine = Conduct(**(conduct or {})).script(self.engine(name))
+        (self.path / f"{name}.gguf").touch()
         return Model(Launch(self.path / f"{name}.gguf", name, engine, ("--ctx-size", "4096", *flags)), **more)
 
     def keeper(self, *models: Model, timings: Timings = FAST, clock: Callable[[], float] | None = None, **rules: Any) -> Keeper:

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.llama_server import EngineMissing, Launch, find_engine
 from proxy.llama_server import launch as launching
+from proxy.settings import Settings
 
 
 @pytest.fixture
@@ -60,7 +61,10 @@ def test_a_model_that_llama_server_fetches_itself() -> None:
 
 
 def test_the_child_gets_its_key_and_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROXY_API_KEYS", "secret")
+    secrets = [name.upper() for name, field in Settings.model_fields.items() if "Secret" in str(field.annotation)]
+    assert {"PROXY_API_KEYS", "BACKEND_API_KEY", "ZEN_API_KEY"} <= set(secrets)
+    for name in secrets:
+        monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     monkeypatch.setenv("LLAMA_ARG_CTX_SIZE", "5")
     environment = Launch(Path("m.gguf"), "a", variables=(("CUDA_VISIBLE_DEVICES", "0"), ("X", "y"))).environment("key")
@@ -70,7 +74,7 @@ def test_the_child_gets_its_key_and_none_of_ours(monkeypatch: pytest.MonkeyPatch
     assert environment["LLAMA_API_KEY"] == "key"
     assert environment["CUDA_VISIBLE_DEVICES"] == "0"
     assert Launch(Path("m.gguf"), "a").environment("key")["CUDA_VISIBLE_DEVICES"] == "1"
-    assert "PROXY_API_KEYS" not in environment
+    assert not environment.keys() & set(secrets)
 
 
 def test_a_taken_port_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

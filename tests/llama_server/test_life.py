@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from proxy.llama_server.life import LONGEST_REST, TABLE, TRIES, Happening, Life, State
 
-BEGIN, UP, SAID, DEATH, RESTED, STOP, GONE = (
+BEGIN, UP, SAID, DEATH, IMPOSSIBLE, RESTED, STOP, GONE = (
     Happening.WANTED,
     Happening.CAME_UP,
     Happening.ANSWERED,
     Happening.DIED,
+    Happening.CANNOT_START,
     Happening.RESTED,
     Happening.STOP_ASKED,
     Happening.GONE,
@@ -37,6 +38,10 @@ def lived(*history: Happening) -> Life:
         ([BEGIN, DEATH, DEATH, DEATH, BEGIN], State.STARTING),
         ([BEGIN, DEATH, DEATH, DEATH, BEGIN, DEATH], State.FAILED),  # one try, not three
         ([BEGIN, DEATH, DEATH, DEATH, BEGIN, UP], State.READY),
+        ([BEGIN, IMPOSSIBLE], State.FAILED),
+        ([BEGIN, IMPOSSIBLE, BEGIN, DEATH], State.FAILED),
+        ([BEGIN, IMPOSSIBLE, BEGIN, UP], State.READY),
+        ([BEGIN, UP, IMPOSSIBLE], State.READY),
         ([BEGIN, UP, DEATH], State.RESTING),
         ([BEGIN, UP, DEATH, RESTED], State.STARTING),
         ([BEGIN, UP, SAID, DEATH], State.STARTING),
@@ -100,14 +105,14 @@ def test_no_history_leads_astray(history: list[Happening]) -> None:
         if (before.state, happening) not in TABLE:
             assert life is before
             continue
-        if happening in (DEATH, Happening.RENEWED, GONE):  # the one that was is no more
+        if happening in (DEATH, IMPOSSIBLE, Happening.RENEWED, GONE):  # the one that was is no more
             alive = False
         if life.state is State.STARTING:
             assert not alive
             alive = True
         match before.state, happening:
-            case State.STARTING, Happening.DIED:
-                early += 1
+            case State.STARTING, Happening.DIED | Happening.CANNOT_START:
+                early = TRIES if happening is IMPOSSIBLE else early + 1
                 assert life.state is (State.FAILED if early >= TRIES else State.STARTING)
             case _, Happening.CAME_UP:
                 early = 0

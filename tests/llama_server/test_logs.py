@@ -90,7 +90,11 @@ def test_where_it_runs_in_words() -> None:
         "sched_reserve:      CUDA0 compute buffer size =   300.25 MiB",
     )
     assert (told.memory, told.offloaded, told.layers) == (9300.75, 26, 33)
-    assert told.where == "CUDA0, 26 of 33 layers on the GPU, 9,301 MiB"
+    assert told.where == "CUDA0, 26 of 33 layers on the GPU, 9,301 MiB (8,300 MiB of it on the GPU)"
+    none = facts(
+        "  - CUDA0 : x (1 MiB, 1 MiB free)", "load_tensors: offloaded 0/33 layers to GPU", "x:  CUDA_Host  output buffer size = 1.00 MiB"
+    )
+    assert none.where == "CPU, 0 of 33 layers on the GPU, 1 MiB"
     assert Facts(device="CPU", context=32768, slots=4).where == "CPU, context 32,768 in 4 slots"
     assert Facts().where == "device unknown"
     assert facts("warning: no usable GPU found, --gpu-layers option will be ignored").layers_ignored

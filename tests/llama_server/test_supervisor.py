@@ -142,7 +142,7 @@ async def test_when_failed_has_lasted_long_enough_one_request_may_try_once(fake:
 
 
 async def test_an_engine_that_cannot_be_started_is_named(tmp_path: Path) -> None:
-    launch = Launch(tmp_path / "m.gguf", "none", engine=tmp_path / "no-such")
+    launch = Launch("owner/m", "none", engine=tmp_path / "no-such")
     async with Supervisor(launch, timings=FAST) as supervisor:
         with pytest.raises(ChildFailed, match=f"No such file or directory: {launch.engine}"):
             await supervisor.ensure_ready()
@@ -236,6 +236,17 @@ async def test_the_loud_warning(
         assert (it.warning is not None) is warned
 
 
+async def test_a_missing_file_is_one_clear_line_and_starts_no_process(fake: Fake, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    it = fake(timings=SLOW_FAIL)
+    it.launch = replace(it.launch, model=tmp_path / "gone.gguf")
+    async with it:
+        with pytest.raises(ChildFailed) as refused:
+            await it.ensure_ready()
+        assert refused.value.message == f"{it.launch.alias} could not be started: there is no file {tmp_path}/gone.gguf"
+        assert count(it) == 0
+    assert [record.message for record in caplog.records] == [f"{it.launch.alias} has failed: there is no file {tmp_path}/gone.gguf"]
+
+
 async def test_a_loop_that_goes_away_takes_the_child_with_it(fake: Fake) -> None:
     it = fake()
     await asyncio.to_thread(asyncio.run, it.ensure_ready())
@@ -288,32 +299,59 @@ async def test_its_lines_are_told_as_they_come(fake: Fake) -> None:
         assert "hello" in supervisor.log_tail
 
 
+NO_GPU = "warning: no usable GPU found, --gpu-layers option will be ignored"
+NONE_OFFLOADED, ALL_OFFLOADED = "load_tensors: offloaded 0/33 layers to GPU", "load_tensors: offloaded 33/33 layers to GPU"
+ON_CPU = "- CPU : x (1 MiB, 1 MiB free)"
+ON_CUDA = "- CUDA0 : x (1 MiB, 1 MiB free)"
+BINARY, FROM_WHEEL = Path("/s"), None
+
+
 @pytest.mark.parametrize(
-    ("flags", "says", "warned"),
+    ("gpu", "engine", "flags", "required", "says", "problem"),
     [
-        (("--n-gpu-layers", "26"), ["load_tensors: offloaded 0/33 layers to GPU"], True),
-        ((), ["load_tensors: offloaded 0/33 layers to GPU"], False),
-        (("--gpu-layers", "all"), ["load_tensors: offloaded 33/33 layers to GPU"], False),
-        ((), ["warning: no usable GPU found, --gpu-layers option will be ignored"], True),
+        (None, BINARY, ("--n-gpu-layers", "26"), False, [NONE_OFFLOADED], "and none did: the engine runs on the CPU"),
+        (None, BINARY, ("--n-gpu-layers", "26"), False, [NONE_OFFLOADED], "`/s --list-devices` shows what it can use"),
+        (None, FROM_WHEEL, ("--temp", "0", "-ngl", "all"), False, [ON_CPU], "and none did: the engine runs on the CPU"),
+        (None, FROM_WHEEL, ("--n-gpu-layers", "26"), False, [ON_CPU], "Name a llama-server built for the GPU in LLAMA_SERVER"),
+        (None, FROM_WHEEL, (), False, [ON_CPU], None),
+        (None, FROM_WHEEL, ("--gpu-layers", "0"), False, [ON_CPU], None),
+        (None, FROM_WHEEL, ("--gpu-layers", "auto"), False, [ON_CPU], None),
+        (None, FROM_WHEEL, (), True, [ON_CPU], "A GPU is required: the engine runs on the CPU"),
+        (None, BINARY, (), False, [NONE_OFFLOADED], None),
+        (None, BINARY, (), True, [NONE_OFFLOADED], "A GPU is required: the engine runs on the CPU"),
+        (None, BINARY, ("--gpu-layers", "all"), True, [ALL_OFFLOADED], None),
+        (None, BINARY, (), False, [NO_GPU], "and none did: the engine runs on the CPU"),
+        (None, BINARY, ("--gpu-layers", "0"), True, [NONE_OFFLOADED], "A GPU is required, but `n-gpu-layers = 0` keeps"),
+        ("an NVIDIA GPU (x)", BINARY, ("-ngl", "0"), False, [ON_CUDA, NONE_OFFLOADED], "(x), but `n-gpu-layers = 0` keeps the model"),
+        ("an NVIDIA GPU (x)", BINARY, (), False, [ON_CPU], "This machine has an NVIDIA GPU (x), but the engine runs on the CPU"),
+        ("an NVIDIA GPU (x)", FROM_WHEEL, (), False, [ON_CPU], " -m pip install --force-reinstall --no-deps --index-url https://"),
+        ("an NVIDIA GPU (x)", FROM_WHEEL, (), False, [ON_CPU], "/xllamacpp/whl/cu128 xllamacpp==20"),
+        ("an AMD GPU (x)", FROM_WHEEL, (), False, [ON_CPU], "/xllamacpp/whl/vulkan xllamacpp==20"),
+        ("an Apple GPU", FROM_WHEEL, (), False, [ON_CPU], "macOS: `brew install llama.cpp`"),
+        ("an NVIDIA GPU (x)", BINARY, (), True, [ON_CUDA, ALL_OFFLOADED], None),
     ],
 )
-def test_layers_that_were_asked_for_in_vain(flags: tuple[str, ...], says: list[str], warned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placement, "visible_gpu", lambda: None)
+def test_a_model_that_does_not_run_on_the_gpu(
+    gpu: str | None,
+    engine: Path | None,
+    flags: tuple[str, ...],
+    required: bool,
+    says: list[str],
+    problem: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(placement, "visible_gpu", lambda: gpu)
     facts = Facts()
     for line in says:
         facts = facts.told(line)
-    for engine, cure in ((None, "Name a llama-server built for it"), (Path("/s"), "`/s --list-devices` shows what it can use")):
-        warning = placement.wrong_place(Launch(Path("m"), "m", engine, flags), facts)
-        assert (warning is not None) is warned
-        assert warning is None or ("none did: the engine runs on the CPU" in warning and cure in warning)
+    found = placement.gpu_problem(Launch(Path("m"), "m", engine, flags), facts, required=required)
+    assert (found is None) is (problem is None)
+    assert problem is None or problem in str(found)
 
 
 @pytest.mark.parametrize(("context", "warned"), [(None, False), (16384, False), (8192, True)])
 def test_a_context_that_is_too_small_for_an_agent(context: int | None, warned: bool) -> None:
     assert (placement.small_slot("m", context) is not None) is warned
-
-
-ON_CPU = ["- CPU : x (1 MiB, 1 MiB free)"]
 
 
 @pytest.fixture
@@ -322,12 +360,22 @@ def gpu_unused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_where_a_gpu_is_required_the_cpu_is_no_answer(fake: Fake, gpu_unused: None) -> None:
-    async with fake(says=ON_CPU, timings=SLOW_FAIL) as it:
+    async with fake(says=[ON_CPU], timings=SLOW_FAIL) as it:
         it._require_gpu = True
         with pytest.raises(ChildFailed, match="require-gpu: This machine has an NVIDIA GPU, but the engine runs on the CPU"):
             await it.ensure_ready()
         assert count(it) == 3
         await nothing_left(it.group)
+
+
+async def test_where_a_gpu_is_required_it_is_required_right_after_the_boot_too(
+    fake: Fake, gpu_unused: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
+    async with fake(says=[ON_CPU], timings=SLOW_FAIL) as it:
+        it._require_gpu = True
+        with pytest.raises(ChildFailed, match="require-gpu"):
+            await it.ensure_ready()
 
 
 @pytest.mark.parametrize(("busy", "starts"), [(False, 2), (True, 1)])
@@ -336,7 +384,7 @@ async def test_right_after_the_boot_the_gpu_is_looked_for_once_more(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
-    async with fake(says=ON_CPU, timings=replace(FAST, second_look=0.05)) as it:
+    async with fake(says=[ON_CPU], timings=replace(FAST, second_look=0.05)) as it:
         it._busy = lambda: busy
         await it.ensure_ready()
         await until(lambda: it._looked_twice and count(it) == starts)
@@ -347,6 +395,6 @@ async def test_right_after_the_boot_the_gpu_is_looked_for_once_more(
 
 async def test_a_child_that_dies_before_the_second_look(fake: Fake, gpu_unused: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
-    async with fake(says=ON_CPU, answers=1, misbehaves=1, timings=replace(FAST, second_look=60)) as it:
+    async with fake(says=[ON_CPU], answers=1, misbehaves=1, timings=replace(FAST, second_look=60)) as it:
         await until(lambda: count(it) == 2)
         await it.ensure_ready()

@@ -138,3 +138,9 @@ async def test_pages_take_nobody_s_place_but_are_not_without_number(monkeypatch:
     app.close()
     for page in (pages[1], third):
         assert not (await page.done()).complete
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "text/html", "*/*"])
+async def test_a_head_request_ends(accept: str) -> None:
+    call = await ask(bridge(), "/", method="HEAD", headers=[("accept", accept)])
+    assert (call.status, call.body, call.complete) == (200, b"", True)

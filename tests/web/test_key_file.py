@@ -1,5 +1,6 @@
 """The key is made once, kept where only its owner reads it, and replaced in one step."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -44,3 +45,22 @@ def test_an_empty_file_is_no_key(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text(" \n")
     assert key_file.read_or_make(path) == path.read_text().strip() != ""
+
+
+def test_a_key_that_others_can_read_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "key"
+    key = key_file.make(path)
+    caplog.set_level(logging.WARNING)
+    assert key_file.read_or_make(path) == key
+    assert caplog.records == []
+    path.chmod(0o640)
+    assert key_file.read_or_make(path) == key
+    assert f"{path} can be read by other users of this machine (mode 640): chmod 600 {path}" in caplog.text
+
+
+def test_a_file_that_is_left_over_does_not_pass_its_mode_on(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.with_suffix(".new").write_text("old")
+    path.with_suffix(".new").chmod(0o666)
+    key_file.make(path)
+    assert path.stat().st_mode & 0o777 == 0o600

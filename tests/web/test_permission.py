@@ -52,6 +52,23 @@ async def test_where_the_key_lies_is_told_to_those_who_sit_here(
 
 
 @pytest.mark.parametrize(
+    ("hostname", "asked", "status"),
+    [
+        ("MyPC", "mypc:8081", 200),
+        ("mypc", "MYPC.local", 200),
+        ("mypc.example.org", "mypc.example.org", 200),
+        ("mypc.example.org", "mypc.local", 200),
+        ("mypc", "other.local", 403),
+        ("", ".local", 403),
+    ],
+)
+async def test_the_machine_is_reached_under_its_own_name(hostname: str, asked: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: hostname)
+    call = await Call(bridge(backend()), "/v1/models", headers=[("host", asked)]).done()
+    assert call.status == status
+
+
+@pytest.mark.parametrize(
     ("path", "headers", "challenge"),
     [
         ("/", [PAGE], "Basic"),
@@ -144,6 +161,7 @@ async def test_a_page_that_was_let_in(allowed: str) -> None:
     app = bridge(script, cors_origins=allowed, proxy_api_keys="secret")
     asked = await ask(app, CHAT, method="OPTIONS", headers=PREFLIGHT)
     assert (asked.status, asked.body, asked.headers["vary"], script.asked) == (204, b"", "origin", [])
+    assert "content-length" not in asked.headers
     assert cors(asked) == {
         "access-control-allow-origin": "https://chat.example.com",
         "access-control-expose-headers": "x-request-id, retry-after",
@@ -180,3 +198,12 @@ async def test_what_the_backend_says_of_pages_is_not_passed_on() -> None:
     call = await ask(bridge(script, cors_origins="*"), "/props", headers=[FRIEND])
     assert [value for name, value in call.messages[0]["headers"] if name == b"access-control-allow-origin"] == [FRIEND[1].encode()]
     assert [value for name, value in call.messages[0]["headers"] if name == b"vary"] == [b"Accept", b"origin"]
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/upstream/props", CHAT])
+async def test_trace_shows_nobody_the_key_of_the_backend(path: str) -> None:
+    script = backend()
+    call = await Call(bridge(script, backend_api_key="theirs"), path, method="TRACE").done()
+    assert (call.status, call.json["error"]["code"]) == (405, "method_not_allowed")
+    assert "GET" in call.headers["allow"]
+    assert script.asked == []

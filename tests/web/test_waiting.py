@@ -107,8 +107,8 @@ async def test_what_is_said_of_a_model_that_loads_and_of_a_backend_that_says_not
     assert (kept.waiting(), shown) == ([], [""])
     clock.now = 107.0
     kept.look()
-    assert kept.waiting() == ["our llama-server is starting"] * 2  # the log is not for everybody
-    assert shown[-1] == "our llama-server is starting (and 1 more)"
+    assert kept.waiting() == ["our llama-server is starting, waited 7 s"] * 2  # the log is not for everybody
+    assert shown[-1] == "our llama-server is starting, waited 7 s (and 1 more)"
     reasons.pop(0)
     assert kept.waiting() == ["nothing from the backend for 7 s"] * 2
     assert [row["waits"] for row in kept.live()] == ["nothing from the backend for 7 s"] * 2 + [None] * 2
