@@ -105,6 +105,8 @@ def serve(settings: Settings) -> int:
     _allow_many_connections()
     try:
         bridge = create_app(settings)
+        for note in bridge.keeper.catalogue.notes if bridge.keeper is not None else ():
+            logger.warning("%s", note)
         bridge.house.ledger.show = show
         listener = _listen(settings)
     except (ValueError, OSError) as error:

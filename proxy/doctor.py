@@ -51,7 +51,7 @@ def _made_here(settings: Settings) -> Iterator[Finding]:
         yield Finding(WRONG, "set up", str(error))
         return
     yield Finding(FINE, "set up", f"{file.absolute() if file else 'no llama-server.conf'}, {_how_many(catalogue)}")
-    yield from (Finding(WRONG, "a file", note) for note in catalogue.notes)
+    yield from (Finding(WRONG, "note", note) for note in catalogue.notes)
     for engine in dict.fromkeys(model.launch.engine for model in catalogue.models):
         yield Finding(FINE, "engine", str(engine) if engine else "llama-server of the xllamacpp wheel")
     yield Finding(KNOWN, "GPU", visible_gpu() or "none that this system shows")

@@ -87,7 +87,7 @@ def test_a_folder_with_a_damaged_file(home: Path) -> None:
     made(home / "models/coder.gguf", LLAMA)
     (home / "models/bad.gguf").touch()
     rows = found(NOBODY, llama_model=str(home / "models"))
-    assert [told for mark, what, told in rows if (mark, what) == ("!!", "a file")] == [
+    assert [told for mark, what, told in rows if (mark, what) == ("!!", "note")] == [
         f"{home}/models/bad.gguf is left out: it ends in the middle of its head; download it again"
     ]
 

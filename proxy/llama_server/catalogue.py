@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import TypeVar
 
-from proxy.llama_server import gguf, shelf
+from proxy.llama_server import gguf, model_defaults, shelf
 from proxy.llama_server.configuration import Configuration, ConfigurationError, Entry, closest
 from proxy.llama_server.gguf import Damaged
+from proxy.llama_server.gpu import visible_gpu
 from proxy.llama_server.launch import EngineMissing, Launch, find_engine
 from proxy.llama_server.options import Build, of_binary, of_wheel
 from proxy.llama_server.shelf import NoModel
@@ -20,12 +21,9 @@ ONLY_ONE = ("model", "hf", "hf-repo", "aliases")  # make no sense for all models
 FOR_ALL = ("models-max", "side-requests")
 CONTEXT = 32768
 SLOTS = 2  # a conversation, and a title or a sub-agent beside it
-LONGEST_EMBEDDED = 8192  # tokens of one text
 MEMORY = Path("/proc/meminfo")
 HF = "hf:"
 T = TypeVar("T")
-_AUTO_SLOTS = 4  # what llama-server takes by itself
-_CACHE_RAM = 8192  # MiB, what llama-server takes by itself
 
 
 @dataclass(frozen=True)
@@ -198,8 +196,8 @@ class _Making:
         defaults = {"ctx-size": str(min(CONTEXT, header.context or CONTEXT))} | dict(more or {})
         asked = entries.get("embeddings") or entries.get("embedding")
         if header.is_embedding or (asked is not None and asked.switch()):
-            defaults |= _for_embeddings(header)
-        return self._made(path.absolute(), name or (split[0] if split else path.stem), entries, defaults)
+            defaults |= model_defaults.for_embeddings(header)
+        return self._made(path.absolute(), name or (split[0] if split else path.stem), entries, defaults, header)
 
     def _engine(self, entries: Mapping[str, Entry]) -> Path | None:
         binary = entries.get("binary")
@@ -215,11 +213,13 @@ class _Making:
             self._builds[engine] = of_binary(engine) if engine else of_wheel()
         return self._builds[engine]
 
-    def _made(self, model: Path | str, name: str, entries: Mapping[str, Entry], defaults: Mapping[str, str]) -> Model:
+    def _made(
+        self, model: Path | str, name: str, entries: Mapping[str, Entry], defaults: Mapping[str, str], header: gguf.Header | None = None
+    ) -> Model:
         engine = self._engine(entries)
         build = self._build(engine)
         said = [entry for entry in entries.values() if entry.key not in PER_MODEL + FOR_ALL]
-        flags = build.flags([*said, *self._defaults(build, said, defaults)])
+        flags = self._with_prompt_cache(build, build.flags([*said, *self._defaults(build, said, defaults)]), name, header)
         idle, dialect = entries.get("idle-unload"), entries.get("dialect")
         if dialect:
             self._check_dialect(dialect)
@@ -232,15 +232,24 @@ class _Making:
             group=entries["group"].text() if "group" in entries else None,
             dialect=dialect.text() if dialect else None,
             require_gpu="require-gpu" in entries and entries["require-gpu"].switch(),
-            **_cache(build, flags),
+            **model_defaults.cache_size(build, flags),
         )
+
+    def _with_prompt_cache(self, build: Build, flags: tuple[str, ...], name: str, header: gguf.Header | None) -> tuple[str, ...]:
+        """Add the limit of the cache in RAM, where none is given, and note one that is too small."""
+        if not build.knows("cache-ram"):
+            return flags
+        conversation = model_defaults.conversation_size(header, build, flags) if header else None
+        in_memory = header.size >> 20 if header and visible_gpu() is None else 0
+        said = build.value(flags, "cache-ram")
+        limit = int(float(said)) if said else model_defaults.prompt_cache(memory_at_start(), in_memory, conversation)
+        if note := model_defaults.too_small(name, model_defaults.PROMPT_CACHE if limit is None else limit, conversation):
+            self._notes.append(note)
+        return flags if said or limit is None else (*flags, build.options["cache-ram"].flag, str(limit))
 
     def _defaults(self, build: Build, said: Iterable[Entry], defaults: Mapping[str, str]) -> list[Entry]:
         """What nobody said, of what this build knows."""
-        memory = memory_at_start()
         wanted, spoken = dict(defaults), {build.meant(entry.key) for entry in said}
-        if memory is not None and memory // 4 < _CACHE_RAM:
-            wanted["cache-ram"] = str(memory // 4)
         if build.tells_more:
             wanted["log-verbosity"] = "4"  # layers and memory are told from there on
         if build.knows("jinja") and build.options["jinja"].off is None:
@@ -265,33 +274,6 @@ class _Making:
                 if name in taken:
                     self._wrong[f"two models answer to the name {name}: [{taken[name]}] and [{model.name}]"] = None
                 taken[name] = model.name
-
-
-def _whole(value: str | None) -> int:
-    return int(float(value)) if value is not None else 0
-
-
-class _Cache(TypedDict):
-    context: int | None
-    shares_cache: bool
-    cache: int | None
-
-
-def _cache(build: Build, flags: tuple[str, ...]) -> _Cache:
-    """Return the context of one conversation and the cache that all share, as llama-server derives them from its flags."""
-    size, slots, most = (_whole(build.value(flags, key)) for key in ("ctx-size", "parallel", "kv-unified-per-slot"))
-    shared = build.value(flags, "kv-unified") is not None or slots in (0, -1)
-    slots = slots if slots > 0 else _AUTO_SLOTS
-    size = size or most * slots
-    context = min(size if shared else size // slots, most or size)
-    return {"context": context or None, "shares_cache": shared, "cache": size or None}
-
-
-def _for_embeddings(header: gguf.Header) -> dict[str, str]:
-    """Return what an embedding model needs: a vector for each text, and each text read in one piece, as the engine demands."""
-    room = str(min(header.context or LONGEST_EMBEDDED, LONGEST_EMBEDDED))
-    pooling = {} if f"{header.architecture}.pooling_type" in header.values else {"pooling": "mean"}
-    return {"embeddings": "true", "batch-size": room, "ubatch-size": room} | pooling
 
 
 def _variables(entry: Entry | None) -> tuple[tuple[str, str], ...]:

@@ -28,6 +28,11 @@ def what_went_wrong(lines: Sequence[str]) -> Sequence[str]:
     return [line for line in lines if not _ALL_IS_WELL.match(line)] or lines
 
 
+def last_lines(lines: Sequence[str]) -> str:
+    """Return what goes below an error: the lines that explain it, or nothing where there are none."""
+    return "\nThe last lines of its log:\n" + "\n".join(what_went_wrong(lines)) if lines else ""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the engine said about itself; None is what it did not say."""

@@ -18,7 +18,7 @@ from proxy.llama_server.child import Child
 from proxy.llama_server.gpu import since_boot
 from proxy.llama_server.launch import HOST, Launch, free_port
 from proxy.llama_server.life import Happening, Life, State, told
-from proxy.llama_server.logs import Facts, Log, what_went_wrong
+from proxy.llama_server.logs import Facts, Log, last_lines
 from proxy.llama_server.placement import GpuProblem, gpu_problem, small_slot
 from proxy.llama_server.readiness import Address, Found, NeverReady, come_up
 from proxy.llama_server.slots import Slots
@@ -26,10 +26,6 @@ from proxy.llama_server.suspects import Suspects
 from proxy.llama_server.timings import USUAL, Timings
 
 logger = logging.getLogger("llama_bridge.child")
-
-
-def _ignore(_: str) -> None:
-    return None
 
 
 async def _let_go(*tasks: asyncio.Future[Any]) -> None:
@@ -43,7 +39,7 @@ class Supervisor:
         self,
         launch: Launch,
         *,
-        on_line: Callable[[str], None] = _ignore,
+        on_line: Callable[[str], None] = lambda _: None,
         busy: Callable[[], bool] = lambda: False,  # whether answers run
         timings: Timings = USUAL,
         require_gpu: bool = False,
@@ -131,10 +127,6 @@ class Supervisor:
         return self._child.group if self._child else None
 
     @property
-    def log_tail(self) -> list[str]:
-        return self.log.tail
-
-    @property
     def facts(self) -> Facts:
         return replace(self.log.facts, context=self._found.context, slots=self._found.slots)
 
@@ -171,9 +163,7 @@ class Supervisor:
         if self._closed:
             raise Stopping("This proxy is shutting down.")
         if self.gave_up:
-            lines = "\n".join(what_went_wrong(self.log.tail))
-            told_by_it = f"\nThe last lines of its log:\n{lines}" if lines else ""
-            raise ChildFailed(f"{self.launch.alias} could not be started: {self.reason}{told_by_it}")
+            raise ChildFailed(f"{self.launch.alias} could not be started: {self.reason}{last_lines(self.log.tail)}")
         self._open()
         self._wanted.set()
 

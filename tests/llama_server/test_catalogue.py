@@ -148,7 +148,7 @@ def test_what_a_new_binary_gets_by_itself(home: Home, monkeypatch: pytest.Monkey
     monkeypatch.setattr(catalogue, "memory_at_start", lambda: 8000)
     model = only(home.make("", "a.gguf"))
     assert model.launch.engine == home.server
-    assert " ".join(model.launch.flags) == "--ctx-size 4096 --cache-ram 2000 --log-verbosity 4 --parallel 2 --kv-unified"
+    assert " ".join(model.launch.flags) == "--ctx-size 4096 --log-verbosity 4 --parallel 2 --kv-unified --cache-ram 2000"
     monkeypatch.setattr(catalogue, "memory_at_start", lambda: 64000)
     assert "--cache-ram" not in only(home.make("", "a.gguf")).launch.flags
     assert only(home.make("[*]\ncram = 0\nctx-size = 0\n", "a.gguf")).launch.flags[:4] == ("--cache-ram", "0", "--ctx-size", "0")

@@ -123,7 +123,7 @@ async def test_what_leaves_the_group_is_told_and_holds_up_nobody(fake: Fake, tmp
         await supervisor.ensure_ready()
         await until(lambda: escaped.exists() and escaped.read_text())
     assert supervisor.state is State.STOPPED
-    assert "still lives and is left alone" in supervisor.log_tail[-1]
+    assert "still lives and is left alone" in supervisor.log.tail[-1]
     os.kill(int(escaped.read_text()), signal.SIGKILL)
     await nothing_left(int(escaped.read_text()))
 

@@ -118,8 +118,8 @@ async def test_the_third_early_death_is_final_whatever_the_signal(fake: Fake, co
         assert supervisor.reason.startswith(reason)
         assert supervisor.reason in failed.value.message
         assert failed.value.status == 503
-        assert failed.value.message.splitlines()[2:] == supervisor.log_tail
-        assert len(supervisor.log_tail) <= 50
+        assert failed.value.message.splitlines()[2:] == supervisor.log.tail
+        assert len(supervisor.log.tail) <= 50
         with pytest.raises(ChildFailed):  # at once, and without another start
             await supervisor.ensure_ready()
         await supervisor.start()
@@ -296,7 +296,7 @@ async def test_its_lines_are_told_as_they_come(fake: Fake) -> None:
         await supervisor.ensure_ready()
         with anyio.fail_after(5):
             await until(lambda: "hello" in heard)
-        assert "hello" in supervisor.log_tail
+        assert "hello" in supervisor.log.tail
 
 
 NO_GPU = "warning: no usable GPU found, --gpu-layers option will be ignored"
