@@ -57,6 +57,12 @@ class Catalogue:
     side_requests: str = "loaded"
     notes: tuple[str, ...] = ()  # damaged files, and the like
 
+    def changes(self, after: "Catalogue") -> list[str]:
+        """Return what differs: models by name, and keys for all models."""
+        old, new = ({model.name: model for model in catalogue.models} for catalogue in (self, after))
+        keys = {"models-max": self.models_max != after.models_max, "side-requests": self.side_requests != after.side_requests}
+        return [*(name for name in old | new if old.get(name) != new.get(name)), *(key for key, differs in keys.items() if differs)]
+
 
 @dataclass(frozen=True)
 class Wishes:

@@ -120,7 +120,11 @@ class Keeper:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def reload(self, catalogue: Catalogue) -> list[str]:
-        """Models that did not change keep running and answering; the others finish what they began. Tells what changed."""
+        """Apply a new configuration and return what it changed: models by name, and keys for all models.
+
+        A model whose process stays the same keeps running and answering; the others finish what they began.
+        """
+        changed = self.catalogue.changes(catalogue)
         before = {model.name: model for model in self.models}
         after = {model.name: model for model in catalogue.models}
         touched = [name for name in before | after if _process(before.get(name)) != _process(after.get(name))]
@@ -136,7 +140,7 @@ class Keeper:
         self._changed.set()
         for name in again:
             self._load(name)
-        return touched
+        return changed
 
     # what leases do
 

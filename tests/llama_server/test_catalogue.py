@@ -128,6 +128,14 @@ def test_a_text_to_embed_is_read_in_one_piece(home: Home, values: dict[str, Any]
     assert " ".join(found.launch.flags).removesuffix(" --log-verbosity 4") == flags
 
 
+def test_what_a_new_configuration_changes(home: Home) -> None:
+    before = home.make("[a]\nmodel = a.gguf\n[b]\nmodel = b.gguf\n")
+    assert before.changes(home.make("[a]\nmodel = a.gguf\n[b]\nmodel = b.gguf\n")) == []
+    text = "[*]\nmodels-max = 2\nside-requests = swap\n[a]\nmodel = a.gguf\naliases = x\n[c]\nmodel = b.gguf\n"
+    assert before.changes(home.make(text)) == ["a", "b", "c", "models-max", "side-requests"]
+    assert before.changes(home.make("[a]\nmodel = a.gguf\nidle-unload = 5\n[b]\nmodel = b.gguf\n")) == ["a"]
+
+
 def test_a_folder(home: Home) -> None:
     made(home.path / "sub/mmproj.gguf", {"general.type": "mmproj"})
     made(home.path / "sub/eyes.gguf", {"general.architecture": "bert", "bert.pooling_type": 1})
