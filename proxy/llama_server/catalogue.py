@@ -13,6 +13,7 @@ from proxy.llama_server.gguf import Damaged
 from proxy.llama_server.launch import EngineMissing, Launch, find_engine
 from proxy.llama_server.options import Build, of_binary, of_wheel
 from proxy.llama_server.shelf import NoModel
+from proxy.printable import printable
 
 # Keys of ours; all others are options of llama-server.
 PER_MODEL = ("model", "hf", "hf-repo", "aliases", "preload", "idle-unload", "group", "dialect", "binary", "env", "require-gpu")
@@ -127,7 +128,7 @@ class _Making:
             path = shelf.resolve(named, Path.cwd())
         except NoModel as error:
             if Path(named).is_absolute() and Path(named).suffix:  # a disk that is not there yet: the proxy stays, and says so
-                return None, [self._made(Path(named), Path(named).stem, self._conf.of(""), {"ctx-size": str(CONTEXT)})]
+                return None, [self._made(Path(named), printable(Path(named).stem), self._conf.of(""), {"ctx-size": str(CONTEXT)})]
             near = closest(named, self._conf.models)
             self._wrong[f"LLAMA_MODEL: {error}{near}"] = None
             return None, []
@@ -188,11 +189,10 @@ class _Making:
             raise ConfigurationError(f"{where}: {path} is no model but a projector for images: name the model, and this file as `mmproj`")
         if missing := shelf.incomplete(header):
             raise ConfigurationError(f"{where}: {path}: {missing}")
-        split = header.split
         defaults = {"ctx-size": str(min(CONTEXT, header.context or CONTEXT))} | dict(more or {})
         if header.is_embedding:
             defaults["embeddings"] = "true"
-        return self._made(path.absolute(), name or (split[0] if split else path.stem), entries, defaults)
+        return self._made(path.absolute(), name or header.file_name, entries, defaults)
 
     def _engine(self, entries: Mapping[str, Entry]) -> Path | None:
         binary = entries.get("binary")
