@@ -13,7 +13,7 @@ from proxy.llama_server.gguf import Damaged
 from proxy.llama_server.launch import EngineMissing, Launch, find_engine
 from proxy.llama_server.options import Build, of_binary, of_wheel
 from proxy.llama_server.shelf import NoModel
-from proxy.printable import printable
+from proxy.printable import encodable, printable
 
 # Keys of ours; all others are options of llama-server.
 PER_MODEL = ("model", "hf", "hf-repo", "aliases", "preload", "idle-unload", "group", "dialect", "binary", "env", "require-gpu")
@@ -23,6 +23,7 @@ CONTEXT = 32768
 MEMORY = Path("/proc/meminfo")
 HF = "hf:"
 T = TypeVar("T")
+_NOT_UTF_8 = "its name is not UTF-8, and the llama-server of the xllamacpp wheel opens no such file; rename it"
 _CACHE_RAM = 8192  # MiB, what llama-server takes by itself
 
 
@@ -139,11 +140,13 @@ class _Making:
 
     def _folder(self, path: Path) -> list[Model]:
         found = shelf.scan(path)
-        self._notes += [f"{file} is left out: {reason}" for file, reason in found.damaged]
-        if not found.models:
+        opened = [one for one in found.models if self._can_open(one.path, self._conf.of(""))]
+        left_out = [*found.damaged, *((one.path, _NOT_UTF_8) for one in found.models if one not in opened)]
+        self._notes += [f"{file} is left out: {reason}" for file, reason in left_out]
+        if not opened:
             self._wrong[f"LLAMA_MODEL: there is no whole model in the folder {path}"] = None
         models: list[Model] = []
-        for one in found.models:
+        for one in opened:
             if one.name not in self._conf.models:
                 beside = {} if one.projector is None else {"mmproj": str(one.projector)}
                 model = self._tried(self._file, one.path, one.name, self._conf.of(""), "LLAMA_MODEL", beside)
@@ -189,10 +192,15 @@ class _Making:
             raise ConfigurationError(f"{where}: {path} is no model but a projector for images: name the model, and this file as `mmproj`")
         if missing := shelf.incomplete(header):
             raise ConfigurationError(f"{where}: {path}: {missing}")
+        if not self._can_open(path, entries):
+            raise ConfigurationError(f"{where}: {path}: {_NOT_UTF_8}")
         defaults = {"ctx-size": str(min(CONTEXT, header.context or CONTEXT))} | dict(more or {})
         if header.is_embedding:
             defaults["embeddings"] = "true"
         return self._made(path.absolute(), name or header.file_name, entries, defaults)
+
+    def _can_open(self, path: Path, entries: Mapping[str, Entry]) -> bool:
+        return self._engine(entries) is not None or encodable(str(path)) == str(path)
 
     def _engine(self, entries: Mapping[str, Entry]) -> Path | None:
         binary = entries.get("binary")

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from proxy import command_line
-from proxy.app import create_app
+from proxy.app import Bridge, create_app
+from proxy.llama_server import ConfigurationError
 from proxy.settings import load
 from tests.asgi import ask
 from tests.llama_server.conftest import TINY
 from tests.llama_server.test_gguf import LIST, LLAMA, made
+from tests.llama_server.test_options import HELP, program
 
 ODD = {
     b"caf\xe9.gguf": r"caf\xe9",
@@ -23,8 +25,9 @@ ODD = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Some models with odd names, and some files that are no models."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     place = tmp_path / "models"
     place.mkdir()
     for name in ODD:
@@ -33,6 +36,12 @@ def folder(tmp_path: Path) -> Path:
     Path(os.fsdecode(os.fsencode(place) + b"/bad\xff\x1b.gguf")).write_bytes(b"GGUF")
     made(place / "paint.gguf", LLAMA | {"general.architecture": "\x1b[2J\n", "general.name": "\x1b[31m"})
     return place
+
+
+def served(folder: Path) -> Bridge:
+    """By a llama-server that opens whatever the system opens."""
+    engine = program(folder.parent / "llama-server", HELP, folder.parent / "asked")
+    return create_app(load({"LLAMA_MODEL": str(folder), "LLAMA_SERVER": str(engine)}))
 
 
 def test_the_table_of_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,7 +61,7 @@ def test_the_table_of_a_folder(folder: Path, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("path", ["/v1/models", "/health", "/"])
 async def test_every_page_is_served(path: str, folder: Path) -> None:
-    app = create_app(load({"LLAMA_MODEL": str(folder)}))
+    app = served(folder)
     call = await ask(app, path)
     assert call.status in (200, 503)
     assert call.json
@@ -61,7 +70,7 @@ async def test_every_page_is_served(path: str, folder: Path) -> None:
 
 
 def test_the_engine_is_given_the_file_as_it_is_called(folder: Path) -> None:
-    app = create_app(load({"LLAMA_MODEL": str(folder)}))
+    app = served(folder)
     assert app.keeper is not None
     commands = [model.launch.command(1) for model in app.keeper.catalogue.models]
     files = {os.path.basename(os.fsencode(command[command.index("-m") + 1])) for command in commands}
@@ -70,8 +79,21 @@ def test_the_engine_is_given_the_file_as_it_is_called(folder: Path) -> None:
         assert command[command.index("--alias") + 1].isprintable()
 
 
-async def test_a_reload_that_meets_it(folder: Path) -> None:
+def test_what_the_engine_of_the_wheel_cannot_open_is_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(folder))
     app = create_app(load({"LLAMA_MODEL": str(folder)}))
+    assert app.keeper is not None
+    found = app.keeper.catalogue
+    assert {model.name for model in found.models} == {*ODD.values(), "paint"} - {r"caf\xe9"}
+    (note,) = [note for note in found.notes if "is not UTF-8" in note]
+    assert note.endswith("opens no such file; rename it")
+    bad = next(path for path in folder.iterdir() if path.name.startswith("caf"))
+    with pytest.raises(ConfigurationError, match=r"its name is not UTF-8"):
+        create_app(load({"LLAMA_MODEL": str(bad)}))
+
+
+async def test_a_reload_that_meets_it(folder: Path) -> None:
+    app = served(folder)
     (folder / "deep2.gguf").write_bytes(LIST + struct.pack("<IQ", 9, 1) * 900)
     call = await ask(app, "/reload", method="POST")
     assert (call.status, call.json) == (200, {"changed": []})
