@@ -41,6 +41,7 @@ class Bridge(Door):
     def __init__(self, house: House, keeper: Keeper | None) -> None:
         self.house = house
         self.keeper = keeper
+        self._reading = asyncio.Lock()
         self.status = Status(house)
         chat, models, status = Endpoint(Chat(house)), Endpoint(Models(house)), Endpoint(self.status)
         passthrough = Endpoint(PassThrough(house))
@@ -79,14 +80,16 @@ class Bridge(Door):
         """llama-server.conf is read anew. A broken file changes nothing, and says why."""
         if connection.scope["method"] != "POST":
             raise NotAllowed("the configuration is read anew with POST", headers={"allow": "POST"})
-        body = orjson.dumps({"changed": self.read_anew()})
+        body = orjson.dumps({"changed": await self.read_anew()})
         await connection.answer(200, body, [(b"content-type", b"application/json")])
 
-    def read_anew(self) -> list[str]:
+    async def read_anew(self) -> list[str]:
+        """In a thread, since a folder of models takes seconds, and a llama-server that is asked for its options too."""
         if self.keeper is None:
             raise BadRequest("there is nothing to read anew: the backend is named by BACKEND_URL")
         try:
-            return self.keeper.reload(catalogue_of(self.house.settings))
+            async with self._reading:  # the last one to be asked is the one that counts
+                return self.keeper.reload(await asyncio.to_thread(catalogue_of, self.house.settings))
         except ValueError as error:
             raise BadRequest(f"the configuration is unchanged: {error}") from None
 

@@ -45,7 +45,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._read_anew)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
         self._announcement = asyncio.create_task(self._announce())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -53,9 +53,12 @@ class Server(uvicorn.Server):
         self._bridge.close()
         await super().shutdown(sockets)
 
-    def _read_anew(self) -> None:
+    def _hang_up(self) -> None:
+        self._reading = asyncio.create_task(self._read_anew())
+
+    async def _read_anew(self) -> None:
         try:
-            changed = self._bridge.read_anew()
+            changed = await self._bridge.read_anew()
         except BridgeError as error:
             logger.error("%s", error.message)
         else:
