@@ -50,7 +50,7 @@ test-browser: setup
 	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/browser.py
 
 test-load: setup
-	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/load.py
+	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/load.py tests/acceptance/load_stalls.py
 
 test-fuzz-http: setup
 	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/fuzz_http.py

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from proxy.dialects import Parser
 from proxy.errors import BrokenOff
 from proxy.requests.question import Question
-from proxy.requests.tools import declared_name
+from proxy.requests.tools import DeclaredNames
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Finish, Logprobs, Reasoning, Source, TextEvent
 from proxy.stream.ids import new_id
 from proxy.web.keeping import Keeping
@@ -60,7 +60,7 @@ class Choice:
         self._thought: list[str] = []  # what came as thoughts
         self._parser = parser
         self._most = 1 if question.one_call else None
-        self._tools = question.tools
+        self._names = DeclaredNames(question.tools)
         self._ids = ids
         self._record = record
         self._keeping = keeping
@@ -189,7 +189,7 @@ class Choice:
         self.announced += 1
         source: Source = "rescued" if self._rescued else call.source
         self._record.calls[source] += 1
-        return [CallStart(number, self._id(call.id), declared_name(call.name, self._tools), source)]
+        return [CallStart(number, self._id(call.id), self._names.meant(call.name), source)]
 
     def _argued(self, number: int | None, text: str) -> Iterable[TextEvent]:
         if number is None:
