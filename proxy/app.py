@@ -41,8 +41,8 @@ class Bridge(Door):
     def __init__(self, house: House, keeper: Keeper | None) -> None:
         self.house = house
         self.keeper = keeper
-        self.status = Status(house)
         self._reading = asyncio.Lock()
+        self.status = Status(house)
         chat, models, status = Endpoint(Chat(house)), Endpoint(Models(house)), Endpoint(self.status)
         passthrough = Endpoint(PassThrough(house))
         routes = [

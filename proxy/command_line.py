@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import json
 import logging
 import os
 import resource
@@ -13,10 +14,9 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from functools import partial
 from pathlib import Path
 from textwrap import indent
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import orjson
 import uvicorn
@@ -25,6 +25,7 @@ from proxy import __version__, dialects, doctor, logbook, model_table, remote, w
 from proxy.app import Bridge, create_app
 from proxy.errors import BridgeError
 from proxy.llama_server import first
+from proxy.printable import printable_lines
 from proxy.settings import Settings, SettingsError, add_flags, load
 from proxy.web import key_file
 from proxy.web.keys import Keys
@@ -76,7 +77,7 @@ class Server(uvicorn.Server):
         settings = bridge.house.settings
         where = welcome.address_for_clients(settings, self._listener.getsockname()[1])
         bridge.house.ledger.show("")  # the banner is not written into the line that shows who waits
-        print(welcome.text(where, _shown(bridge.house.keys), report), flush=True)
+        _say(welcome.text(where, _shown(bridge.house.keys), report))
 
     def _show(self, line: str) -> None:
         """Show a line in the terminal, unless a waiting request is shown there."""
@@ -145,7 +146,8 @@ def parse_text(arguments: argparse.Namespace) -> int:
         message = dialects.parse(text, tools=tools, dialect=arguments.dialect, thinking=arguments.thinking)
     except (ValueError, OSError) as error:
         _stop(_plainly(error))
-    print(orjson.dumps(message, option=orjson.OPT_INDENT_2).decode())
+    text = json.dumps(message, ensure_ascii=False, indent=2)
+    print(text if text == printable_lines(text) else json.dumps(message, indent=2))
     return 0
 
 
@@ -164,13 +166,13 @@ def examine(_: argparse.Namespace) -> int:
         findings = doctor.examine(load(os.environ))
     except ValueError as error:
         _stop(str(error))
-    print(doctor.report(findings))
+    _say(doctor.report(findings))
     return int(any(finding.mark == doctor.WRONG for finding in findings))
 
 
 def show_models(arguments: argparse.Namespace) -> int:
     try:
-        print(model_table.table(Path(arguments.folder).expanduser()))
+        _say(model_table.table(Path(arguments.folder).expanduser()))
     except ValueError as error:
         _stop(str(error))
     return 0
@@ -178,7 +180,7 @@ def show_models(arguments: argparse.Namespace) -> int:
 
 def reload(_: argparse.Namespace) -> int:
     try:
-        print(remote.reload(load(os.environ)))
+        _say(remote.reload(load(os.environ)))
     except ValueError as error:
         _stop(str(error))
     return 0
@@ -186,7 +188,7 @@ def reload(_: argparse.Namespace) -> int:
 
 def show_logs(arguments: argparse.Namespace) -> int:
     try:
-        remote.logs(load(os.environ), arguments.model, partial(print, flush=True), follow=arguments.follow)
+        remote.logs(load(os.environ), arguments.model, _say, follow=arguments.follow)
     except ValueError as error:
         _stop(str(error))
     except KeyboardInterrupt:
@@ -289,6 +291,11 @@ def _plainly(error: ValueError | OSError) -> str:
     return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """Print what may hold names of files, or words of a model or a server: a terminal shows it, and obeys nothing in it."""
+    print(printable_lines(text), file=stream, flush=True)
+
+
 def _stop(reason: str) -> NoReturn:
-    print(f"llama-bridge: {reason}", file=sys.stderr)
+    _say(f"llama-bridge: {reason}", sys.stderr)
     sys.exit(2)

@@ -34,6 +34,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from proxy.printable import encodable
+
 # What OpenCode 1.18 looks for in the body of a refusal to decide that asking again may help.
 _SIGNS = re.compile(
     r"429|500|502|503|504|524|"
@@ -67,7 +69,7 @@ class BridgeError(Exception):
 
     def __init__(self, message: str, *, param: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = encodable(message)
         self.param = param
         self.headers = dict(headers or {})
 

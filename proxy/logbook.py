@@ -1,14 +1,14 @@
 """How the log is written: for a person or for a program, and in a terminal with one line below it that says who waits."""
 
 import datetime
+import json
 import logging
 import shutil
 import sys
 from collections.abc import Callable
 from typing import TextIO
 
-import orjson
-
+from proxy.printable import printable_lines
 from proxy.settings import Settings
 
 _ERASE = "\r\x1b[2K"
@@ -26,7 +26,15 @@ class Json(logging.Formatter):
             line["request_id"] = figures.pop("id")
         if record.exc_info:
             figures["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line | figures).decode()
+        text = json.dumps(line | figures, ensure_ascii=False, separators=(",", ":"))
+        return text if text.isprintable() else json.dumps(line | figures, separators=(",", ":"))
+
+
+class Plain(logging.Formatter):
+    """What a line says of files, models, clients and servers may hold anything: it stays one entry, and paints no terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record)).replace("\n", "\n    ")
 
 
 class Terminal(logging.StreamHandler[TextIO]):
@@ -55,7 +63,7 @@ def start(settings: Settings, stream: TextIO | None = None) -> Callable[[str], N
     """Begins to write; what comes back shows a line to whoever sits before a terminal."""
     stream = stream or sys.stderr
     terminal = Terminal(stream)
-    terminal.setFormatter(Json() if settings.log_format == "json" else logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    terminal.setFormatter(Json() if settings.log_format == "json" else Plain("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[terminal])
     for name in _NOT_OURS:
         logging.getLogger(name).setLevel(logging.CRITICAL)

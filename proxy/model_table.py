@@ -5,6 +5,7 @@ from pathlib import Path
 from proxy.dialects import DIALECTS
 from proxy.llama_server.gguf import Header
 from proxy.llama_server.shelf import Found, Shelf, scan
+from proxy.printable import printable
 
 _HEAD = ("name", "architecture", "size", "quantisation", "context", "template", "writes calls as")
 
@@ -36,4 +37,4 @@ def dialect_of(header: Header) -> str:
 
 
 def _left_out(shelf: Shelf) -> list[str]:
-    return [f"left out: {path}: {reason}" for path, reason in shelf.damaged]
+    return [printable(f"left out: {path}: {reason}") for path, reason in shelf.damaged]

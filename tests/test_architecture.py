@@ -9,17 +9,18 @@ import proxy
 
 HOUSE = Path(proxy.__file__).parent
 ROOMS = {
-    "web": {"requests", "conversations", "protocols", "backends", "dialects", "stream", "settings", "errors", "web"},
+    "web": {"requests", "conversations", "protocols", "backends", "dialects", "stream", "settings", "errors", "printable", "web"},
     "backends": {"stream", "requests", "errors", "backends"},
     "protocols": {"stream", "errors", "protocols"},
     "conversations": {"stream", "errors", "conversations"},
     "dialects": {"stream", "errors", "dialects"},
     "requests": {"errors", "requests"},
     "stream": {"stream"},
-    "llama_server": {"errors", "llama_server"},
+    "llama_server": {"errors", "printable", "llama_server"},
     "tiny_model": {"tiny_model"},
-    "errors": set(),
-    "logbook": {"settings"},
+    "errors": {"printable"},
+    "printable": set(),
+    "logbook": {"printable", "settings"},
     "settings": {"errors", "backends", "dialects"},
 }
 EVERYTHING = {"app", "command_line", "doctor", "model_table", "own_models", "remote", "welcome", "__init__", "__main__"}

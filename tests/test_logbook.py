@@ -48,6 +48,23 @@ def test_a_line_for_a_person(start: Start) -> None:
     assert paper.getvalue()[8:] == " req_a GET / 200\n"
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_a_line_says_paints_no_terminal_and_writes_no_lines(form: str, start: Start) -> None:
+    paper = io.StringIO()
+    start(load({"LOG_FORMAT": form}), paper)
+    log.warning("model %s", "a\n06:27:02 req_x\x1b[2J\x9b\udcff\u202e é", extra={"figures": {"model": "\x9b\udcff"}})
+    written = paper.getvalue()
+    assert all(line.isprintable() for line in written.splitlines())
+    written.encode()
+    if form == "json":
+        line = json.loads(written)
+        assert (line["message"], line["model"]) == ("model a\n06:27:02 req_x\x1b[2J\x9b\udcff\u202e é", "\x9b\udcff")
+    else:
+        first, second = written.splitlines()
+        assert first.endswith(" model a")
+        assert second == r"    06:27:02 req_x\x1b[2J\x9b\xff\u202e é"
+
+
 async def test_a_line_for_a_program(start: Start) -> None:
     paper = io.StringIO()
     show = start(load({"LOG_FORMAT": "json"}), paper)

@@ -52,7 +52,7 @@ READS: dict[str, tuple[Callable[[str], object], str, str, str]] = {
         "",
     ),
     "our own notices": (take_out_notices, "", "[llama-bridge] x\n", "x"),
-    "a name in two spellings": (lambda text: tools.declared_name(text, ({"function": {"name": text + "x"}},)), "", "aA-", ""),
+    "a name in two spellings": (lambda text: tools.DeclaredNames(({"function": {"name": text + "x"}},)).meant(text), "", "aA-", ""),
     "a margin": (HALF_MARGIN.fullmatch, "", " ", "x"),
     "a margin of list marks": (MARGIN.fullmatch, "", "- ", "x"),
     "a key without an end": (KEY.match, '"', "a\\\\", ""),

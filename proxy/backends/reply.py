@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Any, TypeAlias
 
-from proxy.requests.tools import parameters
+from proxy.requests.tools import DeclaredNames
 from proxy.stream.events import Beside, CallEnd, Content, Event, Failed, Finish, Logprobs, Progress, Reasoning, Usage
 from proxy.stream.native import NativeCalls
 from proxy.stream.schema import ValueSchema
@@ -20,7 +20,7 @@ class Reply:
     """One per answer: it remembers which calls of which choice have begun."""
 
     def __init__(self, tools: tuple[Any, ...] = ()) -> None:
-        self._tools = tools
+        self._names = DeclaredNames(tools)
         self._schemas: dict[str, ValueSchema | None] = {}
         self._calls: dict[int, NativeCalls] = {}
         self._listed: set[int] = set()  # choices whose calls stand in `tool_calls`: a `function_call` beside them says them again
@@ -121,7 +121,7 @@ class Reply:
     def _schema(self, name: str) -> ValueSchema | None:
         """What `NativeCalls` converts by."""
         if name not in self._schemas:
-            declared = parameters(name, self._tools)
+            declared = self._names.parameters(name)
             schema = ValueSchema([declared], declared)
             self._schemas[name] = schema if schema.may_convert else None
         return self._schemas[name]

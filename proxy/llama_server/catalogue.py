@@ -14,6 +14,7 @@ from proxy.llama_server.gpu import visible_gpu
 from proxy.llama_server.launch import EngineMissing, Launch, find_engine
 from proxy.llama_server.options import Build, of_binary, of_wheel
 from proxy.llama_server.shelf import NoModel
+from proxy.printable import encodable, printable
 
 # Keys of ours; all others are options of llama-server.
 PER_MODEL = ("model", "hf", "hf-repo", "aliases", "preload", "idle-unload", "group", "dialect", "binary", "env", "require-gpu")
@@ -24,6 +25,7 @@ SLOTS = 2  # a conversation, and a title or a sub-agent beside it
 MEMORY = Path("/proc/meminfo")
 HF = "hf:"
 T = TypeVar("T")
+_NOT_UTF_8 = "its name is not UTF-8, and the llama-server of the xllamacpp wheel opens no such file; rename it"
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class _Making:
         except NoModel as error:
             if Path(named).is_absolute() and Path(named).suffix and not Path(named).parent.exists():
                 # A disk that is not mounted yet: the proxy serves, and reports the missing file.
-                return None, [self._made(Path(named), Path(named).stem, self._conf.of(""), {"ctx-size": str(CONTEXT)})]
+                return None, [self._made(Path(named), printable(Path(named).stem), self._conf.of(""), {"ctx-size": str(CONTEXT)})]
             near = closest(named, self._conf.models)
             self._wrong[f"LLAMA_MODEL: {error}{near}"] = None
             return None, []
@@ -148,11 +150,13 @@ class _Making:
 
     def _folder(self, path: Path) -> list[Model]:
         found = shelf.scan(path)
-        self._notes += [f"{file} is left out: {reason}" for file, reason in found.damaged]
-        if not found.models:
+        opened = [one for one in found.models if self._can_open(one.path, self._conf.of(""))]
+        left_out = [*found.damaged, *((one.path, _NOT_UTF_8) for one in found.models if one not in opened)]
+        self._notes += [f"{file} is left out: {reason}" for file, reason in left_out]
+        if not opened:
             self._wrong[f"LLAMA_MODEL: there is no whole model in the folder {path}"] = None
         models: list[Model] = []
-        for one in found.models:
+        for one in opened:
             if one.name not in self._conf.models:
                 beside = {} if one.projector is None else {"mmproj": str(one.projector)}
                 model = self._tried(self._file, one.path, one.name, self._conf.of(""), "LLAMA_MODEL", beside)
@@ -198,12 +202,16 @@ class _Making:
             raise ConfigurationError(f"{where}: {path} is no model but a projector for images: name the model, and this file as `mmproj`")
         if missing := shelf.incomplete(header):
             raise ConfigurationError(f"{where}: {path}: {missing}")
-        split = header.split
+        if not self._can_open(path, entries):
+            raise ConfigurationError(f"{where}: {path}: {_NOT_UTF_8}")
         defaults = {"ctx-size": str(min(CONTEXT, header.context or CONTEXT))} | dict(more or {})
         asked = entries.get("embeddings") or entries.get("embedding")
         if header.is_embedding or (asked is not None and asked.switch()):
             defaults |= model_defaults.for_embeddings(header)
-        return self._made(path.absolute(), name or (split[0] if split else path.stem), entries, defaults, header)
+        return self._made(path.absolute(), name or header.file_name, entries, defaults, header)
+
+    def _can_open(self, path: Path, entries: Mapping[str, Entry]) -> bool:
+        return self._engine(entries) is not None or encodable(str(path)) == str(path)
 
     def _engine(self, entries: Mapping[str, Entry]) -> Path | None:
         binary = entries.get("binary")

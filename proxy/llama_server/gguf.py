@@ -12,11 +12,19 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from proxy.printable import printable
+
 MAGIC = b"GGUF"
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _LONG = 64  # of a longer list only the length is kept: vocabularies have 100,000 words
-_TEXT_LIMIT, _COUNT_LIMIT = 64 * 2**20, 2**24
+_LEAST = {_STRING: 8, _ARRAY: 12} | {kind: struct.calcsize("<" + letter) for kind, letter in _SCALARS.items()}  # bytes of a value
+# Beyond these a file is damaged, or made to be read without end.
+_TEXT_LIMIT = 64 * 2**20
+_TENSORS_LIMIT, _PAIRS_LIMIT = 2**20, 2**16
+_WORDS_LIMIT = 2**22  # in all lists of texts together
+_DEPTH_LIMIT = 4  # of lists in each other; none is known
+_DIMENSIONS_LIMIT = 8
 
 # ggml's types: name, weights in a block, bytes of a block.
 TYPES = {
@@ -26,12 +34,13 @@ TYPES = {
     18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50), 20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82),
     23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8),
     29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
+    40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
 }  # fmt: skip
 FILE_TYPES = {
     0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S", 12: "Q3_K_M", 13: "Q3_K_L",
     14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS",
     23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M",
-    32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE",
+    32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE", 39: "NVFP4", 40: "Q1_0",
 }  # fmt: skip
 _SPLIT = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<of>\d{5})\.gguf", re.IGNORECASE)
 
@@ -56,7 +65,7 @@ class Header:
 
     @property
     def architecture(self) -> str:
-        return self._text("general.architecture") or "unknown"
+        return printable(self._text("general.architecture") or "unknown")
 
     @property
     def is_projector(self) -> bool:
@@ -64,12 +73,18 @@ class Header:
 
     @property
     def name(self) -> str:
-        return self._text("general.name") or self.path.stem
+        return printable(self._text("general.name") or self.path.stem)
+
+    @property
+    def file_name(self) -> str:
+        """What the model is called after its file; of several files, what they have in common."""
+        return printable(self.split[0] if self.split else self.path.stem)
 
     @property
     def context(self) -> int | None:
         """So many tokens it was trained on."""
-        return self._number(f"{self.architecture}.context_length")
+        told = self._number(f"{self.architecture}.context_length")
+        return told if told is not None and told > 0 else None
 
     @property
     def layers(self) -> int | None:
@@ -103,11 +118,14 @@ def read(path: Path) -> Header:
             return Header(path, size, _Reader(file, size).values())
     except OSError as error:
         raise Damaged(f"cannot be read: {error.strerror}") from None
+    except MemoryError:
+        raise Damaged("cannot be read: there is not enough memory for what its head says") from None
 
 
 class _Reader:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size, self._order = file, size, "<"
+        self._words = self._kept = 0
 
     def values(self) -> dict[str, Any]:
         if self._bytes(4) != MAGIC:
@@ -118,7 +136,7 @@ class _Reader:
         if version not in (2, 3):
             raise Damaged(f"version {version} of GGUF is unknown")
         tensors, pairs = self._one("Q"), self._one("Q")
-        if max(tensors, pairs) > _COUNT_LIMIT:
+        if tensors > _TENSORS_LIMIT or pairs > _PAIRS_LIMIT:
             raise Damaged("its head makes no sense")
         values = {self._text(): self._value(self._one("I")) for _ in range(pairs)}
         self._all_there(tensors, values)
@@ -137,12 +155,15 @@ class _Reader:
     def _tensor(self) -> int:
         """Where it ends, counted from the first one."""
         self._text()
-        dimensions = [self._one("Q") for _ in range(min(self._one("I"), 8))]
+        count = self._one("I")
+        if count > _DIMENSIONS_LIMIT:
+            raise Damaged(f"a tensor of {count:,} dimensions")
+        dimensions = [self._one("Q") for _ in range(count)]
         kind, offset = self._one("I"), self._one("Q")
         _, block, size = TYPES.get(kind, ("", 1, 0))
         return int(offset + prod(dimensions) // block * size)
 
-    def _value(self, kind: int) -> Any:
+    def _value(self, kind: int, depth: int = 0) -> Any:
         if kind in _SCALARS:
             return self._one(_SCALARS[kind])
         if kind == _STRING:
@@ -150,19 +171,45 @@ class _Reader:
         if kind != _ARRAY:
             raise Damaged(f"a value of the unknown type {kind}")
         inner, count = self._one("I"), self._one("Q")
-        if count > self._size:
+        if inner not in _LEAST:
+            raise Damaged(f"a list of the unknown type {inner}")
+        if count * _LEAST[inner] > self._size - self._file.tell():
             raise Damaged("a list is longer than the file")
         if inner in _SCALARS and count > _LONG:
-            self._file.seek(count * struct.calcsize(self._order + _SCALARS[inner]), 1)
+            self._file.seek(count * _LEAST[inner], 1)
             return count
-        kept = [self._value(inner) for _ in range(count)]
-        return kept if count <= _LONG else count
+        return self._list(inner, count, depth + 1)
+
+    def _list(self, inner: int, count: int, depth: int) -> Any:
+        self._words += count
+        if depth > _DEPTH_LIMIT:
+            raise Damaged(f"lists in each other deeper than {_DEPTH_LIMIT}")
+        if self._words > _WORDS_LIMIT:
+            raise Damaged(f"more than {_WORDS_LIMIT:,} texts in its lists")
+        if count <= _LONG:
+            return [self._value(inner, depth) for _ in range(count)]
+        for _ in range(count):
+            self._skip(inner, depth)
+        return count
+
+    def _skip(self, kind: int, depth: int) -> None:
+        if kind == _STRING:
+            self._file.seek(self._length(), 1)
+        else:
+            self._value(kind, depth)
 
     def _text(self) -> str:
-        length = self._one("Q")
-        if length > min(self._size, _TEXT_LIMIT):
-            raise Damaged("a text is longer than the file")
+        length = self._length()
+        self._kept += length
+        if self._kept > _TEXT_LIMIT:
+            raise Damaged(f"the texts in its head have more than {_TEXT_LIMIT:,} bytes")
         return self._bytes(length).decode(errors="replace")
+
+    def _length(self) -> int:
+        length = int(self._one("Q"))
+        if length > self._size:
+            raise Damaged("a text is longer than the file")
+        return length
 
     def _one(self, kind: str) -> Any:
         return struct.unpack(self._order + kind, self._bytes(struct.calcsize(self._order + kind)))[0]

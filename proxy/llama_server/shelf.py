@@ -3,10 +3,12 @@
 import glob
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from proxy.llama_server import gguf
 from proxy.llama_server.gguf import Damaged, Header
+from proxy.printable import printable
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,11 @@ def _missing(parts: Sequence[Header]) -> int:
 
 def _found(parts: Sequence[Header], projectors: Sequence[Header], taken: set[str]) -> Found:
     first = parts[0]
-    name = first.split[0] if first.split else first.path.stem
+    name = first.file_name
     if name in taken:
-        name = f"{first.path.parent.name}/{name}"
+        name = printable(f"{first.path.parent.name}/{name}")
+    names = chain((name,), (f"{name}-{number}" for number in count(2)))
+    name = next(one for one in names if one not in taken)
     beside = [header.path for header in projectors if header.path.parent == first.path.parent]
     return Found(name, first.path, first, sum(part.size for part in parts), beside[0] if beside else None)
 

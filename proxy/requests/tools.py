@@ -1,27 +1,60 @@
 """The tools that a client declares, and which of them a backend means that writes their names its own way."""
 
 import re
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
-
-def declared_name(said: str, tools: tuple[Any, ...]) -> str:
-    """LM Studio writes `my_server_do_thing` for `my-server_doThing`: the client knows only its own name."""
-    names = [function["name"] for tool in tools if isinstance(function := _function(tool), dict) and isinstance(function.get("name"), str)]
-    if said in names:
-        return said
-    meant = [name for name in names if _snake_case(name) == _snake_case(said)]
-    return meant[0] if len(meant) == 1 else said
+_LIMIT = 10_000  # tools
 
 
-def parameters(name: str, tools: tuple[Any, ...]) -> Any:
-    """Return the schema of the arguments of the tool that a backend means with `name`; None where there is none."""
-    declared = declared_name(name, tools)
-    functions = [function for tool in tools if isinstance(function := _function(tool), dict)]
-    return next((function.get("parameters") for function in functions if function.get("name") == declared), None)
+def name_of(tool: Any) -> Any:
+    """Return what stands as the name of a declared or named tool, whatever it is."""
+    inner = _function(tool)
+    return inner.get("name") if isinstance(inner, dict) else None
+
+
+def declared_names(tools: Iterable[Any]) -> list[str]:
+    return [name for name in map(name_of, tools) if isinstance(name, str)]
+
+
+class DeclaredNames:
+    """Which declared tool a name means. The other spellings are worked out once, when the first name comes that is not declared."""
+
+    def __init__(self, tools: tuple[Any, ...]) -> None:
+        self._tools = tools
+
+    def meant(self, said: str) -> str:
+        """LM Studio writes `my_server_do_thing` for `my-server_doThing`: the client knows only its own name."""
+        if said in self._declared:
+            return said
+        alike = self._alike.get(_snake_case(said), [])
+        return alike[0] if len(alike) == 1 else said
+
+    def parameters(self, said: str) -> Any:
+        """Return the schema of the arguments of the tool that `said` means; None where there is none."""
+        function = self._declared.get(self.meant(said))
+        return function.get("parameters") if function is not None else None
+
+    @cached_property
+    def _declared(self) -> dict[str, dict[str, Any]]:
+        functions = [function for tool in islice(self._tools, _LIMIT) if isinstance(function := _function(tool), dict)]
+        return {function["name"]: function for function in reversed(functions) if isinstance(function.get("name"), str)}
+
+    @cached_property
+    def _alike(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in self._declared:
+            found.setdefault(_snake_case(name), []).append(name)
+        return found
 
 
 def _function(tool: Any) -> Any:
-    return tool.get("function") if isinstance(tool, dict) else None
+    if not isinstance(tool, dict):
+        return None
+    inner = tool.get("custom") if tool.get("type") == "custom" else tool.get("function")
+    return inner if isinstance(inner, dict) else tool
 
 
 def _snake_case(name: str) -> str:

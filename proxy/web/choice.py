@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from proxy.dialects import Parser
 from proxy.errors import BrokenOff
 from proxy.requests.question import Question
-from proxy.requests.tools import declared_name
+from proxy.requests.tools import DeclaredNames
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Finish, Logprobs, Reasoning, Source, TextEvent
 from proxy.stream.ids import new_id
 from proxy.web.copies import CallEvent, Copies
@@ -64,7 +64,7 @@ class Choice:
         self._thought: list[str] = []  # what came as thoughts
         self._parser = parser
         self._most = 1 if question.one_call else None
-        self._tools = question.tools
+        self._names = DeclaredNames(question.tools)
         self._ids = ids
         self._record = record
         self._keeping = keeping
@@ -97,7 +97,7 @@ class Choice:
                 return self._numbered(parser, parser.think(text) if parser is not None else [event])
             case CallStart():
                 released = self._numbered(parser, parser.called()) if parser is not None else []
-                return [*released, *self._numbered(self, [replace(event, name=declared_name(event.name, self._tools))])]
+                return [*released, *self._numbered(self, [replace(event, name=self._names.meant(event.name))])]
             case CallArguments() | CallEnd():
                 return self._numbered(self, [event])
             case Logprobs():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from proxy.printable import printable
 from proxy.stream.events import Progress, Usage
 from proxy.web.reading import Reading
 
@@ -119,7 +120,7 @@ class Record:
         if self.note:
             words.append(f"| {self.note}")
         level = logging.WARNING if (self.status or 0) >= 500 or self.note else logging.INFO
-        log.log(level, "%s", _printable(" ".join(words)), extra={"figures": self.figures()})
+        log.log(level, "%s", printable(" ".join(words)), extra={"figures": self.figures()})
 
     def _tokens(self) -> list[str]:
         if self.usage is None:
@@ -136,8 +137,3 @@ class Record:
         if self.first is None or self.last is None or self.last <= self.first or made <= 1:
             return None
         return round(made / (self.last - self.first), 1)
-
-
-def _printable(line: str) -> str:
-    """A client that names its model `x\\n06:27 …` writes no lines of its own, and paints no terminal."""
-    return line if line.isprintable() else "".join(letter if letter.isprintable() else "\ufffd" for letter in line)

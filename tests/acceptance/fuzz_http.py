@@ -9,7 +9,6 @@ import json
 import os
 import re
 import socket
-import sys
 import threading
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.acceptance.processes import Program, bare_environment, running
+from tests.acceptance.stalls import Stalls
 
 ROOT = Path(__file__).parents[2]
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))
@@ -68,9 +68,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program,
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}"
-        environment = bare_environment(home) | {"BACKEND_URL": url, "BACKEND_KIND": "generic", "PROXY_PORT": "0"}
-        with running("llama-bridge", [sys.executable, "-m", "proxy"], home / "output", ROOT, environment) as program:
+        stalls = Stalls(home)
+        environment = bare_environment(home) | {"BACKEND_URL": url, "BACKEND_KIND": "generic", "PROXY_PORT": "0"} | stalls.environment
+        with running("llama-bridge", stalls.command, home / "output", ROOT, environment) as program:
             yield program, program.wait_for(lambda: _port(program), "banner", 30)
+            stalls.bounded("all requests and answers")
         server.shutdown()
         thread.join()
 

@@ -1,4 +1,5 @@
-"""Many clients that want to do harm, against the running server: its memory stays bounded, and others are served meanwhile.
+"""Many clients that want to do harm, against the running server: its memory stays bounded, its event loop is never held up for
+long, and others are served meanwhile.
 
 `make test-load`, about a minute. The figures are printed.
 """
@@ -8,7 +9,6 @@ import contextlib
 import json
 import re
 import resource
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests.acceptance.processes import bare_environment, running
+from tests.acceptance.stalls import Stalls
 
 ROOT = Path(__file__).parents[2]
 MANY = 1_000
@@ -65,8 +66,8 @@ async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 class Proxy:
-    def __init__(self, port: int, process: psutil.Process) -> None:
-        self.port, self.process, self.peak = port, process, 0.0
+    def __init__(self, port: int, process: psutil.Process, stalls: Stalls) -> None:
+        self.port, self.process, self.peak, self.stalls = port, process, 0.0, stalls
 
     async def watch(self) -> None:
         while True:
@@ -89,6 +90,7 @@ class Proxy:
     def bounded(self, what: str) -> None:
         print(f"{what}: at most {self.peak:.0f} MB resident")
         assert self.peak < MOST, f"{what}: {self.peak:.0f} MB"
+        self.stalls.bounded(what)
 
 
 def question(content: str, *, stream: bool = True) -> bytes:
@@ -102,15 +104,16 @@ async def proxied(folder: Path, kind: str = "generic") -> AsyncIterator[Proxy]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 10_240) if hard != resource.RLIM_INFINITY else 10_240, hard))
     server = await asyncio.start_server(backend, "127.0.0.1", 0, backlog=2048)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    environment = bare_environment(folder) | {"BACKEND_URL": url, "BACKEND_KIND": kind, "PROXY_PORT": "0"}
-    with running("llama-bridge", [sys.executable, "-m", "proxy"], folder / "output", ROOT, environment) as program:
+    stalls = Stalls(folder)
+    environment = bare_environment(folder) | {"BACKEND_URL": url, "BACKEND_KIND": kind, "PROXY_PORT": "0"} | stalls.environment
+    with running("llama-bridge", stalls.command, folder / "output", ROOT, environment) as program:
 
         def port() -> int | None:
             found = re.search(r"listens on http://127.0.0.1:(\d+)/v1\n", program.output())
             return int(found[1]) if found else None
 
         found = await asyncio.to_thread(program.wait_for, port, "banner", 30)
-        proxy = Proxy(found, psutil.Process(program.process.pid))
+        proxy = Proxy(found, psutil.Process(program.process.pid), stalls)
         watching = asyncio.create_task(proxy.watch())
         try:
             await proxy.others_are_served()

@@ -1,9 +1,12 @@
 """GGUF files, written byte by byte: whole, split, damaged, cut off."""
 
+import importlib.util
 import os
+import runpy
 import struct
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
@@ -83,6 +86,57 @@ def test_the_model_that_ships_with_us() -> None:
     assert header.template
 
 
+def test_all_types_are_known() -> None:
+    """Compared with the package of llama.cpp itself. Its tables need nothing of what the rest of it needs."""
+    package = importlib.util.find_spec("gguf")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    constants: Any = runpy.run_path(str(Path(package.submodule_search_locations[0]) / "constants.py"))
+    sizes = constants["GGML_QUANT_SIZES"]
+    types = {kind.value: (kind.name, *sizes[kind]) for kind in constants["GGMLQuantizationType"]}
+    assert types | {9: ("Q8_1", 32, 36)} == gguf.TYPES  # llama.cpp's own header has two halves there, the package two floats
+    names = {kind.value: kind.name.partition("_")[2] for kind in constants["LlamaFileType"] if kind.name != "GUESSED"}
+    assert names == gguf.FILE_TYPES
+
+
+@pytest.mark.parametrize(("kind", "name", "block", "size"), [(39, "NVFP4", 64, 36), (40, "Q1_0", 128, 18)])
+def test_a_model_of_a_new_type_that_is_cut_off(kind: int, name: str, block: int, size: int, tmp_path: Path) -> None:
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + text("general.file_type") + struct.pack("<II", 4, kind)
+    head += text("w") + struct.pack("<IQIQ", 1, block * 10, kind + 1, 0)
+    path = tmp_path / "a.gguf"
+    path.write_bytes(head + b"\0" * (-len(head) % 32) + b"\0" * size * 10)
+    assert gguf.read(path).quantisation == name
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 1)
+    with pytest.raises(Damaged, match="it is cut off"):
+        gguf.read(path)
+
+
+def test_a_list_of_lists(tmp_path: Path) -> None:
+    raw = LIST + struct.pack("<IQ", 9, 2) + struct.pack("<IQ2B", 0, 2, 1, 2) + struct.pack("<IQ", 8, 0)
+    (tmp_path / "a.gguf").write_bytes(raw)
+    assert gguf.read(tmp_path / "a.gguf").values == {"k": [[1, 2], []]}
+    (tmp_path / "b.gguf").write_bytes(LIST + struct.pack("<IQ", 9, 65) + struct.pack("<IQ", 8, 0) * 65)
+    assert gguf.read(tmp_path / "b.gguf").values == {"k": 65}
+
+
+@pytest.mark.parametrize(("limit", "reason"), [("_WORDS_LIMIT", "more than 99 texts"), ("_TEXT_LIMIT", "more than 99 bytes")])
+def test_no_head_is_read_without_end(limit: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, limit, 99)
+    with pytest.raises(Damaged, match=reason):
+        gguf.read(made(tmp_path / "a.gguf", LLAMA))
+
+
+def test_a_head_for_which_there_is_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf._Reader, "values", Mock(side_effect=MemoryError))
+    with pytest.raises(Damaged, match="not enough memory"):
+        gguf.read(made(tmp_path / "a.gguf", LLAMA))
+
+
+def test_a_context_that_makes_no_sense(tmp_path: Path) -> None:
+    assert gguf.read(made(tmp_path / "a.gguf", LLAMA | {"llama.context_length": 0})).context is None
+
+
 def test_other_kinds(tmp_path: Path) -> None:
     assert gguf.read(made(tmp_path / "p.gguf", {"general.architecture": "clip"})).is_projector
     assert gguf.read(made(tmp_path / "q.gguf", {"general.type": "mmproj"})).is_projector
@@ -95,6 +149,9 @@ def test_the_other_byte_order(tmp_path: Path) -> None:
     assert gguf.read(path).values == {"k": 7}
 
 
+LIST = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 9)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -105,6 +162,14 @@ def test_the_other_byte_order(tmp_path: Path) -> None:
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 2**50), "a text is longer than the file"),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 99), "a value of the unknown type 99"),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<IIQ", 9, 4, 2**50), "a list is longer than the file"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 2**40), "its head makes no sense"),
+        (LIST + struct.pack("<IQ", 9, 1) * 900, "lists in each other deeper than 4"),
+        (LIST + struct.pack("<IQ", 9, 100) * 900 + b"\0" * 2**10, "lists in each other deeper than 4"),
+        (LIST + struct.pack("<IQ", 77, 1), "a list of the unknown type 77"),
+        (LIST + struct.pack("<IQ", 8, 2**62), "a list is longer than the file"),
+        (LIST + struct.pack("<IQ", 10, 2**62), "a list is longer than the file"),
+        (LIST + struct.pack("<IQ", 8, 100) + struct.pack("<Q", 2**62) + b"\0" * 2**10, "a text is longer than the file"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + text("w") + struct.pack("<I", 9), "a tensor of 9 dimensions"),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("general.alignment") + struct.pack("<II", 4, 0), "its alignment makes no sense"),
     ],
 )

@@ -2,7 +2,8 @@
 
 import pytest
 
-from proxy.requests.tools import declared_name
+from proxy.requests import tools
+from proxy.requests.tools import DeclaredNames
 
 TOOLS = tuple({"type": "function", "function": {"name": name}} for name in ("bash", "my-server_doThing", "a-b", "a.b"))
 
@@ -17,4 +18,21 @@ TOOLS = tuple({"type": "function", "function": {"name": name}} for name in ("bas
     ],
 )
 def test_which_tool_is_meant(said: str, meant: str) -> None:
-    assert declared_name(said, (*TOOLS, "odd", {"type": "x"}, {"function": {"name": 5}})) == meant
+    assert DeclaredNames((*TOOLS, "odd", {"type": "x"}, {"function": {"name": 5}})).meant(said) == meant
+
+
+def test_other_spellings_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    worked_out: list[str] = []
+    snake_case = tools._snake_case
+
+    def counted(name: str) -> str:
+        worked_out.append(name)
+        return snake_case(name)
+
+    monkeypatch.setattr(tools, "_snake_case", counted)
+    names = tools.DeclaredNames(TOOLS)
+    assert names.meant("bash") == "bash"
+    assert worked_out == []
+    for _ in range(1_000):
+        names.meant("unknown")
+    assert len(worked_out) == 1_000 + len(TOOLS)

@@ -91,7 +91,7 @@ async def test_a_name_that_would_write_lines_of_its_own(caplog: pytest.LogCaptur
     for line in caplog.messages:
         assert line.isprintable()
         assert len(line) < 600
-    assert "m\ufffd06:27:02 req_x POST \ufffd[2J\ufffd" in caplog.text
+    assert r"m\n06:27:02 req_x POST \x1b[2J\u2028" in caplog.text
     assert CHAT in caplog.text
 
 
