@@ -1,7 +1,7 @@
 """What a build of llama-server can be told, and how a line of our configuration is said to it.
 
 Options come, go and change their names between builds. A binary is asked (`--help`) and the answer remembered until the binary
-changes; for the wheel, the table in engine.py says what it can take.
+changes; for the wheel, the table in wheel_options.py says what it can take.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.llama_server import engine
+from proxy.llama_server import wheel_options
 from proxy.llama_server.configuration import ConfigurationError, Entry, closest
 from proxy.llama_server.renamed import FALSE, NO_TEMPLATE, OLD, OURS, TEMPLATE_REASON, TRUE
 
@@ -143,7 +143,7 @@ class Build:
 
 def of_wheel() -> Build:
     options: dict[str, Option] = {}
-    for names, attribute in engine.OPTIONS.items():
+    for names, attribute in wheel_options.OPTIONS.items():
         flag, *others = names.split()
         option = Option(flag[2:], flag, f"--no-{flag[2:]}" if attribute.is_switch else None, attribute.hint, attribute.words)
         options |= {name.lstrip("-"): option for name in [flag, *others]}

@@ -15,6 +15,7 @@ import xllamacpp
 from proxy.errors import ChildFailed
 from proxy.llama_server import Launch, Supervisor, engine, options
 from proxy.llama_server.causes import cause_of_death
+from proxy.llama_server.wheel_options import OPTIONS
 
 from .conftest import FAST, TINY, alive, nothing_left
 
@@ -100,30 +101,43 @@ def test_flags_are_attributes() -> None:
     assert parameters.api_keys == []
 
 
-@pytest.mark.parametrize("names", engine.OPTIONS)
+GIVEN = {
+    "JSON": '{"a": true}',
+    "TYPES": "ngram-mod,draft-simple",
+    "M": "0x1f",
+    "lo-hi": "1-3",
+    "N0,N1,...": "3,1",
+    "MiB0,MiB1,...": "512,2048",
+    "PATTERN=BUFFER,...": "x=CPU",
+    "GRAMMAR": 'root ::= "a"',
+    "SAMPLERS": "top_k;min_p",
+    "P0,P1,...": "0.5,0.25",
+    "DEVICE": "none",
+    "DEVICE,...": "none",
+}
+
+
+@pytest.mark.parametrize("names", OPTIONS)
 def test_every_flag_of_the_table_reaches_its_attribute(names: str, tmp_path: Path) -> None:
     """Read back from the real structure: an attribute that a new wheel has no more would be found here."""
-    attribute, (flag, *others) = engine.OPTIONS[names], names.split()
+    attribute, (flag, *others) = OPTIONS[names], names.split()
     file = tmp_path / "f"
     file.write_text("text")
-    given = {"JSON": '{"a": true}', "TYPES": "ngram-mod,draft-simple", "FILE": str(file), "FOLDER": str(tmp_path)}
-    values: list[list[str]] = [[word] for word in attribute.words] or [[given.get(attribute.hint, "7")]]
+    given = GIVEN | {"FILE": str(file), "FOLDER": str(tmp_path), "FILE,...": f"{file},{file}", "FILE:SCALE,...": f"{file}:0.5"}
+    values: list[list[str]] = [[word] for word in attribute.words] or [[given.get(attribute.hint, "8")]]
     if attribute.is_switch:
         values = [[]]
     for value in values:
         for name in [flag, *others]:
             parameters: Any = xllamacpp.CommonParams()
             engine.configure(parameters, [name, *value], "")
-            for part in attribute.path.split("."):
-                parameters = getattr(parameters, part)
+            no_device = value == ["none"] and attribute.hint == "DEVICE,..."  # it has no name
             expected = attribute.kind(value[0]) if value else not attribute.inverted
-            assert parameters in (expected, list(expected) if isinstance(expected, set) else None)
+            assert repr(attribute.get(parameters)) == repr("" if no_device else expected)
     if attribute.is_switch:
         parameters = xllamacpp.CommonParams()
         engine.configure(parameters, [f"--no-{flag[2:]}"], "")
-        for part in attribute.path.split("."):
-            parameters = getattr(parameters, part)
-        assert parameters is attribute.inverted
+        assert attribute.get(parameters) is attribute.inverted
 
 
 def test_devices_in_the_words_of_llama_server() -> None:

@@ -141,8 +141,8 @@ def test_the_wheel_takes_what_its_attributes_can_set() -> None:
         "--gpu-layers", "auto", "--flash-attn", "on", "--no-kv-offload", "--fit",
     ]  # fmt: skip
     assert said(wheel, ("no-warmup", None), ("mlock", None)) == ["--no-warmup", "--load-mode", "mmap+mlock"]
-    with pytest.raises(ConfigurationError, match=r"n-cpu-moe is unknown to the server in the xllamacpp wheel.*A llama-server of your own"):
-        said(wheel, ("n-cpu-moe", "4"))
+    with pytest.raises(ConfigurationError, match=r"n-cpu-ffn is unknown to the server in the xllamacpp wheel.*A llama-server of your own"):
+        said(wheel, ("n-cpu-ffn", "4"))
 
 
 def program(path: Path, help: str, marker: Path) -> Path:

@@ -8,9 +8,11 @@ from typing import Any
 from xllamacpp.xllamacpp import CommonGrammar, common_grammar_type
 
 from proxy.llama_server import engine
+from proxy.llama_server.wheel_attributes import Attribute
+from proxy.llama_server.wheel_options import OPTIONS
 
 
-class _Grammar(engine.Attribute):
+class _Grammar(Attribute):
     """The model writes what stands there and nothing else, and what it writes arrives as text, thoughts and calls included."""
 
     def put(self, parameters: Any, value: object) -> None:
@@ -30,5 +32,5 @@ def script(path: Path, *flags: str) -> Path:
 
 
 if __name__ == "__main__":
-    engine.OPTIONS["--grammar-file"] = _Grammar("sampling.grammar", _grammar, "FILE")
+    OPTIONS["--grammar-file"] = _Grammar("sampling.grammar", _grammar, "FILE")
     engine.main(sys.argv[1:])
