@@ -83,9 +83,10 @@ class AdmissionQueue:
         self._residents.answered(reservation.session, tokens)
         self._rules.left(reservation, finished=finished)
         if reservation in self._rules.ending:
-            task = asyncio.create_task(self._free(reservation))
+            task = asyncio.create_task(self._until_free())
             self._looking.add(task)
             task.add_done_callback(self._looking.discard)
+            task.add_done_callback(lambda _: self._rules.freed(reservation))
 
     def close(self, error: Exception) -> None:
         """Refuse all requests that wait."""
@@ -124,15 +125,13 @@ class AdmissionQueue:
     def _beside(self, reservation: Reservation) -> Sequence[Reservation]:
         return [one for one in [*self._rules.running, *self._rules.ending] if one is not reservation]
 
-    async def _free(self, reservation: Reservation) -> None:
-        try:
-            pause = _FIRST_LOOK
-            for _ in range(_LOOKS):
-                began = list(self._rules.running)  # requests that start while we wait may not be in a slot yet
-                await asyncio.sleep(pause)
-                others = sum(one.slots for one in began if one in self._rules.running)
-                if await self._slots.at_most(others):
-                    break
-                pause = _NEXT_LOOK
-        finally:
-            self._rules.freed(reservation)
+    async def _until_free(self) -> None:
+        """Wait until the engine works on no more requests than run; not for ever, if it does other work as well."""
+        pause = _FIRST_LOOK
+        for _ in range(_LOOKS):
+            began = list(self._rules.running)  # requests that start while we wait may not be in a slot yet
+            await asyncio.sleep(pause)
+            others = sum(one.slots for one in began if one in self._rules.running)
+            if await self._slots.at_most(others):
+                return
+            pause = _NEXT_LOOK

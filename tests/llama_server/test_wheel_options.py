@@ -30,13 +30,13 @@ LEFT_OUT = {
     "of llama.cpp's other programs": """
         activation_statistics check chunk_separator chunk_size cls_sep compute_ppl context_files diffusion.add_gumbel_noise
         diffusion.alg_temp diffusion.algorithm diffusion.block_length diffusion.cfg_scale diffusion.eps diffusion.steps
-        diffusion.visual_mode display_prompt embd_out embd_sep fit_params_print grp_attn_n grp_attn_w hellaswag hellaswag_tasks i_chunk
-        i_pos image imat_dat in_files input_prefix input_prefix_bos input_suffix interactive is_gen_docs is_pp_shared is_tg_separate
-        kl_divergence logits_file logits_output_dir multiline_input multiple_choice multiple_choice_tasks n_chunks n_junk n_out_freq n_pca_batch
-        n_pca_iterations n_pl n_pp n_print n_save_freq n_tg out_file parse_special path_prompt_cache ppl_output_type ppl_stride
-        process_output prompt prompt_cache_all prompt_cache_ro prompt_file save_logits show_statistics simple_io single_turn system_prompt
-        tokenize_ids tokenize_no_bos tokenize_show_count tokenize_stdin tts_lang tts_speaker_file usage use_color verbose_prompt winogrande
-        winogrande_tasks""",
+        diffusion.visual_mode display_prompt embd_out embd_sep fit_params_print grp_attn_n grp_attn_w hellaswag hellaswag_tasks
+        i_chunk i_pos image imat_dat in_files input_prefix input_prefix_bos input_suffix interactive is_gen_docs is_pp_shared
+        is_tg_separate kl_divergence logits_file logits_output_dir multiline_input multiple_choice multiple_choice_tasks n_chunks
+        n_junk n_out_freq n_pca_batch n_pca_iterations n_pl n_pp n_print n_save_freq n_tg out_file parse_special path_prompt_cache
+        ppl_output_type ppl_stride process_output prompt prompt_cache_all prompt_cache_ro prompt_file save_logits show_statistics
+        simple_io single_turn system_prompt tokenize_ids tokenize_no_bos tokenize_show_count tokenize_stdin tts_lang
+        tts_speaker_file usage use_color verbose_prompt winogrande winogrande_tasks""",
 }
 PARTS = ("CommonParams", "CommonParamsModel", "CommonParamsSampling", "CpuParams", "CommonParamsDiffusion")
 
