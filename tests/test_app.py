@@ -16,7 +16,7 @@ from proxy import app as application
 from proxy import create_app
 from proxy.app import Bridge
 from proxy.backends.address import Address
-from proxy.backends.place import Named, Wish
+from proxy.backends.place import Claim, Named, Wish
 from proxy.errors import Stopping
 from proxy.llama_server import ConfigurationError, Keeper, Launch, State
 from proxy.own_models import OwnModels
@@ -125,6 +125,8 @@ async def test_our_own_child_from_the_first_question_to_the_end(tmp_path: Path) 
         assert told["device"] == app.house.place.device() == "CUDA0"
         assert app.supervisor.state is State.READY
         assert not await app.house.place.next_life()  # only who has a seat may go on there
+        await app.house.place.admit(Claim())
+        assert app.house.place.waits_for() is None
         group = app.supervisor.group
         assert group is not None
     await nothing_left(group)

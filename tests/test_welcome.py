@@ -142,6 +142,20 @@ def test_both_can_be_pasted(model: str, key: str | None, address: str) -> None:
     assert config["model"] == config["small_model"] == f"llama-bridge/{model}"
 
 
+@pytest.mark.parametrize(
+    ("report", "context"),
+    [
+        (Report("ok", model="qwen", context=8192, models=[{"id": "qwen", "context": 4096}]), 8192),
+        (Report("unavailable", models=[{"id": "qwen", "context": 4096}, {"id": "b", "context": 2048}]), 4096),
+        (Report("ok", model="b", models=[{"id": "qwen", "context": 4096}, {"id": "b", "context": 2048}]), 2048),
+        (Report("unavailable", models=[{"id": "qwen", "context": None}]), 32768),
+        (Report("unavailable"), 32768),
+    ],
+)
+def test_the_context_of_one_conversation_also_before_it_is_ready(report: Report, context: int) -> None:
+    assert f'"context": {context},' in welcome.text(HERE, None, report)
+
+
 def test_the_page_and_the_tiny_model_are_told_to_those_who_start() -> None:
     assert f"  look on  {HERE}/ in a browser\n" in welcome.text(HERE, None, READY)
     assert f"  look on  {HERE}/ in a browser (any name, the key as password)\n" in welcome.text(HERE, "lb-x", READY)

@@ -77,15 +77,16 @@ class Admission:
             if self.capacity.tokens is not None and one.count is not None and one.prompt is None and not one.uncountable
         ]
 
-    def left(self, reservation: Reservation, *, finished: bool) -> None:
-        """End a reservation. That of an answer which was not finished is kept in `ending`, until `freed`."""
-        if reservation in self.waiting:
-            self.waiting.remove(reservation)
-        elif reservation in self.running:
-            self.running.remove(reservation)
-            if not finished:
-                self.ending.append(reservation)
+    def left(self, reservation: Reservation, *, finished: bool) -> bool:
+        """End a reservation. Return whether it is kept in `ending` until `freed`, because its answer was not finished."""
+        kept = reservation in self.running and not finished
+        if kept:
+            self.ending.append(reservation)
+        for requests in (self.waiting, self.running):
+            if reservation in requests:
+                requests.remove(reservation)
         self.admit()
+        return kept
 
     def freed(self, reservation: Reservation) -> None:
         self.ending.remove(reservation)

@@ -81,8 +81,7 @@ class AdmissionQueue:
     def leave(self, reservation: Reservation, *, finished: bool, tokens: int = 0) -> None:
         """Release what is reserved: of an unfinished answer only when the engine no longer works on it."""
         self._residents.answered(reservation.session, tokens)
-        self._rules.left(reservation, finished=finished)
-        if reservation in self._rules.ending:
+        if self._rules.left(reservation, finished=finished):
             task = asyncio.create_task(self._until_free())
             self._looking.add(task)
             task.add_done_callback(self._looking.discard)

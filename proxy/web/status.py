@@ -38,6 +38,12 @@ class Report:
         return self.model or next((str(model["id"]) for model in self.models or []), None)
 
     @property
+    def expected_context(self) -> int | None:
+        """The context of one conversation; that of our own model is known from its options before it is ready."""
+        known = [model.get("context") for model in self.models or [] if model["id"] == self.expected]
+        return self.context or next(iter(known), None)
+
+    @property
     def ok(self) -> bool:
         return self.status == "ok"
 

@@ -3,10 +3,12 @@
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from proxy.backends.address import Address
 from proxy.backends.base import Facts
+from proxy.backends.generic import Generic
 from proxy.backends.http import Http
 from proxy.backends.llama_cpp import LlamaCpp
 from proxy.backends.place import Named
@@ -45,6 +47,41 @@ async def test_an_overflow_is_refused_in_llama_cpp_s_own_words() -> None:
 )
 async def test_what_fits_or_cannot_be_counted_is_not_refused(answer: Any) -> None:
     await llama_cpp(**{COUNT: answer})[0].refuse_overflow(QUESTION)
+
+
+async def test_the_prompt_is_counted_as_it_will_be_asked() -> None:
+    backend, script = llama_cpp(**{COUNT: _counted(5)})
+    tools = [{"type": "function", "function": {"name": name}} for name in ("a", "b")]
+    choice = {"type": "function", "function": {"name": "b"}}
+    question = read(orjson.dumps({"messages": [], "model": "m", "tools": tools, "tool_choice": choice}))
+    assert await backend.refuse_overflow(question)
+    body = orjson.loads(script.asked[0].content)
+    assert (body["tools"], body["tool_choice"]) == (tools[1:], "required")
+
+
+@pytest.mark.parametrize(
+    ("path", "takes"),
+    [
+        ("/v1/completions", True),
+        ("/completion", True),
+        ("/infill", True),
+        ("/v1/messages", True),
+        ("/v1/responses", True),
+        ("/v1/chat/completions", True),  # below /upstream
+        ("/anything", True),
+        ("/tokenize", False),
+        ("/v1/embeddings", False),
+        ("/embedding/", False),
+        ("/v1/rerank", False),
+        ("/v1/messages/count_tokens", False),
+        ("/v1/chat/completions/input_tokens", False),
+        ("/slots/1", False),
+        ("/props", False),
+    ],
+)
+def test_what_takes_part_of_the_context(path: str, takes: bool) -> None:
+    assert llama_cpp()[0].takes_context(path) is takes
+    assert not Generic(Http(Backend({})), Named(Address("http://10.0.0.5/v1", "k"))).takes_context(path)
 
 
 def test_each_choice_is_counted_by_itself_but_the_prompt_once() -> None:

@@ -103,7 +103,8 @@ def test_what_an_unfinished_answer_reserves_is_kept_until_it_is_freed() -> None:
     rules = Admission(SHARED)
     left, other = asked(900), asked(900)
     entered(rules, left, other)
-    rules.left(left, finished=False)
+    assert rules.left(left, finished=False)
+    assert not rules.left(left, finished=False)  # twice does no harm
     assert (rules.running, rules.ending, rules.reserved()) == ([], [left], 900 + SPARE)
     rules.freed(left)
     assert rules.running == [other]

@@ -41,7 +41,7 @@ def test_every_line_that_it_shows_is_one_that_a_build_takes(tmp_path: Path) -> N
         assert build.flags([entry])
     wheel = of_wheel()
     refused = {entry.key for entry in options if not wheel.knows(entry.key)}
-    assert refused == {"device", "n-cpu-moe"}
+    assert refused == {"device"}
     assert set(ONLY_ONE) <= set(PER_MODEL)
 
 

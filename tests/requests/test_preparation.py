@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
+import orjson
 import pytest
 
-from proxy.requests.preparation import Needs, prepare, unread
+from proxy.requests.preparation import Needs, output_limit, prepare, unread
 from proxy.requests.question import read
 
 TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")] + [{"type": "odd"}]
@@ -116,6 +117,25 @@ def test_the_limit_under_the_name_that_all_know() -> None:
     assert _prepared(needs, max_completion_tokens=5, max_tokens=3)["max_tokens"] == 3
     assert "max_tokens" not in _prepared(needs)
     assert _prepared(max_completion_tokens=5)["max_completion_tokens"] == 5
+
+
+@pytest.mark.parametrize(
+    ("said", "limit"),
+    [
+        ({}, None),
+        ({"max_tokens": 100}, 100),
+        ({"max_tokens": 0}, 0),
+        ({"max_completion_tokens": 100, "n": 3}, 300),
+        ({"max_tokens": None, "n_predict": 5}, 5),
+        ({"max_tokens": 100, "max_completion_tokens": 200}, 200),  # one of them holds
+        ({"max_tokens": -1}, None),
+        ({"n_predict": -1, "max_tokens": 7}, 7),
+        ({"n_predict": True}, None),
+        ({"n_predict": 1.5}, None),
+    ],
+)
+def test_the_most_that_an_answer_may_have(said: dict[str, Any], limit: int | None) -> None:
+    assert output_limit(read(orjson.dumps({"messages": []} | said))) == limit
 
 
 def test_defaults_that_do_harm_give_way_to_the_client_s_word() -> None:

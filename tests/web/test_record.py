@@ -55,6 +55,17 @@ def test_all_of_it(caplog: LINES, clock: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(
+    ("waited", "said"), [(0.0, ""), (0.04, ""), (0.05, "waited 0.05 s for other requests, "), (3.0, "waited 3.00 s for other requests, ")]
+)
+def test_the_wait_for_others(caplog: LINES, clock: SimpleNamespace, waited: float, said: str) -> None:
+    it = at_100(status=200)
+    with it.waiting():
+        clock.now += waited
+    assert written(caplog, it)[1] == f"req_a POST /v1/chat/completions 200 {said}{waited:.2f} s"
+    assert it.figures()["waited"] == waited
+
+
+@pytest.mark.parametrize(
     ("usage", "touches", "tokens"),
     [
         (Usage(prompt=3, completion=5), 0, "in 3 (cached 0) out 5, "),

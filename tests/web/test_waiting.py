@@ -83,6 +83,17 @@ async def test_a_line_every_ten_seconds_after_five(clock: SimpleNamespace, caplo
     assert (kept.waiting(), len(kept)) == ([], 0)
 
 
+async def test_what_is_said_of_a_request_that_waits_for_others(clock: SimpleNamespace) -> None:
+    kept = Ledger(lambda: "our llama-server is starting")
+    reasons: list[str | None] = ["waiting for 1 running request", None]
+    kept.begins(it := waiting(generates=True, status=200, waits_for=lambda: reasons[0]))
+    clock.now = 105.0
+    assert kept.waiting() == ["waiting for 1 running request"]
+    del reasons[0]
+    assert kept.waiting() == ["our llama-server is starting"]
+    kept.ends(it)
+
+
 async def test_what_is_said_of_a_model_that_loads_and_of_a_backend_that_says_nothing(clock: SimpleNamespace) -> None:
     reasons: list[str | None] = ["our llama-server is starting\nthe last lines of its log", None]
     kept = Ledger(lambda: reasons[0])
