@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 OVERTAKEN = 2
-SPARE = 64  # tokens: speculative drafts, and a continuation whose text is tokenized anew
+SPARE = 64  # tokens: speculative drafts, and a continuation whose text is tokenized again
 
 
 @dataclass(eq=False)

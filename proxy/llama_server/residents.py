@@ -1,4 +1,4 @@
-"""Which conversations the engine holds in its slots, and when one that comes back would be read anew for want of room.
+"""Which conversations the engine holds in its slots, and when one that comes back would be processed again for lack of space.
 
 With a shared cache llama-server copies the conversations of idle slots to RAM (`cache-ram`) and clears the slots, but only
 after it has tried to bring the conversation of the new request back from RAM. Two conversations that together are larger

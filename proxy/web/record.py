@@ -105,7 +105,7 @@ class Record:
             words.append(self.model)
         words += self._tokens()
         if self.waited >= _WORTH_A_WORD:
-            words.append(f"waited {self.waited:.2f} s for other requests,")
+            words.append(f"waited {self.waited:.2f} s for its turn,")
         if self.first is not None:
             words.append(f"first after {self.first - self.began:.2f} s,")
         words.append(f"{time.monotonic() - self.began:.2f} s")

@@ -33,7 +33,7 @@ SHARED = Capacity(1000, 3)
         (SHARED, [asked(5000, 100), asked(1, 1)], [True, False]),  # alone it starts, and takes no more than there is
         (SHARED, [asked(10, None), asked(1, 1)], [True, False]),  # no max_tokens: the rest of the context
         (SHARED, [asked(1, 1), asked(10, None)], [True, False]),
-        (SHARED, [Reservation(), asked(1, 1)], [True, False]),  # what nobody can count
+        (SHARED, [Reservation(), asked(1, 1)], [True, False]),  # what cannot be counted
         (SHARED, [asked(None, 1), asked(1, 1)], [True, False]),  # not counted yet
         (SHARED, [asked(1, 1), asked(None, 1)], [True, False]),
         (SHARED, [asked(1, 1)] * 0 + [asked(1, 1) for _ in range(4)], [True, True, True, False]),  # slots

@@ -1,4 +1,4 @@
-"""When idle slots have to be cleared, so that a conversation that comes back is not read anew."""
+"""When idle slots have to be cleared, so that a conversation that comes back is not processed again."""
 
 from proxy.llama_server.admission import Reservation
 from proxy.llama_server.residents import _REMEMBERED, Residents

@@ -1,4 +1,4 @@
-"""Requests that share the engine's KV cache: none is killed by another one, none waits for long, and none is read anew."""
+"""Requests that share the engine's KV cache: none is killed by another one, and no conversation is processed again."""
 
 import asyncio
 import contextlib
@@ -35,18 +35,18 @@ async def configured(folder: Path, *lines: str) -> AsyncIterator[Bridge]:
         yield bridge
 
 
-def said(*messages: tuple[str, str], **more: Any) -> dict[str, Any]:
+def chat(*messages: tuple[str, str], **more: Any) -> dict[str, Any]:
     return {"messages": [{"role": role, "content": content} for role, content in messages]} | USAGE | more
 
 
 def long(words: int = 533, **more: Any) -> dict[str, Any]:
-    return said(("user", WORD * words), **{"ignore_eos": True, "max_tokens": 100} | more)
+    return chat(("user", WORD * words), **{"ignore_eos": True, "max_tokens": 100} | more)
 
 
 def usage(call: Call) -> tuple[int, int, int]:
-    """Tokens of the prompt, of those known before, and of the answer. Whatever was cut off fails here."""
-    told = streamed(call).usage
-    return told["prompt_tokens"], told["prompt_tokens_details"]["cached_tokens"], told["completion_tokens"]
+    """Tokens of the prompt, of those known before, and of the answer. An answer that was cut off fails here."""
+    figures = streamed(call).usage
+    return figures["prompt_tokens"], figures["prompt_tokens_details"]["cached_tokens"], figures["completion_tokens"]
 
 
 async def test_two_conversations_do_not_kill_each_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -54,23 +54,23 @@ async def test_two_conversations_do_not_kill_each_other(tmp_path: Path, caplog: 
     async with configured(tmp_path, "ctx-size = 2048") as bridge:
         calls = await asyncio.gather(ask(bridge, body=long()), ask(bridge, body=long()))
         assert [usage(call)[::2] for call in calls] == [(1078, 100)] * 2
-    assert caplog.text.count(" for other requests, ") == 1
+    assert caplog.text.count(" for its turn, ") == 1
 
 
 async def test_four_steps_of_an_agent_on_the_defaults(leaking: Bridge) -> None:
     """The first turn with a title beside it, a sub-agent, and the next turn."""
     first = [("system", "You are a coding agent. " * 500), ("user", "List the files, please.")]
-    title = said(("system", "You write a title. " * 100), ("user", "Write one."), ("user", "List the files, please."), max_tokens=8192)
+    title = chat(("system", "You write a title. " * 100), ("user", "Write one."), ("user", "List the files, please."), max_tokens=8192)
     main, beside = await asyncio.gather(
-        ask(leaking, body=said(*first, tools=TOOLS, max_tokens=8192)),
+        ask(leaking, body=chat(*first, tools=TOOLS, max_tokens=8192)),
         ask(leaking, body=title),
     )
     assert streamed(main) == CALL
     assert streamed(beside) == Answer(PLAIN)
-    sub = said(("system", "You are a sub-agent. " * 500), ("user", "Look at the files."), tools=TOOLS, max_tokens=8192)
+    sub = chat(("system", "You are a sub-agent. " * 500), ("user", "Look at the files."), tools=TOOLS, max_tokens=8192)
     assert streamed(await ask(leaking, body=sub)) == CALL
     call = {"id": "a", "type": "function", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}
-    again = said(*first, tools=TOOLS, max_tokens=8192)
+    again = chat(*first, tools=TOOLS, max_tokens=8192)
     again["messages"] += [{"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "a", "content": "a"}]
     last = await ask(leaking, body=again)
     assert streamed(last).content == FINAL
@@ -79,13 +79,13 @@ async def test_four_steps_of_an_agent_on_the_defaults(leaking: Bridge) -> None:
     assert cached >= 0.95 * prompt
 
 
-async def test_conversations_that_together_are_larger_than_the_cache_are_not_read_anew(tmp_path: Path) -> None:
+async def test_conversations_that_together_are_larger_than_the_cache_are_not_processed_again(tmp_path: Path) -> None:
     conversations = {name: [("user", f"{name} " + WORD * 1500)] for name in ("main", "other")}
     async with configured(tmp_path, "ctx-size = 5120") as bridge:
         for round in range(3):
             for messages in conversations.values():
                 messages.append(("user", "more"))
-                prompt, cached, _ = usage(await ask(bridge, body=said(*messages, max_tokens=500, ignore_eos=True)))
+                prompt, cached, _ = usage(await ask(bridge, body=chat(*messages, max_tokens=500, ignore_eos=True)))
                 assert prompt > 5120 / 2
                 assert cached >= 0.95 * prompt or round == 0
 
