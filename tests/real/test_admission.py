@@ -153,8 +153,12 @@ async def test_waiting_is_shown_and_a_waiting_client_may_leave(
         assert (await ask(bridge, "/health")).json["waiting"][0] == sentence
         await asyncio.sleep(ledger.TICK)
         assert f" {sentence}" in caplog.text
-        leaving.hang_up()
-        await leaving.done()
+        passing = Call(bridge, "/v1/completions", body={"prompt": "a"})
+        await asyncio.sleep(0.1)
+        assert (await ask(bridge, "/health")).json["waiting"][2].endswith("and it needs 16,384")
+        for call in (leaving, passing):
+            call.hang_up()
+            await call.done()
         assert len((await ask(bridge, "/health")).json["waiting"]) == 1
         running.hang_up()
         await running.done()
