@@ -49,6 +49,14 @@ def usage(call: Call) -> tuple[int, int, int]:
     return figures["prompt_tokens"], figures["prompt_tokens_details"]["cached_tokens"], figures["completion_tokens"]
 
 
+async def started(bridge: Bridge, **more: Any) -> Call:
+    """An answer whose client stops reading, so that it does not end by itself, however fast the machine is."""
+    call = Call(bridge, body=long(10, **more))
+    await call.until(lambda call: len(call.messages) > 5)
+    call.may_send.clear()
+    return call
+
+
 async def test_two_conversations_do_not_kill_each_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with configured(tmp_path, "ctx-size = 2048") as bridge:
@@ -115,8 +123,7 @@ async def test_what_passes_through_kills_no_chat(tmp_path: Path) -> None:
 
 async def test_a_prompt_that_never_fits_is_refused_while_others_run(tmp_path: Path) -> None:
     async with configured(tmp_path, "ctx-size = 2048") as bridge:
-        running = Call(bridge, body=long(10, max_tokens=2000))
-        await running.until(lambda call: len(call.messages) > 5)
+        running = await started(bridge, max_tokens=2000)
         refused = await ask(bridge, body=long(1200))
         assert (refused.status, refused.json["error"]["code"]) == (400, "context_length_exceeded")
         assert refused.json["error"]["n_ctx"] == 2048
@@ -144,8 +151,7 @@ async def test_waiting_is_shown_and_a_waiting_client_may_leave(
     monkeypatch.setattr(ledger, "PATIENT", 0.0)
     monkeypatch.setattr(app, "Chat", functools.partial(Chat, patience=Patience(before_counting=0.1)))
     async with configured(tmp_path, "ctx-size = 16384") as bridge:
-        running = Call(bridge, body=long(10, max_tokens=16000))
-        await running.until(lambda call: len(call.messages) > 5)
+        running = await started(bridge, max_tokens=16000)
         waiting, leaving = Call(bridge, body=long(1000)), Call(bridge, body=long(1000))
         for call in (waiting, leaving):
             await call.until(lambda call: call.body == b": ping\n\n")
@@ -167,26 +173,26 @@ async def test_waiting_is_shown_and_a_waiting_client_may_leave(
 
 async def test_those_who_wait_give_way_to_the_end(tmp_path: Path) -> None:
     async with configured(tmp_path, "ctx-size = 4096") as bridge:
-        running = Call(bridge, body=long(10, max_tokens=4000))
-        await running.until(lambda call: len(call.messages) > 5)
+        running = await started(bridge, max_tokens=4000)
         waiting = Call(bridge, body=long(1000))
         await asyncio.sleep(0.2)
         assert not waiting.messages
         bridge.close()
+        running.may_send.set()
         assert (await waiting.done()).json["error"]["code"] == "stopping"
         await running.done()
 
 
 async def test_the_child_dies_while_a_request_waits(tmp_path: Path) -> None:
     async with configured(tmp_path, "ctx-size = 8192") as bridge:
-        running = Call(bridge, body=long(10, max_tokens=8000))
-        await running.until(lambda call: len(call.messages) > 5)
+        running = await started(bridge, max_tokens=8000)
         waiting = Call(bridge, body=long(100))
         await asyncio.sleep(0.1)
         assert not waiting.messages
         pid = child(bridge).pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
+        running.may_send.set()
         await running.done()
         assert usage(await waiting.done())[2] == 100
 

@@ -55,7 +55,7 @@ def test_all_of_it(caplog: LINES, clock: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("waited", "said"), [(0.0, ""), (0.04, ""), (0.05, "waited 0.05 s for its turn, "), (3.0, "waited 3.00 s for its turn, ")]
+    ("waited", "said"), [(0.0, ""), (0.04, ""), (0.06, "waited 0.06 s for its turn, "), (3.0, "waited 3.00 s for its turn, ")]
 )
 def test_the_wait_for_others(caplog: LINES, clock: SimpleNamespace, waited: float, said: str) -> None:
     it = at_100(status=200)
