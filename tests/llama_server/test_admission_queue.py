@@ -1,87 +1,17 @@
 """The queue in virtual time: what is counted, who waits for whom, and that nothing stays reserved."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ContextOverflow, Stopping
-from proxy.llama_server import Address
 from proxy.llama_server.admission import OVERTAKEN, SPARE, Capacity, Reservation
-from proxy.llama_server.admission_queue import AdmissionQueue, EngineSlots
 
-from .in_time import Jumping, now
-
-T = TypeVar("T")
-TOTAL = 1000
-SHARED = Capacity(TOTAL, 2)
-
-
-def play(scene: Callable[["Engine"], Coroutine[Any, Any, T]]) -> T:
-    async def act() -> T:
-        return await scene(Engine())
-
-    with asyncio.Runner(loop_factory=Jumping) as runner:
-        return runner.run(act())
-
-
-@dataclass
-class Engine:
-    """An engine that notices after `notices` seconds that a client has left."""
-
-    notices: float = 0.0
-    working: dict[Reservation, float] = field(default_factory=dict)  # until when
-    counted: list[str] = field(default_factory=list)
-    cleared: int = 0
-    looks: int = 0
-    most: int = 0
-
-    def __post_init__(self) -> None:
-        self.queue = AdmissionQueue(self)
-
-    async def at_most(self, busy: int) -> bool:
-        self.looks += 1
-        return sum(until > now() for until in self.working.values()) <= busy
-
-    async def clear_idle(self) -> None:
-        self.cleared += 1
-
-    def asked(
-        self, name: str, prompt: int | Exception | None, output: int | None = 0, *, takes: float = 0.0, tools: bool = False
-    ) -> Reservation:
-        async def count() -> int | None:
-            await asyncio.sleep(takes)
-            self.counted.append(name)
-            if isinstance(prompt, Exception):
-                raise prompt
-            return prompt
-
-        return Reservation(count, output, tools, session=name)
-
-    async def answer(self, reservation: Reservation, lasts: float, capacity: Capacity = SHARED) -> float:
-        """One request from its arrival to its answer; return when it started."""
-        finished = False
-        try:
-            await self.queue.admit(reservation, capacity)
-            began = now()
-            self.working[reservation] = began + lasts
-            self.most = max(self.most, sum(until > now() for until in self.working.values()))
-            await asyncio.sleep(lasts)
-            finished = True
-            return began
-        finally:
-            if reservation in self.working:
-                self.working[reservation] = now() if finished else now() + self.notices
-            self.queue.leave(reservation, finished=finished)
-
-    def is_empty(self) -> bool:
-        rules = self.queue._rules
-        return not (rules.waiting or rules.running or rules.ending)
+from .in_time import now
+from .queue_in_time import SHARED, TOTAL, Engine, play
 
 
 def test_one_alone_is_not_counted_until_another_comes() -> None:
@@ -341,33 +271,3 @@ def test_whatever_happens_nothing_overflows_and_nothing_stays_reserved(acts: lis
         assert engine.is_empty()
 
     play(scene)
-
-
-@pytest.mark.parametrize(
-    ("answer", "free"),
-    [
-        (httpx.Response(200, json=[{"is_processing": True}, {"is_processing": False}]), True),
-        (httpx.Response(200, json=[{"is_processing": True}, {"is_processing": True}]), False),
-        (httpx.Response(501, json={"error": {"message": "no slots"}}), True),  # --no-slots
-        (httpx.Response(404, text="what?"), True),
-        (httpx.ConnectError("it has died"), True),
-        (httpx.ReadTimeout("in a long batch"), False),
-    ],
-)
-async def test_what_the_engine_says_of_its_slots(monkeypatch: pytest.MonkeyPatch, answer: httpx.Response | Exception, free: bool) -> None:
-    asked: list[httpx.Request] = []
-
-    async def handle(_: object, request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handle)
-    slots = EngineSlots(lambda: Address("http://127.0.0.1:1", "key"))
-    assert await slots.at_most(1) is free
-    await slots.clear_idle()  # its errors are ignored
-    assert [(request.method, request.url.path, request.headers["authorization"]) for request in asked] == [
-        ("GET", "/slots", "Bearer key"),
-        ("POST", "/completion", "Bearer key"),
-    ]
