@@ -7,9 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from proxy.backends.detection import HELD
 from tests.asgi import Call, ask
 from tests.backend import END, stream, text
 from tests.bridge import bridge
+from tests.clock import Clock
 from tests.web.road import BOTH, CHAT, MODELS, Heard, Road, heard, refused
 
 # Wherever one of these stands in a body, OpenCode asks again, for a minute.
@@ -127,12 +129,14 @@ async def test_how_long_a_backend_is_waited_for() -> None:
 
 @BOTH
 @pytest.mark.parametrize("kind", ["auto", "generic"])
-async def test_a_backend_that_is_down_is_found_when_it_comes(streamed: bool, kind: str) -> None:
+async def test_a_backend_that_is_down_is_found_when_it_comes(streamed: bool, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
     road = Road(stream(*text("a"), *END), others={MODELS: httpx.ConnectError("refused")}, backend_kind=kind)
     answer = await road.ask(streamed=streamed)
     assert refused(answer)[0] == 503
     assert "10.0.0.5:1" in answer.text
     road.script.answers[MODELS] = httpx.Response(200, json={"data": [{"id": "m", "owned_by": "llamacpp"}]})
+    clock.now += HELD
     assert heard(await road.ask(streamed=streamed)) == Heard("a", finish="stop")
     assert ("return_progress" in road.script.questions()[0]) == (kind == "auto")
 
