@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any, Self
 
 import httpx
-import orjson
 
 from proxy.backends.base import Backend, Facts, Headers, Seen
 from proxy.backends.place import Place
@@ -21,6 +20,7 @@ from proxy.backends.reply import Reply, Said
 from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow, NotFound
 from proxy.requests.preparation import Needs
 from proxy.requests.question import Question
+from proxy.stream import exact_json
 from proxy.stream.dialect import Hint
 from proxy.stream.events import Usage
 
@@ -102,7 +102,7 @@ class LlamaCpp(Backend):
         return True
 
     async def _count(self, question: Question, name: str | None) -> int | None:
-        counted = await self.post_json("/v1/chat/completions/input_tokens", orjson.dumps(question.body | {"model": name}))
+        counted = await self.post_json("/v1/chat/completions/input_tokens", exact_json.dumps(question.body | {"model": name}))
         prompt = counted.get("input_tokens") if isinstance(counted, dict) else None
         return prompt if isinstance(prompt, int) else None
 

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import orjson
-
 from proxy.requests.history import readable, with_joined_text
 from proxy.requests.question import Question
+from proxy.stream import exact_json
 
 _KEPT_ALL_THE_SAME: dict[str, tuple[Any, ...]] = {"tool_choice": ("auto", "none"), "n": (1,)}
 
@@ -47,7 +46,7 @@ def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
         body["stream"] = False  # what comes whole may be of more kinds
     if not needs.stream_options or not body["stream"]:
         del body["stream_options"]
-    return orjson.dumps(body, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+    return exact_json.dumps(body)
 
 
 def unread(question: Question, needs: Needs) -> list[str]:

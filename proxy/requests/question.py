@@ -8,6 +8,7 @@ import orjson
 
 from proxy.errors import BadRequest
 from proxy.requests import notices, types
+from proxy.stream import exact_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def read(raw: bytes) -> Question:
 
 def _parsed(raw: bytes) -> dict[str, Any]:
     try:
-        body = orjson.loads(raw)
+        body = exact_json.loads(raw)
     except orjson.JSONDecodeError as error:
         body = _with_half_letters(raw)
         if body is None:
@@ -60,7 +61,7 @@ def _with_half_letters(raw: bytes) -> Any:
     """JavaScript clients cut long tool results in the middle of an emoji and send half of it; llama.cpp would refuse it."""
     try:
         text = json.dumps(json.loads(raw), ensure_ascii=False)
-        return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+        return exact_json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode())
     except (ValueError, RecursionError):
         return None
 

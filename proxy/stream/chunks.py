@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-_LEAST, _MOST = -(2**63), 2**64 - 1  # beyond it no number can be written again
+from proxy.stream import exact_json
 
 
 class Chunks:
@@ -19,7 +19,7 @@ class Chunks:
     def parse(self, payload: bytes) -> dict[str, Any] | None:
         """None for what is no chunk: blank data, pings, broken JSON."""
         try:
-            chunk = orjson.loads(payload)
+            chunk = exact_json.loads(payload)
         except orjson.JSONDecodeError:
             chunk = self._with_halves(payload)
         return chunk if isinstance(chunk, dict) else None
@@ -38,7 +38,7 @@ class Chunks:
             return {key: self._join(inner, (*place, key)) for key, inner in value.items()}
         if isinstance(value, list):
             return [self._join(inner, (*place, _which(inner, at))) for at, inner in enumerate(value)]
-        return None if isinstance(value, int) and not _LEAST <= value <= _MOST else value
+        return value
 
     def _text(self, text: str, place: tuple[object, ...]) -> str:
         key = (place[:-1], str(place[-1]))

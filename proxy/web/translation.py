@@ -4,15 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from proxy.backends.reply import Reply
 from proxy.dialects import Parser
 from proxy.errors import BridgeError, BrokenOff, Vanished
 from proxy.protocols.openai_chat import FINISH_REASONS, Stream, Whole
 from proxy.requests.notices import notice
 from proxy.requests.question import Question
-from proxy.stream import sse
+from proxy.stream import exact_json, sse
 from proxy.stream.chunks import Chunks
 from proxy.stream.events import (
     Beside,
@@ -168,7 +166,7 @@ class Translation:
         for index, event in self._reply.read(chunk):
             match event:
                 case Failed(body):
-                    raise self._meaning(_status(body), orjson.dumps({"error": body}), {})
+                    raise self._meaning(_status(body), exact_json.dumps({"error": body}), {})
                 case Usage():
                     self._record.usage = replace(
                         event, prompt=max(event.prompt - self._spent, 0), completion=event.completion + self._spent

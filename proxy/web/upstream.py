@@ -10,6 +10,7 @@ import orjson
 
 from proxy.backends.base import Backend
 from proxy.errors import BadAnswer, BridgeError, KillsModel, Vanished
+from proxy.stream import exact_json
 from proxy.web.choice import Choice
 from proxy.web.rescue import Asked, Rescue
 from proxy.web.translation import Translation
@@ -149,7 +150,7 @@ class Upstream:
                 raise BadAnswer(f"the backend sent more than {WHOLE_LIMIT:,} bytes at once")
         body = bytes(read)
         try:
-            whole: Any = orjson.loads(body)
+            whole: Any = exact_json.loads(body)
         except orjson.JSONDecodeError:
             raise Vanished("the backend's answer broke off in the middle (connection lost)") from None
         if not isinstance(whole, dict) or not whole.get("choices"):
