@@ -5,7 +5,8 @@ BridgeError
 │   ├── BadRequest          400 invalid_request
 │   │   ├── ContextOverflow 400 context_length_exceeded
 │   │   ├── BackendRefused  400 backend_refused
-│   │   └── KillsModel      400 kills_model: the child died under it again and again
+│   │   ├── KillsModel      400 kills_model: the child died under it again and again
+│   │   └── ToolChoiceUnmet 400 tool_choice_unmet: the model did not call the tool that had to be called
 │   ├── Unauthorized        401 invalid_api_key
 │   ├── OutOfCredit         402 insufficient_quota
 │   ├── Forbidden           403 forbidden
@@ -118,6 +119,10 @@ class BackendRefused(BadRequest):
 
 class KillsModel(BadRequest):
     code = "kills_model"
+
+
+class ToolChoiceUnmet(BadRequest):
+    code = "tool_choice_unmet"
 
 
 class Unauthorized(Refused):

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from proxy.requests import tool_choice
 from proxy.requests.history import readable, with_joined_text
 from proxy.requests.question import Question
+from proxy.requests.tools import name_of
 from proxy.stream import exact_json
 
 _KEPT_ALL_THE_SAME: dict[str, tuple[Any, ...]] = {"tool_choice": ("auto", "none"), "n": (1,)}
@@ -72,25 +74,10 @@ def _choose_tool(body: dict[str, Any], needs: Needs) -> None:
     """Where a word is understood: offer what is named, and require a call. Where nothing is: offer what may be chosen."""
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and needs.tool_choice != "any":
-        names, word = _named(choice)
-        if named := [tool for tool in body.get("tools") or [] if isinstance(tool, dict) and _name(tool) in names]:
-            body["tools"], body["tool_choice"] = named, word
+        named = tool_choice.read(body)
+        if named.names is not None:
+            body["tools"], body["tool_choice"] = [tool for tool in body["tools"] if name_of(tool) in named.names], named.mode
     elif choice == "none" and needs.tool_choice == "unread":
         body.pop("tools", None)
     elif choice in (None, "auto") and body.get("tools") and not needs.auto_tool_choice:
         body["tool_choice"] = "none"
-
-
-def _named(choice: dict[str, Any]) -> tuple[list[str], str]:
-    """One tool that must be called, or some that may be."""
-    allowed = choice.get("allowed_tools")
-    if not isinstance(allowed, dict):
-        return [name for name in (_name(choice), choice.get("name")) if isinstance(name, str)], "required"
-    tools = allowed.get("tools")
-    names = [_name(tool) for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
-    return [name for name in names if isinstance(name, str)], "required" if allowed.get("mode") == "required" else "auto"
-
-
-def _name(tool: dict[str, Any]) -> Any:
-    function = tool.get("function")
-    return function.get("name") if isinstance(function, dict) else None

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from proxy.errors import BadRequest
-from proxy.requests import notices, types
+from proxy.requests import notices, tool_choice, types
+from proxy.requests.tool_choice import ToolChoice
 from proxy.stream import exact_json
 
 
@@ -20,6 +21,7 @@ class Question:
     wants_usage: bool
     choices: int
     tools: tuple[Any, ...]  # empty where no call is wanted
+    choice: ToolChoice
     one_call: bool  # parallel_tool_calls: false
     used_ids: frozenset[str]  # of the calls that stand in the conversation already
 
@@ -31,7 +33,7 @@ def read(raw: bytes) -> Question:
     messages, tools, choices = body["messages"], body.get("tools"), body.get("n")
     if choices is not None and (not isinstance(choices, int) or isinstance(choices, bool) or choices < 1):
         raise BadRequest("`n` must be a whole number, 1 or more", param="n")
-    options = body.get("stream_options")
+    options, choice = body.get("stream_options"), tool_choice.read(body)
     return Question(
         body=body,
         size=len(raw),
@@ -39,7 +41,8 @@ def read(raw: bytes) -> Question:
         streamed=body.get("stream") is True,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
         choices=choices or 1,
-        tools=() if not tools or body.get("tool_choice") == "none" else tuple(tools),
+        tools=() if not tools or choice.mode == "none" else tuple(tools),
+        choice=choice,
         one_call=body.get("parallel_tool_calls") is False,
         used_ids=_ids(messages),
     )

@@ -70,7 +70,6 @@ def test_json_without_a_schema_gets_the_plainest() -> None:
     [
         "auto",
         "required",
-        {"type": "function", "function": {"name": "unknown"}},
         {"type": "x"},
         {"type": "allowed_tools", "allowed_tools": {"tools": "x"}},
     ],
@@ -78,11 +77,6 @@ def test_json_without_a_schema_gets_the_plainest() -> None:
 def test_any_other_choice_passes(choice: Any) -> None:
     body = _prepared(LLAMA, tools=TOOLS, tool_choice=choice)
     assert (body["tools"], body["tool_choice"]) == (TOOLS, choice)
-
-
-def test_a_tool_without_a_function() -> None:
-    assert _prepared(LLAMA, tools=[{"type": "x"}], tool_choice={"function": {"name": "f"}})["tools"] == [{"type": "x"}]
-    assert _prepared(LLAMA, tool_choice={"function": {"name": "f"}})["tool_choice"] == {"function": {"name": "f"}}
 
 
 def test_logprobs_beside_tools_are_not_streamed_by_llama_cpp() -> None:
