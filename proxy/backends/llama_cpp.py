@@ -22,7 +22,7 @@ from proxy.requests.preparation import Needs
 from proxy.requests.question import Question
 from proxy.stream import exact_json
 from proxy.stream.dialect import Hint
-from proxy.stream.events import Usage
+from proxy.stream.events import Finish, Usage
 
 # Template, schema, history, image: asked again, the answer is the same, so a client must not ask again.
 _FOR_EVER = re.compile(
@@ -34,15 +34,25 @@ _BY_CHANCE = re.compile(r"does not match the expected|Failed to parse input")
 
 
 class _Reply(Reply):
+    """Adds up the tokens of several choices.
+
+    The usage of a choice follows its finish and does not say whose it is. So a report belongs to the choice that finished
+    last, and a further one for the same choice takes the place of the one before.
+    """
+
     def __init__(self) -> None:
         super().__init__()
-        self._written = 0
+        self._finished: int | None = None
+        self._written: dict[int | None, int] = {}
 
     def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
         for index, event in super().read(chunk):
+            if isinstance(event, Finish):
+                self._finished = index
+                self._written.pop(None, None)  # counted while the choice was still being written
             if isinstance(event, Usage):
-                self._written += event.completion
-                yield index, replace(event, completion=self._written)
+                self._written[self._finished] = event.completion
+                yield index, replace(event, completion=sum(self._written.values()))
             else:
                 yield index, event
 

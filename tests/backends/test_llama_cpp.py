@@ -47,10 +47,31 @@ async def test_what_fits_or_cannot_be_counted_is_not_refused(answer: Any) -> Non
     await llama_cpp(**{COUNT: answer})[0].refuse_overflow(QUESTION)
 
 
-def test_each_choice_is_counted_by_itself_but_the_prompt_once() -> None:
+def _usage(completion: int) -> dict[str, Any]:
+    return {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": completion}}
+
+
+def _finish(index: int, **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": {}, "finish_reason": "stop"}], **more}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "counted"),
+    [
+        ([_finish(0), _usage(5)], [5]),
+        ([_finish(0), _usage(5), _finish(1), _usage(6)], [5, 11]),
+        ([_finish(1), _usage(5), _finish(0), _usage(6)], [5, 11]),
+        ([_finish(0, usage=_usage(5)["usage"]), _usage(5)], [5, 5]),
+        ([_finish(0), _usage(5), _usage(5)], [5, 5]),
+        ([_usage(1), _usage(2), _finish(0), _usage(3)], [1, 2, 3]),
+        ([_usage(1), _finish(0, usage=_usage(3)["usage"]), _usage(3)], [1, 3, 3]),
+        ([_finish(0), _usage(5), _finish(1), _usage(6), _usage(6)], [5, 11, 11]),
+    ],
+)
+def test_each_choice_is_counted_by_itself_and_once_and_so_is_the_prompt(chunks: list[dict[str, Any]], counted: list[int]) -> None:
     reply = llama_cpp()[0].reply()
-    usage = {"usage": {"prompt_tokens": 9, "completion_tokens": 5}}
-    assert [list(reply.read({"choices": [], **usage})) for _ in range(2)] == [[(0, Usage(9, 5))], [(0, Usage(9, 10))]]
+    usages = [event for chunk in chunks for _, event in reply.read(chunk) if isinstance(event, Usage)]
+    assert usages == [Usage(9, completion) for completion in counted]
 
 
 async def test_what_it_tells_of_itself() -> None:
