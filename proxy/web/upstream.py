@@ -134,7 +134,8 @@ class Upstream:
                 break
         if start and not start.startswith(_SSE_BEGINS):
             raise BadAnswer(
-                "the backend answered with something that is neither a stream of events nor JSON; is BACKEND_URL the base of its API?"
+                "the backend answered with something that is neither a stream of events nor JSON; is BACKEND_URL the base of its API?",
+                may_pass=False,
             )
         yield self.translation.feed(start)
         while not self.translation.done and (more := await anext(pieces, None)) is not None:

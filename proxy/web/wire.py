@@ -155,8 +155,9 @@ class Wire(HttpToolsProtocol):
         running = self.cycle is not None and not self.cycle.response_complete
         if not (running and self.cycle.response_started):
             body = orjson.dumps(record.named(error.body()))
-            head = b"content-type: application/json\r\nconnection: close\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n"
-            self.transport.write(STATUS_LINE[error.status] + head % (record.id.encode(), len(body)) + body)
+            head = b"content-type: application/json\r\nconnection: close\r\nx-request-id: %b\r\ncontent-length: %d\r\n"
+            more = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in error.headers.items())
+            self.transport.write(STATUS_LINE[error.status] + head % (record.id.encode(), len(body)) + more + b"\r\n" + body)
         if running:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
