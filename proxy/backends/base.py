@@ -1,7 +1,6 @@
 """How every backend is asked. A kind that is odd in some way is a subclass in a file of its own, with only its oddities."""
 
 import contextlib
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, Self
 import httpx
 import orjson
 
+from proxy.backends import relaxing
 from proxy.backends.address import Address
 from proxy.backends.http import PROBE_TIMEOUTS, Http
 from proxy.backends.models import Model, choose, knows, models_in
@@ -28,7 +28,6 @@ Look = Callable[[str], Awaitable[bytes]]
 """What stands at a path of a server at home; nothing where nothing is."""
 
 _OURSELVES = (b"user-agent", b"llama-bridge")  # some doors in the world stay shut to who does not say who he is
-_UNKNOWN = re.compile(r"unsupported|not (supported|permitted|allowed)|unknown|unrecogni[sz]ed|unexpected|extra", re.IGNORECASE)
 MODELS_KEPT = 30.0  # seconds; a name that is not in the list is looked for again after one
 
 
@@ -92,14 +91,15 @@ class Backend:
         model = await self.model_for(question.model)
         headers = self.headers(question, headers)
         needs = self.needs  # several may be asking while the first of them learns better
+        body = prepare(question, needs, model)
         while True:
             try:
-                return await self.accepted(prepare(question, needs, model), headers)
+                return await self.accepted(body, headers)
             except BridgeError as error:
                 easier = self.easier(error, needs) if error.status in (400, 422) else None
-                if easier is None or easier == needs:
+                if easier is None or (other := prepare(question, easier, model)) == body:
                     raise
-            needs = easier
+            needs, body = easier, other
 
     async def accepted(self, body: bytes, headers: Headers, path: str = "/v1/chat/completions") -> httpx.Response:
         response = await self._ask(lambda address: _post(path, address, body, headers))
@@ -113,12 +113,7 @@ class Backend:
 
     def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
         """How to ask again without what was refused, if that can be left out. What holds for every question is remembered."""
-        change: dict[str, Any]
-        if "stream_options" in error.message:
-            change = {"stream_options": False}
-        elif needs.thoughts is not None and needs.thoughts in error.message and _UNKNOWN.search(error.message):
-            change = {"thoughts": None}
-        else:
+        if not (change := relaxing.change(error.message, needs)):
             return None
         self.needs = replace(self.needs, **change)
         return replace(needs, **change)
@@ -201,7 +196,9 @@ class Backend:
         try:
             return orjson.loads(await self.http.read(response))
         except orjson.JSONDecodeError:
-            raise BadAnswer("the backend answered with something that is no JSON; is BACKEND_URL the base of its API?") from None
+            raise BadAnswer(
+                "the backend answered with something that is no JSON; is BACKEND_URL the base of its API?", may_pass=False
+            ) from None
 
     async def _ask(self, request: Callable[[Address], httpx.Request]) -> httpx.Response:
         address = await self.place.address()
