@@ -18,7 +18,7 @@ from proxy.backends.place import Place
 from proxy.backends.raw import RawWay
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
-from proxy.errors import BackendFailed, BadAnswer, BridgeError, NotFound, Refused, TimedOut, Unavailable, Vanished
+from proxy.errors import BackendFailed, BadAnswer, BridgeError, ModelNotFound, NotFound, Refused, TimedOut, Unavailable, Vanished
 from proxy.requests.preparation import Needs, prepare, unread
 from proxy.requests.question import Question
 from proxy.stream.dialect import Hint
@@ -28,7 +28,8 @@ Look = Callable[[str], Awaitable[bytes]]
 """What stands at a path of a server at home; nothing where nothing is."""
 
 _OURSELVES = (b"user-agent", b"llama-bridge")  # some doors in the world stay shut to who does not say who he is
-MODELS_KEPT = 30.0  # seconds; a name that is not in the list is looked for again after one
+MODELS_KEPT = 30.0  # seconds
+_MISSED_KEPT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Backend:
         self.text_is_read = text_is_read  # calls that a model writes as text are found
         self._models: list[Model] = []
         self._models_at = float("-inf")
+        self._missed: set[str | None] = set()  # names that a fresh list did not have
 
     def at(self, place: Place) -> Self:
         """This backend for one request, where it has a place of its own."""
@@ -158,13 +160,24 @@ class Backend:
         return models_in(await self._json(await self._ask(lambda address: probe(address, "/v1/models"))))
 
     async def model_for(self, asked: str | None) -> str | None:
+        """Return the model that a client means. A name that is not in the list is looked for once in a fresh one, not at each chat."""
+        models = await self._listed(MODELS_KEPT)
+        if not knows(models, asked) and asked not in self._missed:
+            models = await self._listed(kept=1.0)
+            if len(self._missed) >= _MISSED_KEPT:
+                self._missed.clear()
+            self._missed.add(asked)
         try:
-            models = await self.models()
-            if not knows(models, asked):
-                models = await self.models(kept=1.0)
+            return choose(models, asked, self.wanted_model)
+        except ModelNotFound:  # it may have been loaded since: nothing is lost by another look
+            return choose(await self._listed(kept=1.0), asked, self.wanted_model)
+
+    async def _listed(self, kept: float) -> list[Model]:
+        """Some servers list nothing while they generate, some never do: the question itself may be answered all the same."""
+        try:
+            return await self.models(kept)
         except (Refused, TimedOut, BackendFailed, BadAnswer):
-            models = self._models  # some servers list nothing while they generate, some never do: the question itself may be answered
-        return choose(models, asked, self.wanted_model)
+            return self._models
 
     async def facts(self, kept: float = 0.0) -> Facts:
         """A quick question that also shows whether a request would be served now."""

@@ -16,6 +16,7 @@ from proxy.requests.preparation import Needs
 from proxy.requests.question import Question
 
 _BYTES_PER_TOKEN = 4
+_SECOND_LOOK = 1.0  # seconds after the first
 
 
 class Ollama(Backend):
@@ -28,6 +29,10 @@ class Ollama(Backend):
         unread=frozenset({"tool_choice", "n", "logit_bias", "options", "num_ctx", "top_k", "min_p", "chat_template_kwargs"}),
     )
 
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._looked_again_at = float("nan")
+
     @classmethod
     async def greets(cls, look: Look) -> bool:
         if (await look("/")).strip() != b"Ollama is running":
@@ -39,8 +44,14 @@ class Ollama(Backend):
         return isinstance(version, dict) and "version" in version
 
     async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
-        """What it holds is not known before the first question has loaded a model."""
-        return await super().models(kept if any(model.loaded for model in self._models) else min(kept, 1.0))
+        """What it holds is not known before the first question has loaded a model: so there is a second look, and no third."""
+        seen = self._models_at
+        if kept > _SECOND_LOOK and seen != self._looked_again_at and not any(model.loaded for model in self._models):
+            models = await super().models(_SECOND_LOOK)
+            if self._models_at != seen and seen != float("-inf"):
+                self._looked_again_at = self._models_at
+            return models
+        return await super().models(kept)
 
     async def list_models(self) -> list[Model]:
         """What is loaded tells how much it holds; the length that a model was trained for is not what it gets here."""
