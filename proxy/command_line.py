@@ -24,6 +24,7 @@ from proxy.app import Bridge, create_app
 from proxy.errors import BridgeError
 from proxy.llama_server import first
 from proxy.settings import Settings, SettingsError, add_flags, load
+from proxy.stream.calls import Tools
 from proxy.web import key_file
 from proxy.web.keys import Keys
 from proxy.web.snippets import YOUR_KEY
@@ -116,6 +117,9 @@ def parse_text(arguments: argparse.Namespace) -> int:
         message = dialects.parse(text, tools=tools, dialect=arguments.dialect, thinking=arguments.thinking)
     except (ValueError, OSError) as error:
         _stop(_plainly(error))
+    if not Tools(tools):
+        missing = f"{arguments.tools} declares no tools" if arguments.tools else "no tools are declared (--tools FILE)"
+        print(f"llama-bridge: {missing}: calls in the text are left as text", file=sys.stderr)
     print(orjson.dumps(message, option=orjson.OPT_INDENT_2).decode())
     return 0
 
@@ -205,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     add_flags(commands.add_parser("serve", help="listen, and stand before the backend (the default)"))
     parse = commands.add_parser("parse", help="read what a model wrote from standard input, print the message it means")
     parse.add_argument("--dialect", default="auto", help="how it writes calls; default: found out")
-    parse.add_argument("--tools", metavar="FILE", help="the `tools` of the request, as JSON")
+    parse.add_argument("--tools", metavar="FILE", help="the `tools` of the request, as JSON; without them no call is looked for")
     parse.add_argument("--thinking", default="tags", choices=("tags", "forced", "off"))
     parse.set_defaults(run=parse_text)
     commands.add_parser("doctor", help="look at what is set up here and what runs; say what is wrong, and what cures it").set_defaults(

@@ -178,9 +178,21 @@ def test_the_key_is_shown_and_replaced(capsys: Output, tmp_path: Path) -> None:
 def test_what_a_model_wrote_is_read_from_standard_input(types: Type, capsys: Output) -> None:
     types(f"<think>hm</think>Look: {CALL}")
     assert run("parse") == 0
-    message = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    message = json.loads(out)
     assert (message["role"], message["reasoning_content"]) == ("assistant", "hm")
     assert message["content"].endswith(CALL)  # without tools nothing is a call
+    assert err == "llama-bridge: no tools are declared (--tools FILE): calls in the text are left as text\n"
+
+
+@pytest.mark.parametrize("tools", [[], [{"type": "function"}]])
+def test_a_list_without_a_tool_in_it_is_said_to_be_one(tools: list[Any], types: Type, capsys: Output, tmp_path: Path) -> None:
+    (tmp_path / "tools.json").write_text(json.dumps(tools))
+    types(CALL)
+    assert run("parse", "--tools", str(tmp_path / "tools.json")) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["content"] == CALL
+    assert err.endswith("tools.json declares no tools: calls in the text are left as text\n")
 
 
 def test_with_tools_a_call_is_a_call(types: Type, capsys: Output, tmp_path: Path) -> None:
@@ -188,7 +200,9 @@ def test_with_tools_a_call_is_a_call(types: Type, capsys: Output, tmp_path: Path
     for dialect in ("auto", "hermes"):
         types(CALL)
         assert run("parse", "--tools", str(tmp_path / "tools.json"), "--dialect", dialect) == 0
-        message = json.loads(capsys.readouterr().out)
+        out, err = capsys.readouterr()
+        assert err == ""
+        message = json.loads(out)
         assert message["content"] is None
         assert message["tool_calls"][0]["function"] == {"name": "ls", "arguments": '{"path":"/"}'}
 
