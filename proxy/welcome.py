@@ -36,7 +36,7 @@ def text(address: str, key: str | None, report: Report) -> str:
     lines.append(f"  look on  {address}/ in a browser{_login(key)}")
     lines += ["", "Try it, from another terminal:", "", "  " + curl(address, key, model)]
     lines += ["", "OpenCode: put this into opencode.json in your project (or ~/.config/opencode/opencode.json):", ""]
-    lines += [opencode(address, key, model, report.context), "", "Ctrl-C ends it."]
+    lines += [opencode(address, key, model, report.context, report.inputs or ()), "", "Ctrl-C ends it."]
     return "\n".join(lines)
 
 

@@ -40,6 +40,7 @@ class Facts:
     context: int | None = None
     template_has_tools: bool | None = None
     advice: str | None = None  # what a person should do before it serves well
+    inputs: tuple[str, ...] | None = None  # what the model takes: text, image, audio
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,8 @@ class Backend:
         name = self.wanted_model
         with contextlib.suppress(BridgeError):  # several, and none was chosen: the client names one
             name = choose(models, None, self.wanted_model)
-        return Facts(model=name, context=next((model.context for model in models if model.id == name), None))
+        known = next((model for model in models if model.id == name), Model(""))
+        return Facts(model=name, context=known.context, inputs=known.inputs)
 
     async def get_json(self, path: str) -> Any:
         """A look at what is there now: nobody is waited for who has just gone."""

@@ -131,7 +131,14 @@ class LlamaCpp(Backend):
             model=listed.model,
             context=context if isinstance(context, int) and context > 0 else listed.context,
             template_has_tools=has_tools if isinstance(has_tools, bool) else None,
+            inputs=_inputs(props.get("modalities")) or listed.inputs,
         )
+
+
+def _inputs(modalities: Any) -> tuple[str, ...] | None:
+    if not isinstance(modalities, dict):
+        return None
+    return ("text", *(name for name, tells in (("image", "vision"), ("audio", "audio")) if modalities.get(tells) is True))
 
 
 def _dict(value: Any, key: str) -> dict[str, Any]:

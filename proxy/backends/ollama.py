@@ -32,6 +32,7 @@ class Ollama(Backend):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._looked_again_at = float("nan")
+        self._inputs: dict[str | None, tuple[str, ...] | None] = {}  # by model
 
     @classmethod
     async def greets(cls, look: Look) -> bool:
@@ -60,10 +61,11 @@ class Ollama(Backend):
 
     async def facts(self, kept: float = 0.0) -> Facts:
         facts = await super().facts(kept)
-        if facts.context is None and facts.model is not None:
-            shown = await self.json_if_any("/api/show", {"model": facts.model})
-            facts = replace(facts, context=_num_ctx(shown))
-        return facts
+        if facts.model is None or (facts.context is not None and facts.model in self._inputs):
+            return replace(facts, inputs=self._inputs.get(facts.model))
+        shown = await self.json_if_any("/api/show", {"model": facts.model})
+        self._inputs[facts.model] = _inputs(shown)
+        return replace(facts, context=facts.context or _num_ctx(shown), inputs=self._inputs[facts.model])
 
     def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
         if "does not support thinking" in error.message:
@@ -83,6 +85,13 @@ def _with(model: Model, running: dict[Any, Any]) -> Model:
         return model
     context = running[model.id]
     return replace(model, loaded=True, context=context if isinstance(context, int) and context > 0 else None)
+
+
+def _inputs(shown: Any) -> tuple[str, ...] | None:
+    capabilities = shown.get("capabilities") if isinstance(shown, dict) else None
+    if not isinstance(capabilities, list):
+        return None
+    return ("text", *(name for name, tells in (("image", "vision"), ("audio", "audio")) if tells in capabilities))
 
 
 def _num_ctx(shown: Any) -> int | None:

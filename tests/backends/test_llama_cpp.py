@@ -79,6 +79,21 @@ async def test_what_it_tells_of_itself() -> None:
     assert await llama_cpp(**{"/props": httpx.Response(200, json=props)})[0].facts() == Facts("tiny", 512, True)
 
 
+@pytest.mark.parametrize(
+    ("modalities", "inputs"),
+    [
+        ({"vision": True, "audio": False}, ("text", "image")),
+        ({"vision": True, "audio": True}, ("text", "image", "audio")),
+        ({"vision": False}, ("text",)),
+        ({}, ("text",)),
+        ("vision", None),
+    ],
+)
+async def test_whether_its_model_sees(modalities: Any, inputs: Any) -> None:
+    props = {"model_alias": "tiny", "modalities": modalities}
+    assert (await llama_cpp(**{"/props": httpx.Response(200, json=props)})[0].facts()).inputs == inputs
+
+
 async def test_an_old_one_tells_less() -> None:
     assert await llama_cpp(**{"/props": httpx.Response(200, json={"chat_template_caps": 5})})[0].facts() == Facts("m", 2048)
     assert await llama_cpp(**{"/props": httpx.Response(200, json={"model_alias": "tiny"})})[0].facts() == Facts("tiny")

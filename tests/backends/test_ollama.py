@@ -135,3 +135,19 @@ async def test_the_line_in_the_log_says_what_it_ignores(caplog: pytest.LogCaptur
     with caplog.at_level("INFO"):
         await ask(app, CHAT, {"messages": [], "n": 2, "top_k": 4})
     assert caplog.messages[-1].endswith("| ollama does not read n, top_k")
+
+
+@pytest.mark.parametrize(
+    ("shown", "inputs"),
+    [
+        ({"capabilities": ["completion", "vision"]}, ("text", "image")),
+        ({"capabilities": ["completion", "tools"]}, ("text",)),
+        ({"capabilities": 5}, None),
+        ({}, None),
+    ],
+)
+async def test_whether_a_model_sees_is_asked_once(shown: Any, inputs: Any) -> None:
+    held = httpx.Response(200, json={"models": [{"name": "c", "context_length": 4096}]})
+    backend, behind = ollama({"/v1/models": models("c"), "/api/ps": held, "/api/show": httpx.Response(200, json=shown)})
+    assert [await backend.facts() for _ in range(2)] == [Facts("c", 4096, inputs=inputs)] * 2
+    assert [request.url.path for request in behind.asked].count("/api/show") == 1
