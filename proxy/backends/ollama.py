@@ -26,7 +26,7 @@ class Ollama(Backend):
         tool_choice="unread",
         max_completion_tokens=False,
         joined_text=True,
-        unread=frozenset({"tool_choice", "n", "logit_bias", "options", "num_ctx", "top_k", "min_p", "chat_template_kwargs"}),
+        unread=frozenset({"tool_choice", "n", "logit_bias", "options", "num_ctx", "top_k", "min_p", "chat_template_kwargs", "grammar"}),
     )
 
     def __init__(self, *arguments: Any, **more: Any) -> None:

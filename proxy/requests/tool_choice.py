@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from proxy.errors import BadRequest
-from proxy.requests.tools import declared_names, name_of
+from proxy.requests.tools import declared_names
 
 Mode: TypeAlias = Literal["auto", "none", "required"]
 
@@ -45,7 +45,6 @@ def _named(choice: dict[str, Any]) -> tuple[Mode, list[str]]:
     """One tool that must be called, or several that may be."""
     allowed = choice.get("allowed_tools")
     if not isinstance(allowed, dict):
-        return "required", [name for name in (name_of(choice), choice.get("name")) if isinstance(name, str)]
+        return "required", declared_names([choice])
     tools = allowed.get("tools")
-    names = [name_of(tool) for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
-    return "required" if allowed.get("mode") == "required" else "auto", [name for name in names if isinstance(name, str)]
+    return "required" if allowed.get("mode") == "required" else "auto", declared_names(tools if isinstance(tools, list) else [])

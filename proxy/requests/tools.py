@@ -10,7 +10,7 @@ def name_of(tool: Any) -> Any:
     if not isinstance(tool, dict):
         return None
     inner = tool.get("custom") if tool.get("type") == "custom" else tool.get("function")
-    return inner.get("name") if isinstance(inner, dict) else None
+    return (inner if isinstance(inner, dict) else tool).get("name")
 
 
 def declared_names(tools: Iterable[Any]) -> list[str]:

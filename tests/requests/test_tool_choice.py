@@ -9,6 +9,7 @@ from proxy.requests.tool_choice import ToolChoice, read
 
 TOOLS: list[Any] = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]
 TOOLS += [{"type": "custom", "custom": {"name": "c"}}, {"type": "odd"}, {"type": "function", "function": {"name": 5}}]
+TOOLS += [{"type": "function", "name": "flat", "parameters": {}}]
 ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [TOOLS[0], TOOLS[2], 5, {"type": "odd"}]}}
 
 
@@ -26,6 +27,7 @@ def function(name: Any) -> dict[str, Any]:
         ("required", ToolChoice("required")),
         (function("f"), ToolChoice("required", frozenset({"f"}))),
         ({"type": "function", "name": "g"}, ToolChoice("required", frozenset({"g"}))),
+        (function("flat"), ToolChoice("required", frozenset({"flat"}))),
         ({"type": "custom", "custom": {"name": "c"}}, ToolChoice("required", frozenset({"c"}))),
         (ALLOWED, ToolChoice("required", frozenset({"f", "c"}))),
         ({"allowed_tools": {"mode": "auto", "tools": [TOOLS[0]]}}, ToolChoice("auto", frozenset({"f"}))),
