@@ -58,7 +58,7 @@ def turn(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 @dataclass
 class Heard:
-    outcome: Outcome = "asked again"  # a stream that ends without a finish is
+    outcome: Outcome = "asked again"
     text: str = ""
     reasoning: str = ""
     run: list[tuple[str, Any]] = field(default_factory=list)
@@ -73,12 +73,9 @@ def listen(call: Call) -> Heard:
     assert "x-should-retry" not in call.headers
     heard, finish = Heard(), None
     calls: dict[int, dict[str, Any]] = {}
-    for line in call.text.split("\n"):
-        if not line.startswith("data:") or not line[5:].strip():
-            continue  # comments, and lines that keep the connection alive
-        if line[5:].strip() == "[DONE]":
-            break
-        chunk = json.loads(line[5:])
+    payloads = [line[5:].strip() for line in call.text.split("\n") if line.startswith("data:")]
+    read = payloads[: payloads.index("[DONE]")] if "[DONE]" in payloads else payloads
+    for chunk in map(json.loads, filter(None, read)):
         if "error" in chunk:
             return _failed(heard, chunk["error"])
         heard.usage = chunk.get("usage") or heard.usage
@@ -86,8 +83,8 @@ def listen(call: Call) -> Heard:
             assert finish is None, "content after the finish is fatal"
             _read(heard, calls, choice["delta"])
             finish = choice["finish_reason"]
-    if finish is not None:
-        _finish(heard, calls, finish)
+    assert finish is not None, "an answer without a finish is asked for ten times"
+    _finish(heard, calls, finish)
     return heard
 
 

@@ -150,6 +150,16 @@ async def test_an_answer_that_it_understands(pieces: list[bytes], heard: Heard) 
     assert (got.outcome, got.text, got.reasoning, got.run) == (heard.outcome, heard.text, heard.reasoning, heard.run)
 
 
+async def test_an_answer_that_was_cut() -> None:
+    heard = listen(await Road(stream(*text("a"), chunk(finish="length"), DONE)).ask(**turn()))
+    assert (heard.outcome, heard.text, heard.run) == ("done", "a", [])
+
+
+async def test_a_refusal_in_the_stream_is_final() -> None:
+    heard = listen(await Road(stream(*text("a"), event({"error": {"message": "no", "code": 400}}))).ask(**turn()))
+    assert (heard.outcome, heard.error) == ("given up", "no")
+
+
 async def test_what_was_used() -> None:
     usage = listen(await Road(stream(*text("a"), STOP, USAGE, DONE)).ask(**turn())).usage
     assert usage == {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25, "prompt_tokens_details": {"cached_tokens": 7}}
