@@ -27,6 +27,7 @@ from proxy.errors import BridgeError
 from proxy.llama_server import first
 from proxy.printable import printable_lines
 from proxy.settings import Settings, SettingsError, add_flags, load
+from proxy.stream.calls import Tools
 from proxy.web import key_file
 from proxy.web.keys import Keys
 from proxy.web.snippets import YOUR_KEY
@@ -146,6 +147,9 @@ def parse_text(arguments: argparse.Namespace) -> int:
         message = dialects.parse(text, tools=tools, dialect=arguments.dialect, thinking=arguments.thinking)
     except (ValueError, OSError) as error:
         _stop(_plainly(error))
+    if not Tools(tools):
+        missing = f"{arguments.tools} declares no tools" if arguments.tools else "no tools are declared (--tools FILE)"
+        print(f"llama-bridge: {missing}: calls in the text are left as text", file=sys.stderr)
     text = json.dumps(message, ensure_ascii=False, indent=2)
     print(text if text == printable_lines(text) else json.dumps(message, indent=2))
     return 0
@@ -236,7 +240,7 @@ def _parser() -> argparse.ArgumentParser:
     add_flags(commands.add_parser("serve", help="listen, and stand before the backend (the default)"))
     parse = commands.add_parser("parse", help="read what a model wrote from standard input, print the message it means")
     parse.add_argument("--dialect", default="auto", help="how it writes calls; default: found out")
-    parse.add_argument("--tools", metavar="FILE", help="the `tools` of the request, as JSON")
+    parse.add_argument("--tools", metavar="FILE", help="the `tools` of the request, as JSON; without them no call is looked for")
     parse.add_argument("--thinking", default="tags", choices=("tags", "forced", "off"))
     parse.set_defaults(run=parse_text)
     commands.add_parser("doctor", help="look at what is set up here and what runs; say what is wrong, and what cures it").set_defaults(

@@ -1,11 +1,13 @@
-"""Everything that can go wrong between a client and a model, as one tree; each leaf knows its status and its JSON.
+"""Everything that can go wrong between a client and a model, as one tree; each leaf knows its status, its JSON, and whether
+it may pass: where it may not, the answer carries `x-should-retry: false`.
 
 BridgeError
 ├── Refused                 4xx: asking again the same way is useless
 │   ├── BadRequest          400 invalid_request
 │   │   ├── ContextOverflow 400 context_length_exceeded
 │   │   ├── BackendRefused  400 backend_refused
-│   │   └── KillsModel      400 kills_model: the child crashed twice while it was its only request
+│   │   ├── KillsModel      400 kills_model: the child crashed twice while it was its only request
+│   │   └── ToolChoiceUnmet 400 tool_choice_unmet: the model did not call the tool that had to be called
 │   ├── Unauthorized        401 invalid_api_key
 │   ├── OutOfCredit         402 insufficient_quota
 │   ├── Forbidden           403 forbidden
@@ -49,7 +51,16 @@ _SIGNS = re.compile(
     r"(?:currently|temporarily) at capacity",
     re.IGNORECASE,
 )
-_LONG_NUMBER = re.compile(r"\d{4,}")
+# What both OpenCode 1.18 and 2 look for in order to shorten the conversation.
+_OVERFLOW_SIGNS = re.compile(
+    r"context[ _](?:length|window|size)|(?:prompt|input) (?:is )?too long|too many tokens|token limit|reduce the length|"
+    r"exceeds (?:the )?(?:limit of|maximum)|maximum (?:prompt|allowed input) length|more than max tokens|"
+    r"(?:request|payload)(?: entity)?[ _]too[ _]large",
+    re.IGNORECASE,
+)
+_LONG_NUMBER = re.compile(r"(?<![\d.,])\d{4,}(?![\d.,]*\d)|\d{4,}")
+_PASSING = frozenset({408, 409, 425, 429})
+_LASTING = frozenset({501, 505, 508})
 _ECHO = re.compile(r"(Failed to parse \w[^:]*):.*", re.DOTALL)
 _BRIEF = 300  # letters
 _LONGEST = 16_384  # letters of a message that a client gets; a backend may put a whole conversation into it
@@ -57,21 +68,34 @@ _WORD_JOINER = "\u2060"  # has no width: the eye reads the words, a client's pat
 
 
 def calm(message: str) -> str:
-    """Words that clients take for a passing trouble must not stand in a refusal: OpenCode would ask again for a minute."""
+    """Return `message` without the words that clients act upon: for the first OpenCode asks again for a minute, for the second
+    it shortens a conversation that was not too long."""
     message = _LONG_NUMBER.sub(lambda found: f"{int(found[0]):,}" if len(found[0]) <= 18 else found[0], message[:_LONGEST])
-    return _SIGNS.sub(lambda found: found[0][0] + _WORD_JOINER + found[0][1:], message)
+    for signs in (_SIGNS, _OVERFLOW_SIGNS):
+        message = signs.sub(lambda found: found[0][0] + _WORD_JOINER + found[0][1:], message)
+    return message
 
 
 class BridgeError(Exception):
     status: int = 500
     type: str = "server_error"
     code: ClassVar[str] = "internal_error"
+    may_pass: bool = True  # asked again, the answer may be another
 
-    def __init__(self, message: str, *, param: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str, *, param: str | None = None, headers: Mapping[str, str] | None = None, may_pass: bool | None = None
+    ) -> None:
         super().__init__(message)
         self.message = encodable(message)
         self.param = param
-        self.headers = dict(headers or {})
+        self._headers = dict(headers or {})
+        if may_pass is not None:
+            self.may_pass = may_pass
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What goes with the status. OpenCode 2 and the SDKs of OpenAI and Anthropic heed `x-should-retry` before anything else."""
+        return self._headers if self.may_pass else self._headers | {"x-should-retry": "false"}
 
     @property
     def brief(self) -> str:
@@ -86,13 +110,14 @@ class Refused(BridgeError):
     status = 400
     type = "invalid_request_error"
     code = "refused"
+    may_pass = False
 
     def body(self) -> dict[str, Any]:
         return {
             "error": {
                 "message": calm(self.message),
                 "type": "invalid_request_error" if _SIGNS.search(self.type) else self.type,
-                "param": self.param,
+                "param": None if self.param is None else calm(self.param),
                 "code": self.code,
             }
         }
@@ -122,6 +147,10 @@ class BackendRefused(BadRequest):
 
 class KillsModel(BadRequest):
     code = "kills_model"
+
+
+class ToolChoiceUnmet(BadRequest):
+    code = "tool_choice_unmet"
 
 
 class Unauthorized(Refused):
@@ -162,6 +191,7 @@ class NotAllowed(Refused):
 class HalfRequest(Refused):
     status = 408
     code = "half_request"
+    may_pass = True
 
 
 class TooLarge(Refused):
@@ -180,7 +210,7 @@ class BackendSaid(Refused):
     code = "backend_refused"
 
     def __init__(self, message: str, *, status: int, type: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message, headers=headers)
+        super().__init__(message, headers=headers, may_pass=status in _PASSING)
         self.status = status
         self.type = type
 
@@ -217,6 +247,7 @@ class Busy(Unavailable):
 
 class ChildFailed(Unavailable):
     code = "child_failed"
+    may_pass = False
 
 
 class Stopping(Unavailable):
@@ -227,7 +258,7 @@ class BackendFailed(BridgeError):
     code = "backend_failed"
 
     def __init__(self, message: str, *, status: int = 500, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message, headers=headers)
+        super().__init__(message, headers=headers, may_pass=status not in _LASTING)
         self.status = status
 
 
@@ -257,3 +288,4 @@ class Loop(BridgeError):
     status = 508
     type = "loop_error"
     code = "loop"
+    may_pass = False

@@ -38,7 +38,7 @@ def text(address: str, key: str | None, report: Report) -> str:
     lines.append(f"  look on  {address}/ in a browser{_login(key)}")
     lines += ["", "Try it, from another terminal:", "", "  " + curl(address, key, model)]
     lines += ["", "OpenCode: put this into opencode.json in your project (or ~/.config/opencode/opencode.json):", ""]
-    lines += [opencode(address, key, model, report.expected_context), "", "Ctrl-C ends it."]
+    lines += [opencode(address, key, model, report.expected_context, report.inputs or ()), "", "Ctrl-C ends it."]
     if report.cure:
         lines += ["", "The GPU of this machine is not used. This command installs an engine that uses it:", f"  {report.cure}"]
     return "\n".join(lines)

@@ -14,7 +14,7 @@ ROOMS = {
     "protocols": {"stream", "errors", "protocols"},
     "conversations": {"stream", "errors", "conversations"},
     "dialects": {"stream", "errors", "dialects"},
-    "requests": {"errors", "requests"},
+    "requests": {"stream", "errors", "requests"},
     "stream": {"stream"},
     "llama_server": {"errors", "printable", "llama_server"},
     "tiny_model": {"tiny_model"},

@@ -1,14 +1,11 @@
 """The command in one process with the test: what it prints, and the code it ends with."""
 
 import asyncio
-import io
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +17,7 @@ from proxy.settings import Settings, load
 from proxy.web.keys import Keys
 from tests.llama_server.fake_server import Conduct
 
-CALL = '<tool_call>{"name": "ls", "arguments": {"path": "/"}}</tool_call>'
-TOOLS = [{"type": "function", "function": {"name": "ls", "parameters": {"type": "object", "properties": {"path": {"type": "string"}}}}}]
-
 Output = pytest.CaptureFixture[str]
-Type = Callable[[str], None]
 
 
 @pytest.fixture(autouse=True)
@@ -33,16 +26,6 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
-@pytest.fixture
-def types(monkeypatch: pytest.MonkeyPatch) -> Type:
-    """What stands on standard input."""
-
-    def put(text: str) -> None:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-
-    return put
 
 
 def run(*words: str) -> Any:
@@ -176,59 +159,6 @@ def test_the_key_is_shown_and_replaced(capsys: Output, tmp_path: Path) -> None:
     assert (tmp_path / "config/llama-bridge/key").read_text() == kept
 
 
-def test_what_a_model_wrote_is_read_from_standard_input(types: Type, capsys: Output) -> None:
-    types(f"<think>hm</think>Look: {CALL}")
-    assert run("parse") == 0
-    message = json.loads(capsys.readouterr().out)
-    assert (message["role"], message["reasoning_content"]) == ("assistant", "hm")
-    assert message["content"].endswith(CALL)  # without tools nothing is a call
-
-
-def test_with_tools_a_call_is_a_call(types: Type, capsys: Output, tmp_path: Path) -> None:
-    (tmp_path / "tools.json").write_text(json.dumps(TOOLS))
-    for dialect in ("auto", "hermes"):
-        types(CALL)
-        assert run("parse", "--tools", str(tmp_path / "tools.json"), "--dialect", dialect) == 0
-        message = json.loads(capsys.readouterr().out)
-        assert message["content"] is None
-        assert message["tool_calls"][0]["function"] == {"name": "ls", "arguments": '{"path":"/"}'}
-
-
-@pytest.mark.parametrize(
-    ("thinking", "content", "reasoning"), [("tags", "a</think>b", None), ("forced", "b", "a"), ("off", "a</think>b", None)]
-)
-def test_how_it_thinks(thinking: str, content: str, reasoning: str | None, types: Type, capsys: Output) -> None:
-    types("a</think>b")
-    assert run("parse", "--thinking", thinking) == 0
-    message = json.loads(capsys.readouterr().out)
-    assert (message["content"], message.get("reasoning_content")) == (content, reasoning)
-
-
-def test_bytes_that_are_no_text_do_not_stop_it(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\xffb")))
-    assert run("parse") == 0
-    assert json.loads(capsys.readouterr().out)["content"] == "a\ufffdb"
-
-
-@pytest.mark.parametrize(
-    ("written", "reason"),
-    [
-        (b"{}", "tools.json holds no list of tools"),
-        (b"[", "tools.json is no JSON: "),
-        (b"\xff", "tools.json is no JSON: "),
-        (None, "tools.json: No such file"),
-    ],
-)
-def test_tools_that_cannot_be_used(written: bytes | None, reason: str, types: Type, capsys: Output, tmp_path: Path) -> None:
-    if written is not None:
-        (tmp_path / "tools.json").write_bytes(written)
-    types(CALL)
-    assert run("parse", "--tools", str(tmp_path / "tools.json")) == 2
-    said = complaint(capsys)
-    assert reason in said
-    assert "tools.json" in said
-
-
 @pytest.mark.parametrize(
     ("words", "command", "unknown"),
     [(["serve", "--prot", "1"], "serve", "--prot 1"), (["--prot"], "serve", "--prot"), (["key", "--old"], "key", "--old")],
@@ -236,12 +166,6 @@ def test_tools_that_cannot_be_used(written: bytes | None, reason: str, types: Ty
 def test_a_word_that_a_command_does_not_know(words: list[str], command: str, unknown: str, capsys: Output) -> None:
     assert run(*words) == 2
     assert complaint(capsys) == f"{command} does not know {unknown}: `llama-bridge {command} --help` shows what it knows"
-
-
-def test_a_dialect_that_nobody_knows(types: Type, capsys: Output) -> None:
-    types(CALL)
-    assert run("parse", "--dialect", "klingon") == 2
-    assert complaint(capsys).startswith("unknown dialect 'klingon': auto, or any of ")
 
 
 def test_an_engine_found_by_its_name_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Output) -> None:

@@ -64,6 +64,89 @@ def test_a_broken_answer_is_asked_for_again() -> None:
     assert RETRIED.search(str(BackendFailed("gone", status=503).body()))
 
 
+CANNOT_BE_CURED_BY_REPEATING = [
+    errors.Refused("m"),
+    errors.BadRequest("m"),
+    ContextOverflow("m"),
+    errors.BackendRefused("m"),
+    errors.KillsModel("m"),
+    errors.ToolChoiceUnmet("m"),
+    errors.Unauthorized("m"),
+    errors.OutOfCredit("m"),
+    errors.Forbidden("m"),
+    errors.NotFound("m"),
+    ModelNotFound("m"),
+    errors.NotAllowed("m"),
+    errors.TooLarge("m"),
+    errors.HeadTooLarge("m"),
+    *(BackendSaid("m", status=status, type="t", headers={"x-should-retry": "true"}) for status in (401, 402, 403, 404, 413, 422, 426)),
+    errors.ChildFailed("m"),
+    *(BackendFailed("m", status=status) for status in (501, 505, 508)),
+    errors.BadAnswer("m", may_pass=False),
+    errors.Loop("m"),
+]
+MAY_PASS = [
+    BridgeError("m"),
+    errors.HalfRequest("m"),
+    *(BackendSaid("m", status=status, type="t") for status in (408, 409, 425, 429)),
+    errors.Unavailable("m"),
+    ModelLoading("m"),
+    errors.Busy("m"),
+    errors.Stopping("m"),
+    *(BackendFailed("m", status=status) for status in (500, 502, 503, 504, 529)),
+    errors.BadAnswer("m"),
+    BrokenOff("m"),
+    errors.Vanished("m"),
+    errors.TimedOut("m"),
+]
+
+
+def test_each_error_says_whether_repeating_can_cure_it() -> None:
+    assert {type(error) for error in [*CANNOT_BE_CURED_BY_REPEATING, *MAY_PASS]} == set(_leaves())
+    for error in CANNOT_BE_CURED_BY_REPEATING:
+        assert error.headers["x-should-retry"] == "false", (error, error.status)
+    for error in MAY_PASS:
+        assert "x-should-retry" not in error.headers, (error, error.status)
+
+
+def test_what_the_backend_says_of_a_passing_trouble_stays() -> None:
+    quota = BackendSaid("m", status=429, type="t", headers={"x-should-retry": "false", "retry-after": "3600"})
+    assert quota.headers == {"x-should-retry": "false", "retry-after": "3600"}
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "exceeds the available context size",
+        "context_length_exceeded",
+        "maximum context length is 4096 tokens",
+        "Prompt is too long",
+        "exceeds the limit of 20",
+        "too many tokens",
+        "token limit exceeded",
+        "reduce the length of the messages",
+        "request_too_large",
+        "Request Entity Too Large",
+        "exceeds the context window",
+        "greater than the context length",
+        "model_context_window_exceeded",
+        "input is too long for requested model",
+        "rate limit",
+        "Too Many Requests",
+    ],
+)
+@pytest.mark.parametrize("kind", [errors.BadRequest, errors.Forbidden, ModelNotFound, errors.TooLarge])
+def test_what_is_no_overflow_and_no_rate_limit_has_none_of_their_words(kind: type[BridgeError], phrase: str) -> None:
+    error = kind(f"the tool list {phrase}, says the backend", param=phrase).body()["error"]
+    for said, meant in ((error["message"], f"the tool list {phrase}, says the backend"), (error["param"], phrase)):
+        assert phrase.lower() not in said.lower()
+        assert said.replace("\u2060", "").replace("4,096", "4096") == meant  # and a person reads the same
+
+
+def test_the_place_of_a_field_is_no_status() -> None:
+    assert not RETRIED.search(str(errors.BadRequest("m", param="messages[1500]").body()))
+
+
 def test_the_log_gets_one_line_and_nothing_of_what_a_model_wrote() -> None:
     assert BackendFailed("Failed to parse input at pos 7: secret\nmore").brief == "Failed to parse input at pos 7"
     assert BackendFailed("could not start: no memory\nline of a log").brief == "could not start: no memory"

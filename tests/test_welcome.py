@@ -99,7 +99,13 @@ def test_what_is_not_known_is_not_told() -> None:
     command, config = pasted(text)
     assert json.loads(command[-1])["model"] == "your-model"
     assert config["model"] == "llama-bridge/your-model"
-    assert config["provider"]["llama-bridge"]["models"]["your-model"]["limit"] == {"context": 32_768, "output": 8_192}
+    for shape in ("provider", "providers"):
+        assert config[shape]["llama-bridge"]["models"]["your-model"]["limit"] == {"context": 32_768, "output": 8_192}
+
+
+def test_a_model_that_sees_is_told_to_the_client() -> None:
+    _, config = pasted(welcome.text(HERE, None, replace(READY, inputs=("text", "image"))))
+    assert config["provider"]["llama-bridge"]["models"]["qwen"]["modalities"] == {"input": ["text", "image"], "output": ["text"]}
 
 
 def test_what_is_to_be_done_before_it_serves_well() -> None:
@@ -136,9 +142,9 @@ def test_both_can_be_pasted(model: str, key: str | None, address: str) -> None:
     assert headers == [*([f"authorization: Bearer {key}"] if key else []), "content-type: application/json"]
     question = json.loads(command[command.index("-d") + 1])
     assert (question["model"], question["tools"][0]["function"]["name"]) == (model, "bash")
-    provider = config["provider"]["llama-bridge"]
-    assert provider["options"] == {"baseURL": f"{address}/v1", "apiKey": key or "not-needed"}
-    assert provider["models"] == {model: {"name": model, "tool_call": True, "limit": {"context": 4096, "output": 1024}}}
+    first, second = config["provider"]["llama-bridge"], config["providers"]["llama-bridge"]
+    assert first["options"] == second["settings"] == {"baseURL": f"{address}/v1", "apiKey": key or "not-needed"}
+    assert list(first["models"]) == list(second["models"]) == [model]
     assert config["model"] == config["small_model"] == f"llama-bridge/{model}"
 
 

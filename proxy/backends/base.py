@@ -1,7 +1,6 @@
 """How every backend is asked. A kind that is odd in some way is a subclass in a file of its own, with only its oddities."""
 
 import contextlib
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, Self
 import httpx
 import orjson
 
+from proxy.backends import relaxing
 from proxy.backends.address import Address
 from proxy.backends.http import PROBE_TIMEOUTS, Http
 from proxy.backends.models import Model, choose, knows, models_in
@@ -18,7 +18,7 @@ from proxy.backends.place import Place
 from proxy.backends.raw import RawWay
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
-from proxy.errors import BackendFailed, BadAnswer, BridgeError, NotFound, Refused, TimedOut, Unavailable, Vanished
+from proxy.errors import BackendFailed, BadAnswer, BridgeError, ModelNotFound, NotFound, Refused, TimedOut, Unavailable, Vanished
 from proxy.requests.offload import offload
 from proxy.requests.preparation import Needs, prepare, unread
 from proxy.requests.question import Question
@@ -29,9 +29,9 @@ Look = Callable[[str], Awaitable[bytes]]
 """What stands at a path of a server at home; nothing where nothing is."""
 
 _OURSELVES = (b"user-agent", b"llama-bridge")  # some doors in the world stay shut to who does not say who he is
-_UNKNOWN = re.compile(r"unsupported|not (supported|permitted|allowed)|unknown|unrecogni[sz]ed|unexpected|extra", re.IGNORECASE)
 _OF_THE_MOMENT = (429, 502, 503, 504)  # such a status says nothing about the kind of server
-MODELS_KEPT = 30.0  # seconds; a name that is not in the list is looked for again after one
+MODELS_KEPT = 30.0  # seconds
+_MISSED_KEPT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Facts:
     context: int | None = None
     template_has_tools: bool | None = None
     advice: str | None = None  # what a person should do before it serves well
+    inputs: tuple[str, ...] | None = None  # what the model takes: text, image, audio
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Backend:
         self.text_is_read = text_is_read  # calls that a model writes as text are found
         self._models: list[Model] = []
         self._models_at = float("-inf")
+        self._missed: set[str | None] = set()  # names that a fresh list did not have
 
     def at(self, place: Place) -> Self:
         """This backend for one request, where it has a place of its own."""
@@ -94,16 +96,17 @@ class Backend:
         model = await self.model_for(question.model)
         headers = self.headers(question, headers)
         needs = self.needs  # several may be asking while the first of them learns better
+        body = await offload(question.size, prepare, question, needs, model)
         while True:
             try:
-                return await self.accepted(await offload(question.size, prepare, question, needs, model), headers)
+                return await self.accepted(body, headers)
             except BridgeError as error:
                 easier = self.easier(error, needs) if error.status in (400, 422) else None
-                if easier is None or easier == needs:
+                if easier is None or (other := await offload(question.size, prepare, question, easier, model)) == body:
                     if error.status not in _OF_THE_MOMENT:
                         self.http.doubt()
                     raise
-            needs = easier
+            needs, body = easier, other
 
     async def accepted(self, body: bytes, headers: Headers, path: str = "/v1/chat/completions") -> httpx.Response:
         response = await self._ask(lambda address: _post(path, address, body, headers))
@@ -117,12 +120,7 @@ class Backend:
 
     def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
         """How to ask again without what was refused, if that can be left out. What holds for every question is remembered."""
-        change: dict[str, Any]
-        if "stream_options" in error.message:
-            change = {"stream_options": False}
-        elif needs.thoughts is not None and needs.thoughts in error.message and _UNKNOWN.search(error.message):
-            change = {"thoughts": None}
-        else:
+        if not (change := relaxing.change(error.message, needs)):
             return None
         self.needs = replace(self.needs, **change)
         return replace(needs, **change)
@@ -184,13 +182,24 @@ class Backend:
         return models_in(await self._json(await self._ask(lambda address: probe(address, "/v1/models"))))
 
     async def model_for(self, asked: str | None) -> str | None:
+        """Return the model that a client means. A name that is not in the list is looked for once in a fresh one, not at each chat."""
+        models = await self._listed(MODELS_KEPT)
+        if not knows(models, asked) and asked not in self._missed:
+            models = await self._listed(kept=1.0)
+            if len(self._missed) >= _MISSED_KEPT:
+                self._missed.clear()
+            self._missed.add(asked)
         try:
-            models = await self.models()
-            if not knows(models, asked):
-                models = await self.models(kept=1.0)
+            return choose(models, asked, self.wanted_model)
+        except ModelNotFound:  # it may have been loaded since: nothing is lost by another look
+            return choose(await self._listed(kept=1.0), asked, self.wanted_model)
+
+    async def _listed(self, kept: float) -> list[Model]:
+        """Some servers list nothing while they generate, some never do: the question itself may be answered all the same."""
+        try:
+            return await self.models(kept)
         except (Refused, TimedOut, BackendFailed, BadAnswer):
-            models = self._models  # some servers list nothing while they generate, some never do: the question itself may be answered
-        return choose(models, asked, self.wanted_model)
+            return self._models
 
     async def facts(self, kept: float = 0.0) -> Facts:
         """A quick question that also shows whether a request would be served now."""
@@ -198,7 +207,8 @@ class Backend:
         name = self.wanted_model
         with contextlib.suppress(BridgeError):  # several, and none was chosen: the client names one
             name = choose(models, None, self.wanted_model)
-        return Facts(model=name, context=next((model.context for model in models if model.id == name), None))
+        known = next((model for model in models if model.id == name), Model(""))
+        return Facts(model=name, context=known.context, inputs=known.inputs)
 
     async def get_json(self, path: str) -> Any:
         """A look at what is there now: nobody is waited for who has just gone."""
@@ -222,7 +232,9 @@ class Backend:
         try:
             return orjson.loads(await self.http.read(response))
         except orjson.JSONDecodeError:
-            raise BadAnswer("the backend answered with something that is no JSON; is BACKEND_URL the base of its API?") from None
+            raise BadAnswer(
+                "the backend answered with something that is no JSON; is BACKEND_URL the base of its API?", may_pass=False
+            ) from None
 
     async def _ask(self, request: Callable[[Address], httpx.Request]) -> httpx.Response:
         address = await self.place.address()

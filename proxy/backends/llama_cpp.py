@@ -23,7 +23,7 @@ from proxy.requests.preparation import Needs, output_limit, prepare
 from proxy.requests.question import Question
 from proxy.requests.session import session_of
 from proxy.stream.dialect import Hint
-from proxy.stream.events import Usage
+from proxy.stream.events import Finish, Usage
 
 # Template, schema, history, image: asked again, the answer is the same, so a client must not ask again.
 _FOR_EVER = re.compile(
@@ -39,15 +39,25 @@ _BY_CHANCE = re.compile(r"does not match the expected|Failed to parse input")
 
 
 class _Reply(Reply):
+    """Adds up the tokens of several choices.
+
+    The usage of a choice follows its finish and does not say whose it is. So a report belongs to the choice that finished
+    last, and a further one for the same choice takes the place of the one before.
+    """
+
     def __init__(self, tools: tuple[Any, ...] = ()) -> None:
         super().__init__(tools)
-        self._written = 0
+        self._finished: int | None = None
+        self._written: dict[int | None, int] = {}
 
     def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
         for index, event in super().read(chunk):
+            if isinstance(event, Finish):
+                self._finished = index
+                self._written.pop(None, None)  # counted while the choice was still being written
             if isinstance(event, Usage):
-                self._written += event.completion
-                yield index, replace(event, completion=self._written)
+                self._written[self._finished] = event.completion
+                yield index, replace(event, completion=sum(self._written.values()))
             else:
                 yield index, event
 
@@ -141,7 +151,14 @@ class LlamaCpp(Backend):
             model=listed.model,
             context=context if isinstance(context, int) and context > 0 else listed.context,
             template_has_tools=has_tools if isinstance(has_tools, bool) else None,
+            inputs=_inputs(props.get("modalities")) or listed.inputs,
         )
+
+
+def _inputs(modalities: Any) -> tuple[str, ...] | None:
+    if not isinstance(modalities, dict):
+        return None
+    return ("text", *(name for name, tells in (("image", "vision"), ("audio", "audio")) if modalities.get(tells) is True))
 
 
 def _dict(value: Any, key: str) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
 import httpx
-import orjson
 
 from proxy.backends.base import MODELS_KEPT, Backend, Headers, Seen
 from proxy.backends.models import Model
 from proxy.errors import BackendFailed, BackendRefused, BridgeError
 from proxy.requests.preparation import Needs, prepare
 from proxy.requests.question import Question
+from proxy.stream import exact_json
 
 # It calls a question that it cannot read its own failure, and tells everything that the question might have been.
 _SEARCHED = 16_384  # letters; the first of the errors is enough
@@ -68,8 +68,8 @@ class LlamaCppPython(Backend):
         return self._turn
 
     async def _refuse_aloud(self, question: Question, headers: Headers) -> None:
-        body = orjson.loads(prepare(question, self.needs, None)) | {"stream": False, "max_tokens": 1}
-        await (await self.accepted(orjson.dumps(body), headers)).aclose()
+        body = exact_json.loads(prepare(question, self.needs, None)) | {"stream": False, "max_tokens": 1}
+        await (await self.accepted(exact_json.dumps(body), headers)).aclose()
 
     async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
         if self.busy:

@@ -29,13 +29,25 @@ class LmStudio(Backend):
 
     async def list_models(self) -> list[Model]:
         listed = items_in(await self.json_if_any("/api/v0/models")) or items_in(await self.json_if_any("/api/v1/models"))
-        held, embeds = _held(listed), {_name(item) for item in listed if item.get("type") in _EMBEDS}
-        return [_with(model, held, embeds) for model in await super().list_models()]
+        held, shown = _held(listed), {_name(item): item for item in listed}
+        return [_with(model, held, shown.get(model.id)) for model in await super().list_models()]
 
 
-def _with(model: Model, held: dict[Any, int | None], embeds: set[Any]) -> Model:
-    model = replace(model, wire="/embeddings") if model.id in embeds else model
+def _with(model: Model, held: dict[Any, int | None], shown: dict[str, Any] | None) -> Model:
+    if shown is not None and shown.get("type") in _EMBEDS:
+        model = replace(model, wire="/embeddings")
+    elif shown is not None:
+        model = replace(model, inputs=_inputs(shown))
     return replace(model, loaded=True, context=held[model.id]) if model.id in held else model
+
+
+def _inputs(shown: dict[str, Any]) -> tuple[str, ...] | None:
+    """As the older of its APIs tells it, and the newer."""
+    kind, capabilities = shown.get("type"), shown.get("capabilities")
+    vision = capabilities.get("vision") if isinstance(capabilities, dict) else None
+    if kind == "vlm" or vision is True:
+        return ("text", "image")
+    return ("text",) if kind == "llm" or vision is False else None
 
 
 def _name(item: dict[str, Any]) -> Any:

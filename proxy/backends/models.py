@@ -14,6 +14,7 @@ class Model:
     context: int | None = None
     aliases: tuple[str, ...] = ()
     loaded: bool = False  # it is in memory now, where the server tells
+    inputs: tuple[str, ...] | None = None  # what it takes: text, image, audio
     wire: str | None = None  # the path that it answers under, where this is not /chat/completions
 
 
@@ -42,8 +43,15 @@ def _model(name: str, fields: dict[str, Any]) -> Model:
         owned_by=owner if isinstance(owner, str) else "unknown",
         context=next((limit for limit in limits if isinstance(limit, int) and limit > 0), None),
         aliases=tuple(alias for alias in aliases if isinstance(alias, str)) if isinstance(aliases, list) else (),
+        inputs=_inputs(fields.get("architecture")),
         loaded=isinstance(status, dict) and status.get("value") == "loaded",  # llama.cpp as a router of several
     )
+
+
+def _inputs(architecture: Any) -> tuple[str, ...] | None:
+    """As llama.cpp tells it, and OpenRouter."""
+    listed = architecture.get("input_modalities") if isinstance(architecture, dict) else None
+    return tuple(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else None
 
 
 def knows(models: list[Model], name: str | None) -> bool:

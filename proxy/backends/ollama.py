@@ -16,6 +16,7 @@ from proxy.requests.preparation import Needs
 from proxy.requests.question import Question
 
 _BYTES_PER_TOKEN = 4
+_SECOND_LOOK = 1.0  # seconds after the first
 
 
 class Ollama(Backend):
@@ -25,8 +26,13 @@ class Ollama(Backend):
         tool_choice="unread",
         max_completion_tokens=False,
         joined_text=True,
-        unread=frozenset({"tool_choice", "n", "logit_bias", "options", "num_ctx", "top_k", "min_p", "chat_template_kwargs"}),
+        unread=frozenset({"tool_choice", "n", "logit_bias", "options", "num_ctx", "top_k", "min_p", "chat_template_kwargs", "grammar"}),
     )
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._looked_again_at = float("nan")
+        self._inputs: dict[str | None, tuple[str, ...] | None] = {}  # by model
 
     @classmethod
     async def greets(cls, look: Look) -> bool:
@@ -39,8 +45,14 @@ class Ollama(Backend):
         return isinstance(version, dict) and "version" in version
 
     async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
-        """What it holds is not known before the first question has loaded a model."""
-        return await super().models(kept if any(model.loaded for model in self._models) else min(kept, 1.0))
+        """What it holds is not known before the first question has loaded a model: so there is a second look, and no third."""
+        seen = self._models_at
+        if kept > _SECOND_LOOK and seen != self._looked_again_at and not any(model.loaded for model in self._models):
+            models = await super().models(_SECOND_LOOK)
+            if self._models_at != seen and seen != float("-inf"):
+                self._looked_again_at = self._models_at
+            return models
+        return await super().models(kept)
 
     async def list_models(self) -> list[Model]:
         """What is loaded tells how much it holds; the length that a model was trained for is not what it gets here."""
@@ -49,10 +61,11 @@ class Ollama(Backend):
 
     async def facts(self, kept: float = 0.0) -> Facts:
         facts = await super().facts(kept)
-        if facts.context is None and facts.model is not None:
-            shown = await self.json_if_any("/api/show", {"model": facts.model})
-            facts = replace(facts, context=_num_ctx(shown))
-        return facts
+        if facts.model is None or (facts.context is not None and facts.model in self._inputs):
+            return replace(facts, inputs=self._inputs.get(facts.model))
+        shown = await self.json_if_any("/api/show", {"model": facts.model})
+        self._inputs[facts.model] = _inputs(shown)
+        return replace(facts, context=facts.context or _num_ctx(shown), inputs=self._inputs[facts.model])
 
     def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
         if "does not support thinking" in error.message:
@@ -72,6 +85,13 @@ def _with(model: Model, running: dict[Any, Any]) -> Model:
         return model
     context = running[model.id]
     return replace(model, loaded=True, context=context if isinstance(context, int) and context > 0 else None)
+
+
+def _inputs(shown: Any) -> tuple[str, ...] | None:
+    capabilities = shown.get("capabilities") if isinstance(shown, dict) else None
+    if not isinstance(capabilities, list):
+        return None
+    return ("text", *(name for name, tells in (("image", "vision"), ("audio", "audio")) if tells in capabilities))
 
 
 def _num_ctx(shown: Any) -> int | None:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import httpx
-import orjson
 
 from proxy.backends.address import Address
 from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, Refused
 from proxy.requests.other_ways import fits_a_prompt, of_prompt, raw
 from proxy.requests.question import Question
+from proxy.stream import exact_json
 
 if TYPE_CHECKING:
     from proxy.backends.base import Backend, Headers
@@ -119,12 +119,12 @@ class RawWay:
         """Without the chat route: its prompt, as plain text to be completed."""
         prompt = await self.prompt(question)
         body = of_prompt(question.body, prompt, list(markers)) | await self._model(question)
-        return Opened(await self._backend.accepted(orjson.dumps(body), headers, "/completion"), prompt)
+        return Opened(await self._backend.accepted(exact_json.dumps(body), headers, "/completion"), prompt)
 
     async def prompt(self, question: Question) -> str:
         """As the chat route would make it for the raw question."""
         asked = raw(question.body) | {"stream": False} | await self._model(question)
-        answered = await self._backend.post_json("/apply-template", orjson.dumps(asked))
+        answered = await self._backend.post_json("/apply-template", exact_json.dumps(asked))
         prompt = answered.get("prompt") if isinstance(answered, dict) else None
         if not isinstance(prompt, str):
             raise BadAnswer("the backend was asked for a prompt (POST /apply-template) and answered with something else")

@@ -11,7 +11,10 @@ from proxy.errors import BackendFailed, BackendRefused, BackendSaid, BadAnswer, 
 _OVERFLOW = re.compile(
     r"exceeds the available context size|maximum context length|context_length_exceeded|greater than the context length|"
     r"exceed_context_size|too many tokens|longer than the maximum model length|exceeded model token limit|context window exceeds limit|"
-    r"exceeds the context window|prompt is too long",
+    r"exceeds the context window|prompt (?:is )?too long|input is too long for requested model|context length is only|"
+    r"longer than the model'?s context length|input token count.{0,80}exceeds the maximum|tokens in request more than max tokens|"
+    r"maximum prompt length|maximum allowed input length|configured context size|model_context_window_exceeded|token limit exceeded|"
+    r"reduce the length of the messages",
     re.IGNORECASE,
 )
 _SEARCHED = 16_384  # letters of a message; what it means stands at its beginning
@@ -50,7 +53,9 @@ def _meaning(status: int, body: bytes, headers: Mapping[str, str], message: str,
             message + _advice(status, message), status=status, type=kind if isinstance(kind, str) else "invalid_request_error", headers=kept
         )
     if (elsewhere := headers.get("location")) is not None:
-        return BadAnswer(f"the backend has moved to {elsewhere.partition('?')[0]}: nothing is sent there unless BACKEND_URL names it")
+        return BadAnswer(
+            f"the backend has moved to {elsewhere.partition('?')[0]}: nothing is sent there unless BACKEND_URL names it", may_pass=False
+        )
     return BadAnswer(f"the backend answered with status {status}: {message}")
 
 
@@ -63,7 +68,7 @@ def _advice(status: int, message: str) -> str:
 
 
 def when_to_come_again(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: headers[name] for name in ("retry-after", "retry-after-ms") if name in headers}
+    return {name: headers[name] for name in ("retry-after", "retry-after-ms", "x-should-retry") if name in headers}
 
 
 def told(body: bytes) -> tuple[str, dict[str, Any]]:

@@ -19,7 +19,8 @@ from proxy.requests.question import Question
 from proxy.requests.session import session_of
 
 _SESSION, _AGENT = b"x-opencode-session", b"user-agent"
-_SESSIONS_OF_CLIENTS = (b"x-session-id", b"x-session-affinity")
+# OpenCode 2 gives a sub-agent the session of its parent in the second and third.
+_SESSIONS_OF_CLIENTS = (b"x-opencode-session-id", b"x-session-id", b"x-session-affinity")
 # The list does not tell which model speaks what. Families are named here, never models.
 _WIRES = {
     re.compile(r"gpt-(?!oss)|o\d"): "/responses",

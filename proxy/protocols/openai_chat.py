@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from proxy.stream import sse
+from proxy.stream import exact_json, sse
 from proxy.stream.events import Beside, CallArguments, CallEnd, CallStart, Content, Logprobs, Reasoning, TextEvent, Usage
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
@@ -89,7 +89,7 @@ class Stream:
             self._choice({"index": choice, "delta": {"role": "assistant", "content": ""}, "finish_reason": None})
 
     def _choice(self, choice: dict[str, Any]) -> None:
-        self._out.append(sse.event(self._frame + b',"choices":[' + orjson.dumps(choice) + b"]}"))
+        self._out.append(sse.event(self._frame + b',"choices":[' + exact_json.dumps(choice) + b"]}"))
 
 
 @dataclass
@@ -156,7 +156,7 @@ class Whole:
 
     def end(self, usage: Usage) -> None:
         choices = [message.as_choice(index) for index, message in sorted(self._messages.items())]
-        self._out = orjson.dumps(self.head.fields("chat.completion") | {"choices": choices, "usage": _usage(usage)})
+        self._out = exact_json.dumps(self.head.fields("chat.completion") | {"choices": choices, "usage": _usage(usage)})
 
     def take(self) -> bytes:
         out, self._out = self._out, b""

@@ -34,6 +34,40 @@ def with_joined_text(messages: list[Any]) -> list[Any]:
     return [_with_joined_text(message) for message in messages]
 
 
+def with_joined_users(messages: list[Any]) -> list[Any]:
+    """Join messages of the user that follow each other: the templates of Mistral and Gemma refuse them."""
+    joined: list[Any] = []
+    for message in messages:
+        if joined and _is_of(message, "user") and _is_of(joined[-1], "user"):
+            joined[-1] = joined[-1] | {"content": _both(joined[-1].get("content"), message.get("content"))}
+        else:
+            joined.append(message)
+    return joined
+
+
+def with_last_word_of_user(messages: list[Any]) -> list[Any]:
+    """Give the user the assistant message at the end, where it is not taken as the beginning of the answer."""
+    if not messages or not _is_of(messages[-1], "assistant") or messages[-1].get("tool_calls"):
+        return messages
+    return [*messages[:-1], {"role": "user", "content": messages[-1].get("content") or ""}]
+
+
+def _is_of(message: Any, role: str) -> bool:
+    return isinstance(message, dict) and message.get("role") == role
+
+
+def _both(content: Any, more: Any) -> Any:
+    if isinstance(content, str) and isinstance(more, str):
+        return f"{content}\n\n{more}"
+    return [*_parts(content), *_parts(more)]
+
+
+def _parts(content: Any) -> list[Any]:
+    if isinstance(content, list):
+        return content
+    return [{"type": "text", "text": content}] if content else []
+
+
 def _with_joined_text(message: Any) -> Any:
     if _is_in_parts(message):
         return message | {"content": _text(message["content"])}
@@ -45,9 +79,13 @@ def _readable(message: dict[str, Any], thoughts: str | None) -> dict[str, Any]:
         case "assistant":
             return _assistant(message, thoughts)
         case "developer":
-            return message | {"role": "system"}
+            return _with_content(message | {"role": "system"})
         case _:
-            return message
+            return _with_content(message)
+
+
+def _with_content(message: dict[str, Any]) -> dict[str, Any]:
+    return message | {"content": ""} if message.get("content", "") is None else message
 
 
 def _is_in_parts(message: Any) -> bool:

@@ -29,6 +29,11 @@ def may_go_on(body: dict[str, Any]) -> bool:
     return _is_free(body) and not any(body.get(key) for key in _FORMS)
 
 
+def has_own_grammar(body: dict[str, Any]) -> bool:
+    """Whether the client constrains the text itself while it offers tools: llama.cpp has one grammar at a time, and refuses."""
+    return bool(body.get("grammar") and body.get("tools")) and body.get("tool_choice") != "none"
+
+
 def raw(body: dict[str, Any]) -> dict[str, Any]:
     """The prompt stays as it is; llama.cpp's parser and grammar are off, and what the model writes comes as its text."""
     return body | {"tool_choice": "none", "reasoning_format": "none"}

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import orjson
-
-from proxy.requests.history import readable, with_joined_text
+from proxy.requests import tool_choice
+from proxy.requests.history import readable, with_joined_text, with_joined_users, with_last_word_of_user
 from proxy.requests.question import Question
+from proxy.requests.tools import name_of
+from proxy.stream import exact_json
 
 _KEPT_ALL_THE_SAME: dict[str, tuple[Any, ...]] = {"tool_choice": ("auto", "none"), "n": (1,)}
 
@@ -27,6 +28,9 @@ class Needs:
     reasoning_effort: bool = True  # it takes the field for this model
     thoughts: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"  # under which name they may stand in the history
     joined_text: bool = False  # text in parts must come as one string
+    consecutive_users: bool = True  # several messages of the user may follow each other
+    prefill: bool = True  # the last message may be an assistant's
+    left_out: frozenset[str] = frozenset()  # fields that it refuses, and that no answer depends on
     unread: frozenset[str] = frozenset()  # what it ignores in silence
     unless_said: tuple[tuple[str, Any], ...] = ()  # where its own default does harm
 
@@ -39,6 +43,8 @@ def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
     if model is not None:
         body["model"] = model
     body["messages"] = readable(body["messages"], needs.thoughts)
+    _leave_out(body, needs.left_out)
+    _say_in_turns(body, question, needs)
     _choose_tool(body, needs)
     _rename(body, needs)
     if not needs.logprobs_beside_tools and not question.streamed and body.get("logprobs") and body.get("tools"):
@@ -47,7 +53,35 @@ def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
         body["stream"] = False  # what comes whole may be of more kinds
     if not needs.stream_options or not body["stream"]:
         del body["stream_options"]
-    return orjson.dumps(body, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+    return exact_json.dumps(body)
+
+
+def _leave_out(body: dict[str, Any], refused: frozenset[str]) -> None:
+    """Drop what the backend refuses; also the choice among no tools, which says nothing, and which many refuse."""
+    for field in refused:
+        body.pop(field, None)
+    if not body.get("tools"):
+        for field in ("tools", "parallel_tool_calls"):
+            body.pop(field, None)
+        if body.get("tool_choice") in ("auto", "none", None):
+            body.pop("tool_choice", None)
+    elif "strict" in refused:
+        body["tools"] = [_without_strict(tool) for tool in body["tools"]]
+
+
+def _without_strict(tool: dict[str, Any]) -> dict[str, Any]:
+    function = tool.get("function")
+    if not isinstance(function, dict):
+        return tool
+    return tool | {"function": {key: value for key, value in function.items() if key != "strict"}}
+
+
+def _say_in_turns(body: dict[str, Any], question: Question, needs: Needs) -> None:
+    """OpenCode ends its last step with an assistant message and no choice of tools: an instruction, not the beginning of an answer."""
+    if not needs.prefill and question.choice.mode == "none":
+        body["messages"] = with_last_word_of_user(body["messages"])
+    if not needs.consecutive_users:
+        body["messages"] = with_joined_users(body["messages"])
 
 
 def output_limit(question: Question) -> int | None:
@@ -80,25 +114,10 @@ def _choose_tool(body: dict[str, Any], needs: Needs) -> None:
     """Where a word is understood: offer what is named, and require a call. Where nothing is: offer what may be chosen."""
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and needs.tool_choice != "any":
-        names, word = _named(choice)
-        if named := [tool for tool in body.get("tools") or [] if isinstance(tool, dict) and _name(tool) in names]:
-            body["tools"], body["tool_choice"] = named, word
+        named = tool_choice.read(body)
+        if named.names is not None:
+            body["tools"], body["tool_choice"] = [tool for tool in body["tools"] if name_of(tool) in named.names], named.mode
     elif choice == "none" and needs.tool_choice == "unread":
         body.pop("tools", None)
     elif choice in (None, "auto") and body.get("tools") and not needs.auto_tool_choice:
         body["tool_choice"] = "none"
-
-
-def _named(choice: dict[str, Any]) -> tuple[list[str], str]:
-    """One tool that must be called, or some that may be."""
-    allowed = choice.get("allowed_tools")
-    if not isinstance(allowed, dict):
-        return [name for name in (_name(choice), choice.get("name")) if isinstance(name, str)], "required"
-    tools = allowed.get("tools")
-    names = [_name(tool) for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
-    return [name for name in names if isinstance(name, str)], "required" if allowed.get("mode") == "required" else "auto"
-
-
-def _name(tool: dict[str, Any]) -> Any:
-    function = tool.get("function")
-    return function.get("name") if isinstance(function, dict) else None

@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 
 from proxy.errors import BadRequest
-from proxy.requests import notices, types
+from proxy.requests import notices, tool_choice, types
+from proxy.requests.tool_choice import ToolChoice
+from proxy.stream import exact_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class Question:
     wants_usage: bool
     choices: int
     tools: tuple[Any, ...]  # empty where no call is wanted
+    choice: ToolChoice
     one_call: bool  # parallel_tool_calls: false
     used_ids: frozenset[str]  # of the calls that stand in the conversation already
 
@@ -30,7 +33,7 @@ def read(raw: bytes) -> Question:
     messages, tools, choices = body["messages"], body.get("tools"), body.get("n")
     if choices is not None and (not isinstance(choices, int) or isinstance(choices, bool) or choices < 1):
         raise BadRequest("`n` must be a whole number, 1 or more", param="n")
-    options = body.get("stream_options")
+    options, choice = body.get("stream_options"), tool_choice.read(body)
     return Question(
         body=body,
         size=len(raw),
@@ -38,7 +41,8 @@ def read(raw: bytes) -> Question:
         streamed=body.get("stream") is True,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
         choices=choices or 1,
-        tools=() if not tools or body.get("tool_choice") == "none" else tuple(tools),
+        tools=() if not tools or choice.mode == "none" else tuple(tools),
+        choice=choice,
         one_call=body.get("parallel_tool_calls") is False,
         used_ids=_ids(messages),
     )
@@ -46,7 +50,7 @@ def read(raw: bytes) -> Question:
 
 def _parsed(raw: bytes) -> dict[str, Any]:
     try:
-        body = orjson.loads(raw)
+        body = exact_json.loads(raw)
     except orjson.JSONDecodeError as error:
         body = _with_half_letters(raw)
         if body is None:
@@ -60,7 +64,7 @@ def _with_half_letters(raw: bytes) -> Any:
     """JavaScript clients cut long tool results in the middle of an emoji and send half of it; llama.cpp would refuse it."""
     try:
         text = json.dumps(json.loads(raw), ensure_ascii=False)
-        return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+        return exact_json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode())
     except (ValueError, RecursionError):
         return None
 

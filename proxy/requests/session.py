@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-import orjson
+from proxy.stream import exact_json
 
 
 def session_of(body: dict[str, Any]) -> str:
@@ -13,4 +13,4 @@ def session_of(body: dict[str, Any]) -> str:
         opening.append(message)
         if isinstance(message, dict) and message.get("role") == "user":
             break
-    return hashlib.blake2b(orjson.dumps(opening), digest_size=16).hexdigest()
+    return hashlib.blake2b(exact_json.dumps(opening), digest_size=16).hexdigest()

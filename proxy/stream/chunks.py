@@ -10,10 +10,11 @@ from typing import Any
 
 import orjson
 
+from proxy.stream import exact_json
+
 DEEPEST = 100
 """No chunk of any server is nested deeper. What is could neither be walked through nor be written again."""
 
-_LEAST, _MOST = -(2**63), 2**64 - 1  # beyond it no number can be written again
 _AROUND = bytes(range(33)) + b"\x7f\xef\xbb\xbf"  # blanks, control characters, a byte order mark
 
 
@@ -28,7 +29,7 @@ class Chunks:
     def parse(self, payload: bytes) -> dict[str, Any] | None:
         """Return the chunk, or None for what is no chunk: blank data, pings. Raise Unreadable for a damaged one."""
         try:
-            chunk = orjson.loads(payload)
+            chunk = exact_json.loads(payload)
             is_clean = True
         except orjson.JSONDecodeError:
             chunk = _repaired(payload)
@@ -49,7 +50,7 @@ class Chunks:
             return self._join_object(value, place)
         if isinstance(value, list):
             return [self._join(inner, (*place, _which(inner, at))) for at, inner in enumerate(value)]
-        return None if isinstance(value, int) and not _LEAST <= value <= _MOST else value
+        return value
 
     def _text(self, text: str, place: tuple[object, ...]) -> str:
         key = (place[:-1], str(place[-1]))

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import orjson
-
 from proxy.backends.base import Backend
 from proxy.backends.place import Wish
 from proxy.errors import BridgeError, NotAllowed, Stopping
@@ -19,7 +17,7 @@ from proxy.protocols.openai_chat import Head, Stream, Whole
 from proxy.requests import question as questions
 from proxy.requests.offload import offload
 from proxy.requests.question import Question
-from proxy.stream import sse
+from proxy.stream import exact_json, sse
 from proxy.stream.ids import new_id
 from proxy.web import headers
 from proxy.web.connection import Connection
@@ -146,7 +144,7 @@ async def _opened(record: Record, backend: Backend, question: Question, upstream
 
 
 def _wish(question: Question) -> Wish:
-    last = orjson.dumps(question.body["messages"][-1:])
+    last = exact_json.dumps(question.body["messages"][-1:])
     mark = f"{question.size}:{hash((last, question.streamed))}"
     return Wish(question.model, bool(question.tools), not question.body.get("tools"), mark)
 

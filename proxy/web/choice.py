@@ -65,6 +65,8 @@ class Choice:
         self._parser = parser
         self._most = 1 if question.one_call else None
         self._names = DeclaredNames(question.tools)
+        self._choice = question.choice
+        self.refused: list[str] = []  # tools that the model called against `tool_choice`
         self._ids = ids
         self._record = record
         self._keeping = keeping
@@ -199,8 +201,10 @@ class Choice:
             self._open[half.number] = half
             self._doubled[half.number] = doubled
             return []
-        number = self.announced
-        if number == self._most:
+        number, name = self.announced, self._names.meant(call.name)
+        if not self._choice.permits(name):
+            self.refused.append(name)
+        if number == self._most or not self._choice.permits(name):
             self._numbers[whose, index] = None
             return []
         self._numbers[whose, index] = number
@@ -208,7 +212,7 @@ class Choice:
         self.announced += 1
         source: Source = "rescued" if self._rescued else call.source
         self._record.calls[source] += 1
-        return [CallStart(number, self._id(call.id), call.name, source)]
+        return [CallStart(number, self._id(call.id), name, source)]
 
     def _argued(self, number: int | None, text: str) -> Iterable[TextEvent]:
         if number is None:

@@ -102,5 +102,5 @@ class Front:
         return {
             "address": f"{address}/v1",
             "curl": curl(address, key, model),
-            "opencode": opencode(address, key, model, report.expected_context),
+            "opencode": opencode(address, key, model, report.expected_context, report.inputs or ()),
         }

@@ -32,5 +32,6 @@ class Models:
 
 def _as_json(model: Model) -> dict[str, object]:
     shown: dict[str, object] = {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
-    told = {"context_length": model.context, "answers_only_at": model.wire}
+    architecture = {"input_modalities": list(model.inputs), "output_modalities": ["text"]} if model.inputs else None
+    told = {"context_length": model.context, "architecture": architecture, "answers_only_at": model.wire}
     return shown | {key: value for key, value in told.items() if value is not None}

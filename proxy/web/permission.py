@@ -55,7 +55,7 @@ class Permission:
             return []
         read: RawHeaders = [
             (b"access-control-allow-origin", origin.encode("latin-1")),
-            (b"access-control-expose-headers", b"x-request-id, retry-after"),
+            (b"access-control-expose-headers", b"x-request-id, retry-after, x-should-retry"),
             (b"vary", b"origin"),
         ]
         if not self.is_preflight(connection):

@@ -18,7 +18,7 @@ from proxy.backends.raw import Opened, RawWay
 from proxy.backends.reply import Reply
 from proxy.dialects import OPENERS_OF_THOUGHTS, Parser, markers
 from proxy.errors import BadRequest, BridgeError, Vanished
-from proxy.requests.other_ways import continued, fits_a_prompt, may_go_on, softened, wants_a_call
+from proxy.requests.other_ways import continued, fits_a_prompt, has_own_grammar, may_go_on, softened, wants_a_call
 from proxy.requests.question import Question
 from proxy.stream.events import CallEnd
 from proxy.stream.parser import ThinkingMode
@@ -79,7 +79,7 @@ class Rescue:
     async def first(self) -> Asked:
         if self._setting == "raw" and self._raw is None:
             raise BadRequest(f"TOOL_PARSING=raw needs llama.cpp, and the backend is of another kind: {self._backend.kind}")
-        if self._setting == "raw" and self._raw_ways:
+        if self._raw_ways and (self._setting == "raw" or has_own_grammar(self._question.body)):
             _, ask = self._raw_ways.pop(0)
             return await self._ask_raw(ask, _Further(self._question))
         return Asked(await self._backend.ask(self._question, self._sent), "begins again")

@@ -2,6 +2,8 @@
 
 import json
 import shlex
+from collections.abc import Sequence
+from typing import Any
 
 YOUR_KEY = "YOUR-KEY"  # one of those that were given
 YOUR_MODEL = "your-model"  # where nobody knows yet what there will be
@@ -13,7 +15,9 @@ _TOOL = {
         "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]},
     },
 }
+_PROVIDER = "llama-bridge"  # `ollama`, `lmstudio` and `vllm` are names that OpenCode 2 gives to servers of its own
 _OUTPUT_TOKENS = 8192
+_MOST_KEPT = 8000
 _UNKNOWN_CONTEXT = 32768
 
 
@@ -24,20 +28,45 @@ def curl(address: str, key: str | None, model: str) -> str:
     return shlex.join(words)
 
 
-def opencode(address: str, key: str | None, model: str, context: int | None) -> str:
+def opencode(address: str, key: str | None, model: str, context: int | None, inputs: Sequence[str] = ()) -> str:
+    """Return an opencode.json that OpenCode 1.18.24 and later, and 2, accept.
+
+    `provider` is the shape of 1.x and `providers` that of 2; neither may hold a key of the other. Without `limit` 2 takes a
+    model for one of 200,000 tokens. `inputs` are what the model takes beside text, such as `image`.
+    """
     context = context or _UNKNOWN_CONTEXT
-    limit = {"context": context, "output": min(_OUTPUT_TOKENS, context // 4)}
-    provider = {
+    output = min(_OUTPUT_TOKENS, context // 4)
+    limit = {"context": context, "output": output}
+    modalities = {"input": list(dict.fromkeys(("text", *inputs))), "output": ["text"]}
+    options = {"baseURL": f"{address}/v1", "apiKey": key or "not-needed"}
+    name = f"{_PROVIDER}/{model}"
+    first = {
         "npm": "@ai-sdk/openai-compatible",
-        "name": "llama-bridge",
-        "options": {"baseURL": f"{address}/v1", "apiKey": key or "not-needed"},
-        "models": {model: {"name": model, "tool_call": True, "limit": limit}},
+        "name": _PROVIDER,
+        "options": options,
+        "models": {model: {"name": model, "tool_call": True, "modalities": modalities, "limit": limit}},
     }
-    name = f"llama-bridge/{model}"
+    second = {
+        "name": _PROVIDER,
+        "package": "@opencode/ai/providers/openai-compatible",
+        "settings": options,
+        "models": {model: {"name": model, "capabilities": {"tools": True} | modalities, "limit": limit}},
+    }
     config = {
         "$schema": "https://opencode.ai/config.json",
-        "provider": {"llama-bridge": provider},
+        "provider": {_PROVIDER: first},
+        "providers": {_PROVIDER: second},
         "model": name,
         "small_model": name,
+        "compaction": _compaction(context - output, output),
     }
     return json.dumps(config, indent=2)
+
+
+def _compaction(usable: int, output: int) -> dict[str, Any]:
+    """When OpenCode shortens a conversation: not before the room for an answer is all that is left.
+
+    The defaults of 2 leave 20,000 tokens free and keep 15,000, which in a window of 32,768 is too early, and then again at once:
+    what is kept must leave room for the system prompt, the tools (about 8,000 tokens) and the summary.
+    """
+    return {"reserved": output, "buffer": output, "keep": {"tokens": min(_MOST_KEPT, usable // 6)}}

@@ -24,6 +24,7 @@ class Report:
     url: str | None = None
     model: str | None = None
     context: int | None = None
+    inputs: tuple[str, ...] | None = None  # what the model takes: text, image, audio; None where nobody can tell
     tools: bool | None = None  # whether the model's template shows tools to the model; None where nobody can tell
     device: str | None = None
     reason: str | None = None
@@ -99,7 +100,17 @@ class Status:
             backend, facts = await self._facts()
         except BridgeError as error:
             return Report("unavailable", model=self._house.settings.backend_model, device=place.device(), reason=error.message)
-        return Report("ok", backend.kind, address.base, facts.model, facts.context, facts.template_has_tools, place.device(), facts.advice)
+        return Report(
+            "ok",
+            backend=backend.kind,
+            url=address.base,
+            model=facts.model,
+            context=facts.context,
+            inputs=facts.inputs,
+            tools=facts.template_has_tools,
+            device=place.device(),
+            reason=facts.advice,
+        )
 
     async def _facts(self) -> tuple[Backend, Facts]:
         """Ask the backend. Where its answer does not fit its kind, another server may be there now: then ask that one."""

@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from proxy.backends.reply import Reply, Said
 from proxy.dialects import Parser
-from proxy.errors import BridgeError, BrokenOff, Vanished
+from proxy.errors import BridgeError, BrokenOff, ToolChoiceUnmet, Vanished
 from proxy.protocols.openai_chat import FINISH_REASONS, Stream, Whole
 from proxy.requests.notices import notice
 from proxy.requests.question import Question
-from proxy.stream import sse
+from proxy.stream import exact_json, sse
 from proxy.stream.chunks import Chunks, Unreadable
 from proxy.stream.events import (
     Beside,
@@ -139,6 +137,8 @@ class Translation:
 
     def _finish(self) -> bytes:
         self.finished = True
+        if (reason := self._unmet()) is not None:
+            return self._fail(ToolChoiceUnmet(reason, param="tool_choice"))
         for index, choice in self._choices.items():
             if choice.whole:
                 self._writer.abandon_half_calls(index)
@@ -157,18 +157,29 @@ class Translation:
         Without one the client is told, and asks again. Never does a truncated answer look finished."""
         if self._is_finished(self._question.choices) and self._is_one():
             return self._finish()  # nothing of it was lost
-        self._record.note = error.brief
         for index, choice in self._choices.items():
             self._write(index, choice.close("error"))
         if not any(choice.whole for choice in self._choices.values()):
-            if isinstance(self._writer, Whole):
-                raise error
-            self._writer.fail(self._record.named(error.body()))
-            return self._writer.take()
+            return self._fail(error)
+        self._record.note = error.brief
         for index, choice in self._choices.items():
             self._writer.abandon_half_calls(index)
             self._writer.finish(index, "tool_calls" if choice.whole else "length")
         return self._ended()
+
+    def _unmet(self) -> str | None:
+        """Return why the finished answer is not what `tool_choice` demands; an answer that was cut is what it is."""
+        choices = self._choices.values()
+        if any(choice.whole or choice.finish in ("length", "content_filter") for choice in choices):
+            return None
+        return self._question.choice.unmet([name for choice in choices for name in choice.refused])
+
+    def _fail(self, error: BridgeError) -> bytes:
+        self._record.note = error.brief
+        if isinstance(self._writer, Whole):
+            raise error
+        self._writer.fail(self._record.named(error.body()))
+        return self._writer.take()
 
     @property
     def can_finish(self) -> bool:
@@ -214,7 +225,7 @@ class Translation:
         for index, event in said:
             match event:
                 case Failed(body):
-                    raise self._meaning(_status(body), orjson.dumps({"error": body}), {})
+                    raise self._meaning(_status(body), exact_json.dumps({"error": body}), {})
                 case Usage():
                     self._record.usage = replace(
                         event, prompt=max(event.prompt - self._spent, 0), completion=event.completion + self._spent

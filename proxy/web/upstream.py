@@ -139,7 +139,8 @@ class Upstream:
             reading = self._events(start, pieces)
         else:
             raise BadAnswer(
-                "the backend answered with something that is neither a stream of events nor JSON; is BACKEND_URL the base of its API?"
+                "the backend answered with something that is neither a stream of events nor JSON; is BACKEND_URL the base of its API?",
+                may_pass=False,
             )
         async for data in reading:
             yield data

@@ -200,8 +200,9 @@ class Wire(HttpToolsProtocol):
         running = self._running if self._answers else None
         if running is None or not running.response_started:
             body = orjson.dumps(record.named(error.body()))
-            head = b"content-type: application/json\r\nconnection: close\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n"
-            self.transport.write(STATUS_LINE[error.status] + head % (record.id.encode(), len(body)) + body)
+            head = b"content-type: application/json\r\nconnection: close\r\nx-request-id: %b\r\ncontent-length: %d\r\n"
+            more = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in error.headers.items())
+            self.transport.write(STATUS_LINE[error.status] + head % (record.id.encode(), len(body)) + more + b"\r\n" + body)
         if running is not None:
             running.disconnected = True
             running.message_event.set()

@@ -73,11 +73,11 @@ def configuration(providers: dict[str, str], default: str) -> dict[str, Any]:
     }
 
 
-def run(program: Path, home: Path, project: Path, *arguments: str) -> Turn:
+def run(program: Path, home: Path, project: Path, *arguments: str, seconds: int = TURN_SECONDS) -> Turn:
     """`opencode run`, the way a user types it in the project's folder."""
     command: list[str | Path] = [program, "run", "--format", "json", "--print-logs", *arguments]
     with running("opencode run", command, home / "run.log", project, bare_environment(home) | OFFLINE) as ran:
-        ran.wait("end of the turn", TURN_SECONDS)
+        ran.wait("end of the turn", seconds)
     events = [json.loads(line) for line in ran.output().splitlines() if line.startswith("{")]
     assert events, f"it said nothing\n{ran.evidence()}"
     assert not any(event["type"] == "error" for event in events), ran.evidence()

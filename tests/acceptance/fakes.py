@@ -7,6 +7,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
@@ -32,14 +33,15 @@ class Fake(BaseHTTPRequestHandler):
         if (refusal := self.refusal(asked)) is not None:
             self.say(*refusal)
             return
-        if not asked.get("tools"):
-            events = [*self.text(TITLE), *self.end("stop")]
-        elif asked["messages"][-1]["role"] == "tool":
-            events = [*self.text(DONE), *self.end("stop")]
-        else:
-            events = [*self.call(COMMAND.format(name=self.name)), *self.end("tool_calls")]
-        lines = [event if isinstance(event, str) else json.dumps(event, ensure_ascii=False) for event in events]
+        lines = [event if isinstance(event, str) else json.dumps(event, ensure_ascii=False) for event in self.answer(asked)]
         self.say(200, "text/event-stream", "".join(f"data: {line}\n\n" for line in lines).encode())
+
+    def answer(self, asked: Chunk) -> list[Chunk | str]:
+        if not asked.get("tools"):
+            return [*self.text(TITLE), *self.end("stop")]
+        if asked["messages"][-1]["role"] == "tool":
+            return [*self.text(DONE), *self.end("stop")]
+        return [*self.call(COMMAND.format(name=self.name)), *self.end("tool_calls")]
 
     def refusal(self, _asked: Chunk) -> tuple[int, str, bytes] | None:
         return None
@@ -118,6 +120,55 @@ class Ollama(Fake):
     def end(self, finish: str) -> list[Chunk | str]:
         usage = {"prompt_tokens": 9000, "completion_tokens": 30, "total_tokens": 9030}
         return [self.chunk({"role": "assistant", "content": ""}, finish), self.head | {"choices": [], "usage": usage}, "[DONE]"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as far as the length of a conversation goes."""
+
+    tokens: int
+    has_tools: bool
+
+
+class Counting(Fake):
+    """Counts tokens (four letters each), refuses what its context does not hold, and calls a tool with a long result `steps` times."""
+
+    name = "counting"
+    context: ClassVar[int]
+    steps: ClassVar[int]
+    asked: ClassVar[list[Asked]]
+    refused: ClassVar[list[int]]
+    head: ClassVar = {"id": "chatcmpl-9", "object": "chat.completion.chunk", "created": 1790000000, "model": "counting"}
+
+    def do_GET(self) -> None:
+        card = {"id": self.name, "object": "model", "owned_by": "vllm", "max_model_len": self.context}
+        found = self.path == "/v1/models"
+        self.say(200 if found else 404, "application/json", json.dumps({"object": "list", "data": [card] if found else []}).encode())
+
+    def refusal(self, asked: Chunk) -> tuple[int, str, bytes] | None:
+        self.tokens = len(json.dumps([asked["messages"], asked.get("tools")], ensure_ascii=False)) // 4
+        if self.tokens < self.context:
+            return None
+        self.refused.append(self.tokens)
+        sentence = f"request ({self.tokens} tokens) exceeds the available context size ({self.context} tokens), try increasing it"
+        return 400, "application/json", json.dumps({"error": {"message": sentence, "code": 400}}).encode()
+
+    def answer(self, asked: Chunk) -> list[Chunk | str]:
+        has_tools = bool(asked.get("tools"))
+        self.asked.append(Asked(self.tokens, has_tools))
+        if not has_tools:
+            return [*self.text("The files are being listed, page by page."), *self.end("stop")]
+        if sum(one.has_tools for one in self.asked) > self.steps:
+            return [*self.text(DONE), *self.end("stop")]
+        return [*self.call("yes word | head -c 4800"), *self.end("tool_calls")]
+
+    def call(self, command: str) -> list[Chunk]:
+        function = {"name": "bash", "arguments": json.dumps({"command": command, "description": "Writes words"})}
+        return [self.chunk({"tool_calls": [{"index": 0, "id": f"call_{len(self.asked)}", "type": "function", "function": function}]})]
+
+    def end(self, finish: str) -> list[Chunk | str]:
+        usage = {"prompt_tokens": self.tokens, "completion_tokens": 30, "total_tokens": self.tokens + 30}
+        return [self.chunk({}, finish), self.head | {"choices": [], "usage": usage}, "[DONE]"]
 
 
 @contextlib.contextmanager

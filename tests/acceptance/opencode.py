@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -202,3 +203,46 @@ def test_one_configuration_for_every_backend(program: Path, tmp_path: Path) -> N
             assert turn.ran() == [("bash", "completed", "ls -la")]
             assert "switched.txt" in turn.tools[0]["state"]["output"]
             check_requests(front.chats(session)[4:], result="switched.txt")
+
+
+@pytest.mark.parametrize("context", [16_384, 32_768])
+def test_a_long_conversation_uses_the_whole_context_and_is_not_shortened_in_a_circle(context: int, program: Path, tmp_path: Path) -> None:
+    """As a user has it: the opencode.json that `serve` prints, and one task of many steps."""
+
+    class Backend(fakes.Counting):
+        asked: ClassVar = []
+        refused: ClassVar = []
+        steps = 0
+
+    Backend.context, Backend.steps = context, context // 1_200
+    home, project = tmp_path / "home", tmp_path / "project"
+    home.mkdir()
+    project.mkdir()
+    with fakes.serving(Backend) as port, proxy("counting", tmp_path / "proxy", BACKEND_URL=f"http://127.0.0.1:{port}") as (program_, front):
+        road = Road(program_, front)
+        (project / "opencode.json").write_text(road.snippet(), encoding="utf-8")
+        limit = json.loads(road.snippet())["provider"]["llama-bridge"]["models"]["counting"]["limit"]
+        with explained(road):
+            turn = client.run(program, home, project, "List the files, page by page.", seconds=240)
+    assert limit["context"] == context
+    assert len(turn.ran()) == Backend.steps
+    assert Backend.refused == []
+    usable, step = context - limit["output"], 1_600
+    rounds = rounds_of(Backend.asked)
+    print(f"context {context}, usable {usable}: {rounds}")
+    assert len(rounds) >= 3, "the conversation was never too long"
+    for sizes in rounds[:-1]:
+        assert max(sizes) > usable - step, f"it was shortened although the context holds {usable}: {sizes}"
+    for sizes in rounds[1:-1]:
+        assert len(sizes) >= 3, f"it was shortened again and again: {rounds}"
+
+
+def rounds_of(asked: list[fakes.Asked]) -> list[list[int]]:
+    """The sizes of the requests of a conversation, apart where it was shortened. Titles and summaries have no tools."""
+    rounds: list[list[int]] = [[]]
+    for one in asked:
+        if one.has_tools and rounds[-1] and one.tokens < rounds[-1][-1]:
+            rounds.append([])
+        if one.has_tools:
+            rounds[-1].append(one.tokens)
+    return rounds

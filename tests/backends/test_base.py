@@ -12,7 +12,10 @@ from proxy.backends.detection import HELD, Detection
 from proxy.backends.generic import Generic
 from proxy.backends.http import Http
 from proxy.backends.llama_cpp import LlamaCpp
+from proxy.backends.lm_studio import LmStudio
+from proxy.backends.ollama import Ollama
 from proxy.backends.place import Named
+from proxy.backends.vllm import Vllm
 from proxy.errors import BackendRefused, BackendSaid, ModelNotFound, Unavailable
 from proxy.requests.question import Question, read
 from tests.backend import Backend as Script
@@ -108,16 +111,61 @@ async def test_any_other_refusal_is_not_asked_again() -> None:
         await backend.ask(_question(), [])
 
 
-async def test_an_unknown_model_is_looked_for_once_more_then_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that the list of models is kept by."""
+    now = [100.0]
+    monkeypatch.setattr("proxy.backends.base.time.monotonic", lambda: now[0])
+    return now
+
+
+async def test_an_unknown_model_is_looked_for_once_more_then_mapped(clock: list[float]) -> None:
     script = Script({MODELS: [models("a"), models("a", "new")]})
     backend = _generic(script)
     assert await backend.model_for("a") == "a"
     assert await backend.model_for("other") == "a"
     assert len(script.asked) == 1  # not more than once a second
-    backend._models_at -= 2
+    clock[0] += 2
     assert await backend.model_for("new") == "new"
     with pytest.raises(ModelNotFound):
         await backend.model_for("other")
+
+
+@pytest.mark.parametrize("kind", [Generic, LlamaCpp, Ollama, LmStudio, Vllm])
+@pytest.mark.parametrize("name", ["unknown", None])
+@pytest.mark.parametrize("wanted", [None, "m"])
+async def test_an_unknown_name_does_not_cost_a_look_at_the_models_per_chat(
+    kind: type[Backend], name: str | None, wanted: str | None, clock: list[float]
+) -> None:
+    script = Script({MODELS: models("m")})
+    backend = kind(Http(script), PLACE, wanted)
+    for _ in range(14):
+        clock[0] += 2
+        assert await backend.model_for(name) == "m"
+    assert sum(request.url.path == MODELS for request in script.asked) <= 2
+    clock[0] += 31
+    script.answers[MODELS] = models("m", "unknown")
+    assert await backend.model_for("unknown") == "unknown"
+
+
+async def test_a_model_that_came_after_it_was_missed_is_found_at_the_next_look(clock: list[float]) -> None:
+    script = Script({MODELS: [models("a", "b"), models("a", "b"), models("a", "b", "new")]})
+    backend = _generic(script)
+    for _ in range(2):
+        with pytest.raises(ModelNotFound):
+            await backend.model_for("new")
+        clock[0] += 2
+    assert await backend.model_for("new") == "new"
+
+
+async def test_names_that_were_missed_do_not_fill_the_memory(clock: list[float]) -> None:
+    script = Script({MODELS: lambda _: models("m")})
+    backend = _generic(script)
+    for number in range(3000):
+        assert await backend.model_for(f"n{number}") == "m"
+    assert clock == [100.0]
+    assert len(script.asked) == 1
+    assert len(backend._missed) <= 1000
 
 
 async def test_a_server_that_lists_nothing_while_it_generates() -> None:

@@ -55,12 +55,7 @@ async def test_the_prompt_is_counted_as_it_will_be_asked() -> None:
     choice = {"type": "function", "function": {"name": "b"}}
     question = read(orjson.dumps({"messages": [], "model": "m", "tools": tools, "tool_choice": choice}))
     assert await backend.refuse_overflow(question)
-<<<<<<< ours
-    [counted] = [request for request in script.asked if request.method == "POST"]
-    body = orjson.loads(counted.content)
-=======
     [body] = [orjson.loads(body) for request, body in zip(script.asked, script.bodies, strict=True) if request.url.path == COUNT]
->>>>>>> theirs
     assert (body["tools"], body["tool_choice"]) == (tools[1:], "required")
 
 
@@ -89,15 +84,51 @@ def test_what_takes_part_of_the_context(path: str, takes: bool) -> None:
     assert not Generic(Http(Backend({})), Named(Address("http://10.0.0.5/v1", "k"))).takes_context(path)
 
 
-def test_each_choice_is_counted_by_itself_but_the_prompt_once() -> None:
+def _usage(completion: int) -> dict[str, Any]:
+    return {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": completion}}
+
+
+def _finish(index: int, **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": {}, "finish_reason": "stop"}], **more}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "counted"),
+    [
+        ([_finish(0), _usage(5)], [5]),
+        ([_finish(0), _usage(5), _finish(1), _usage(6)], [5, 11]),
+        ([_finish(1), _usage(5), _finish(0), _usage(6)], [5, 11]),
+        ([_finish(0, usage=_usage(5)["usage"]), _usage(5)], [5, 5]),
+        ([_finish(0), _usage(5), _usage(5)], [5, 5]),
+        ([_usage(1), _usage(2), _finish(0), _usage(3)], [1, 2, 3]),
+        ([_usage(1), _finish(0, usage=_usage(3)["usage"]), _usage(3)], [1, 3, 3]),
+        ([_finish(0), _usage(5), _finish(1), _usage(6), _usage(6)], [5, 11, 11]),
+    ],
+)
+def test_each_choice_is_counted_by_itself_and_once_and_so_is_the_prompt(chunks: list[dict[str, Any]], counted: list[int]) -> None:
     reply = llama_cpp()[0].reply()
-    usage = {"usage": {"prompt_tokens": 9, "completion_tokens": 5}}
-    assert [list(reply.read({"choices": [], **usage})) for _ in range(2)] == [[(0, Usage(9, 5))], [(0, Usage(9, 10))]]
+    usages = [event for chunk in chunks for _, event in reply.read(chunk) if isinstance(event, Usage)]
+    assert usages == [Usage(9, completion) for completion in counted]
 
 
 async def test_what_it_tells_of_itself() -> None:
     props = {"default_generation_settings": {"n_ctx": 512}, "model_alias": "tiny", "chat_template_caps": {"supports_tools": True}}
     assert await llama_cpp(**{"/props": httpx.Response(200, json=props)})[0].facts() == Facts("tiny", 512, True)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "inputs"),
+    [
+        ({"vision": True, "audio": False}, ("text", "image")),
+        ({"vision": True, "audio": True}, ("text", "image", "audio")),
+        ({"vision": False}, ("text",)),
+        ({}, ("text",)),
+        ("vision", None),
+    ],
+)
+async def test_whether_its_model_sees(modalities: Any, inputs: Any) -> None:
+    props = {"model_alias": "tiny", "modalities": modalities}
+    assert (await llama_cpp(**{"/props": httpx.Response(200, json=props)})[0].facts()).inputs == inputs
 
 
 async def test_an_old_one_tells_less() -> None:

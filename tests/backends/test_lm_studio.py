@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from proxy.backends.address import Address
-from proxy.backends.base import Facts
 from proxy.backends.http import Http
 from proxy.backends.lm_studio import LmStudio
 from proxy.backends.place import Named
@@ -44,7 +43,8 @@ def lm_studio(v0: Any, v1: Any = UNKNOWN) -> LmStudio:
 async def test_the_loaded_model_is_the_one_that_an_unknown_name_means(v0: Any, v1: Any, context: int | None) -> None:
     backend = lm_studio(v0, v1)
     assert await backend.model_for("my-model") == "a"
-    assert await backend.facts() == Facts("a", context)
+    facts = await backend.facts()
+    assert (facts.model, facts.context) == ("a", context)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,18 @@ async def test_the_model_for_embeddings_that_it_ships_with_is_not_meant(v0: Any,
 
 async def test_where_neither_tells() -> None:
     assert [(model.loaded, model.context) for model in await lm_studio(UNKNOWN).models()] == [(False, None), (False, None)]
+
+
+@pytest.mark.parametrize(
+    ("shown", "inputs"),
+    [
+        ({"type": "vlm"}, ("text", "image")),
+        ({"type": "llm", "capabilities": ["tool_use"]}, ("text",)),
+        ({"type": "llm", "capabilities": {"vision": True}}, ("text", "image")),
+        ({"capabilities": {"vision": False}}, ("text",)),
+        ({}, None),
+    ],
+)
+async def test_which_models_see(shown: dict[str, Any], inputs: Any) -> None:
+    a, b = await lm_studio(httpx.Response(200, json={"data": [{"id": "a", **shown}]})).models()
+    assert (a.inputs, b.inputs) == (inputs, None)

@@ -67,3 +67,17 @@ def test_a_model_that_speaks_otherwise_is_not_asked() -> None:
     assert choose(mixed, "x", None) == "a"
     with pytest.raises(BackendRefused, match=r"'b' answers only under /messages, .*: a$"):
         choose(mixed, "b", None)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "inputs"),
+    [
+        ({"input_modalities": ["text", "image", 5]}, ("text", "image")),
+        ({"input_modalities": "text"}, None),
+        ({}, None),
+        ("qwen3", None),
+        (None, None),
+    ],
+)
+def test_what_a_model_takes(architecture: Any, inputs: Any) -> None:
+    assert models_in([{"id": "m", "architecture": architecture}])[0].inputs == inputs

@@ -80,7 +80,7 @@ async def test_a_refusal_that_nothing_can_be_left_out_for() -> None:
     backend, behind = ollama({CHAT: httpx.Response(400, json={"error": {"message": '"a" does not support thinking'}})})
     with pytest.raises(BackendRefused, match="thinking"):
         await backend.ask(read(b'{"model": "a", "messages": []}'), [])
-    assert len(behind.questions()) == 2
+    assert len(behind.questions()) == 1  # the same question again has the same answer
 
 
 def test_what_it_ignores_is_said() -> None:
@@ -135,3 +135,19 @@ async def test_the_line_in_the_log_says_what_it_ignores(caplog: pytest.LogCaptur
     with caplog.at_level("INFO"):
         await ask(app, CHAT, {"messages": [], "n": 2, "top_k": 4})
     assert caplog.messages[-1].endswith("| ollama does not read n, top_k")
+
+
+@pytest.mark.parametrize(
+    ("shown", "inputs"),
+    [
+        ({"capabilities": ["completion", "vision"]}, ("text", "image")),
+        ({"capabilities": ["completion", "tools"]}, ("text",)),
+        ({"capabilities": 5}, None),
+        ({}, None),
+    ],
+)
+async def test_whether_a_model_sees_is_asked_once(shown: Any, inputs: Any) -> None:
+    held = httpx.Response(200, json={"models": [{"name": "c", "context_length": 4096}]})
+    backend, behind = ollama({"/v1/models": models("c"), "/api/ps": held, "/api/show": httpx.Response(200, json=shown)})
+    assert [await backend.facts() for _ in range(2)] == [Facts("c", 4096, inputs=inputs)] * 2
+    assert [request.url.path for request in behind.asked].count("/api/show") == 1

@@ -44,6 +44,8 @@ async def sent(
         ([(b"x-session-affinity", b"ses_2")], "ses_2"),
         ([(b"x-session-id", b""), (b"x-session-affinity", b"ses_2")], "ses_2"),
         ([(b"x-opencode-session", b"own"), (b"x-session-id", b"ses_1")], "own"),
+        ([(b"x-session-id", b"parent"), (b"x-session-affinity", b"parent"), (b"x-opencode-session-id", b"child")], "child"),
+        ([(b"x-opencode-session", b"own"), (b"x-opencode-session-id", b"child")], "own"),
     ],
 )
 async def test_the_client_s_session_is_zen_s_session(given: list[tuple[bytes, bytes]], session: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.requests.history import readable, with_joined_text
+from proxy.requests.history import readable, with_joined_text, with_joined_users
 
 
 def _assistant(**fields: Any) -> dict[str, Any]:
@@ -69,3 +69,34 @@ TEXT, IMAGE = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": 
 )
 def test_text_in_parts_becomes_one_text(content: Any, right: Any) -> None:
     assert with_joined_text([{"role": "user", "content": content}, {}, 5]) == [{"role": "user", "content": right}, {}, 5]
+
+
+TEXT = {"type": "text", "text": "t"}
+
+
+def user(content: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+@pytest.mark.parametrize(
+    ("messages", "joined"),
+    [
+        ([], []),
+        ([user("a"), user("b"), user("c")], [user("a\n\nb\n\nc")]),
+        ([user("a"), user([TEXT])], [user([{"type": "text", "text": "a"}, TEXT])]),
+        ([user([TEXT]), user("b"), user("")], [user([TEXT, {"type": "text", "text": "b"}])]),
+        ([{"role": "system", "content": "s"}, user("a")], [{"role": "system", "content": "s"}, user("a")]),
+        ([user("a"), {"role": "assistant", "content": "x"}, user("b")], [user("a"), {"role": "assistant", "content": "x"}, user("b")]),
+    ],
+)
+def test_messages_of_the_user_that_follow_each_other(messages: list[Any], joined: list[Any]) -> None:
+    kept = [dict(message) for message in messages]
+    assert with_joined_users(messages) == joined
+    assert messages == kept
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user", "tool", "assistant"])
+def test_nothing_as_content_is_an_empty_text(role: str) -> None:
+    (message,) = readable([{"role": role, "content": None}], None)
+    assert message["content"] == ""
+    assert "content" not in readable([{"role": "user"}], None)[0]

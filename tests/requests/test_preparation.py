@@ -71,7 +71,6 @@ def test_json_without_a_schema_gets_the_plainest() -> None:
     [
         "auto",
         "required",
-        {"type": "function", "function": {"name": "unknown"}},
         {"type": "x"},
         {"type": "allowed_tools", "allowed_tools": {"tools": "x"}},
     ],
@@ -79,11 +78,6 @@ def test_json_without_a_schema_gets_the_plainest() -> None:
 def test_any_other_choice_passes(choice: Any) -> None:
     body = _prepared(LLAMA, tools=TOOLS, tool_choice=choice)
     assert (body["tools"], body["tool_choice"]) == (TOOLS, choice)
-
-
-def test_a_tool_without_a_function() -> None:
-    assert _prepared(LLAMA, tools=[{"type": "x"}], tool_choice={"function": {"name": "f"}})["tools"] == [{"type": "x"}]
-    assert _prepared(LLAMA, tool_choice={"function": {"name": "f"}})["tool_choice"] == {"function": {"name": "f"}}
 
 
 def test_logprobs_beside_tools_are_not_streamed_by_llama_cpp() -> None:
@@ -147,6 +141,46 @@ def test_what_is_asked_for_in_vain() -> None:
     question = read(b'{"messages": [], "tool_choice": "auto", "top_k": 5, "n": null, "seed": 1}')
     assert unread(question, Needs(unread=frozenset({"tool_choice", "top_k", "n"}))) == ["top_k"]
     assert unread(question, Needs()) == []
+
+
+@pytest.mark.parametrize("none", [[], None])
+def test_no_tools_and_a_choice_among_them_are_nothing(none: Any) -> None:
+    bare = _prepared()
+    assert _prepared(tools=none, tool_choice="none", parallel_tool_calls=False) == bare
+    assert _prepared(tools=none, tool_choice="auto") == _prepared(tool_choice=None) == _prepared(tool_choice="none") == bare
+    assert _prepared(tools=none, tool_choice="required")["tool_choice"] == "required"  # the backend says what is wrong with it
+
+
+def test_what_a_backend_refuses_is_left_out() -> None:
+    tools = [{"type": "function", "function": {"name": "f", "strict": False}}, {"type": "odd"}]
+    kept = _prepared(tools=tools, store=False, strict=True)
+    assert (kept["tools"], kept["store"]) == (tools, False)
+    left = _prepared(Needs(left_out=frozenset({"store", "strict"})), tools=tools, store=False)
+    assert left["tools"] == [{"type": "function", "function": {"name": "f"}}, {"type": "odd"}]
+    assert "store" not in left
+    assert _prepared(Needs(left_out=frozenset({"store"})), tools=tools)["tools"] == tools
+
+
+LAST = {"role": "assistant", "content": "No more steps."}
+
+
+@pytest.mark.parametrize(
+    ("messages", "more", "last"),
+    [
+        ([LAST], {"tool_choice": "none"}, {"role": "user", "content": "No more steps."}),
+        ([{"role": "assistant", "content": None}], {"tool_choice": "none"}, {"role": "user", "content": ""}),
+        ([LAST], {}, LAST),
+        ([LAST | {"tool_calls": [{}]}], {"tool_choice": "none"}, LAST | {"tool_calls": [{}]}),
+        ([{"role": "user", "content": "x"}], {"tool_choice": "none"}, {"role": "user", "content": "x"}),
+    ],
+)
+def test_a_last_word_that_is_no_beginning_of_the_answer(messages: Any, more: dict[str, Any], last: Any) -> None:
+    assert _prepared(Needs(prefill=False), messages=messages, **more)["messages"] == [last]
+    assert _prepared(messages=[LAST], **more)["messages"] == [LAST]
+
+
+def test_nothing_to_end_with() -> None:
+    assert _prepared(Needs(prefill=False), tool_choice="none")["messages"] == []
 
 
 def test_a_sound_that_shall_come_whole_is_not_streamed() -> None:

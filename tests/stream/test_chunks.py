@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-import orjson
 import pytest
 
+from proxy.stream import exact_json
 from proxy.stream.chunks import DEEPEST, Chunks, Unreadable
 
 
@@ -124,7 +124,14 @@ def test_halves_inside_the_arguments_of_a_call_and_beside_numbers() -> None:
     assert "".join(texts) == '{"a":"😀"}'
 
 
-def test_numbers_that_could_not_be_written_again() -> None:
-    chunk = Chunks().parse(b'{"error": {"a": -9223372036854775809, "b": Infinity, "c": 18446744073709551616, "d": 5}}')
-    assert chunk == {"error": {"a": None, "b": float("inf"), "c": None, "d": 5}}
-    assert orjson.loads(orjson.dumps(chunk)) == {"error": {"a": None, "b": None, "c": None, "d": 5}}
+def test_integers_beyond_64_bits_stay_integers_also_beside_half_a_letter() -> None:
+    numbers = '"a": -9223372036854775809, "c": 18446744073709551616, "d": 5'
+    for payload in (f'{{"error": {{{numbers}}}}}', f'{{"error": {{{numbers}, "half": "\\ud83d"}}}}'):
+        chunk = Chunks().parse(payload.encode())
+        assert chunk is not None
+        assert chunk["error"] | {"half": ""} == {"a": -9223372036854775809, "c": 18446744073709551616, "d": 5, "half": ""}
+        assert json.loads(exact_json.dumps(chunk)) == chunk
+
+
+def test_a_number_that_json_does_not_know_is_written_as_nothing() -> None:
+    assert exact_json.dumps(Chunks().parse(b'{"a": Infinity}')) == b'{"a":null}'

@@ -111,6 +111,19 @@ async def test_usage_always_says_how_much_was_cached(streamed: bool, usage: byte
 
 
 @BOTH
+@pytest.mark.parametrize("kind", ["generic", "llama_cpp", "vllm"])
+async def test_usage_that_is_reported_twice_counts_once(streamed: bool, kind: str) -> None:
+    def usage(completion: int) -> dict[str, Any]:
+        return {"usage": {"prompt_tokens": 20, "completion_tokens": completion}}
+
+    reports = [chunk({"content": "a"}, **usage(1)), chunk({"content": "b"}, **usage(2)), chunk(finish="stop", **usage(3))]
+    road = Road(stream(*reports, event({"choices": []} | usage(3)), event({"choices": []} | usage(3)), DONE), backend_kind=kind)
+    answer = await road.ask(streamed=streamed)
+    counted = (payloads(answer.body)[-2] if streamed else answer.json)["usage"]
+    assert (counted["prompt_tokens"], counted["completion_tokens"], counted["total_tokens"]) == (20, 3, 23)
+
+
+@BOTH
 async def test_a_backend_that_counts_nothing_is_estimated(streamed: bool) -> None:
     """A count of nothing would keep clients from ever shortening the conversation."""
     answer = await Road(stream(*text("a" * 400), STOP, DONE)).ask(streamed=streamed, messages=[{"role": "user", "content": "b" * 4000}])

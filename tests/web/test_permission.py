@@ -164,7 +164,7 @@ async def test_a_page_that_was_let_in(allowed: str) -> None:
     assert "content-length" not in asked.headers
     assert cors(asked) == {
         "access-control-allow-origin": "https://chat.example.com",
-        "access-control-expose-headers": "x-request-id, retry-after",
+        "access-control-expose-headers": "x-request-id, retry-after, x-should-retry",
         "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
         "access-control-allow-headers": "authorization,content-type",
         "access-control-allow-private-network": "true",

@@ -19,8 +19,18 @@ PROPS = {
     "model_alias": "qwen",
     "default_generation_settings": {"n_ctx": 4096},
     "chat_template_caps": {"supports_tools": True},
+    "modalities": {"vision": True, "audio": False},
 }
-NOTHING: dict[str, Any] = {"backend": None, "url": None, "model": None, "context": None, "tools": None, "device": None, "waiting": []}
+NOTHING: dict[str, Any] = {
+    "inputs": None,
+    "backend": None,
+    "url": None,
+    "model": None,
+    "context": None,
+    "tools": None,
+    "device": None,
+    "waiting": [],
+}
 
 
 def llama_cpp(props: Any = None) -> Backend:
@@ -39,6 +49,7 @@ async def test_what_answers_and_what_it_tells_of_itself(path: str) -> None:
         "url": "http://10.0.0.5:1/v1",
         "model": "qwen",
         "context": 4096,
+        "inputs": ["text", "image"],
         "tools": True,
         "device": None,
         "reason": None,
