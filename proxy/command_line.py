@@ -12,8 +12,7 @@ import resource
 import signal
 import socket
 import sys
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from textwrap import indent
 from typing import Any, NoReturn, TextIO
@@ -73,7 +72,7 @@ class Server(uvicorn.Server):
     async def _announce(self) -> None:
         bridge = self._bridge
         if bridge.keeper is not None:
-            await show_loading(bridge.keeper.opened(), self._show, bridge.house.place.not_ready)
+            await logbook.show_loading(bridge.keeper.opened(), self._show, bridge.house.place.not_ready)
         report = await bridge.status.now()
         settings = bridge.house.settings
         where = welcome.address_for_clients(settings, self._listener.getsockname()[1])
@@ -85,16 +84,6 @@ class Server(uvicorn.Server):
         ledger = self._bridge.house.ledger
         if not len(ledger):
             ledger.show(line)
-
-
-async def show_loading(opened: Awaitable[None], show: Callable[[str], None], reason: Callable[[], str | None], every: float = 1.0) -> None:
-    """Wait for `opened`, and show the seconds that it takes."""
-    loading, began = asyncio.ensure_future(opened), time.monotonic()
-    try:
-        while not (await asyncio.wait({loading}, timeout=every))[0]:
-            show(f"{reason() or 'loading'}, {time.monotonic() - began:.0f} s")
-    finally:
-        loading.cancel()
 
 
 def _shown(keys: Keys) -> str | None:

@@ -1,11 +1,13 @@
 """How the log is written: for a person or for a program, and in a terminal with one line below it that says who waits."""
 
+import asyncio
 import datetime
 import json
 import logging
 import shutil
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from typing import TextIO
 
 from proxy.printable import printable_lines
@@ -19,8 +21,8 @@ class Json(logging.Formatter):
     """One object a line; of a request, all its figures."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
-        line = {"time": time, "level": record.levelname.lower(), "message": record.getMessage()}
+        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+        line = {"time": at, "level": record.levelname.lower(), "message": record.getMessage()}
         figures = dict(getattr(record, "figures", {}))
         if "id" in figures:
             line["request_id"] = figures.pop("id")
@@ -68,3 +70,13 @@ def start(settings: Settings, stream: TextIO | None = None) -> Callable[[str], N
     for name in _NOT_OURS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return terminal.show if stream.isatty() and settings.log_format == "text" else lambda _: None
+
+
+async def show_loading(opened: Awaitable[None], show: Callable[[str], None], reason: Callable[[], str | None], every: float = 1.0) -> None:
+    """Wait for `opened`, and show the seconds that it takes."""
+    loading, began = asyncio.ensure_future(opened), time.monotonic()
+    try:
+        while not (await asyncio.wait({loading}, timeout=every))[0]:
+            show(f"{reason() or 'loading'}, {time.monotonic() - began:.0f} s")
+    finally:
+        loading.cancel()

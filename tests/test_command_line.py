@@ -1,6 +1,5 @@
 """The command in one process with the test: what it prints, and the code it ends with."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -236,20 +235,3 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
     )
     os.close(writer)
     assert (read.returncode, read.stderr) == (1, b"")
-
-
-async def test_a_model_that_loads_is_shown_with_its_seconds() -> None:
-    shown: list[str] = []
-    enough = asyncio.Event()
-
-    def show(line: str) -> None:
-        shown.append(line)
-        if len(shown) == 3:
-            enough.set()
-
-    async def opened() -> None:
-        await enough.wait()
-
-    await command_line.show_loading(opened(), show, lambda: "our llama-server is starting" if len(shown) else None, every=0.001)
-    assert shown[0] == "loading, 0 s"
-    assert shown[1].startswith("our llama-server is starting, ")

@@ -93,6 +93,7 @@ MAY_PASS = [
     ModelLoading("m"),
     errors.Busy("m"),
     errors.Stopping("m"),
+    errors.ModelUnloaded("m"),
     *(BackendFailed("m", status=status) for status in (500, 502, 503, 504, 529)),
     errors.BadAnswer("m"),
     BrokenOff("m"),

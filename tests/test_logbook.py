@@ -1,5 +1,6 @@
 """The log for a person and for a program, and the line below it in a terminal."""
 
+import asyncio
 import io
 import json
 import logging
@@ -128,3 +129,20 @@ def test_a_line_of_no_request(start: Start) -> None:
     log.info("our llama-server is ready")
     line = json.loads(paper.getvalue())
     assert line.keys() == {"time", "level", "message"}
+
+
+async def test_a_model_that_loads_is_shown_with_its_seconds() -> None:
+    shown: list[str] = []
+    enough = asyncio.Event()
+
+    def show(line: str) -> None:
+        shown.append(line)
+        if len(shown) == 3:
+            enough.set()
+
+    async def opened() -> None:
+        await enough.wait()
+
+    await logbook.show_loading(opened(), show, lambda: "our llama-server is starting" if len(shown) else None, every=0.001)
+    assert shown[0] == "loading, 0 s"
+    assert shown[1].startswith("our llama-server is starting, ")

@@ -37,7 +37,7 @@ async def test_when_nothing_is_loaded_health_says_so_and_wakes_nobody(tmp_path: 
         assert {model["state"] for model in told["models"]} == {"stopped"}
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 async def test_a_look_at_a_model_that_is_not_loaded_loads_it_not(tmp_path: Path, method: str) -> None:
     app = pair(tmp_path, "idle-unload = 0.0005")
     async with Lifespan(app):

@@ -109,9 +109,7 @@ class _Making:
                 self._wrong[str(entry.wrong(f"{entry.key} belongs into the section of one model, not into [*]"))] = None
         models = [model for name in self._conf.models if (model := self._tried(self._section, name))]
         default, named = self._named()
-        models = [*named, *models]
-        if not models:
-            models = [model for model in [self._tried(self._tiny)] if model]
+        models = [*named, *models] or [model for model in [self._tried(self._tiny)] if model]
         maximum, side = self._conf.common.get("models-max"), self._conf.common.get("side-requests")
         count = self._tried(lambda: int(maximum.number(least=1))) if maximum else 1
         answered_by = self._tried(lambda: side.one_of("loaded", "swap")) if side else "loaded"
