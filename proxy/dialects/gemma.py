@@ -124,12 +124,15 @@ def _text(read: Reader, write: Emit, kinds: Kinds, mark: str, inside: str) -> St
     emit: Emit = parts.append if typed_one else lambda text: write(escaped(text))
     write("" if typed_one else '"')
     known = compiled((mark,))
-    while (yield from read.inside(known, emit)):
-        if (yield from _over(read, inside)):
-            write(typed("".join(parts), kinds) if typed_one else '"')
-            return True
-        emit('"')
-    return False
+    over, held = False, read.mark() if typed_one else None  # what is held has a limit
+    while not over and (yield from read.inside(known, emit)):
+        over = yield from _over(read, inside)
+        emit("" if over else '"')
+    if held:
+        read.release(held)
+    if over:
+        write(typed("".join(parts), kinds) if typed_one else '"')
+    return over
 
 
 def _over(read: Reader, inside: str) -> Steps[bool]:

@@ -23,6 +23,8 @@ ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": 
 CLOSERS = {"{": "}", "[": "]", "(": ")"}
 OPENING_BRACKETS: Mapping[Place, str] = {place: "{[(" if place == "call" else "{[" for place in get_args(Place)}
 AS_JSON = str.maketrans("()", "[]")
+DEPTH_LIMIT = 1 << 14
+"""A value that is nested deeper is none: whoever reads it after us would give up long before."""
 TRIPLES = ('"""', "'''")
 
 DRIVE = re.compile(r'[A-Za-z]:\\[^\\"\']')
@@ -78,6 +80,8 @@ def value(read: Reader, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
         letter = yield from read.next()
         if letter and letter in OPENING_BRACKETS[place]:
             read.drop(1)
+            if len(open_ones) == DEPTH_LIMIT:
+                return False
             write(letter.translate(AS_JSON))
             open_ones.append(letter)
             begun = True

@@ -2,9 +2,7 @@
 
 import pytest
 
-import proxy.stream.answer
-import proxy.stream.attempt
-import proxy.stream.reader
+import proxy.stream.window
 from proxy.stream.dialect import Dialect
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Reasoning
 from proxy.stream.parser import Parser, ThinkingMode
@@ -50,26 +48,19 @@ def test_a_call_inside_what_failed_is_found() -> None:
 
 
 def test_what_fails_too_often_is_text_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy.stream.reader, "AGAIN_FLOOR", 8)
-    monkeypatch.setattr(proxy.stream.reader, "AGAIN_SHARE", 0)
+    monkeypatch.setattr(proxy.stream.window, "AGAIN_FLOOR", 8)
+    monkeypatch.setattr(proxy.stream.window, "AGAIN_SHARE", 0)
     assert always(lambda: only(late), "!a!b!c.d") == Seen("!ad", (Call("c", {}),))
     assert always(lambda: only(late), "!abcdefghi!b,!d!e.") == Seen("!abcdefghi!b,", (Call("e", {}),))
 
 
 @pytest.mark.parametrize(("text", "found"), [("!1!b,c", Seen("!1!b,c")), ("<think>!1!b,c", Seen("", (), "!1!b,c"))])
 def test_doubtful_and_held_attempts_fail_as_often(text: str, found: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy.stream.reader, "AGAIN_FLOOR", 0)
-    monkeypatch.setattr(proxy.stream.reader, "AGAIN_SHARE", 0)
+    monkeypatch.setattr(proxy.stream.window, "AGAIN_FLOOR", 0)
+    monkeypatch.setattr(proxy.stream.window, "AGAIN_SHARE", 0)
     assert always(lambda: only(late, alone=late), text) == found
 
 
-@pytest.fixture
-def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy.stream.attempt, "HELD_LIMIT", 10)
-    monkeypatch.setattr(proxy.stream.answer, "HELD_LIMIT", 10)
-
-
-@pytest.mark.usefixtures("little_room")
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -87,7 +78,7 @@ def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_no_more_is_held_than_the_limit(text: str, found: Seen) -> None:
-    assert always(lambda: only(late), text) == found
+    assert always(lambda: only(late, held_limit=10), text) == found
 
 
 def test_a_streamed_call_has_no_limit() -> None:
@@ -118,9 +109,8 @@ def test_after_a_call_nothing_is_alone() -> None:
     assert always(lambda: only(shout, alone=late), "!f{b};!1!b.") == Seen("!1!b.", (Call("f", {"x": "b"}),))
 
 
-@pytest.mark.usefixtures("little_room")
 def test_a_doubtful_look_has_a_limit_too() -> None:
-    assert always(lambda: only(alone=late), "!1234567890!b.") == Seen("!1234567890!b.")
+    assert always(lambda: only(alone=late, held_limit=10), "!1234567890!b.") == Seen("!1234567890!b.")
 
 
 def test_a_dialect_is_consistent() -> None:

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from proxy.stream.reader import HELD_LIMIT, Reader, Steps, complete
+from proxy.stream.reader import Reader, Steps, complete
+from proxy.stream.window import HELD_LIMIT
 from tests.stream.cuts import everywhere
 
 
@@ -105,24 +106,26 @@ def test_back_and_drop() -> None:
     assert everywhere(steps, "ab<x>c") == (3, "x>c")
 
 
-def test_release_all_unreads_to_the_first_mark() -> None:
-    def steps(read: Reader) -> Steps[None]:
-        read.release_all()
+def test_unwinding_unreads_to_the_first_mark() -> None:
+    def steps(read: Reader) -> Steps[str]:
+        read.unwind(0)
+        outer = read.mark()
         yield from read.until("a")
+        depth = read.depth
         read.mark()
         yield from read.until("b")
         read.mark()
         yield from read.until("c")
-        read.release_all()
+        read.unwind(depth)
+        return read.since(outer)
 
-    assert everywhere(steps, "abcd") == (None, "bcd")
+    assert everywhere(steps, "abcd") == ("a", "bcd")
 
 
 def test_no_more_is_kept_than_allowed() -> None:
     read = Reader()
     read.push("ab")
-    read.allowance = 4
-    mark = read.mark()
+    mark = read.mark(4)
     steps = read.until("!")
     next(steps)
     read.push("cdef!")
@@ -137,7 +140,7 @@ def test_no_more_is_kept_than_allowed() -> None:
     with pytest.raises(StopIteration) as stop:
         next(steps)
     assert stop.value.value == "!"
-    assert Reader().allowance == HELD_LIMIT == 4 << 20
+    assert Reader().limit == HELD_LIMIT == 4 << 20
 
 
 def test_complete_needs_the_whole_text() -> None:

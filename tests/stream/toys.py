@@ -6,6 +6,7 @@ from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, Grammar, Thoughts
 from proxy.stream.parser import Parser, ThinkingMode
 from proxy.stream.reader import Reader, Steps
+from proxy.stream.window import HELD_LIMIT
 
 TURNS = ("</s>",)
 THINK = Thoughts("<think>", "</think>")
@@ -49,8 +50,8 @@ def greedy(read: Reader, calls: Calls) -> Steps[None]:
     raise RuntimeError("with a mark still set")
 
 
-def only(*grammars: Grammar, thinking: ThinkingMode = "tags", alone: Grammar | None = None) -> Parser:
+def only(*grammars: Grammar, thinking: ThinkingMode = "tags", alone: Grammar | None = None, held_limit: int = HELD_LIMIT) -> Parser:
     dialects = [Dialect(grammar.__name__, "", grammar, ("!",)) for grammar in grammars]
     if alone:
         dialects.append(Dialect("alone", "", starts=("!",), doubtful=alone, alone=True))
-    return Parser([{"name": "f"}], dialects=dialects, thoughts=(THINK,), turns=TURNS, thinking=thinking)
+    return Parser([{"name": "f"}], dialects=dialects, thoughts=(THINK,), turns=TURNS, thinking=thinking, held_limit=held_limit)
