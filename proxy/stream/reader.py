@@ -129,16 +129,17 @@ class Reader(Window):
             yield
         return self._text[self._at]
 
-    def run(self, letters: re.Pattern[str]) -> Steps[str]:
-        """All letters that match, up to the limit; the pattern repeats one kind of letter and may match nothing."""
+    def run(self, letters: re.Pattern[str], limit: int | None = None) -> Steps[str]:
+        """All letters that match, up to a limit; the pattern repeats one kind of letter and may match nothing."""
+        limit = limit or self.limit
         text = ""
         while True:
-            end = min(self._end, self._at + self.limit - len(text))
+            end = min(self._end, self._at + limit - len(text))
             found = letters.match(self._text, self._at, end)
             if found and found.end() > self._at:
                 text += found.group()
                 self._at = found.end()
-            if self._at < self._end or not self.more() or len(text) == self.limit:
+            if self._at < self._end or not self.more() or len(text) == limit:
                 return text
             yield
 

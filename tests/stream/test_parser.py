@@ -5,9 +5,10 @@ import pytest
 import proxy.stream.window
 from proxy.stream.dialect import Dialect
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Reasoning
-from proxy.stream.parser import Parser, ThinkingMode
+from proxy.stream.parser import Channel, Parser, ThinkingMode
+from proxy.stream.reader import Reader, Steps
 from tests.stream.cuts import Call, Seen, always, cuts, events_of, seen
-from tests.stream.toys import THINK, greedy, late, only, shout
+from tests.stream.toys import THINK, greedy, late, only, patient, regretful, shout
 
 
 def test_a_call_leaves_while_it_is_read() -> None:
@@ -36,6 +37,36 @@ def test_a_grammar_that_raises_is_counted_and_the_answer_goes_on() -> None:
 def test_what_a_broken_grammar_meant_to_give_back_comes_back() -> None:
     for pieces in cuts("!ab.cd:ef"):
         assert seen(events_of(only(greedy), pieces)) == Seen("cd:ef", (Call("greedy", "", whole=False),))
+
+
+def test_a_grammar_that_waits_for_ever_is_ended() -> None:
+    assert always(lambda: only(patient, late), "a !b!c. !d") == Seen("a  !d", (Call("c", {}),))
+    assert always(lambda: only(patient), "a !b") == Seen("a !b")
+
+
+def test_a_call_that_has_begun_cannot_be_given_back() -> None:
+    parser = only(regretful)
+    assert seen(events_of(parser, "a !b")) == Seen("a b", (Call("regretful", {}),))
+    assert parser.grammar_failures == {"regretful": 1}
+
+
+def test_what_an_answer_does_not_read_is_text_at_its_end() -> None:
+    """By construction: also if the computation that reads it were to wait for ever."""
+
+    def waits(read: Reader) -> Steps[None]:
+        yield from read.until(".")
+        read.mark()
+        yield from read.until(":")
+        while True:
+            yield
+
+    rest: list[str] = []
+    read = Reader()
+    channel = Channel(read, waits(read), rest.append)
+    for letter in "a.bc:de":
+        channel.feed(letter)
+    channel.end(cut=False)
+    assert rest == ["bc:de"]
 
 
 def test_the_next_dialect_gets_its_chance() -> None:

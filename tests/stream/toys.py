@@ -50,6 +50,22 @@ def greedy(read: Reader, calls: Calls) -> Steps[None]:
     raise RuntimeError("with a mark still set")
 
 
+def patient(read: Reader, calls: Calls) -> Steps[None]:
+    """Waits for more text also when there will be none."""
+    yield from read.take("!")
+    while True:
+        yield
+
+
+def regretful(read: Reader, calls: Calls) -> Steps[None]:
+    """Starts a call and then wants back what it has read before."""
+    here = read.mark()
+    yield from read.take("!")
+    calls.start("regretful")
+    calls.end()
+    read.rewind(here)
+
+
 def only(*grammars: Grammar, thinking: ThinkingMode = "tags", alone: Grammar | None = None, held_limit: int = HELD_LIMIT) -> Parser:
     dialects = [Dialect(grammar.__name__, "", grammar, ("!",)) for grammar in grammars]
     if alone:
