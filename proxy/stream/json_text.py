@@ -23,8 +23,8 @@ ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": 
 CLOSERS = {"{": "}", "[": "]", "(": ")"}
 OPENING_BRACKETS: Mapping[Place, str] = {place: "{[(" if place == "call" else "{[" for place in get_args(Place)}
 AS_JSON = str.maketrans("()", "[]")
-DEPTH_LIMIT = 500
-"""A value that is nested deeper is none: many JSON parsers refuse a depth of 1,000."""
+DEPTH_LIMIT = 1 << 14
+"""A value that is nested deeper is none: the open brackets are remembered."""
 TRIPLES = ('"""', "'''")
 
 DRIVE = re.compile(r'[A-Za-z]:\\[^\\"\']')

@@ -9,12 +9,12 @@ import pytest
 
 from proxy.dialects import DIALECTS, TURNS, UNKNOWN, Parser, believed, chosen
 from proxy.stream import parser
-from proxy.stream.events import CallStart, TextEvent
+from proxy.stream.events import CallEnd, CallStart, TextEvent
 from proxy.stream.reader import WORD_LIMIT
 from tests.dialects.renderers import WRITTEN
 from tests.stream.cuts import Call, Seen, always, events_of, few, seen, tool
 
-LIMIT = 600
+LIMIT = 500  # less than the depth at which Python's JSON parser gives up
 TOOLS = [
     tool("write", path={"type": "string"}, litres={"type": "integer"}, items={"type": "array"}, content={"type": "string"}),
     tool("list_drones"),
@@ -187,8 +187,8 @@ def test_a_value_that_holds_elements_has_a_limit() -> None:
 
 def test_a_value_is_only_so_deep() -> None:
     text = '<tool_call>{"name": "write", "arguments": {"items": ' + "[" * 20_000 + "]" * 20_000 + "}}</tool_call>"
-    found = seen(events_of(Parser(TOOLS), [text]))
-    assert [call.whole for call in found.calls] == [False]
+    ends = [event.whole for event in events_of(Parser(TOOLS), [text]) if isinstance(event, CallEnd)]
+    assert ends == [False]
 
 
 def test_a_call_may_have_more_keys_than_are_remembered() -> None:
