@@ -39,7 +39,7 @@ def floods(name: str, places: int) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-@pytest.mark.parametrize(("around", "places"), [("{}", 12), ("<think>{}", 4), ("a\n```\n{}", 4)])
+@pytest.mark.parametrize(("around", "places"), [("{}", 8), ("<think>{}", 2), ("a\n```\n{}", 2)])
 def test_a_flood_ends_and_nothing_of_it_is_lost(name: str, around: str, places: int) -> None:
     for start, kind in floods(name, places):
         flood = kind * (LIMIT * 5 // 4 // len(kind))
