@@ -16,7 +16,7 @@ from proxy.stream.json_text import escaped, scalar, string
 from proxy.stream.marked_calls import Marks, marked_calls
 from proxy.stream.markers import compiled
 from proxy.stream.named_calls import NAME, Named
-from proxy.stream.reader import Emit, Reader, Steps, complete
+from proxy.stream.reader import WORD_LIMIT, Emit, Reader, Steps, complete
 from proxy.stream.schema import Kinds, quote, typed
 
 QUOTES = ('<|"|>', "<escape>")
@@ -71,7 +71,7 @@ def _members(read: Reader, calls: Calls, name: str) -> Steps[bool]:
 def _name(read: Reader) -> Steps[str]:
     """A key with its colon: bare, or in any quotes."""
     mark = yield from read.take(*QUOTES, '"', "'")
-    key = (yield from read.run(KEY)).strip()
+    key = (yield from read.run(KEY, WORD_LIMIT)).strip()
     if mark:
         yield from read.take(mark)
     return key if (yield from read.take(":")) else ""
@@ -124,12 +124,15 @@ def _text(read: Reader, write: Emit, kinds: Kinds, mark: str, inside: str) -> St
     emit: Emit = parts.append if typed_one else lambda text: write(escaped(text))
     write("" if typed_one else '"')
     known = compiled((mark,))
-    while (yield from read.inside(known, emit)):
-        if (yield from _over(read, inside)):
-            write(typed("".join(parts), kinds) if typed_one else '"')
-            return True
-        emit('"')
-    return False
+    over, held = False, read.mark() if typed_one else None  # what is held has a limit
+    while not over and (yield from read.inside(known, emit)):
+        over = yield from _over(read, inside)
+        emit("" if over else '"')
+    if held:
+        read.release(held)
+    if over:
+        write(typed("".join(parts), kinds) if typed_one else '"')
+    return over
 
 
 def _over(read: Reader, inside: str) -> Steps[bool]:

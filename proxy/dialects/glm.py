@@ -21,7 +21,8 @@ from proxy.stream.named_calls import NAME
 from proxy.stream.reader import Reader, Steps
 from proxy.stream.tagged_calls import closing_tag, parameters, tagged_calls
 
-GAP = r"(?:\s|\\n)*"
+GAP = r"(?:\s|\\n)*+"
+"""Possessive: what is a gap is nothing else, and trying the shorter ones took seconds for a tag full of blanks."""
 SAMPLE = sample(__doc__)
 
 
@@ -34,7 +35,7 @@ def layout(prefix: str = "", suffix: str = "", call: str = "tool_call") -> Layou
     closers = (opener.replace("<", "</"),)
     begins, behind = re.escape(opener), re.escape(value)
     function = rf"{begins}{GAP}([\w.:/@-]+?){GAP}(?:{re.escape(apart)}{GAP})?(?:(?P<proof>(?={re.escape(key)}))|(?=<|\Z))"
-    pair = rf"{re.escape(key)}\s*([^<>]+?)\s*(?:</[^<>]*>)?{GAP}(?:<[^<>]*arg_type[^<>]*>(?P<type>[^<>]*)</[^<>]*>{GAP})?{behind}"
+    pair = rf"{re.escape(key)}\s*+([^<>]+?)\s*+(?:</[^<>]*>)?{GAP}(?:<[^<>]*arg_type[^<>]*>(?P<type>[^<>]*)</[^<>]*>{GAP})?{behind}"
     return Layout(
         openers=(outer,),
         function=Tag(opener, re.compile(function), (key, *closers, opener)),

@@ -82,7 +82,9 @@ def _parameter(read: Reader, calls: Calls, tool: str) -> Steps[bool]:
         calls.start(tool)
     if (yield from _nests(read)):
         calls.key(name)
+        here = read.mark()  # all of it is held, so it has a limit
         inner = yield from _inner(read, name, 0)
+        read.release(here)
         if inner is not TOO_DEEP and (yield from read.next()):
             calls.write(compact(inner))
             return True

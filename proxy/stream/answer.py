@@ -2,13 +2,13 @@
 
 import re
 
-from proxy.stream.attempt import Attempts, Read
+from proxy.stream.attempt import Attempts, Read, bounded
 from proxy.stream.code import Code
 from proxy.stream.desk import Desk, Held
 from proxy.stream.dialect import A_NAME
 from proxy.stream.events import Content
 from proxy.stream.look import FENCES, Look
-from proxy.stream.reader import HELD_LIMIT, WORD_LIMIT, Reader, Steps
+from proxy.stream.reader import WORD_LIMIT, Reader, Steps
 from proxy.stream.thinking import Thinking
 
 BOUNDARY = re.compile(r"[\n.!?:;…。！？]")
@@ -80,15 +80,15 @@ class Answer:
         """The header of a call, of thoughts, or of the answer."""
         if header in self._look.trials:
             read = yield from self._attempts.streamed(self._look.trials[header])
-            if read and (read.events or not read.raw):
-                self._called(read)
+            if read:
+                self._use(read)
                 return True
         for frame in self._look.frames[header]:
             if frame is None:
                 self._read.drop(len(header))
                 return self._opened()
             mark = self._read.mark()
-            region = yield from frame(self._read)
+            region = yield from bounded(self._read, frame(self._read))
             if region is None:
                 self._read.rewind(mark)
             self._read.release(mark)
@@ -114,9 +114,7 @@ class Answer:
             seen, more = self._read.ahead()
         line = seen[: seen.find("\n") + 1]
         mark = self._read.mark()
-        self._read.drop(len(line))
-        yield from self._read.skip()
-        found = line and ((yield from self._read.which(self._look.fenced)) or (yield from self._named()))
+        found = line and (yield from bounded(self._read, self._call_follows(line)))
         self._read.rewind(mark)
         self._read.release(mark)
         if found:
@@ -127,6 +125,11 @@ class Answer:
             self._hold(held, closed=False)
             self._blanks = []
         return bool(found)
+
+    def _call_follows(self, line: str) -> Steps[bool]:
+        self._read.drop(len(line))
+        yield from self._read.skip()
+        return bool((yield from self._read.which(self._look.fenced))) or (yield from self._named())
 
     def _named(self) -> Steps[bool]:
         return (yield from self._look.name(self._read, self._desk.tools))
@@ -182,13 +185,17 @@ class Answer:
             read = yield from self._attempts.held(self._look.trials[opener], self._held.size)
         else:
             read = yield from self._attempts.streamed(self._look.trials[opener])
-        if read and (read.events or not read.raw):
-            self._called(read)
-        elif read:
-            self._say(read.raw)
+        if read:
+            self._use(read)
         else:
             self._read.drop(len(opener))
             self._say(opener)
+
+    def _use(self, read: Read) -> None:
+        if read.events or not read.raw:
+            self._called(read)
+        else:
+            self._say(read.raw)
 
     def _called(self, read: Read) -> None:
         if self._held is not None:
@@ -230,9 +237,9 @@ class Answer:
         self._held.add(text, [Content(text)])
         if text.strip():
             self._line_blank = False
-            if self._closed or not self._held.calls:
+            if self._closed or not self._held.called:
                 self._text()
-        if self._held is not None and self._held.size > HELD_LIMIT:
+        if self._held is not None and self._held.size > self._read.limit:
             self._text()
 
     def _led(self, text: str) -> str:

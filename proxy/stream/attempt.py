@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 from proxy.stream.calls import Calls
 from proxy.stream.desk import Desk
 from proxy.stream.dialect import Grammar
 from proxy.stream.events import TextEvent
-from proxy.stream.reader import HELD_LIMIT, Reader, Steps
+from proxy.stream.reader import Reader, Steps
 
+T = TypeVar("T")
 Trial: TypeAlias = tuple[str, Grammar]
 Leave: TypeAlias = Callable[[Sequence[TextEvent]], None]
 
@@ -29,67 +31,64 @@ class Attempts:
         self._desk, self._read = desk, read
 
     def streamed(self, trials: Sequence[Trial]) -> Steps[Read | None]:
-        """Where a call is a call: it leaves while it is read. None: nothing was read."""
-        return (yield from self._each(trials, HELD_LIMIT, self._desk.call))
+        """Where a call is a call: it leaves while it is read, and text behind it may be read too. None: nothing was read."""
+        return (yield from self._each(trials, self._read.limit, self._desk.call))
 
     def held(self, trials: Sequence[Trial], already: int) -> Steps[Read | None]:
         """Where a call may still turn out to be text. None: nothing was read."""
-        return (yield from self._each(trials, max(HELD_LIMIT - already, 0), None))
+        return (yield from self._each(trials, max(self._read.limit - already, 0), None))
 
     def _each(self, trials: Sequence[Trial], allowance: int, leave: Leave | None) -> Steps[Read | None]:
+        """Run one grammar after the other. Whatever one of them did, it leaves no mark behind."""
+        read = self._read
         for name, grammar in trials:
-            self._read.allowance = allowance
-            mark = self._read.mark()
-            calls = Calls(self._desk.tools)
-            whole = yield from self._run(name, grammar, calls, mark, leave)
+            depth, mark = read.depth, read.mark(allowance)
+            # A call that leaves cannot be given back: once one has begun, nothing before it is kept.
+            calls = Calls(self._desk.tools, limit=read.limit, begun=partial(read.give_up, depth) if leave else None)
+            whole = yield from self._run(name, grammar, calls, leave)
             if leave and calls.count:
                 if calls.open:
                     calls.abort()
                 leave(calls.taken())
-                self._read.release_all()
-                return Read("", ())
+                return Read(read.unwind(depth))
             if whole and calls.found and not calls.open and not calls.broken:
-                raw = self._read.since(mark)
-                self._read.release(mark)
+                raw = read.since(mark)
+                read.give_up(depth)
                 return Read(raw, calls.taken())
-            if text := self._given_up(mark):
+            if text := read.unwind(depth):
                 return Read(text)
         return None
 
-    def _given_up(self, mark: int) -> str:
-        """Back to the mark; but if too much was read again already, what was read is text."""
-        read = self._read
-        read.rewind(mark)
-        text = ""
-        if read.tired:
-            read.drop(read.furthest - mark)
-            text = read.since(mark)
-        read.release(mark)
-        return text
-
-    def _run(self, name: str, grammar: Grammar, calls: Calls, mark: int, leave: Leave | None) -> Steps[bool]:
-        """Runs one grammar; False if it raised or wanted to hold too much."""
-        read, steps, marked = self._read, grammar(self._read, calls), True
+    def _run(self, name: str, grammar: Grammar, calls: Calls, leave: Leave | None) -> Steps[bool]:
+        """Run one grammar. False if it raised, or waited for more than there will be or may be held."""
+        steps = grammar(self._read, calls)
         while True:
             try:
                 next(steps)
             except StopIteration:
-                if marked and leave and calls.count:
-                    read.release(mark)
                 return True
             except Exception:  # law 6: whatever a grammar does, the answer goes on
                 self._desk.failures[name] += 1
-                break
-            if read.hidden and not (marked and leave and calls.count):
-                break
+                return False
             if leave and calls.count:
-                if marked:
-                    read.release(mark)
-                    marked = False
-                    continue
                 leave(calls.taken())
+            if self._read.starved:
+                steps.close()
+                return False
             yield
-        steps.close()
-        if marked and leave and calls.count:
-            read.release(mark)
-        return False
+
+
+def bounded(read: Reader, steps: Steps[T]) -> Steps[T | None]:
+    """Run `steps`. None if they waited for more than there will be or may be held."""
+    depth = read.depth
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        if read.starved:
+            steps.close()
+            read.give_up(depth)
+            return None
+        yield

@@ -95,6 +95,8 @@ def _member(read: Reader, calls: Calls, shape: Shape, found: Found, name: str, d
         return (yield from _call_object(read, calls, shape, found, depth + 1))
     if name in shape.arguments and not calls.open and found.arguments is None:
         return (yield from _arguments(read, calls, shape, found, letter))
+    if calls.open:  # beside the arguments of a call that has begun, nothing is of use
+        return (yield from value(read, len, "object", shape.ends))
     parts: list[str] = []
     if not (yield from value(read, parts.append, "object", shape.ends)):
         return False
@@ -115,7 +117,7 @@ def _unquoted(text: str) -> str:
 
 
 def ended(text: str) -> Reader:
-    read = Reader(text)
+    read = Reader(text, len(text) + 1)  # no mark can hide any of it
     read.end()
     return read
 
@@ -250,7 +252,9 @@ def argument(read: Reader, calls: Calls, kinds: Kinds, place: Place, ends: Ends)
         return (yield from value(read, calls.write, place, ends))
     if letter and letter in "\"'":
         parts: list[str] = []
+        here = read.mark()  # all of it is held, so it has a limit
         whole = yield from string(read, parts.append, place, ends)
+        read.release(here)
         calls.write(typed("".join(parts), kinds) if whole else "")
         return whole
     word = yield from scalar(read)

@@ -2,17 +2,20 @@
 
 import bisect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, TextEvent
 from proxy.stream.schema import Kinds, properties, quote
+from proxy.stream.window import HELD_LIMIT
 
 NAME = re.compile(r"[^\W_][\w.:/@-]{0,127}|_[\w.:/@-]{0,127}")
 APART = re.compile(r"[-_. ]+")
 TOOLS_LIMIT = 10_000  # further ones are forwarded by the name that the model writes, as undeclared ones are
 NAME_LIMIT = 1024  # letters; a tool with a longer name cannot be called
+KEYS_LIMIT = 1 << 12
+"""So many keys of a call are remembered: a call may have more."""
 
 
 class Tools:
@@ -66,10 +69,13 @@ def _alike(name: str) -> str:
 
 
 class Calls:
-    """Where a grammar writes what it has read. Nothing leaves before the first `start`: that is when a grammar is sure."""
+    """Where a grammar writes what it has read. Nothing leaves before the first `start`: that is when a grammar is sure.
 
-    def __init__(self, tools: Tools) -> None:
-        self.tools = tools
+    `begun` is called at every start. A value whose type is not known before its end is held up to `limit`.
+    """
+
+    def __init__(self, tools: Tools, *, limit: int = HELD_LIMIT, begun: Callable[[], None] | None = None) -> None:
+        self.tools, self.limit, self._begun = tools, limit, begun
         self.count = 0
         self.found = False  # a call, or what is said
         self.open = False
@@ -89,6 +95,8 @@ class Calls:
         return self.tools.declared(text.strip())
 
     def start(self, name: str, id: str | None = None) -> None:
+        if self._begun:
+            self._begun()
         self._events.append(CallStart(self.count, id, name))
         self.kinds = self.tools.kinds(name)
         self.open, self.found, self.keys = True, True, set()
@@ -100,7 +108,8 @@ class Calls:
 
     def key(self, name: str) -> None:
         self._pieces.append(("," if self.keys else "{") + quote(name) + ":")
-        self.keys.add(name)
+        if len(self.keys) < KEYS_LIMIT:
+            self.keys.add(name)
 
     def end(self) -> None:
         """The call is whole. Only now the last brace leaves: a client runs a tool as soon as its arguments parse."""

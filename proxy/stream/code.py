@@ -10,6 +10,8 @@ MARGIN = re.compile(rf"[ \t>]*(?:{ITEM}[ \t][ \t>]*)*")
 """What may stand before a fence: blanks, the marks of a quotation and of a list."""
 HALF_MARGIN = re.compile(rf"{MARGIN.pattern}(?:{ITEM}|[0-9]{{1,9}})?")
 WIDEST_MARGIN = 64
+LONGEST_RUN = 1 << 10
+"""Longer runs of backticks or tildes are all alike."""
 NEARBY = 3
 """So much deeper than its opening line a fence may close."""
 
@@ -52,7 +54,7 @@ class Code:
             if piece[0] in "`~":
                 if self._run and self._run[0] != piece[0]:
                     self._ran()
-                self._run += piece
+                self._run = (self._run + piece)[:LONGEST_RUN]
                 continue
             self._ran()
             if piece == "\n":

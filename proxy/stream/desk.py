@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from io import StringIO
 from itertools import groupby
 
 from proxy.stream.calls import Tools
@@ -12,25 +13,44 @@ from proxy.stream.events import CallArguments, CallStart, Content, Reasoning, So
 class Held:
     """Calls that may still turn out to be text: both readings of the same stretch."""
 
-    __slots__ = ("_raw", "events", "size")
+    __slots__ = ("_events", "_raw", "_said", "called", "size")
 
     def __init__(self, raw: str = "") -> None:
-        self._raw = [raw]
-        self.events: list[TextEvent] = []
+        self._raw, self._said = StringIO(), StringIO()  # one letter at a time costs no more than its own size
+        self._events: list[TextEvent] = []
+        self._raw.write(raw)
         self.size = len(raw)
+        self.called = False  # there is a call in it
 
     def add(self, raw: str, events: Iterable[TextEvent]) -> None:
-        self._raw.append(raw)
-        self.events.extend(events)
+        self._raw.write(raw)
+        for event in events:
+            if isinstance(event, Content):
+                self._said.write(event.text)
+            else:
+                self._close()
+                self._events.append(event)
+                self.called = True
         self.size += len(raw)
+
+    def _close(self) -> None:
+        """The text so far becomes one event."""
+        if self._said.tell():
+            self._events.append(Content(self._said.getvalue()))
+            self._said = StringIO()
+
+    @property
+    def events(self) -> list[TextEvent]:
+        self._close()
+        return self._events
 
     @property
     def calls(self) -> list[TextEvent]:
-        return [event for event in self.events if not isinstance(event, Content)]
+        return [event for event in self._events if not isinstance(event, Content)]
 
     @property
     def raw(self) -> str:
-        return "".join(self._raw)
+        return self._raw.getvalue()
 
 
 class Desk:

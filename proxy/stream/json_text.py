@@ -23,6 +23,8 @@ ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": 
 CLOSERS = {"{": "}", "[": "]", "(": ")"}
 OPENING_BRACKETS: Mapping[Place, str] = {place: "{[(" if place == "call" else "{[" for place in get_args(Place)}
 AS_JSON = str.maketrans("()", "[]")
+DEPTH_LIMIT = 1 << 14
+"""A value that is nested deeper is none: the open brackets are remembered."""
 TRIPLES = ('"""', "'''")
 
 DRIVE = re.compile(r'[A-Za-z]:\\[^\\"\']')
@@ -78,6 +80,8 @@ def value(read: Reader, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
         letter = yield from read.next()
         if letter and letter in OPENING_BRACKETS[place]:
             read.drop(1)
+            if len(open_ones) == DEPTH_LIMIT:
+                return False
             write(letter.translate(AS_JSON))
             open_ones.append(letter)
             begun = True
@@ -137,9 +141,17 @@ def closes(read: Reader, open_ones: list[str], ends: Ends) -> Steps[bool]:
 
 def scalar(read: Reader) -> Steps[str]:
     """A number, a literal of JSON or Python, or a bare word, as JSON; empty if there is none."""
+    here = read.mark()
     word = yield from read.run(BARE_WORD)
-    if read.cut and not (yield from read.next()):
-        return ""  # there may have been more of it
+    over = not (yield from read.next())
+    text = "" if over and read.cut else _worth(word)  # there may have been more of it
+    if not text and not over:
+        read.rewind(here)
+    read.release(here)
+    return text
+
+
+def _worth(word: str) -> str:
     known = {"true": "true", "false": "false", "null": "null", "none": "null"}.get(word.lower())
     return known or number(word) or (quote(word) if any(map(str.isalnum, word)) else "")
 

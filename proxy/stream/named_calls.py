@@ -7,7 +7,7 @@ from typing import TypeAlias
 from proxy.stream.call_objects import argument, json_body
 from proxy.stream.calls import Calls
 from proxy.stream.json_text import Ends
-from proxy.stream.reader import Reader, Steps
+from proxy.stream.reader import WORD_LIMIT, Reader, Steps
 
 NAME = re.compile(r"[\w.-]*")
 WORD = re.compile(r"\w*")
@@ -62,7 +62,7 @@ def keywords(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
                 calls.start(name)
             calls.end()
             return
-        key = yield from read.run(WORD)
+        key = yield from read.run(WORD, WORD_LIMIT)
         if not key and not (yield from read.next()) and not read.cut and calls.open:
             calls.end()
             return

@@ -12,8 +12,9 @@ from proxy.stream.desk import Desk
 from proxy.stream.dialect import Dialect, Thoughts
 from proxy.stream.events import TextEvent
 from proxy.stream.look import look
-from proxy.stream.reader import Reader, Steps
+from proxy.stream.reader import Emit, Reader, Steps
 from proxy.stream.thinking import Thinking
+from proxy.stream.window import HELD_LIMIT
 
 ThinkingMode: TypeAlias = Literal["tags", "forced", "off"]
 THINKING_MODES: tuple[str, ...] = get_args(ThinkingMode)
@@ -23,10 +24,10 @@ HIGH = re.compile(r"[\ud800-\udbff]\Z")
 
 
 class Channel:
-    """One stream of text and the computation that reads it."""
+    """One stream of text and the computation that reads it; `rest` takes what the computation never reads."""
 
-    def __init__(self, read: Reader, steps: Steps[None]) -> None:
-        self._read, self._steps = read, steps
+    def __init__(self, read: Reader, steps: Steps[None], rest: Emit) -> None:
+        self._read, self._steps, self._rest = read, steps, rest
         self._half = ""  # the first half of a letter that a backend has cut in two
         self._over = False
         self._go()
@@ -43,8 +44,10 @@ class Channel:
             self._read.push("\ufffd")
         self._half = ""
         self._read.end(cut=cut)
-        while not self._over:
-            self._go()
+        self._go()
+        if not self._over:  # law 5: it waits for text that will never come
+            self._steps.close()
+            self._rest(self._read.rest())
 
     def _go(self) -> None:
         try:
@@ -70,6 +73,7 @@ class Parser:
         thoughts: Sequence[Thoughts],
         turns: Sequence[str] = (),
         thinking: ThinkingMode = "tags",
+        held_limit: int = HELD_LIMIT,
     ) -> None:
         if thinking not in THINKING_MODES:
             raise ValueError(f"unknown thinking {thinking!r}: one of {', '.join(THINKING_MODES)}")
@@ -77,6 +81,7 @@ class Parser:
         self._desk = Desk(known)
         self._look = look(tuple(dialects), () if thinking == "off" else tuple(thoughts), tuple(turns), bool(known))
         self._forced = thinking == "forced"
+        self._limit = held_limit
         self._answer: Channel | None = None
         self._thoughts: Channel | None = None
 
@@ -90,8 +95,9 @@ class Parser:
         if text:
             self._end_thoughts(cut=False)
             if self._answer is None:
-                read = Reader()
-                self._answer = Channel(read, Answer(self._desk, read, self._look, forced=self._forced).run())
+                read = Reader(limit=self._limit)
+                answer = Answer(self._desk, read, self._look, forced=self._forced)
+                self._answer = Channel(read, answer.run(), self._desk.say)
             self._answer.feed(text)
         return self._desk.taken()
 
@@ -103,9 +109,9 @@ class Parser:
                 self._answer = None
             self._forced = False
             if self._thoughts is None:
-                read = Reader()
+                read = Reader(limit=self._limit)
                 thinking = Thinking(self._desk, read, Attempts(self._desk, read), self._look.trials)
-                self._thoughts = Channel(read, thinking.block())
+                self._thoughts = Channel(read, thinking.block(), self._desk.think)
             self._thoughts.feed(text)
         return self._desk.taken()
 

@@ -1,5 +1,7 @@
 """One parameter written as raw text: what of it is markup, and what JSON it becomes."""
 
+from io import StringIO
+
 from proxy.stream.calls import Calls
 from proxy.stream.json_text import escaped
 from proxy.stream.layout import Edge
@@ -24,7 +26,7 @@ class RawValue:
         self._calls, self._edge = calls, edge
         self._kinds = calls.kinds.get(name) or said(kind)
         self._string = self._kinds <= {"string"}
-        self._held: list[str] = []
+        self._held = StringIO()
         self._size = 0
         self._first = ""  # the first letter that is no blank
         self._lead = ""  # a newline before the value, while it may be part of it
@@ -53,24 +55,28 @@ class RawValue:
             self._body("\r")
         elif self._edge == "pair" and not self._lead:
             self._body(self._tail)
-        elif self._lead and not self._tail:
-            self._held.insert(0, self._lead)
-        if self._string:
-            self._calls.write(escaped("".join(self._held)) + '"')
-        else:
-            self._calls.write(typed("".join(self._held), self._kinds))
+        text = ("" if self._tail else self._lead) + self._held.getvalue()
+        self._calls.write(escaped(text) + '"' if self._string else typed(text, self._kinds))
 
     def _body(self, text: str) -> None:
         if self._string and not self._lead:
             self._calls.write(escaped(text))
             return
-        self._held.append(text)
+        self._held.write(text)
         self._size += len(text)
         self._first = self._first or text.lstrip()[:1]
-        if self._size > UNDECIDED and not self._lead and "string" in self._kinds and not self._structured():
-            self._string = True
-            self._calls.write('"' + escaped("".join(self._held)))
-            self._held.clear()
+        if self._size > self._calls.limit or (
+            self._size > UNDECIDED and not self._lead and "string" in self._kinds and not self._structured()
+        ):
+            self._leave()
+
+    def _leave(self) -> None:
+        """Send what was held as the beginning of a string: the value is too long for anything else, or to be held any longer.
+
+        A newline before it that might have been markup is part of the value then.
+        """
+        self._calls.write(("" if self._string else '"') + escaped(self._lead + self._held.getvalue()))
+        self._string, self._lead, self._held = True, "", StringIO()
 
     def _structured(self) -> bool:
         return self._first in ("{", "[", "(", "") and bool(self._kinds & {"object", "array"})

@@ -9,124 +9,25 @@ from collections.abc import Callable, Generator
 from typing import TypeAlias, TypeVar
 
 from proxy.stream.markers import Markers, compiled
+from proxy.stream.window import Window
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[None, None, T]
 """A computation that pauses where it needs more text."""
-Emit: TypeAlias = Callable[[str], None]
+Emit: TypeAlias = Callable[[str], object]
 
 WORD_LIMIT = 256
 """No name, key or tag is longer; a reader that waits for one looks no further."""
-
-HELD_LIMIT = 4 << 20
-"""No more text is ever held back; what would need more is text."""
-
-AGAIN_FLOOR = 1 << 14
-AGAIN_SHARE = 2
-"""So often may every letter be read again, on average."""
 
 BLANKS = re.compile(r"\s*")
 TAG = re.compile(r"<[^<>\n]{0,254}(?:>|(?=[<\n]))")
 HALF_TAG = re.compile(r"<[^<>\n]{0,254}|")
 
 
-class Reader:
-    """A window on the text: what is before `_at` was read, what is behind `_end` is out of sight."""
+class Reader(Window):
+    """What grammars do with a window on the text."""
 
-    __slots__ = ("_again", "_at", "_base", "_end", "_kept", "_kept_from", "_marks", "_text", "allowance", "cut", "ended", "furthest")
-
-    def __init__(self, text: str = "") -> None:
-        self._text, self._at, self._end = text, 0, len(text)
-        self._base = 0  # where in the whole text `_text` begins
-        self._kept: list[str] = []  # read since the first mark and no longer in `_text`
-        self._kept_from = 0
-        self._marks: list[int] = []
-        self.allowance = HELD_LIMIT  # how much may be kept to be given back
-        self._again = 0  # letters given back in all
-        self.furthest = 0  # where the last of them stands
-        self.ended = False
-        self.cut = False  # it ended in the middle: nothing may be completed
-
-    # what the parser does
-
-    def push(self, text: str) -> None:
-        read = self._at
-        if read:
-            if self._marks:
-                self._kept.append(self._text[:read])
-            self._base += read
-            self._at = 0
-        self._text = self._text[read:] + text
-        self._see()
-
-    def end(self, *, cut: bool = False) -> None:
-        self.ended, self.cut = True, cut
-
-    @property
-    def position(self) -> int:
-        return self._base + self._at
-
-    @property
-    def hidden(self) -> bool:
-        """Whether there is text out of sight, because what is kept may not grow further."""
-        return self._end < len(self._text)
-
-    def _see(self) -> None:
-        self._end = len(self._text)
-        if self._marks:
-            self._end = max(self._at, min(self._end, self._marks[0] + self.allowance - self._base))
-
-    @property
-    def tired(self) -> bool:
-        """Whether so much was given back that reading on like that would take more than linear time."""
-        return self._again > AGAIN_FLOOR + AGAIN_SHARE * self.furthest
-
-    # what may be given back
-
-    def mark(self) -> int:
-        """From here on everything can be had again."""
-        if not self._marks:
-            self._kept_from = self._base
-        self._marks.append(self.position)
-        self._see()
-        return self.position
-
-    def since(self, mark: int) -> str:
-        whole = "".join(self._kept) + self._text[: self._at]
-        return whole[mark - self._kept_from :]
-
-    def rewind(self, mark: int) -> None:
-        """Back to a mark or to any place behind it."""
-        self._again += self.position - mark
-        self.furthest = max(self.furthest, self.position)
-        if mark >= self._base:
-            self._at = mark - self._base
-        else:
-            whole = "".join(self._kept) + self._text
-            before = mark - self._kept_from
-            self._kept = [whole[:before]] if before else []
-            self._text, self._base, self._at = whole[before:], mark, 0
-        self._see()
-
-    def release(self, mark: int) -> None:
-        self._marks.remove(mark)
-        if not self._marks:
-            self._kept.clear()
-        self._see()
-
-    def release_all(self) -> None:
-        """Nothing will be given back; what a broken grammar still meant to give back is unread again."""
-        if self._marks:
-            self.rewind(self._marks[0])
-            self._marks.clear()
-            self._kept.clear()
-            self._see()
-
-    # what grammars do
-
-    def more(self) -> bool:
-        """Whether there may be more text than is to be seen now."""
-        return not self.ended or self._end < len(self._text)
+    __slots__ = ()
 
     def until(self, *markers: str, emit: Emit | None = None) -> Steps[str | None]:
         """Up to the first marker, which is read too; None if the text ended first."""
@@ -228,16 +129,18 @@ class Reader:
             yield
         return self._text[self._at]
 
-    def run(self, letters: re.Pattern[str]) -> Steps[str]:
-        """All letters that match; the pattern repeats one kind of letter and may match nothing."""
-        parts: list[str] = []
+    def run(self, letters: re.Pattern[str], limit: int | None = None) -> Steps[str]:
+        """All letters that match, up to a limit; the pattern repeats one kind of letter and may match nothing."""
+        limit = limit or self.limit
+        text = ""
         while True:
-            found = letters.match(self._text, self._at, self._end)
+            end = min(self._end, self._at + limit - len(text))
+            found = letters.match(self._text, self._at, end)
             if found and found.end() > self._at:
-                parts.append(found.group())
+                text += found.group()
                 self._at = found.end()
-            if self._at < self._end or not self.more():
-                return "".join(parts)
+            if self._at < self._end or not self.more() or len(text) == limit:
+                return text
             yield
 
     def skip(self) -> Steps[str]:

@@ -77,14 +77,12 @@ def _take_closer(read: Reader, layout: Layout) -> Steps[None]:
 
 
 def parameters(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[None]:
-    given: set[str] = set()
     while True:
         if tag := (yield from layout.parameter.at(read)):
             if not calls.open:
                 calls.start(name)
             read.drop(tag.end())
-            given.add(tag[1])
-            if not (yield from Value(read, calls, layout, tag, given).read()):
+            if not (yield from Value(read, calls, layout, tag).read()):
                 calls.abort()
                 return
             continue

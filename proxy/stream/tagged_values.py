@@ -5,11 +5,13 @@ comes then is held, and if no other end comes it was the end.
 """
 
 import re
+from io import StringIO
 
 from proxy.stream.calls import Calls
 from proxy.stream.layout import Layout
 from proxy.stream.raw_values import RawValue
 from proxy.stream.reader import Reader, Steps
+from proxy.stream.window import Mark
 
 QUOTING = " \t\"'`("
 """After one of these a tag is only mentioned."""
@@ -18,17 +20,17 @@ DOUBT_LIMIT = 1 << 20
 
 
 class Value:
-    def __init__(self, read: Reader, calls: Calls, layout: Layout, tag: re.Match[str], given: set[str]) -> None:
-        self._read, self._layout, self._given, self._declared = read, layout, given, calls.kinds
-        self._tools = calls.tools
+    def __init__(self, read: Reader, calls: Calls, layout: Layout, tag: re.Match[str]) -> None:
+        self._read, self._layout, self._declared, self._tools = read, layout, calls.kinds, calls.tools
         self._out = RawValue(calls, tag[1], layout.edge, tag.groupdict().get("type"))
+        self._given = calls.keys
         self._last = "\n"
         self._parameters = 0  # parameter tags in the text that are still open
         self._functions = 0  # function tags
-        self._doubt: int | None = None  # where a doubtful end stands
+        self._doubt: Mark | None = None  # where a doubtful end stands
         self._weak = False  # text followed its call: a later doubtful end is more likely
-        self._behind: list[str] = []  # what was read since
-        self._size = 0
+        self._behind = StringIO()  # what was read since
+        self._limit = min(DOUBT_LIMIT, read.limit // 2)
 
     def read(self) -> Steps[bool]:
         """False if it broke off."""
@@ -66,18 +68,17 @@ class Value:
         if self._doubt is None:
             self._out.write(text)
             return
-        self._behind.append(text)
-        self._size += len(text)
-        if self._size > DOUBT_LIMIT:
+        self._behind.write(text)
+        if self._behind.tell() > self._limit:
             self._believe()
 
     def _believe(self) -> None:
         """The doubtful end was none: what was read behind it belongs to the value."""
         if self._doubt is not None:
             self._read.release(self._doubt)
-            self._doubt, self._weak, self._size = None, False, 0
-            self._out.write("".join(self._behind))
-            self._behind.clear()
+            self._doubt, self._weak = None, False
+            self._out.write(self._behind.getvalue())
+            self._behind = StringIO()
 
     def _closed(self, closer: str) -> Steps[bool]:
         """A closing tag, or a row of them: whoever doubles it means one."""

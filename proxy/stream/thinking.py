@@ -1,6 +1,7 @@
 """Thoughts, and the calls that models hide in them."""
 
 from collections.abc import Mapping, Sequence
+from io import StringIO
 
 from proxy.stream.attempt import Attempts, Trial
 from proxy.stream.code import Code
@@ -18,13 +19,13 @@ class Thinking:
     def __init__(self, desk: Desk, read: Reader, attempts: Attempts, trials: Mapping[str, Sequence[Trial]]) -> None:
         self._desk, self._read, self._attempts, self._trials = desk, read, attempts, trials
         self._code = Code()
-        self._blanks: list[str] = []
+        self._blanks = StringIO()
         self._before = ""  # the last letter
         self._shown = False  # something of this block was shown
 
     def block(self, closers: Sequence[str] = (), before: Sequence[str] = ()) -> Steps[None]:
         """What comes before the next part of a message ends the thoughts too, but is left unread."""
-        self._blanks, self._shown, self._desk.thought = [], False, True
+        self._blanks, self._shown, self._desk.thought = StringIO(), False, True
         yield from self._read.take("\r\n", "\n")
         known = compiled((*closers, *before, *self._trials))
         while met := (yield from self._read.find(known, self._think)):
@@ -38,7 +39,7 @@ class Thinking:
             else:
                 break
         if not self._desk.held_in_thoughts and self._shown:
-            self._desk.think("".join(self._blanks).removesuffix("\n").removesuffix("\r"))
+            self._desk.think(_without_newline(self._blanks.getvalue()))
 
     def _call(self, opener: str) -> Steps[None]:
         if self._code.inline:
@@ -47,8 +48,8 @@ class Thinking:
         self._read.back(len(opener))
         read = yield from self._attempts.held(self._trials[opener], self._desk.held_in_thoughts)
         if read and read.events:
-            self._desk.rehearse("".join(self._blanks) + read.raw, read.events)
-            self._blanks, self._before = [], ""
+            self._desk.rehearse(self._blanks.getvalue() + read.raw, read.events)
+            self._blanks, self._before = StringIO(), ""
         elif read:
             self._think(read.raw)
         else:
@@ -60,13 +61,26 @@ class Thinking:
         self._code.see(text)
         self._before = text[-1]
         core = text.rstrip()
-        if not core:
-            self._blanks.append(text)
-            return
+        if core:
+            self._show(core)
+        self._blanks.write(text[len(core) :])
+        if self._blanks.tell() + self._desk.held_in_thoughts > self._read.limit:
+            blanks = self._blanks.getvalue()
+            self._blanks = StringIO()
+            shown = _without_newline(blanks)
+            self._show(shown)
+            self._blanks.write(blanks[len(shown) :])
+
+    def _show(self, text: str) -> None:
+        """Thoughts, behind the blanks that have waited."""
         if self._desk.held_in_thoughts:
             self._desk.rehearsed()
         elif not self._shown and self._desk.reasoned:
             self._desk.think("\n")
         self._shown = True
-        self._desk.think("".join(self._blanks) + core)
-        self._blanks = [text[len(core) :]]
+        self._desk.think(self._blanks.getvalue() + text)
+        self._blanks = StringIO()
+
+
+def _without_newline(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r")

@@ -2,14 +2,13 @@
 
 import pytest
 
-import proxy.stream.answer
-import proxy.stream.attempt
-import proxy.stream.reader
+import proxy.stream.window
 from proxy.stream.dialect import Dialect
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Reasoning
-from proxy.stream.parser import Parser, ThinkingMode
+from proxy.stream.parser import Channel, Parser, ThinkingMode
+from proxy.stream.reader import Reader, Steps
 from tests.stream.cuts import Call, Seen, always, cuts, events_of, seen
-from tests.stream.toys import THINK, greedy, late, only, shout
+from tests.stream.toys import THINK, greedy, late, only, patient, regretful, shout
 
 
 def test_a_call_leaves_while_it_is_read() -> None:
@@ -40,6 +39,36 @@ def test_what_a_broken_grammar_meant_to_give_back_comes_back() -> None:
         assert seen(events_of(only(greedy), pieces)) == Seen("cd:ef", (Call("greedy", "", whole=False),))
 
 
+def test_a_grammar_that_waits_for_ever_is_ended() -> None:
+    assert always(lambda: only(patient, late), "a !b!c. !d") == Seen("a  !d", (Call("c", {}),))
+    assert always(lambda: only(patient), "a !b") == Seen("a !b")
+
+
+def test_a_call_that_has_begun_cannot_be_given_back() -> None:
+    parser = only(regretful)
+    assert seen(events_of(parser, "a !b")) == Seen("a b", (Call("regretful", {}),))
+    assert parser.grammar_failures == {"regretful": 1}
+
+
+def test_what_an_answer_does_not_read_is_text_at_its_end() -> None:
+    """By construction: also if the computation that reads it were to wait for ever."""
+
+    def waits(read: Reader) -> Steps[None]:
+        yield from read.until(".")
+        read.mark()
+        yield from read.until(":")
+        while True:
+            yield
+
+    rest: list[str] = []
+    read = Reader()
+    channel = Channel(read, waits(read), rest.append)
+    for letter in "a.bc:de":
+        channel.feed(letter)
+    channel.end(cut=False)
+    assert rest == ["bc:de"]
+
+
 def test_the_next_dialect_gets_its_chance() -> None:
     assert always(lambda: only(shout, late), "!a!b.") == Seen("", (Call("b", {}),))
     assert always(lambda: only(late, shout), "!a!b,") == Seen("!a!b,")
@@ -50,26 +79,19 @@ def test_a_call_inside_what_failed_is_found() -> None:
 
 
 def test_what_fails_too_often_is_text_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy.stream.reader, "AGAIN_FLOOR", 8)
-    monkeypatch.setattr(proxy.stream.reader, "AGAIN_SHARE", 0)
+    monkeypatch.setattr(proxy.stream.window, "AGAIN_FLOOR", 8)
+    monkeypatch.setattr(proxy.stream.window, "AGAIN_SHARE", 0)
     assert always(lambda: only(late), "!a!b!c.d") == Seen("!ad", (Call("c", {}),))
     assert always(lambda: only(late), "!abcdefghi!b,!d!e.") == Seen("!abcdefghi!b,", (Call("e", {}),))
 
 
 @pytest.mark.parametrize(("text", "found"), [("!1!b,c", Seen("!1!b,c")), ("<think>!1!b,c", Seen("", (), "!1!b,c"))])
 def test_doubtful_and_held_attempts_fail_as_often(text: str, found: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy.stream.reader, "AGAIN_FLOOR", 0)
-    monkeypatch.setattr(proxy.stream.reader, "AGAIN_SHARE", 0)
+    monkeypatch.setattr(proxy.stream.window, "AGAIN_FLOOR", 0)
+    monkeypatch.setattr(proxy.stream.window, "AGAIN_SHARE", 0)
     assert always(lambda: only(late, alone=late), text) == found
 
 
-@pytest.fixture
-def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy.stream.attempt, "HELD_LIMIT", 10)
-    monkeypatch.setattr(proxy.stream.answer, "HELD_LIMIT", 10)
-
-
-@pytest.mark.usefixtures("little_room")
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -87,7 +109,7 @@ def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_no_more_is_held_than_the_limit(text: str, found: Seen) -> None:
-    assert always(lambda: only(late), text) == found
+    assert always(lambda: only(late, held_limit=10), text) == found
 
 
 def test_a_streamed_call_has_no_limit() -> None:
@@ -118,9 +140,8 @@ def test_after_a_call_nothing_is_alone() -> None:
     assert always(lambda: only(shout, alone=late), "!f{b};!1!b.") == Seen("!1!b.", (Call("f", {"x": "b"}),))
 
 
-@pytest.mark.usefixtures("little_room")
 def test_a_doubtful_look_has_a_limit_too() -> None:
-    assert always(lambda: only(alone=late), "!1234567890!b.") == Seen("!1234567890!b.")
+    assert always(lambda: only(alone=late, held_limit=10), "!1234567890!b.") == Seen("!1234567890!b.")
 
 
 def test_a_dialect_is_consistent() -> None:

@@ -1,10 +1,12 @@
 """Each primitive, in every cutting."""
 
 import re
+import tracemalloc
 
 import pytest
 
-from proxy.stream.reader import HELD_LIMIT, Reader, Steps, complete
+from proxy.stream.reader import Reader, Steps, complete
+from proxy.stream.window import HELD_LIMIT
 from tests.stream.cuts import everywhere
 
 
@@ -105,24 +107,104 @@ def test_back_and_drop() -> None:
     assert everywhere(steps, "ab<x>c") == (3, "x>c")
 
 
-def test_release_all_unreads_to_the_first_mark() -> None:
-    def steps(read: Reader) -> Steps[None]:
-        read.release_all()
+def test_unwinding_unreads_to_the_first_mark() -> None:
+    def steps(read: Reader) -> Steps[str]:
+        read.unwind(0)
+        outer = read.mark()
         yield from read.until("a")
+        depth = read.depth
         read.mark()
         yield from read.until("b")
         read.mark()
         yield from read.until("c")
-        read.release_all()
+        read.unwind(depth)
+        return read.since(outer)
 
-    assert everywhere(steps, "abcd") == (None, "bcd")
+    assert everywhere(steps, "abcd") == ("a", "bcd")
+
+
+def test_a_mark_that_was_given_up_is_none() -> None:
+    def steps(read: Reader) -> Steps[None]:
+        yield from read.until("a")
+        given_up = read.mark()
+        read.give_up(0)
+        another = read.mark()
+        yield from read.until("b")
+        read.release(given_up)
+        with pytest.raises(ValueError, match="given up"):
+            read.rewind(given_up)
+        read.rewind(another)
+
+    assert everywhere(steps, "abc") == (None, "bc")
+
+
+def test_what_is_kept_comes_back_from_many_blocks() -> None:
+    text = "".join(f"{number}," for number in range(2000))
+
+    def steps(read: Reader) -> Steps[list[str]]:
+        yield from read.until(",")
+        outer, kept = read.mark(), []
+        yield from read.until("1000,")
+        older = read.mark()
+        yield from read.until("1200,")
+        newer = read.mark()
+        yield from read.until("1999,")
+        kept.append(read.since(newer))
+        read.rewind(newer)
+        read.release(outer)
+        yield from read.until("1500,")
+        kept.append(read.since(older))
+        read.rewind(older)
+        read.release(older)
+        yield from read.until("1300,")
+        kept.append(read.since(newer))
+        read.release(newer)
+        return kept
+
+    kept, rest = everywhere(steps, text)
+    assert kept == [
+        text[text.index("1201,") :],
+        text[text.index("1001,") : text.index("1501,")],
+        text[text.index("1201,") : text.index("1301,")],
+    ]
+    assert rest == text[text.index("1301,") :]
+
+
+def test_marks_that_follow_each_other_keep_no_more_than_the_newest_needs() -> None:
+    read = Reader()
+    steps = read.until("!")
+    next(steps)
+    mark = read.mark()
+    tracemalloc.start()
+    for _ in range(100):
+        for _ in range(300):
+            read.push("x")
+            next(steps)
+        newer = read.mark()
+        read.release(mark)
+        mark = newer
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000
+
+
+def test_all_that_is_left_can_be_had_at_any_time() -> None:
+    read = Reader()
+    read.push("abcd")
+    next(read.until("!"))
+    assert (read.rest(), read.rest()) == ("", "")
+    read.push("ab")
+    read.mark(3)
+    next(read.until("!"))
+    read.push("cd")
+    assert read.hidden
+    assert (read.rest(), read.rest(), read.hidden) == ("abcd", "", False)
 
 
 def test_no_more_is_kept_than_allowed() -> None:
     read = Reader()
     read.push("ab")
-    read.allowance = 4
-    mark = read.mark()
+    mark = read.mark(4)
     steps = read.until("!")
     next(steps)
     read.push("cdef!")
@@ -137,7 +219,7 @@ def test_no_more_is_kept_than_allowed() -> None:
     with pytest.raises(StopIteration) as stop:
         next(steps)
     assert stop.value.value == "!"
-    assert Reader().allowance == HELD_LIMIT == 4 << 20
+    assert Reader().limit == HELD_LIMIT == 4 << 20
 
 
 def test_complete_needs_the_whole_text() -> None:

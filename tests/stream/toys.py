@@ -6,6 +6,7 @@ from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, Grammar, Thoughts
 from proxy.stream.parser import Parser, ThinkingMode
 from proxy.stream.reader import Reader, Steps
+from proxy.stream.window import HELD_LIMIT
 
 TURNS = ("</s>",)
 THINK = Thoughts("<think>", "</think>")
@@ -49,8 +50,24 @@ def greedy(read: Reader, calls: Calls) -> Steps[None]:
     raise RuntimeError("with a mark still set")
 
 
-def only(*grammars: Grammar, thinking: ThinkingMode = "tags", alone: Grammar | None = None) -> Parser:
+def patient(read: Reader, calls: Calls) -> Steps[None]:
+    """Waits for more text also when there will be none."""
+    yield from read.take("!")
+    while True:
+        yield
+
+
+def regretful(read: Reader, calls: Calls) -> Steps[None]:
+    """Starts a call and then wants back what it has read before."""
+    here = read.mark()
+    yield from read.take("!")
+    calls.start("regretful")
+    calls.end()
+    read.rewind(here)
+
+
+def only(*grammars: Grammar, thinking: ThinkingMode = "tags", alone: Grammar | None = None, held_limit: int = HELD_LIMIT) -> Parser:
     dialects = [Dialect(grammar.__name__, "", grammar, ("!",)) for grammar in grammars]
     if alone:
         dialects.append(Dialect("alone", "", starts=("!",), doubtful=alone, alone=True))
-    return Parser([{"name": "f"}], dialects=dialects, thoughts=(THINK,), turns=TURNS, thinking=thinking)
+    return Parser([{"name": "f"}], dialects=dialects, thoughts=(THINK,), turns=TURNS, thinking=thinking, held_limit=held_limit)
