@@ -24,6 +24,7 @@ async def test_health(leaking: Bridge) -> None:
         "url": f"{at.url}/v1",
         "model": "tiny-toolcaller",
         "context": 32768,
+        "inputs": ["text"],
         "tools": True,
         "device": child(leaking).facts.device,
         "reason": None,
