@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 from proxy.stream.events import CallArguments, CallEnd, CallStart, TextEvent
 from proxy.stream.native_arguments import Arguments
-from proxy.stream.reader import HELD_LIMIT
 from proxy.stream.schema import ValueSchema
+from proxy.stream.window import HELD_LIMIT
 
 SchemaOf: TypeAlias = Callable[[str], ValueSchema | None]
 """The schema of a tool's arguments by the tool's name; None where no string in them has to be converted."""

@@ -8,8 +8,8 @@ converts what a model wrote as text.
 import json
 import re
 
-from proxy.stream.reader import HELD_LIMIT
 from proxy.stream.schema import ValueSchema, typed
+from proxy.stream.window import HELD_LIMIT
 
 _OUTSIDE = re.compile(r'[^"{}\[\]]*')
 _OUTSIDE_WITH_COMMAS = re.compile(r'[^"{}\[\],]*')

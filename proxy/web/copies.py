@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from proxy.stream.events import CallArguments, CallEnd, CallStart
-from proxy.stream.reader import HELD_LIMIT
+from proxy.stream.window import HELD_LIMIT
 
 CallEvent: TypeAlias = CallStart | CallArguments | CallEnd
 Whose: TypeAlias = object
