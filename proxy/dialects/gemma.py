@@ -12,7 +12,7 @@ from functools import partial
 from proxy.stream.call_objects import ended, fitting
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
-from proxy.stream.json_text import escaped, scalar, string
+from proxy.stream.json_text import LITERALS, bare, escaped, string
 from proxy.stream.marked_calls import Marks, marked_calls
 from proxy.stream.markers import compiled
 from proxy.stream.named_calls import NAME, Named
@@ -90,9 +90,9 @@ def _value(read: Reader, write: Emit, kinds: Kinds, inside: str, depth: int) -> 
         write('"' if whole else "")
         return whole
     word = (yield from read.run(BARE)).strip()
-    if not word or (read.cut and not (yield from read.next())):
+    if not word or (not (yield from read.next()) and (read.cut or word.lower() not in LITERALS)):
         return False
-    write(fitting(complete(scalar(ended(word))) if " " not in word else "", kinds) or quote(word))
+    write(fitting(bare(word) if " " not in word else "", kinds) or quote(word))
     return True
 
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from proxy.stream.calls import Calls
-from proxy.stream.json_text import OPENING_BRACKETS, Ends, Place, escaped, key, scalar, string, value
-from proxy.stream.json_text import closes as one_closes
+from proxy.stream.calls import Calls, Tools
+from proxy.stream.events import CallArguments
+from proxy.stream.json_text import END, OPENING_BRACKETS, Ends, Place, closes, escaped, half_key, key, scalar, string, value
 from proxy.stream.reader import Reader, Steps, complete
 from proxy.stream.schema import Kinds, integer, quote, typed
 
@@ -81,9 +81,15 @@ def _call_object(read: Reader, calls: Calls, shape: Shape, found: Found, depth: 
     while (name := (yield from key(read))) is not None:
         if not (yield from _member(read, calls, shape, found, name, depth)):
             return False
-    if not (yield from one_closes(read, ["{"], shape.ends)) and not (calls.open and (yield from read.next())):
-        return False
-    return True if depth else _finish(calls, shape, found)
+    over = yield from closes(read, "{", shape.ends)
+    if not over:
+        yield from half_key(read)
+    given = calls.open or found.arguments is not None
+    if over == END or (not over and not (yield from read.next())):
+        whole = not read.cut and (given or (over == END and bool(found.others)))
+    else:
+        whole = over != "" or calls.open
+    return whole and (depth > 0 or _finish(calls, shape, found))
 
 
 def _member(read: Reader, calls: Calls, shape: Shape, found: Found, name: str, depth: int) -> Steps[bool]:
@@ -126,6 +132,9 @@ def _arguments(read: Reader, calls: Calls, shape: Shape, found: Found, letter: s
             return False
         calls.start(found.name, found.id)
         return (yield from arguments(read, calls, shape.ends))
+    if letter == "{":
+        found.arguments = yield from _buffered(read, shape.ends)
+        return found.arguments is not None
     parts: list[str] = []
     if not (yield from value(read, parts.append, "object", shape.ends)):
         return False
@@ -136,6 +145,16 @@ def _arguments(read: Reader, calls: Calls, shape: Shape, found: Found, letter: s
         text = "{}"
     found.arguments = _object(text)
     return found.arguments is not None
+
+
+def _buffered(read: Reader, ends: Ends) -> Steps[str | None]:
+    """The object of arguments of a call that is not certain yet, as JSON; None if it broke off."""
+    calls = Calls(Tools())
+    calls.start("")
+    if not (yield from arguments(read, calls, ends)):
+        return None
+    calls.end()
+    return "".join(event.text for event in calls.taken() if isinstance(event, CallArguments))
 
 
 def _object(text: str) -> str | None:
@@ -182,7 +201,10 @@ def arguments(read: Reader, calls: Calls, ends: Ends) -> Steps[bool]:
         calls.key(name)
         if not (yield from argument(read, calls, calls.kinds.get(name, frozenset()), "object", ends)):
             return False
-    return (yield from one_closes(read, ["{"], ends))
+    over = yield from closes(read, "{", ends)
+    if not over:
+        yield from half_key(read)
+    return over != "" and (over != END or bool(calls.keys))
 
 
 def json_body(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None) -> Steps[None]:
@@ -253,7 +275,7 @@ def argument(read: Reader, calls: Calls, kinds: Kinds, place: Place, ends: Ends)
         whole = yield from string(read, parts.append, place, ends)
         calls.write(typed("".join(parts), kinds) if whole else "")
         return whole
-    word = yield from scalar(read)
+    word = yield from scalar(read, place, ends)
     calls.write(fitting(word, kinds))
     return word != ""
 

@@ -1,7 +1,8 @@
 """JSON as models write it, read in one pass and written on as compact, valid JSON while it comes.
 
 Well-formed JSON always means what it says. Beyond it: single quotes, True/None, raw newlines, trailing or missing commas, bare keys and
-words, wrong escapes, unescaped quotes, missing closers (only where the text ended by itself or one of `ends` follows).
+words, wrong escapes, unescaped quotes, missing closers where one of `ends` follows. At the end of the text nothing that is still
+open is closed here: the rest of it may be missing. The reader of a call completes its outermost object, where that is certain.
 """
 
 import re
@@ -19,10 +20,23 @@ Ends: TypeAlias = tuple[str, ...]
 SEPARATORS = re.compile(r"[\s,]*")
 BARE_KEY = re.compile(r"[\w$.-]*")
 BARE_WORD = re.compile(r"[^\s,:\[\]{}()\"'<>]*")
+BARE_WORDS = re.compile(r"[^,\[\]{}()\"'<>\n]*")
+"""What a value without quotes may go on with, up to the comma or bracket behind it."""
+NEXT_MEMBER: Mapping[Place, re.Pattern[str]] = {
+    "key": re.compile(r"(?!)"),
+    "object": re.compile(r"\s+[A-Za-z_]\w*\s*:"),
+    "array": re.compile(r"\s"),
+    "call": re.compile(r"\s+[A-Za-z_]\w*\s*="),
+    "alone": re.compile(""),
+}
+"""What comes behind a value whose comma is missing."""
+LITERALS = {"true": "true", "false": "false", "null": "null", "none": "null"}
+END = "the end of the text"
 ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-CLOSERS = {"{": "}", "[": "]", "(": ")"}
+CLOSERS = {"{": "}", "[": "]", "(": ")", "set": "}"}
 OPENING_BRACKETS: Mapping[Place, str] = {place: "{[(" if place == "call" else "{[" for place in get_args(Place)}
-AS_JSON = str.maketrans("()", "[]")
+AS_JSON = {"{": "{", "[": "[", "(": "[", "set": "["}
+JSON_CLOSERS = {"{": "}", "[": "]"}
 TRIPLES = ('"""', "'''")
 
 DRIVE = re.compile(r'[A-Za-z]:\\[^\\"\']')
@@ -36,6 +50,8 @@ QUOTED = r'(?:"(?:[^"\\]|\\[\s\S])*"|\'(?:[^\'\\]|\\[\s\S])*\')'
 KEY = re.compile(rf"{QUOTED}\s*:")
 ANY_KEY = re.compile(rf"(?:{QUOTED}|[A-Za-z_]\w*)\s*:")
 KEYWORD = re.compile(r"[A-Za-z_]\w*\s*=")
+NEXT_CALL = re.compile(r"(?:print\()?[A-Za-z_][\w.]*\(\s*(?:\)|[A-Za-z_]\w*\s*=)")
+HALF_CALL = re.compile(r"[A-Za-z_][\w.]*(?:\([A-Za-z_][\w.]*)?(?:\(\s*(?:[A-Za-z_]\w*\s*)?)?|")
 HALF_KEY = re.compile(r'(?:"(?:[^"\\]|\\[\s\S])*(?:\\|"\s*)?|\'(?:[^\'\\]|\\[\s\S])*(?:\\|\'\s*)?|[A-Za-z_]\w*\s*)')
 
 
@@ -45,11 +61,14 @@ def escaped(text: str) -> str:
 
 
 def key(read: Reader) -> Steps[str | None]:
-    """The next key of an object, its colon read too; None if no key comes, and what comes in its place is left unread."""
-    yield from read.run(SEPARATORS)
+    """Return the next key of an object, its colon read too.
+
+    None if no key comes; then nothing is read, so that `closes` can tell a comma or half a key at the end from a closed value.
+    """
     here = read.mark()
+    yield from read.run(SEPARATORS)
     name = yield from _key(read)
-    if name is None and (yield from read.next()):
+    if name is None:
         read.rewind(here)
     read.release(here)
     return name
@@ -70,6 +89,18 @@ def _key(read: Reader) -> Steps[str | None]:
     return name if (yield from read.take(":")) else None
 
 
+def half_key(read: Reader) -> Steps[bool]:
+    """Whether the text ends inside a key, which is read then."""
+    while True:
+        seen, more = read.ahead()
+        if len(seen) == WORD_LIMIT or not HALF_KEY.fullmatch(seen):
+            return False
+        if not more:
+            read.drop(len(seen))
+            return True
+        yield
+
+
 def value(read: Reader, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
     """Any value, however deep; False if it is none, or broke off."""
     open_ones: list[str] = []
@@ -77,8 +108,10 @@ def value(read: Reader, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
         yield from read.skip()
         letter = yield from read.next()
         if letter and letter in OPENING_BRACKETS[place]:
+            if letter == "{" and place == "call" and (yield from _set_begins(read)):
+                letter = "set"
             read.drop(1)
-            write(letter.translate(AS_JSON))
+            write(AS_JSON[letter])
             open_ones.append(letter)
             begun = True
         else:
@@ -91,6 +124,18 @@ def value(read: Reader, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
             return goes_on is not None
 
 
+def _set_begins(read: Reader) -> Steps[bool]:
+    """Whether a brace opens a set of Python: values without keys."""
+    here = read.mark()
+    read.drop(1)
+    keyed = (yield from key(read)) is not None
+    yield from read.skip()
+    letter = yield from read.next()
+    read.rewind(here)
+    read.release(here)
+    return not keyed and letter not in ("", "}")
+
+
 def _single(read: Reader, letter: str, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
     if letter and letter in "\"'":
         write('"')
@@ -98,7 +143,7 @@ def _single(read: Reader, letter: str, write: Emit, place: Place, ends: Ends) ->
         if whole:
             write('"')
         return whole
-    word = yield from scalar(read)
+    word = yield from scalar(read, place, ends)
     write(word)
     return word != ""
 
@@ -107,41 +152,60 @@ def _closings(read: Reader, write: Emit, open_ones: list[str], begun: bool, ends
     """What stands between two values: closers, commas, the next key. None if it is broken."""
     while open_ones:
         yield from read.run(SEPARATORS)
-        if not (yield from closes(read, open_ones, ends)):
-            if not (yield from read.next()):
-                return None
+        if not (yield from read.next()):
+            return None
+        if not (yield from closes(read, open_ones[-1], ends)):
             if open_ones[-1] != "{":
                 write("" if begun else ",")
                 return True
             name = yield from key(read)
             if name is None:
+                yield from half_key(read)
                 return None
             write(("" if begun else ",") + quote(name) + ":")
             return True
-        write(CLOSERS[open_ones.pop()].translate(AS_JSON))
+        write(JSON_CLOSERS[AS_JSON[open_ones.pop()]])
         begun = False
     return False
 
 
-def closes(read: Reader, open_ones: list[str], ends: Ends) -> Steps[bool]:
-    """Whether the innermost open object or array is over. Its closer is read; a foreign closer is left to whom it belongs."""
+def closes(read: Reader, opener: str, ends: Ends) -> Steps[str]:
+    """Return what closes the innermost open object or array, empty if nothing does.
+
+    Its closer is read. A foreign closer, or one of `ends`, closes it too but is left unread. `END` if the text ended by itself behind
+    a closed value; behind a comma there may have been more.
+    """
+    gap = yield from read.run(SEPARATORS)
     letter = yield from read.next()
     if not letter:
-        return not read.cut
-    if letter in "}]" or letter == CLOSERS[open_ones[-1]]:
-        if letter == CLOSERS[open_ones[-1]]:
+        return END if not read.cut and "," not in gap else ""
+    if letter in "}]" or letter == CLOSERS[opener]:
+        if letter == CLOSERS[opener]:
             read.drop(1)
-        return True
-    return bool(ends) and bool((yield from read.peek(*ends)))
+        return letter
+    return (yield from read.peek(*ends)) if ends else ""
 
 
-def scalar(read: Reader) -> Steps[str]:
-    """A number, a literal of JSON or Python, or a bare word, as JSON; empty if there is none."""
+def scalar(read: Reader, place: Place, ends: Ends) -> Steps[str]:
+    """A number, a literal of JSON or Python, or bare words, as JSON; empty if there is none, or if there may have been more of it."""
     word = yield from read.run(BARE_WORD)
-    if read.cut and not (yield from read.next()):
-        return ""  # there may have been more of it
-    known = {"true": "true", "false": "false", "null": "null", "none": "null"}.get(word.lower())
-    return known or number(word) or (quote(word) if any(map(str.isalnum, word)) else "")
+    if not word:
+        return ""
+    yield from _wait(read, WORD_LIMIT, lambda seen: None if BARE_WORDS.fullmatch(seen) else True)
+    rest = BARE_WORDS.match(read.ahead()[0])
+    more = rest.group() if rest else ""
+    if more.strip() and not NEXT_MEMBER[place].match(more):
+        read.drop(len(more))
+        closed = (yield from read.next()) in (*",}])\n",) or bool(ends and (yield from read.peek(*ends)))
+        return quote((word + more).strip()) if closed else ""
+    if place != "alone" and not (more or (yield from read.next())) and (read.cut or word.lower() not in LITERALS):
+        return ""
+    return bare(word)
+
+
+def bare(word: str) -> str:
+    """A whole word as JSON; empty if it is none."""
+    return LITERALS.get(word.lower()) or number(word) or (quote(word) if any(map(str.isalnum, word)) else "")
 
 
 def string(read: Reader, emit: Emit, place: Place, ends: Ends) -> Steps[bool]:
@@ -151,18 +215,36 @@ def string(read: Reader, emit: Emit, place: Place, ends: Ends) -> Steps[bool]:
         return (yield from _long_string(read, emit, triple))
     read.drop(1)
     literal = yield from _wait(read, 4, lambda seen: True if DRIVE.match(seen) else None if HALF_DRIVE.fullmatch(seen) else False)
+    quotes = Quotes(mark, emit)
     while True:
-        met = yield from read.until(mark, "\\", emit=emit)
+        met = yield from read.until(mark, "\\", emit=quotes.write)
         if met is None:
             return False
         if met == mark:
-            if (yield from _over(read, place, ends)):
+            if (yield from _over(read, place, ends, quotes.open)):
                 return True
-            emit(mark)
+            quotes.inner((read.ahead()[0])[:1])
         elif literal:
-            yield from _literal_backslash(read, emit, mark, place, ends)
+            yield from _literal_backslash(read, quotes, mark, place, ends)
         else:
-            literal = not (yield from _escape(read, emit))
+            literal = not (yield from _escape(read, quotes.write))
+
+
+class Quotes:
+    """Counts the unescaped quotes inside a string: they come in pairs, so that one which is still open speaks against an end."""
+
+    def __init__(self, mark: str, emit: Emit) -> None:
+        self._mark, self._emit, self._last = mark, emit, ""
+        self.open = False
+
+    def write(self, text: str) -> None:
+        self._last = text[-1:]
+        self._emit(text)
+
+    def inner(self, following: str) -> None:
+        if not (self._mark == "'" and self._last.isalnum() and following.isalnum()):  # an apostrophe
+            self.open = not self.open
+        self.write(self._mark)
 
 
 def _long_string(read: Reader, emit: Emit, mark: str) -> Steps[bool]:
@@ -173,19 +255,19 @@ def _long_string(read: Reader, emit: Emit, mark: str) -> Steps[bool]:
     return False
 
 
-def _literal_backslash(read: Reader, emit: Emit, mark: str, place: Place, ends: Ends) -> Steps[None]:
+def _literal_backslash(read: Reader, quotes: Quotes, mark: str, place: Place, ends: Ends) -> Steps[None]:
     """In a string of literal backslashes `\\\\` and an inner `\\"` still are what they were meant to be."""
     met = yield from read.peek(mark, "\\")
     if met == mark:
         here = read.mark()
         read.drop(1)
-        over = yield from _over(read, place, ends)
+        over = yield from _over(read, place, ends, quotes.open)
         if over:
             read.rewind(here)
         read.release(here)
-        emit("\\" if over else mark)
+        quotes.write("\\" if over else mark)
     else:
-        emit("\\")
+        quotes.write("\\")
         read.drop(len(met))
 
 
@@ -221,11 +303,11 @@ def _unicode(read: Reader) -> Steps[tuple[str, int]]:
     return "\\", 0
 
 
-def _over(read: Reader, place: Place, ends: Ends) -> Steps[bool]:
+def _over(read: Reader, place: Place, ends: Ends, quoting: bool) -> Steps[bool]:  # noqa: FBT001 - a state, no switch
     """Whether the quote just read ends its string, or is a quote that somebody forgot to escape."""
     if place == "key":
         return True
-    verdict = yield from _wait(read, WORD_LIMIT, lambda seen: _follows(seen, place, ends))
+    verdict = yield from _wait(read, WORD_LIMIT, lambda seen: _follows(seen, place, ends, quoting))
     if verdict is None:  # the end, or so long a key: only where its comma is missing, too, something speaks against it
         verdict = read.ahead()[0].lstrip()[:1] not in ('"', "'")
     return verdict
@@ -241,12 +323,14 @@ def _wait(read: Reader, letters: int, judge: Callable[[str], bool | None]) -> St
         yield
 
 
-def _follows(seen: str, place: Place, ends: Ends) -> bool | None:
+def _follows(seen: str, place: Place, ends: Ends, quoting: bool) -> bool | None:  # noqa: FBT001 - a state, no switch
     rest = seen.lstrip()
     if not rest or any(end.startswith(rest) for end in ends):
         return None
-    if rest[0] in {"call": ")", "array": "}])"}.get(place, "}]") or rest.startswith(ends or ("}",)):
+    if rest.startswith(ends or ("}",)):
         return True
+    if rest[0] in {"call": ")", "array": "}])"}.get(place, "}]"):
+        return _closed_behind(rest, place, ends, quoting) if place == "call" or quoting else True
     if place == "alone":
         return False
     if rest[0] == ",":
@@ -255,6 +339,29 @@ def _follows(seen: str, place: Place, ends: Ends) -> bool | None:
     if place == "array":
         return rest[0] in "\"'" and rest != seen
     return _key_follows(rest, KEY)
+
+
+def _closed_behind(rest: str, place: Place, ends: Ends, quoting: bool) -> bool | None:  # noqa: FBT001 - a state, no switch
+    """Whether the closers behind a quote are meant, and belong to no text: by what stands behind them.
+
+    While an inner quote is open only the end of all is an end: half of a command would be another command.
+    """
+    behind = rest[1:]
+    tail = behind.lstrip()
+    if not quoting and tail[:1] in (")", "]"):
+        return True
+    if quoting:
+        tail = tail.lstrip(")]} \t\r\n")
+    if not tail or any(end.startswith(tail) for end in ends):
+        return None
+    if tail.startswith(ends or ("```", "<|", "</")):
+        return True
+    if quoting:
+        return place != "call" and tail[0] == "," and (tail[1:].lstrip()[:1] or "{") in "{\"'"
+    if "\n" in behind[: len(behind) - len(tail)] or tail.startswith(("```", "<|", "</")):
+        return True
+    tail = tail.lstrip(",; \t")
+    return None if HALF_CALL.fullmatch(tail) else NEXT_CALL.match(tail) is not None
 
 
 def _value_follows(rest: str) -> bool | None:

@@ -56,14 +56,14 @@ def named_call(read: Reader, calls: Calls, ends: Ends, named: Named = Calls.name
 def keywords(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
     """Sure with the first keyword, or with the closing bracket if there is none."""
     while True:
-        yield from read.run(COMMAS)
+        gap = yield from read.run(COMMAS)
         if (yield from read.take(")")):
             if not calls.open:
                 calls.start(name)
             calls.end()
             return
         key = yield from read.run(WORD)
-        if not key and not (yield from read.next()) and not read.cut and calls.open:
+        if not key and "," not in gap and not (yield from read.next()) and not read.cut and calls.open:
             calls.end()
             return
         yield from read.skip()
