@@ -21,7 +21,7 @@ NAMED = r"\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?(?:\s[^<>]*)?/?>?"
 
 
 def layout(*outer: str, prefix: str = "") -> Layout:
-    """The name of the outer tag, and what stands before the word in the others."""
+    """The names of the outer tags, and what stands before the word in the others."""
     return Layout(
         openers=tuple(f"<{word}>" for word in outer),
         function=Tag(f"<{prefix}invoke", re.compile(f"<{prefix}invoke{NAMED}")),
@@ -33,7 +33,7 @@ def layout(*outer: str, prefix: str = "") -> Layout:
     )
 
 
-PLAIN, ATEM = layout("function_calls", "dots_function_call"), layout("atem:function_calls", prefix="atem:")
+PLAIN = layout("function_calls", "dots_function_call")
 
 DIALECT = Dialect(
     "anthropic",

@@ -20,8 +20,8 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
     yield from read.take(OPENER)
     while True:
         here, before = read.mark(), calls.count
-        yield from read.run(BETWEEN)
-        if (yield from read.peek('"', "'")):
+        opened = "{" in (yield from read.run(BETWEEN))
+        if opened and (yield from read.peek('"', "'")):
             name = calls.name((yield from key(read)) or "")
             if name:
                 yield from payload(read, calls, name, (CLOSER,))

@@ -9,14 +9,14 @@ Seen as well: the marks inside a text, where they are quotes; keys with blanks; 
 import re
 from functools import partial
 
-from proxy.stream.call_objects import ended, fitting
+from proxy.stream.call_objects import fitting
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
 from proxy.stream.json_text import LITERALS, bare, escaped, string
 from proxy.stream.marked_calls import Marks, marked_calls
 from proxy.stream.markers import compiled
 from proxy.stream.named_calls import NAME, Named
-from proxy.stream.reader import Emit, Reader, Steps, complete
+from proxy.stream.reader import Emit, Reader, Steps
 from proxy.stream.schema import Kinds, quote, typed
 
 QUOTES = ('<|"|>', "<escape>")
@@ -51,7 +51,7 @@ def grammar(read: Reader, calls: Calls, named: Named = Calls.name) -> Steps[None
 def _members(read: Reader, calls: Calls, name: str) -> Steps[bool]:
     """All arguments; False if they broke off."""
     while True:
-        yield from read.run(SPACE)
+        gap = yield from read.run(SPACE)
         here = read.position
         key = yield from _name(read)
         if not key and read.position > here:
@@ -65,7 +65,9 @@ def _members(read: Reader, calls: Calls, name: str) -> Steps[bool]:
             return False
     if not calls.open and (yield from read.peek("}")):
         calls.start(name)
-    return bool((yield from read.take("}")) or (yield from read.peek(*CLOSERS))) or ((yield from read.over(ENDS)) and not read.cut)
+    return bool((yield from read.take("}")) or (yield from read.peek(*CLOSERS))) or (
+        (yield from read.over(ENDS)) and not read.cut and "," not in gap
+    )
 
 
 def _name(read: Reader) -> Steps[str]:

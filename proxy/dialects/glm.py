@@ -31,15 +31,20 @@ def layout(prefix: str = "", suffix: str = "", call: str = "tool_call") -> Layou
         f"<{word}{suffix}>"
         for word in (prefix + call, f"{prefix}arg_key", f"{prefix}arg_value", f"{prefix}tool_sep", f"{prefix}tool_calls")
     )
-    closers = (opener.replace("<", "</"),)
+    closers, key_closer = (opener.replace("<", "</"),), key.replace("<", "</")
     begins, behind = re.escape(opener), re.escape(value)
     function = rf"{begins}{GAP}([\w.:/@-]+?){GAP}(?:{re.escape(apart)}{GAP})?(?:(?P<proof>(?={re.escape(key)}))|(?=<|\Z))"
-    pair = rf"{re.escape(key)}\s*([^<>]+?)\s*(?:</[^<>]*>)?{GAP}(?:<[^<>]*arg_type[^<>]*>(?P<type>[^<>]*)</[^<>]*>{GAP})?{behind}"
+    shut, following = re.escape(key_closer), f"{re.escape(key)}|{re.escape(closers[0])}"
+    kind = rf"(?:<[^<>]*arg_type[^<>]*>(?P<type>[^<>]*)</[^<>]*>{GAP})?"
+    unopened = rf"{shut}{GAP}(?:(?=[^\s<\\])|(?P<void>(?={following})))"
+    pair = rf"{re.escape(key)}\s*([^<>]+?)\s*(?:(?:</[^<>]*>)?{GAP}{kind}{behind}|{unopened})"
+    kind_begun = rf"(?:<[^<>]*arg_type[^<>]*>[^<>]*(?:</[^<>]*>{GAP})?)?"
+    begun = rf"{re.escape(key)}[^<>]*(?:</[^<>]*>{GAP}{kind_begun})?(?:<[^<>]*)?"
     return Layout(
         openers=(outer,),
         function=Tag(opener, re.compile(function), (key, *closers, opener)),
         function_closers=closers,
-        parameter=Tag(key, re.compile(pair), (value,)),
+        parameter=Tag(key, re.compile(pair), (value,), begun=re.compile(begun)),
         value_closers=(value.replace("<", "</"),),
         closers=(outer.replace("<", "</"),),
         noise=("\\n",),

@@ -78,8 +78,9 @@ class Answer:
 
     def _frame(self, header: str) -> Steps[bool]:
         """The header of a call, of thoughts, or of the answer."""
-        if header in self._look.trials:
-            read = yield from self._attempts.streamed(self._look.trials[header])
+        trials = self._look.trials.get(header) or self._look.first_trials.get(header)
+        if trials:
+            read = yield from self._attempts.streamed(trials)
             if read and (read.events or not read.raw):
                 self._called(read)
                 return True
@@ -147,6 +148,8 @@ class Answer:
             if read and not read.events:
                 self._say(read.raw)
                 return False
+            if read and self._held is None and self._desk.echoes(read.events):
+                read = Read(read.raw)
             if read:
                 if dialect.alone and self._held is None:
                     self._hold(Held(), closed=True)

@@ -87,9 +87,21 @@ def _call_object(read: Reader, calls: Calls, shape: Shape, found: Found, depth: 
     given = calls.open or found.arguments is not None
     if over == END or (not over and not (yield from read.next())):
         whole = not read.cut and (given or (over == END and bool(found.others)))
+    elif over and not given and not found.others:
+        whole = over not in ("]", ")") and not (yield from _members_follow(read))
     else:
         whole = over != "" or calls.open
     return whole and (depth > 0 or _finish(calls, shape, found))
+
+
+def _members_follow(read: Reader) -> Steps[bool]:
+    """Whether the object of a mere name was closed too early: then its arguments stand behind it."""
+    here = read.mark()
+    yield from read.run(BETWEEN)
+    follows = (yield from read.next()) in ('"', "'") and (yield from key(read)) is not None
+    read.rewind(here)
+    read.release(here)
+    return follows
 
 
 def _member(read: Reader, calls: Calls, shape: Shape, found: Found, name: str, depth: int) -> Steps[bool]:

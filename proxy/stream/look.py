@@ -20,6 +20,9 @@ class Look:
         self.trials: Mapping[str, Sequence[Trial]] = _by_marker(
             (marker, (one.name, one.grammar)) for one in able if one.grammar for marker in one.openers
         )
+        self.first_trials: Mapping[str, Sequence[Trial]] = _by_marker(
+            (marker, (one.name, one.grammar)) for one in able if one.grammar for marker in one.first_openers
+        )
         self.doubtful: Mapping[str, Sequence[Dialect]] = _by_marker((start, one) for one in able for start in one.starts)
         self.frames: Mapping[str, Sequence[Frame | None]] = _by_marker((header, one.frame) for one in dialects for header in one.headers)
         self.thoughts = {one.opener: one.closer for one in thoughts}

@@ -55,7 +55,8 @@ def _function(read: Reader, calls: Calls, layout: Layout, certain: bool) -> Step
     tag = yield from layout.function.at(read)
     if tag is None:
         return
-    name = calls.name(tag[1]) if certain or tag.groupdict().get("proof") is not None else calls.tools.declared(tag[1])
+    called = layout.function.name(tag)
+    name = calls.name(called) if certain or tag.groupdict().get("proof") is not None else calls.tools.declared(called)
     if name is None:
         return
     read.drop(tag.end())
@@ -80,6 +81,10 @@ def parameters(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[N
     given: set[str] = set()
     while True:
         if tag := (yield from layout.parameter.at(read)):
+            if tag.groupdict().get("void") is not None:
+                if calls.open:
+                    calls.abort()
+                return
             if not calls.open:
                 calls.start(name)
             read.drop(tag.end())
@@ -88,17 +93,22 @@ def parameters(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[N
                 calls.abort()
                 return
             continue
-        if (yield from read.take(*layout.function_closers)) or (yield from read.peek(*layout.closers)):
-            whole = True
-        else:
-            follows = bool((yield from read.peek(*layout.openers))) or (yield from layout.function.at(read)) is not None
-            if not calls.open and not follows:
-                return
-            whole = follows or ((yield from layout.over(read)) and not read.cut)
-        if not calls.open:
-            calls.start(name)
-        if whole:
-            calls.end()
-        else:
-            calls.abort()
+        yield from _end(read, calls, layout, name)
         return
+
+
+def _end(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[None]:
+    """Ends the call behind its last parameter, if what follows says that it was the last."""
+    if (yield from read.take(*layout.function_closers)) or (yield from read.peek(*layout.closers)):
+        whole = True
+    else:
+        follows = bool((yield from read.peek(*layout.openers))) or (yield from layout.function.at(read)) is not None
+        if not calls.open and not follows:
+            return
+        whole = follows or (yield from layout.ended(read))
+    if not calls.open:
+        calls.start(name)
+    if whole:
+        calls.end()
+    else:
+        calls.abort()

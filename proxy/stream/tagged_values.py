@@ -105,8 +105,11 @@ class Value:
         return False
 
     def _proven(self) -> Steps[bool]:
-        layout = self._layout
-        if (yield from layout.over(self._read)):
+        layout, here = self._layout, self._read.mark()
+        over = yield from layout.over(self._read)
+        self._read.rewind(here)  # what the half tag says is decided with the call
+        self._read.release(here)
+        if over:
             return True
         if (yield from self._read.peek(*layout.function_closers, *layout.closers)):
             return (yield from self._closes())
@@ -142,7 +145,7 @@ class Value:
         function = yield from self._layout.function.at(self._read)
         self._read.rewind(here)
         self._read.release(here)
-        return function is not None and self._tools.declared(function[1]) is not None
+        return function is not None and self._tools.declared(self._layout.function.name(function)) is not None
 
     def _next_begins(self, opener: str) -> Steps[bool]:
         """The next parameter, this one's closing tag forgotten; or only a mention."""

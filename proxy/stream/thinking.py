@@ -28,10 +28,12 @@ class Thinking:
         yield from self._read.take("\r\n", "\n")
         known = compiled((*closers, *before, *self._trials))
         while met := (yield from self._read.find(known, self._think)):
-            if met in before:
+            if met in before and not self._code.inline:
                 self._read.back(len(met))
                 break
-            if met not in closers:
+            if met in before:
+                self._think(met)
+            elif met not in closers:
                 yield from self._call(met)
             elif self._before == "`" and (yield from self._read.next()) == "`":
                 self._think(met)
