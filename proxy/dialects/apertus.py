@@ -26,7 +26,8 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
             if name:
                 yield from payload(read, calls, name, (CLOSER,))
         elif calls.count:
-            yield from read.take_half(CLOSER)
+            if not (yield from read.take_half(CLOSER)) and (yield from read.next()):
+                read.rewind(here)
             read.release(here)
             return
         if calls.count == before:

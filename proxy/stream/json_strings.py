@@ -174,14 +174,15 @@ def _closed_behind(rest: str, place: Place, ends: Ends, quoting: bool) -> bool |
         return True
     if quoting:
         tail = tail.lstrip(")]} \t\r\n")
-    if not tail or any(end.startswith(tail) for end in ends):
+    certain = (*ends, "```", "<|", "</") if not (quoting and ends) else ends
+    if not tail or any(end.startswith(tail) and end != tail for end in certain):
         return None
-    if tail.startswith(ends or ("```", "<|", "</")):
+    if tail.startswith(certain):
         return True
     if quoting:
         following = tail[1:].lstrip()
         return (following[0] in "{\"'" if following else None) if place != "call" and tail[0] == "," else False
-    if "\n" in behind[: len(behind) - len(tail)] or tail.startswith(("```", "<|", "</")):
+    if "\n" in behind[: len(behind) - len(tail)]:
         return True
     tail = tail.lstrip(",; \t")
     return None if HALF_CALL.fullmatch(tail) else NEXT_CALL.match(tail) is not None
