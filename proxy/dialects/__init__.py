@@ -85,7 +85,10 @@ UNKNOWN = Hint()
 
 
 def chosen(dialect: str | Iterable[str], hint: Hint = UNKNOWN) -> list[Dialect]:
-    """The dialects that a setting names: `auto` for all of them, one, or several. Those that the model is known for come first."""
+    """Return the dialects that a setting names: `auto` for all of them, one, or several, each with its family.
+
+    Those that the model is known for come first.
+    """
     return list(_chosen((dialect,) if isinstance(dialect, str) else tuple(dialect), hint))
 
 
@@ -93,8 +96,9 @@ def chosen(dialect: str | Iterable[str], hint: Hint = UNKNOWN) -> list[Dialect]:
 def _chosen(names: tuple[str, ...], hint: Hint) -> tuple[Dialect, ...]:
     if unknown := [name for name in names if name != "auto" and name not in DIALECTS]:
         raise ValueError(f"unknown dialect {', '.join(map(repr, unknown))}: auto, or any of {', '.join(DIALECTS)}")
-    named = [one for name, one in DIALECTS.items() if name in names or ("auto" in names and (not one.hinted or one.spoken(hint)))]
-    return tuple(sorted(named, key=lambda one: not one.spoken(hint)))
+    known = {*names, *(other for name in names if name in DIALECTS for other in DIALECTS[name].family)}
+    found = [one for name, one in DIALECTS.items() if name in known or ("auto" in names and (not one.hinted or one.spoken(hint)))]
+    return tuple(sorted(found, key=lambda one: (not one.spoken(hint), one.name not in names)))
 
 
 @lru_cache(maxsize=64)

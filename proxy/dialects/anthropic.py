@@ -42,4 +42,5 @@ DIALECT = Dialect(
     openers=(*PLAIN.openers, PLAIN.function.begins),
     marks=PLAIN.openers,
     models="claude|dots",
+    family=("minimax_m2",),
 )

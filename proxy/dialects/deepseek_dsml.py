@@ -60,4 +60,5 @@ DIALECT = Dialect(
     turns=("<｜end▁of▁sentence｜>",),
     marks=("｜DSML｜",),
     models=r"deepseek-?v?(3\.2|4)|gigachat-?3\.5",
+    family=("deepseek_v31", "deepseek_v3"),
 )

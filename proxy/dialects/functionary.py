@@ -44,4 +44,5 @@ DIALECT = Dialect(
     headers=(">>>all\n",),
     marks=(">>>all",),
     models="functionary",
+    family=("llama3", "generic_json"),
 )

@@ -51,7 +51,15 @@ def layout(prefix: str = "", suffix: str = "", call: str = "tool_call") -> Layou
     )
 
 
-def family(name: str, tags: Layout, *, marks: tuple[str, ...] = (), models: str = "", doubtful: Grammar | None = None) -> Dialect:
+def family(
+    name: str,
+    tags: Layout,
+    *,
+    marks: tuple[str, ...] = (),
+    models: str = "",
+    doubtful: Grammar | None = None,
+    relatives: tuple[str, ...] = ("hermes", "generic_json"),
+) -> Dialect:
     opener = tags.function.begins
     text = SAMPLE.replace("<tool_call>", opener).replace("</tool_call>", tags.function_closers[0])
     text = text.replace("<arg_key>", tags.parameter.begins).replace("</arg_key>", tags.parameter.begins.replace("<", "</"))
@@ -66,6 +74,7 @@ def family(name: str, tags: Layout, *, marks: tuple[str, ...] = (), models: str 
         turns=("<|user|>", "<|observation|>", "<|endoftext|>"),
         marks=marks or (tags.parameter.begins,),
         models=models,
+        family=relatives,
     )
 
 
@@ -91,8 +100,13 @@ def suffixed(read: Reader, calls: Calls) -> Steps[None]:
 
 DIALECT = family("glm", GLM, models="glm-?[45]|ling-3|spark-2|laguna|poolside", doubtful=opener_missing)
 HY = replace(
-    family("hy", layout(suffix=":opensource"), models="hy-?[34]|hunyuan-?3"), grammar=suffixed, openers=HY_OPENERS, marks=HY_OPENERS
+    family("hy", layout(suffix=":opensource"), models="hy-?[34]|hunyuan-?3", relatives=("glm", "jamba", *DIALECT.family)),
+    grammar=suffixed,
+    openers=HY_OPENERS,
+    marks=HY_OPENERS,
 )
-IQUEST = family("iquest", layout(call="iquest_tool_call"), marks=("<iquest_tool_call>",), models="iquest")
-LONGCAT = family("longcat_pairs", layout("longcat_"), models="longcat")
-K2_HORIZON = family("k2_horizon", layout("ifm|"), models="k2-horizon|k2-v3")
+IQUEST = family(
+    "iquest", layout(call="iquest_tool_call"), marks=("<iquest_tool_call>",), models="iquest", relatives=("iquest_json", *DIALECT.family)
+)
+LONGCAT = family("longcat_pairs", layout("longcat_"), models="longcat", relatives=("longcat", *DIALECT.family))
+K2_HORIZON = family("k2_horizon", layout("ifm|"), models="k2-horizon|k2-v3", relatives=("k2_horizon_json", *DIALECT.family))

@@ -37,4 +37,5 @@ DIALECT = Dialect(
     turns=("<|eom|>", "<|eot|>"),
     marks=ATEM.openers,
     models="muse|glimmer",
+    family=("harmony",),
 )

@@ -37,4 +37,5 @@ DIALECT = Dialect(
     turns=("<|im_end|>", "<|endoftext|>"),
     marks=("<function=",),
     models=r"qwen-?3.*coder|qwen-?3\.[5-9]|nemotron-3|mimo-v2|step-?3\.5",
+    family=("seed_oss",),
 )

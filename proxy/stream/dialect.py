@@ -76,6 +76,7 @@ class Dialect:
     hinted: bool = False  # only with a hint, or named
     marks: tuple[str, ...] = ()  # what its models' templates have in them
     models: str = ""  # a pattern of its models' names
+    family: tuple[str, ...] = ()  # the names of what its models write as well: read with it where it is named
     first_openers: tuple[str, ...] = ()  # headers that open a call only where a message begins: the prompt may hold their first half
 
     def __post_init__(self) -> None:
