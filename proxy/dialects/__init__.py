@@ -34,7 +34,7 @@ from proxy.dialects import (
     step3,
     thoughts,
 )
-from proxy.dialects.thoughts import THOUGHTS
+from proxy.dialects.thoughts import LABELS, THOUGHTS
 from proxy.stream import parser
 from proxy.stream.calls import entries
 from proxy.stream.dialect import Dialect, Hint, Thoughts
@@ -111,7 +111,7 @@ OPENERS_OF_THOUGHTS = tuple(one.opener.rstrip() for one in THOUGHTS)
 
 def markers(dialect: str | Iterable[str]) -> list[str]:
     """All that may stand in an answer beside its words, and must not be left out when it is written down."""
-    thoughts = [tag for one in THOUGHTS for tag in (one.opener, one.closer)]
+    thoughts = [tag for one in THOUGHTS for tag in (one.opener, *one.closers)]
     calls = [marker for one in chosen(dialect) for marker in (*one.openers, *one.headers, *one.turns, *one.marks)]
     return list(dict.fromkeys(marker.strip() for marker in (*thoughts, *calls)))
 
@@ -122,7 +122,9 @@ class Parser(parser.Parser):
     def __init__(
         self, tools: object = (), dialect: str | Iterable[str] = "auto", thinking: ThinkingMode = "tags", hint: Hint = UNKNOWN
     ) -> None:
-        super().__init__(tools, dialects=chosen(dialect, hint), thoughts=believed(hint), turns=TURNS, thinking=thinking)
+        thoughts = believed(hint)
+        turns = (*TURNS, *(token for one in thoughts for token in one.turns))
+        super().__init__(tools, dialects=chosen(dialect, hint), thoughts=thoughts, turns=turns, labels=LABELS, thinking=thinking)
 
 
 def parse(text: str, *, tools: object = (), dialect: str | Iterable[str] = "auto", thinking: ThinkingMode = "tags") -> dict[str, Any]:

@@ -37,8 +37,8 @@ class Answer:
     def run(self) -> Steps[None]:
         if self.forced:
             yield from self._read.skip()
-            yield from self._read.take(*self._look.thoughts)
-            yield from self._thinking.block(self._look.closers)
+            opener = yield from self._read.take(*self._look.thoughts, *self._look.labels)
+            yield from self._thinking.block(self._look.labels.get(opener, self._look.closers))
         while True:
             while self._fresh:
                 yield from self._begin()
@@ -73,7 +73,7 @@ class Answer:
         return not self._desk.said and not self._desk.called and self._held is None
 
     def _thoughts(self, opener: str) -> Steps[None]:
-        yield from self._thinking.block((self._look.thoughts[opener],))
+        yield from self._thinking.block(self._look.thoughts[opener])
         self._fresh = True
 
     def _frame(self, header: str) -> Steps[bool]:

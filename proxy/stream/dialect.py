@@ -38,10 +38,17 @@ class Thoughts:
 
     opener: str
     closer: str
-    models: str = ""  # ordinary text, unless the name of the model fits this pattern or its template has these tags, too
+    models: str = ""  # ordinary text, unless the name of the model fits this pattern or its template has the mark
+    other_closers: tuple[str, ...] = ()
+    mark: str = ""  # the opener, if empty
+    turns: tuple[str, ...] = ()  # tokens that end the answer behind such thoughts
+
+    @property
+    def closers(self) -> tuple[str, ...]:
+        return (self.closer, *self.other_closers)
 
     def believed(self, hint: "Hint") -> bool:
-        return not self.models or self.opener in hint.template or _fits(self.models, hint)
+        return not self.models or (self.mark or self.opener) in hint.template or _fits(self.models, hint)
 
 
 @dataclass(frozen=True)

@@ -69,13 +69,14 @@ class Parser:
         dialects: Sequence[Dialect],
         thoughts: Sequence[Thoughts],
         turns: Sequence[str] = (),
+        labels: Sequence[Thoughts] = (),
         thinking: ThinkingMode = "tags",
     ) -> None:
         if thinking not in THINKING_MODES:
             raise ValueError(f"unknown thinking {thinking!r}: one of {', '.join(THINKING_MODES)}")
         known = Tools(tools)
         self._desk = Desk(known)
-        self._look = look(tuple(dialects), () if thinking == "off" else tuple(thoughts), tuple(turns), bool(known))
+        self._look = look(tuple(dialects), () if thinking == "off" else tuple(thoughts), tuple(turns), tuple(labels), bool(known))
         self._forced = thinking == "forced"
         self._answer: Channel | None = None
         self._thoughts: Channel | None = None
