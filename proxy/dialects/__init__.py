@@ -92,11 +92,21 @@ def chosen(dialect: str | Iterable[str], hint: Hint = UNKNOWN) -> list[Dialect]:
     return list(_chosen((dialect,) if isinstance(dialect, str) else tuple(dialect), hint))
 
 
+def _with_family(names: Iterable[str]) -> set[str]:
+    """The names and those of all relatives, theirs included."""
+    known: set[str] = set()
+    more = set(names)
+    while more:
+        known |= more
+        more = {other for name in more if name in DIALECTS for other in DIALECTS[name].family} - known
+    return known
+
+
 @lru_cache(maxsize=256)
 def _chosen(names: tuple[str, ...], hint: Hint) -> tuple[Dialect, ...]:
     if unknown := [name for name in names if name != "auto" and name not in DIALECTS]:
         raise ValueError(f"unknown dialect {', '.join(map(repr, unknown))}: auto, or any of {', '.join(DIALECTS)}")
-    known = {*names, *(other for name in names if name in DIALECTS for other in DIALECTS[name].family)}
+    known = _with_family(names)
     found = [one for name, one in DIALECTS.items() if name in known or ("auto" in names and (not one.hinted or one.spoken(hint)))]
     return tuple(sorted(found, key=lambda one: (not one.spoken(hint), one.name not in names)))
 
@@ -124,7 +134,10 @@ class Parser(parser.Parser):
     ) -> None:
         thoughts = believed(hint)
         turns = (*TURNS, *(token for one in thoughts for token in one.turns))
-        super().__init__(tools, dialects=chosen(dialect, hint), thoughts=thoughts, turns=turns, labels=LABELS, thinking=thinking)
+        known = chosen(dialect, hint)
+        names = (dialect,) if isinstance(dialect, str) else tuple(dialect)
+        own_turns = tuple(token for one in known if one.name in names or one.spoken(hint) for token in one.turns)
+        super().__init__(tools, dialects=known, thoughts=thoughts, turns=turns, labels=LABELS, own_turns=own_turns, thinking=thinking)
 
 
 def parse(text: str, *, tools: object = (), dialect: str | Iterable[str] = "auto", thinking: ThinkingMode = "tags") -> dict[str, Any]:

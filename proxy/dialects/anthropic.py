@@ -11,6 +11,7 @@ Seen as well: the outer tag or any closing tag missing, other quotes or none; do
 """
 
 import re
+from dataclasses import replace
 from functools import partial
 
 from proxy.stream.dialect import Dialect, sample
@@ -34,6 +35,7 @@ def layout(*outer: str, prefix: str = "") -> Layout:
 
 
 PLAIN = layout("function_calls", "dots_function_call")
+PLAIN = replace(PLAIN, closers=(*PLAIN.closers, "</minimax:tool_call>"))  # what is left where the opener was lost
 
 DIALECT = Dialect(
     "anthropic",

@@ -44,5 +44,5 @@ DIALECT = Dialect(
     headers=(">>>all\n",),
     marks=(">>>all",),
     models="functionary",
-    family=("llama3", "generic_json"),
+    family=("llama3", "qwen3_coder", "generic_json"),
 )

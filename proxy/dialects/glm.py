@@ -71,7 +71,7 @@ def family(
         openers=(opener, *tags.openers),
         starts=(A_NAME,) if doubtful else (),
         doubtful=doubtful,
-        turns=("<|user|>", "<|observation|>", "<|endoftext|>"),
+        turns=("<|user|>", "<|observation|>", "<|endoftext|>", "<|role_end|>"),
         marks=marks or (tags.parameter.begins,),
         models=models,
         family=relatives,

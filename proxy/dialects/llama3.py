@@ -56,5 +56,5 @@ DIALECT = Dialect(
     turns=TURNS,
     marks=(TOKEN, "<|eom_id|>"),
     models=r"llama-?3",
-    family=("pythonic", "generic_json"),
+    family=("pythonic", "qwen3_coder", "generic_json"),
 )

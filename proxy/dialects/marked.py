@@ -34,7 +34,7 @@ def between(
         name,
         openers[0] + body.removeprefix("[" if openers[0].endswith("[") else "") + (closers[0] if closers else ""),
         grammar=partial(
-            marked_calls, marks=Marks(tuple(opener.rstrip("[{") for opener in openers), (*closers, *turns), shape, objects_only=weak)
+            marked_calls, marks=Marks(tuple(opener.rstrip("[{") for opener in openers), (*closers[::-1], *turns), shape, objects_only=weak)
         ),
         openers=openers,
         starts=("{", "[") if closes else (),
@@ -88,6 +88,7 @@ DIALECTS = (
         ("function call<|role_sep|>", "<|message_sep|>\n\nfunction call<|role_sep|>", "<|function_call|>"),
         ("<|message_sep|>",),
         body="\n" + JSON,
+        turns=("<|message_sep|>",),
         headers=("assistant<|role_sep|>\n",),
         models="gigachat",
         family=("deepseek_dsml", "generic_json"),

@@ -25,6 +25,7 @@ LAYOUT = Layout(
     parameter=Tag("<parameter", re.compile(r"<parameter\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")),
     value_closers=("</parameter>",),
     function_closers=("</function>", "</invoke>"),
+    wrong_closers=("</invoke>",),
     closers=("</tool_call>", "</seed:tool_call>"),
     edge="line",
 )

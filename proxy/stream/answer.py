@@ -164,7 +164,7 @@ class Answer:
             yield from self._call(met)
         elif met in self._look.thoughts and self._opens_thoughts():
             yield from self._thoughts(met)
-        elif met in self._look.turns and (self._desk.called or self._desk.thought or self._framed or self._held is not None):
+        elif met in self._look.turns and (met in self._look.own_turns or self._markup or self._held is not None):
             yield from self._turn(met)
         else:
             if self._code.inline and met != "\n":
@@ -172,6 +172,11 @@ class Answer:
             self._say(met)
             if met == "\n":
                 self._line()
+
+    @property
+    def _markup(self) -> bool:
+        """Whether the answer is more than its plain text."""
+        return self._desk.called or self._desk.thought or self._framed
 
     def _opens_thoughts(self) -> bool:
         return self._desk.thought and not self._code.inline and not self._code.fenced and BOUNDARY.fullmatch(self._last) is not None

@@ -13,6 +13,8 @@ from proxy.stream.schema import Kinds, integer, quote, typed
 BETWEEN = re.compile(r"[\s,;\[\]}]*")
 OPENING = re.compile(r"[\s\[]*")
 DEPTH_LIMIT = 4
+WRAPPERS = frozenset({"arguments", "parameters", "args", "params", "input", "properties"})
+"""Keys that hold the whole object of arguments once more."""
 
 
 @dataclass(frozen=True)
@@ -195,10 +197,10 @@ def _told(calls: Calls, found: Found) -> bool:
     """Whether there are arguments, and no schema, which would describe the tool."""
     if found.arguments is None:
         return False
-    trial = Calls(calls.tools)
-    trial.start(found.name or "")
+    trial = Calls(Tools())
+    trial.start("")
     complete(arguments(ended(found.arguments), trial, ()))
-    return not {"type", "properties"} <= trial.keys - trial.kinds.keys()
+    return not {"type", "properties"} <= trial.keys - calls.tools.kinds(found.name or "").keys()
 
 
 def _flat(calls: Calls, shape: Shape, found: Found) -> bool:
@@ -210,6 +212,10 @@ def arguments(read: Reader, calls: Calls, ends: Ends) -> Steps[bool]:
     """The object of arguments of the open call, all but its last brace. False if it broke off."""
     yield from read.take("{")
     while (name := (yield from key(read))) is not None:
+        if wraps(calls, name) and (yield from object_follows(read)):
+            if not (yield from arguments(read, calls, ends)):
+                return False
+            continue
         calls.key(name)
         if not (yield from argument(read, calls, calls.kinds.get(name, frozenset()), "object", ends)):
             return False
@@ -217,6 +223,16 @@ def arguments(read: Reader, calls: Calls, ends: Ends) -> Steps[bool]:
     if not over:
         yield from half_key(read)
     return over != "" and (over != END or bool(calls.keys))
+
+
+def wraps(calls: Calls, key: str) -> bool:
+    """Whether a first key may hold all arguments by mistake: none that the tool declares, where it declares any."""
+    return key in WRAPPERS and not calls.keys and bool(calls.kinds) and key not in calls.kinds
+
+
+def object_follows(read: Reader) -> Steps[bool]:
+    yield from read.skip()
+    return (yield from read.next()) == "{"
 
 
 def json_body(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None) -> Steps[None]:

@@ -68,14 +68,27 @@ class Layout:
     value_closers: tuple[str, ...]
     openers: tuple[str, ...] = ()
     closers: tuple[str, ...] = ()
+    wrong_closers: tuple[str, ...] = ()  # those of a function that models write by mistake: they prove less
+    wrong_parameter: Tag | None = None  # how else a parameter may be written by mistake
     edge: Edge = "pair"
     noise: tuple[str, ...] = ()  # what may stand between the tags beside blanks
+    sections: bool = False  # a value may stand in a CDATA section
     objects: bool = False  # JSON may stand in place of the tags: the outer ones are proof enough
 
     @cached_property
     def stops(self) -> Markers:
         """All that may end a value."""
         return compiled((*self.value_closers, *self.function_closers, *self.closers, self.parameter.begins, self.function.begins))
+
+    @cached_property
+    def proven_closers(self) -> tuple[str, ...]:
+        """What certainly ends a call."""
+        return (*(closer for closer in self.function_closers if closer not in self.wrong_closers), *self.closers)
+
+    def parameter_at(self, read: Reader) -> Steps[re.Match[str] | None]:
+        """The tag of a parameter that comes next, not read."""
+        found = yield from self.parameter.at(read)
+        return found if found or self.wrong_parameter is None else (yield from self.wrong_parameter.at(read))
 
     def over(self, read: Reader) -> Steps[bool]:
         """Whether nothing comes any more, or only half a tag, which is read."""

@@ -16,7 +16,14 @@ NAME_LIMIT = 128
 
 class Look:
     def __init__(
-        self, dialects: Sequence[Dialect], thoughts: Sequence[Thoughts], turns: Sequence[str], labels: Sequence[Thoughts], *, tools: bool
+        self,
+        dialects: Sequence[Dialect],
+        thoughts: Sequence[Thoughts],
+        turns: Sequence[str],
+        labels: Sequence[Thoughts],
+        own_turns: Sequence[str],
+        *,
+        tools: bool,
     ) -> None:
         able = dialects if tools else ()
         self.trials: Mapping[str, Sequence[Trial]] = _by_marker(
@@ -32,6 +39,7 @@ class Look:
         self.labels = {opener: (*closers, *self.closers) for opener, closers in _closers(labels).items()}
         self.turns = frozenset(turns)
         self.tail = compiled(tuple(self.turns))
+        self.own_turns = frozenset(own_turns)
         prose = (*self.trials, *self.thoughts, *self.turns)
         self.prose, self.lines = compiled(prose), compiled((*prose, "\n"))
         starts = [start for start in self.doubtful if start != A_NAME]
@@ -81,6 +89,7 @@ def look(
     thoughts: tuple[Thoughts, ...],
     turns: tuple[str, ...],
     labels: tuple[Thoughts, ...],
+    own_turns: tuple[str, ...],
     tools: bool,  # noqa: FBT001 - a key
 ) -> Look:
-    return Look(dialects, thoughts, turns, labels, tools=tools)
+    return Look(dialects, thoughts, turns, labels, own_turns, tools=tools)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
-from proxy.stream.call_objects import argument, json_body
+from proxy.stream.call_objects import argument, arguments, json_body, object_follows, wraps
 from proxy.stream.calls import Calls
 from proxy.stream.json_text import Ends
 from proxy.stream.reader import Reader, Steps
@@ -74,6 +74,13 @@ def keywords(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
             return
         if not calls.open:
             calls.start(name)
-        calls.key(key)
-        if not (yield from argument(read, calls, calls.kinds.get(key, frozenset()), "call", ends)):
+        if not (yield from _keyword(read, calls, key, ends)):
             return
+
+
+def _keyword(read: Reader, calls: Calls, key: str, ends: Ends) -> Steps[bool]:
+    """The value of one keyword; False if it broke off."""
+    if wraps(calls, key) and (yield from object_follows(read)):
+        return (yield from arguments(read, calls, ends))
+    calls.key(key)
+    return (yield from argument(read, calls, calls.kinds.get(key, frozenset()), "call", ends))

@@ -70,13 +70,15 @@ class Parser:
         thoughts: Sequence[Thoughts],
         turns: Sequence[str] = (),
         labels: Sequence[Thoughts] = (),
+        own_turns: Sequence[str] = (),
         thinking: ThinkingMode = "tags",
     ) -> None:
         if thinking not in THINKING_MODES:
             raise ValueError(f"unknown thinking {thinking!r}: one of {', '.join(THINKING_MODES)}")
         known = Tools(tools)
         self._desk = Desk(known)
-        self._look = look(tuple(dialects), () if thinking == "off" else tuple(thoughts), tuple(turns), tuple(labels), bool(known))
+        believed = () if thinking == "off" else tuple(thoughts)
+        self._look = look(tuple(dialects), believed, tuple(turns), tuple(labels), tuple(own_turns), bool(known))
         self._forced = thinking == "forced"
         self._answer: Channel | None = None
         self._thoughts: Channel | None = None

@@ -1,6 +1,8 @@
 """Calls written as tags with raw values: one reader for all layouts of that kind."""
 
-from proxy.stream.call_objects import Shape, call_objects, json_body
+import re
+
+from proxy.stream.call_objects import Shape, arguments, call_objects, json_body, object_follows, wraps
 from proxy.stream.calls import Calls
 from proxy.stream.layout import Layout
 from proxy.stream.reader import Reader, Steps
@@ -80,7 +82,7 @@ def _take_closer(read: Reader, layout: Layout) -> Steps[None]:
 def parameters(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[None]:
     given: set[str] = set()
     while True:
-        if tag := (yield from layout.parameter.at(read)):
+        if tag := (yield from layout.parameter_at(read)):
             if tag.groupdict().get("void") is not None:
                 if calls.open:
                     calls.abort()
@@ -89,12 +91,30 @@ def parameters(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[N
                 calls.start(name)
             read.drop(tag.end())
             given.add(tag[1])
-            if not (yield from Value(read, calls, layout, tag, given).read()):
+            if not (yield from _value(read, calls, layout, tag, given)):
                 calls.abort()
                 return
             continue
         yield from _end(read, calls, layout, name)
         return
+
+
+def _value(read: Reader, calls: Calls, layout: Layout, tag: re.Match[str], given: set[str]) -> Steps[bool]:
+    """One value; False if it broke off. A single one may hold the whole object of arguments."""
+    if not wraps(calls, tag[1]):
+        return (yield from Value(read, calls, layout, tag, given).read())
+    here = read.mark()
+    wrapped = yield from object_follows(read)
+    if not wrapped:
+        read.rewind(here)
+    read.release(here)
+    if not wrapped:
+        return (yield from Value(read, calls, layout, tag, given).read())
+    whole = yield from arguments(read, calls, layout.value_closers)
+    yield from layout.gap(read)
+    closed = whole and (yield from read.take(*layout.value_closers)) != ""
+    yield from layout.gap(read)
+    return closed
 
 
 def _end(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[None]:

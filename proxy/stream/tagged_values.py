@@ -8,11 +8,13 @@ import re
 
 from proxy.stream.calls import Calls
 from proxy.stream.layout import Layout
+from proxy.stream.markers import compiled
 from proxy.stream.raw_values import RawValue
 from proxy.stream.reader import Reader, Steps
 
 QUOTING = " \t\"'`("
 """After one of these a tag is only mentioned."""
+SECTION, SECTION_END = "<![CDATA[", "]]>"
 DOUBT_LIMIT = 1 << 20
 """So much is held behind a doubtful end. Beyond it, it was none."""
 
@@ -33,6 +35,8 @@ class Value:
     def read(self) -> Steps[bool]:
         """False if it broke off."""
         layout = self._layout
+        if layout.sections and (yield from self._section_begins()):
+            return (yield from self._section())
         self._out.lead((yield from self._read.take("\r\n", "\n")))
         while met := (yield from self._read.inside(layout.stops, self._write)):
             if met in layout.value_closers:
@@ -58,6 +62,28 @@ class Value:
             yield from layout.gap(self._read)
         self._out.end()
         return True
+
+    def _section_begins(self) -> Steps[bool]:
+        here = self._read.mark()
+        yield from self._read.skip()
+        begins = (yield from self._read.take(SECTION)) != ""
+        if not begins:
+            self._read.rewind(here)
+        self._read.release(here)
+        return begins
+
+    def _section(self) -> Steps[bool]:
+        """A CDATA section, or several: word for word, up to the end that a closing tag follows."""
+        known = compiled((SECTION_END,))
+        while (yield from self._read.inside(known, self._out.write)):
+            if (yield from self._read.take(SECTION)):
+                continue
+            blanks = yield from self._read.skip()
+            if (yield from self._read.take(*self._layout.value_closers)):
+                self._out.end()
+                return True
+            self._out.write(SECTION_END + blanks)
+        return False
 
     def _write(self, text: str) -> None:
         if not text:
@@ -115,7 +141,7 @@ class Value:
             return (yield from self._closes())
         if (yield from self._function_follows()):
             return True
-        parameter = yield from layout.parameter.at(self._read)
+        parameter = yield from layout.parameter_at(self._read)
         if not parameter or parameter[1] in self._given:
             return False
         return parameter[1] in self._declared or not self._parameters
@@ -123,7 +149,7 @@ class Value:
     def _closes(self) -> Steps[bool]:
         """Whether the closers that come are meant: not before a quote, as in a string of some program, nor if only a wrong one comes."""
         layout, here = self._layout, self._read.mark()
-        right = (layout.function_closers[0], *layout.closers)
+        right = layout.proven_closers
         met = yield from self._read.take(*layout.function_closers, *layout.closers)
         certain = met in right
         while met:
