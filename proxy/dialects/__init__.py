@@ -108,7 +108,7 @@ def _chosen(names: tuple[str, ...], hint: Hint) -> tuple[Dialect, ...]:
         raise ValueError(f"unknown dialect {', '.join(map(repr, unknown))}: auto, or any of {', '.join(DIALECTS)}")
     known = _with_family(names)
     found = [one for name, one in DIALECTS.items() if name in known or ("auto" in names and (not one.hinted or one.spoken(hint)))]
-    return tuple(sorted(found, key=lambda one: (not one.spoken(hint), one.name not in names)))
+    return tuple(sorted(found, key=lambda one: (not one.spoken(hint), "auto" not in names and one.name not in names)))
 
 
 @lru_cache(maxsize=64)

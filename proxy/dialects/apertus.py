@@ -6,7 +6,7 @@ SAMPLE:
 
 import re
 
-from proxy.stream.call_objects import payload
+from proxy.stream.call_arguments import payload
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
 from proxy.stream.json_text import key

@@ -11,7 +11,7 @@ import re
 from collections.abc import Container
 from functools import partial
 
-from proxy.stream.call_objects import fitting
+from proxy.stream.call_arguments import fitting
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
 from proxy.stream.json_strings import wait

@@ -9,7 +9,7 @@ the beginning of the first header in the prompt.
 
 import re
 
-from proxy.stream.call_objects import payload
+from proxy.stream.call_arguments import payload
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, Region, sample
 from proxy.stream.reader import Reader, Steps

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
-from proxy.stream.call_objects import argument, arguments, json_body, object_follows, wraps
+from proxy.stream.call_arguments import argument, arguments, json_body, object_follows, wraps
 from proxy.stream.calls import Calls
 from proxy.stream.json_text import Ends
 from proxy.stream.reader import Reader, Steps

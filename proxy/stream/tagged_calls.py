@@ -2,7 +2,8 @@
 
 import re
 
-from proxy.stream.call_objects import Shape, arguments, call_objects, json_body, object_follows, wraps
+from proxy.stream.call_arguments import arguments, json_body, object_follows, wraps
+from proxy.stream.call_objects import Shape, call_objects
 from proxy.stream.calls import Calls
 from proxy.stream.layout import Layout
 from proxy.stream.reader import Reader, Steps
