@@ -73,7 +73,8 @@ class Answer:
         return not self._desk.said and not self._desk.called and self._held is None
 
     def _thoughts(self, opener: str) -> Steps[None]:
-        yield from self._thinking.block(self._look.thoughts[opener])
+        joint = "" if self._fresh and not self._blanks else "\n"
+        yield from self._thinking.block(self._look.thoughts[opener], joint=joint)
         self._fresh = True
 
     def _frame(self, header: str) -> Steps[bool]:

@@ -21,9 +21,14 @@ class Thinking:
         self._blanks: list[str] = []
         self._before = ""  # the last letter
         self._shown = False  # something of this block was shown
+        self._joint = "\n"
 
-    def block(self, closers: Sequence[str] = (), before: Sequence[str] = ()) -> Steps[None]:
-        """What comes before the next part of a message ends the thoughts too, but is left unread."""
+    def block(self, closers: Sequence[str] = (), before: Sequence[str] = (), joint: str = "\n") -> Steps[None]:
+        """Read one block. What comes before the next part of a message ends the thoughts too, but is left unread.
+
+        `joint` stands between these thoughts and those before them.
+        """
+        self._joint = joint
         self._blanks, self._shown, self._desk.thought = [], False, True
         yield from self._read.take("\r\n", "\n")
         known = compiled((*closers, *before, *self._trials))
@@ -68,7 +73,7 @@ class Thinking:
         if self._desk.held_in_thoughts:
             self._desk.rehearsed()
         elif not self._shown and self._desk.reasoned:
-            self._desk.think("\n")
+            self._desk.think(self._joint)
         self._shown = True
         self._desk.think("".join(self._blanks) + core)
         self._blanks = [text[len(core) :]]

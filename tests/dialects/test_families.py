@@ -37,6 +37,7 @@ CASES: dict[str, tuple[str, Seen]] = {
     "Gemma: closers to spare": (f'{G}log_water{{plant:<|"|>fern<|"|>}}}}}}{END}{END}So.', calls(FERN, content="So.")),
     "Gemma: the marker of a result": (f'{G}log_water{{plant:<|"|>fern<|"|>}}{END}<|tool_response>So.', calls(FERN, content="So.")),
     "Gemma: another label of thoughts": ("<|channel>Hm.<channel|>So.", Seen("So.", (), "Hm.")),
+    "Gemma: thoughts side by side": ("<|channel>Hm.<channel|><|channel>So.<channel|>\n<|channel>Ah.<channel|>Yes.", Seen("Yes.", (), "Hm.So.\nAh.")),
     "MiniCPM5: CDATA": ('<function name="note"><param name="text"><![CDATA[a <b> && </param> c]]></param></function>', calls(note("a <b> && </param> c"))),
     "MiniCPM5: CDATA in lines": ('<function name="note"><param name="text">\n<![CDATA[\na\n]]>\n</param></function>', calls(note("\na\n"))),
     "MiniCPM5: its end in a text": ('<function name="note"><param name="text"><![CDATA[a]]> b]]></param></function>', calls(note("a]]> b"))),
