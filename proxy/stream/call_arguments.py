@@ -23,7 +23,7 @@ def arguments(read: Reader, calls: Calls, ends: Ends) -> Steps[bool]:
             return False
     over = yield from closes(read, "{", ends)
     if not over:
-        yield from half_key(read)
+        half_key(read)
     return over != "" and (over != END or bool(calls.keys))
 
 

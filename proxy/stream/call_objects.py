@@ -82,7 +82,7 @@ def _call_object(read: Reader, calls: Calls, shape: Shape, found: Found, depth: 
             return False
     over = yield from closes(read, "{", shape.ends)
     if not over:
-        yield from half_key(read)
+        half_key(read)
     given = calls.open or found.arguments is not None
     if over == END or (not over and not (yield from read.next())):
         whole = not read.cut and (given or (over == END and bool(found.others)))

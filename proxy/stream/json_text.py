@@ -84,16 +84,11 @@ def _key(read: Reader) -> Steps[str | None]:
     return name if (yield from read.take(":")) else None
 
 
-def half_key(read: Reader) -> Steps[bool]:
-    """Whether the text ends inside a key, which is read then."""
-    while True:
-        seen, more = read.ahead()
-        if len(seen) == WORD_LIMIT or not HALF_KEY.fullmatch(seen):
-            return False
-        if not more:
-            read.drop(len(seen))
-            return True
-        yield
+def half_key(read: Reader) -> None:
+    """Read half a key that the text ends in. Call it where `key` found none: in a longer text something else follows by then."""
+    seen, more = read.ahead()
+    if not more and len(seen) < WORD_LIMIT and HALF_KEY.fullmatch(seen):
+        read.drop(len(seen))
 
 
 def value(read: Reader, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
@@ -155,7 +150,7 @@ def _closings(read: Reader, write: Emit, open_ones: list[str], begun: bool, ends
                 return True
             name = yield from key(read)
             if name is None:
-                yield from half_key(read)
+                half_key(read)
                 return None
             write(("" if begun else ",") + quote(name) + ":")
             return True

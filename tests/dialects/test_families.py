@@ -31,6 +31,7 @@ CASES: dict[str, tuple[str, Seen]] = {
     "Gemma: a text of several lines": (f"{G}log_water{{plant:\n\n# A 'b'\n\nc `d`, e.\n{END}", calls(water("\n\n# A 'b'\n\nc `d`, e."))),
     "Gemma: braces in a text without marks": (f"{G}log_water{{plant:a, {{b}} c}}{END}", calls(water("a, {b} c"))),
     "Gemma: a text without marks breaks off": (f"{G}log_water{{plant:a, b", calls(half("log_water", '{"plant":"a"'))),
+    "Gemma: such a text breaks off behind its comma": (f"{G}log_water{{plant:a, b! c", calls(half("log_water", '{"plant":"a, b! c'))),
     "Gemma: a comma before the end": (f"{G}log_water{{plant:fern,}}{END}", calls(FERN)),
     "Gemma: no call:": (f'<|tool_call>log_water{{plant:<|"|>fern<|"|>}}{END}', calls(FERN)),
     "Gemma: half of call:": (f'<|tool_call>:log_water{{plant:<|"|>fern<|"|>}}{END}', calls(FERN)),
