@@ -34,7 +34,7 @@ from proxy.dialects import (
     step3,
     thoughts,
 )
-from proxy.dialects.thoughts import THOUGHTS
+from proxy.dialects.thoughts import LABELS, THOUGHTS
 from proxy.stream import parser
 from proxy.stream.calls import entries
 from proxy.stream.dialect import Dialect, Hint, Thoughts
@@ -85,16 +85,30 @@ UNKNOWN = Hint()
 
 
 def chosen(dialect: str | Iterable[str], hint: Hint = UNKNOWN) -> list[Dialect]:
-    """The dialects that a setting names: `auto` for all of them, one, or several. Those that the model is known for come first."""
+    """Return the dialects that a setting names: `auto` for all of them, one, or several, each with its family.
+
+    Those that the model is known for come first.
+    """
     return list(_chosen((dialect,) if isinstance(dialect, str) else tuple(dialect), hint))
+
+
+def _with_family(names: Iterable[str]) -> set[str]:
+    """The names and those of all relatives, theirs included."""
+    known: set[str] = set()
+    more = set(names)
+    while more:
+        known |= more
+        more = {other for name in more if name in DIALECTS for other in DIALECTS[name].family} - known
+    return known
 
 
 @lru_cache(maxsize=256)
 def _chosen(names: tuple[str, ...], hint: Hint) -> tuple[Dialect, ...]:
     if unknown := [name for name in names if name != "auto" and name not in DIALECTS]:
         raise ValueError(f"unknown dialect {', '.join(map(repr, unknown))}: auto, or any of {', '.join(DIALECTS)}")
-    named = [one for name, one in DIALECTS.items() if name in names or ("auto" in names and (not one.hinted or one.spoken(hint)))]
-    return tuple(sorted(named, key=lambda one: not one.spoken(hint)))
+    known = _with_family(names)
+    found = [one for name, one in DIALECTS.items() if name in known or ("auto" in names and (not one.hinted or one.spoken(hint)))]
+    return tuple(sorted(found, key=lambda one: (not one.spoken(hint), "auto" not in names and one.name not in names)))
 
 
 @lru_cache(maxsize=64)
@@ -107,7 +121,7 @@ OPENERS_OF_THOUGHTS = tuple(one.opener.rstrip() for one in THOUGHTS)
 
 def markers(dialect: str | Iterable[str]) -> list[str]:
     """All that may stand in an answer beside its words, and must not be left out when it is written down."""
-    thoughts = [tag for one in THOUGHTS for tag in (one.opener, one.closer)]
+    thoughts = [tag for one in THOUGHTS for tag in (one.opener, *one.closers)]
     calls = [marker for one in chosen(dialect) for marker in (*one.openers, *one.headers, *one.turns, *one.marks)]
     return list(dict.fromkeys(marker.strip() for marker in (*thoughts, *calls)))
 
@@ -118,7 +132,12 @@ class Parser(parser.Parser):
     def __init__(
         self, tools: object = (), dialect: str | Iterable[str] = "auto", thinking: ThinkingMode = "tags", hint: Hint = UNKNOWN
     ) -> None:
-        super().__init__(tools, dialects=chosen(dialect, hint), thoughts=believed(hint), turns=TURNS, thinking=thinking)
+        thoughts = believed(hint)
+        turns = (*TURNS, *(token for one in thoughts for token in one.turns))
+        known = chosen(dialect, hint)
+        names = (dialect,) if isinstance(dialect, str) else tuple(dialect)
+        own_turns = tuple(token for one in known if one.name in names or one.spoken(hint) for token in one.turns)
+        super().__init__(tools, dialects=known, thoughts=thoughts, turns=turns, labels=LABELS, own_turns=own_turns, thinking=thinking)
 
 
 def parse(text: str, *, tools: object = (), dialect: str | Iterable[str] = "auto", thinking: ThinkingMode = "tags") -> dict[str, Any]:

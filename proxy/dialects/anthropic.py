@@ -11,6 +11,7 @@ Seen as well: the outer tag or any closing tag missing, other quotes or none; do
 """
 
 import re
+from dataclasses import replace
 from functools import partial
 
 from proxy.stream.dialect import Dialect, sample
@@ -21,7 +22,7 @@ NAMED = r"\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?(?:\s[^<>]*)?/?>?"
 
 
 def layout(*outer: str, prefix: str = "") -> Layout:
-    """The name of the outer tag, and what stands before the word in the others."""
+    """The names of the outer tags, and what stands before the word in the others."""
     return Layout(
         openers=tuple(f"<{word}>" for word in outer),
         function=Tag(f"<{prefix}invoke", re.compile(f"<{prefix}invoke{NAMED}")),
@@ -33,7 +34,8 @@ def layout(*outer: str, prefix: str = "") -> Layout:
     )
 
 
-PLAIN, ATEM = layout("function_calls", "dots_function_call"), layout("atem:function_calls", prefix="atem:")
+PLAIN = layout("function_calls", "dots_function_call")
+PLAIN = replace(PLAIN, closers=(*PLAIN.closers, "</minimax:tool_call>"))  # what is left where the opener was lost
 
 DIALECT = Dialect(
     "anthropic",
@@ -42,4 +44,5 @@ DIALECT = Dialect(
     openers=(*PLAIN.openers, PLAIN.function.begins),
     marks=PLAIN.openers,
     models="claude|dots",
+    family=("minimax_m2",),
 )

@@ -6,7 +6,7 @@ SAMPLE:
 
 import re
 
-from proxy.stream.call_objects import payload
+from proxy.stream.call_arguments import payload
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
 from proxy.stream.json_text import key
@@ -20,13 +20,14 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
     yield from read.take(OPENER)
     while True:
         here, before = read.mark(), calls.count
-        yield from read.run(BETWEEN)
-        if (yield from read.peek('"', "'")):
+        opened = "{" in (yield from read.run(BETWEEN))
+        if opened and (yield from read.peek('"', "'")):
             name = calls.name((yield from key(read)) or "")
             if name:
                 yield from payload(read, calls, name, (CLOSER,))
         elif calls.count:
-            yield from read.take_half(CLOSER)
+            if not (yield from read.take_half(CLOSER)) and (yield from read.next()):
+                read.rewind(here)
             read.release(here)
             return
         if calls.count == before:

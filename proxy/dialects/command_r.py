@@ -28,4 +28,5 @@ DIALECT = Dialect(
     turns=TURNS,
     marks=MARKS.openers,
     models="command-?(r|a)|c4ai|cohere",
+    family=("command_r_plus", "generic_json"),
 )

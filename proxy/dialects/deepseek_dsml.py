@@ -7,7 +7,8 @@ SAMPLE:
 </｜DSML｜invoke>
 </｜DSML｜function_calls>
 
-Seen as well: other outer tags or none, doubled or other bars, a blank after the mark (V4.1), JSON in place of the parameters.
+Seen as well: other outer tags or none, doubled or other bars, a blank after the mark (V4.1), JSON in place of the parameters, a parameter's
+tag without its mark.
 """
 
 import re
@@ -34,6 +35,8 @@ def layout(mark: str) -> Layout:
         parameter=Tag(f"<{mark}", re.compile(parameter + NAMED)),
         value_closers=(*(f"</{mark}{space}parameter>" for space in ("", " ")), "</parameter>"),
         closers=(*(f"</{mark}{word}>" for word in outer), "</function_calls>", "</tool_calls>"),
+        wrong_closers=("</invoke>",),
+        wrong_parameter=Tag("<parameter", re.compile("<parameter" + NAMED)),
         objects=True,
     )
 
@@ -60,4 +63,5 @@ DIALECT = Dialect(
     turns=("<｜end▁of▁sentence｜>",),
     marks=("｜DSML｜",),
     models=r"deepseek-?v?(3\.2|4)|gigachat-?3\.5",
+    family=("deepseek_v31", "deepseek_v3"),
 )

@@ -54,7 +54,7 @@ DIALECT = listed(
     sample(__doc__),
     LISTING,
     starts=("function<", A_NAME),
-    turns=("<｜end▁of▁sentence｜>",),
+    turns=("<｜end▁of▁sentence｜>", "<|role_end|>"),
     marks=("<｜tool▁sep｜>",),
     models=r"deepseek-?v?3\.1|cogito|ling-",
 )

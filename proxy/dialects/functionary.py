@@ -9,7 +9,7 @@ Seen as well: the first `>>>` in the prompt, so that the answer begins with the 
 
 from functools import partial
 
-from proxy.stream.call_objects import json_body
+from proxy.stream.call_arguments import json_body
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import A_NAME, Dialect, sample
 from proxy.stream.listed_calls import Head, Listing, listed_calls
@@ -44,4 +44,5 @@ DIALECT = Dialect(
     headers=(">>>all\n",),
     marks=(">>>all",),
     models="functionary",
+    family=("llama3", "qwen3_coder", "generic_json"),
 )

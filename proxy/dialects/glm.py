@@ -32,22 +32,35 @@ def layout(prefix: str = "", suffix: str = "", call: str = "tool_call") -> Layou
         f"<{word}{suffix}>"
         for word in (prefix + call, f"{prefix}arg_key", f"{prefix}arg_value", f"{prefix}tool_sep", f"{prefix}tool_calls")
     )
-    closers = (opener.replace("<", "</"),)
+    closers, key_closer = (opener.replace("<", "</"),), key.replace("<", "</")
     begins, behind = re.escape(opener), re.escape(value)
     function = rf"{begins}{GAP}([\w.:/@-]+?){GAP}(?:{re.escape(apart)}{GAP})?(?:(?P<proof>(?={re.escape(key)}))|(?=<|\Z))"
-    pair = rf"{re.escape(key)}\s*+([^<>]+?)\s*+(?:</[^<>]*>)?{GAP}(?:<[^<>]*arg_type[^<>]*>(?P<type>[^<>]*)</[^<>]*>{GAP})?{behind}"
+    shut, following = re.escape(key_closer), f"{re.escape(key)}|{re.escape(closers[0])}"
+    kind = rf"(?:<[^<>]*arg_type[^<>]*>(?P<type>[^<>]*)</[^<>]*>{GAP})?"
+    unopened = rf"{shut}{GAP}(?:(?=[^\s<\\])|(?P<void>(?={following})))"
+    pair = rf"{re.escape(key)}\s*+([^<>]+?)\s*+(?:(?:</[^<>]*>)?{GAP}{kind}{behind}|{unopened})"
+    kind_begun = rf"(?:<[^<>]*arg_type[^<>]*>[^<>]*(?:</[^<>]*>{GAP})?)?"
+    begun = rf"{re.escape(key)}[^<>]*(?:</[^<>]*>{GAP}{kind_begun})?(?:<[^<>]*)?"
     return Layout(
         openers=(outer,),
         function=Tag(opener, re.compile(function), (key, *closers, opener)),
         function_closers=closers,
-        parameter=Tag(key, re.compile(pair), (value,)),
+        parameter=Tag(key, re.compile(pair), (value,), begun=re.compile(begun)),
         value_closers=(value.replace("<", "</"),),
         closers=(outer.replace("<", "</"),),
         noise=("\\n",),
     )
 
 
-def family(name: str, tags: Layout, *, marks: tuple[str, ...] = (), models: str = "", doubtful: Grammar | None = None) -> Dialect:
+def family(
+    name: str,
+    tags: Layout,
+    *,
+    marks: tuple[str, ...] = (),
+    models: str = "",
+    doubtful: Grammar | None = None,
+    relatives: tuple[str, ...] = ("hermes", "generic_json"),
+) -> Dialect:
     opener = tags.function.begins
     text = SAMPLE.replace("<tool_call>", opener).replace("</tool_call>", tags.function_closers[0])
     text = text.replace("<arg_key>", tags.parameter.begins).replace("</arg_key>", tags.parameter.begins.replace("<", "</"))
@@ -59,9 +72,10 @@ def family(name: str, tags: Layout, *, marks: tuple[str, ...] = (), models: str 
         openers=(opener, *tags.openers),
         starts=(A_NAME,) if doubtful else (),
         doubtful=doubtful,
-        turns=("<|user|>", "<|observation|>", "<|endoftext|>"),
+        turns=("<|user|>", "<|observation|>", "<|endoftext|>", "<|role_end|>"),
         marks=marks or (tags.parameter.begins,),
         models=models,
+        family=relatives,
     )
 
 
@@ -87,8 +101,13 @@ def suffixed(read: Reader, calls: Calls) -> Steps[None]:
 
 DIALECT = family("glm", GLM, models="glm-?[45]|ling-3|spark-2|laguna|poolside", doubtful=opener_missing)
 HY = replace(
-    family("hy", layout(suffix=":opensource"), models="hy-?[34]|hunyuan-?3"), grammar=suffixed, openers=HY_OPENERS, marks=HY_OPENERS
+    family("hy", layout(suffix=":opensource"), models="hy-?[34]|hunyuan-?3", relatives=("glm", "jamba", *DIALECT.family)),
+    grammar=suffixed,
+    openers=HY_OPENERS,
+    marks=HY_OPENERS,
 )
-IQUEST = family("iquest", layout(call="iquest_tool_call"), marks=("<iquest_tool_call>",), models="iquest")
-LONGCAT = family("longcat_pairs", layout("longcat_"), models="longcat")
-K2_HORIZON = family("k2_horizon", layout("ifm|"), models="k2-horizon|k2-v3")
+IQUEST = family(
+    "iquest", layout(call="iquest_tool_call"), marks=("<iquest_tool_call>",), models="iquest", relatives=("iquest_json", *DIALECT.family)
+)
+LONGCAT = family("longcat_pairs", layout("longcat_"), models="longcat", relatives=("longcat", *DIALECT.family))
+K2_HORIZON = family("k2_horizon", layout("ifm|"), models="k2-horizon|k2-v3", relatives=("k2_horizon_json", *DIALECT.family))

@@ -3,28 +3,35 @@
 SAMPLE:
 <|channel|>commentary to=functions.read_file <|constrain|>json<|message|>{"path": "notes.md"}<|call|>
 
-Seen as well: the recipient in the role, on another channel or twice; other content types; headers with words in the wrong place.
+Seen as well: the recipient in the role, on another channel or twice; other content types; headers with words in the wrong place;
+the beginning of the first header in the prompt.
 """
 
 import re
 
-from proxy.stream.call_objects import payload
+from proxy.stream.call_arguments import payload
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, Region, sample
 from proxy.stream.reader import Reader, Steps
 
 HEADERS = ("<|start|>", "<|channel|>")
 MESSAGE = "<|message|>"
+CHANNELS = ("analysis", "commentary", "final")
+FIRST = (
+    *("to=", "assistant to=", "assistant<|channel|>", "assistant<|message|>", MESSAGE),
+    *(channel + behind for channel in CHANNELS for behind in (" to=", MESSAGE)),
+)
+"""How an answer begins whose header was begun by the prompt."""
 ENDS = ("<|end|>", "<|return|>", "<|call|>")
 RECIPIENT = re.compile(r"to=([\w.:/@-]+)")
-CHANNEL = re.compile(r"<\|channel\|>\s*(?:<\|\w+\|>\s*)*(analysis|commentary|final)")
+CHANNEL = re.compile(rf"(?:<\|channel\|>\s*(?:<\|\w+\|>\s*)*|^)({'|'.join(CHANNELS)})")
 BROKEN = re.compile(r"\n\s*\n|[.!?]\s")
 """No header reaches over a paragraph, or a sentence."""
 
 
 def header(read: Reader) -> Steps[str]:
     """A whole header, read; empty if none comes."""
-    text = yield from read.upto(1, MESSAGE)
+    text = yield from read.upto(0, MESSAGE)
     if not text.endswith(MESSAGE) or BROKEN.search(text):
         return ""
     read.drop(len(text))
@@ -62,7 +69,8 @@ DIALECT = Dialect(
     sample(__doc__),
     grammar=grammar,
     openers=HEADERS,
-    headers=(*HEADERS, "to=self<|message|>", "to=user<|message|>"),
+    first_openers=FIRST,
+    headers=(*HEADERS, *FIRST),
     frame=frame,
     turns=(*ENDS, "<|eom|>", "<|eot|>"),
     marks=("<|channel|>",),

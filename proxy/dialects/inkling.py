@@ -2,24 +2,56 @@
 
 SAMPLE:
 <|message_model|>read_file<|content_invoke_tool_json|>{"name": "read_file", "args": {"path": "notes.md"}}<|end_message|>
+
+Seen as well: the first marker in the prompt; a call whose only argument stands there as text; what a tool reported.
 """
 
 from proxy.stream.call_objects import Shape
 from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect, sample
+from proxy.stream.dialect import A_NAME, Dialect, sample
+from proxy.stream.json_text import escaped
 from proxy.stream.marked_calls import Marks, marked_calls
+from proxy.stream.markers import compiled
 from proxy.stream.named_calls import NAME
 from proxy.stream.reader import Reader, Steps
 
 MESSAGE, OPENER, END = "<|message_model|>", "<|content_invoke_tool_json|>", "<|end_message|>"
+TEXT = "<|content_invoke_tool_text|>"
+KNOWN_END = compiled((END,))
 MARKS = Marks((OPENER,), (END,), Shape(ends=(END,)), objects_only=True)
 
 
 def grammar(read: Reader, calls: Calls) -> Steps[None]:
     yield from read.take(MESSAGE)
-    yield from read.run(NAME)
+    name = yield from read.run(NAME)
     if (yield from read.peek(OPENER)):
         yield from marked_calls(read, calls, MARKS)
+    elif (yield from read.take(TEXT)):
+        yield from _text(read, calls, calls.declared(name))
+
+
+def _text(read: Reader, calls: Calls, name: str | None) -> Steps[None]:
+    """A text for a tool that takes nothing else."""
+    keys = list(calls.tools.kinds(name or ""))
+    if name is None or len(keys) != 1:
+        return
+    calls.start(name)
+    calls.key(keys[0])
+    calls.write('"')
+    if (yield from read.inside(KNOWN_END, lambda text: calls.write(escaped(text)))):
+        calls.write('"')
+        calls.end()
+
+
+def message_missing(read: Reader, calls: Calls) -> Steps[None]:
+    """The first marker of the first message stands in the prompt."""
+    here = read.mark()
+    name = calls.declared((yield from read.run(NAME)))
+    follows = (yield from read.peek(OPENER, TEXT)) != ""
+    read.rewind(here)
+    read.release(here)
+    if name and follows:
+        yield from grammar(read, calls)
 
 
 DIALECT = Dialect(
@@ -27,7 +59,9 @@ DIALECT = Dialect(
     sample(__doc__),
     grammar=grammar,
     openers=(MESSAGE, OPENER),
-    headers=(MESSAGE, "<|content_text|>"),
+    starts=(A_NAME,),
+    doubtful=message_missing,
+    headers=(MESSAGE, "<|content_text|>", "<|content_tool_error|>", "<|content_error|>"),
     turns=(END, "<|content_model_end_sampling|>"),
     marks=(OPENER,),
     models="inkling",

@@ -43,4 +43,5 @@ DIALECT = Dialect(
     turns=(*spelled("<|close|>response"), *spelled("<|close|>message"), "<|end_of_msg|>"),
     marks=("<|open|>call tool=",),
     models="kimi-?k3",
+    family=("kimi_k2",),
 )

@@ -10,7 +10,8 @@ code behind the token.
 import re
 
 from proxy.dialects.generic_json import bare_objects
-from proxy.stream.call_objects import Shape, call_objects, json_body
+from proxy.stream.call_arguments import json_body
+from proxy.stream.call_objects import Shape, call_objects
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect, sample
 from proxy.stream.named_calls import NAME, keywords
@@ -56,4 +57,5 @@ DIALECT = Dialect(
     turns=TURNS,
     marks=(TOKEN, "<|eom_id|>"),
     models=r"llama-?3",
+    family=("pythonic", "qwen3_coder", "generic_json"),
 )

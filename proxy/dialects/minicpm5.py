@@ -3,7 +3,7 @@
 SAMPLE:
 <function name="read_file"><param name="path">notes.md</param></function>
 
-Seen as well: a tokeniser's slip, `<functionname=`.
+Seen as well: a tokeniser's slip, `<functionname=`; values in CDATA sections.
 """
 
 import re
@@ -20,6 +20,7 @@ LAYOUT = Layout(
     parameter=Tag("<param", re.compile(r"<param(?:eter)?\s*name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")),
     value_closers=("</param>", "</parameter>"),
     closers=("</tool_call>",),
+    sections=True,
 )
 
 DIALECT = Dialect(

@@ -26,4 +26,5 @@ DIALECT = Dialect(
     turns=("[e~[",),
     marks=LAYOUT.openers,
     models="minimax-?m2",
+    family=("anthropic",),
 )

@@ -28,7 +28,9 @@ INVOKE = r"<invoke\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>"
 MARKED, UNMARKED = Tag(MARK, re.compile(re.escape(MARK) + INVOKE), (">",)), Tag("<invoke", re.compile(INVOKE))
 ELEMENT = Tag(MARK, re.compile(re.escape(MARK) + r"<([^\s<>/]+)>"), (">",))
 CLOSERS, NEXT = (MARK + "</invoke>", "</invoke>"), (MARK + "</tool_call>", "</tool_call>", MARK + "<invoke")
-DEPTH_LIMIT, TOO_DEEP = 32, object()
+DEPTH_LIMIT = 32
+BROKEN = object()
+"""No value: it is too deep, or the text ended inside it."""
 
 
 def grammar(read: Reader, calls: Calls) -> Steps[None]:
@@ -61,11 +63,10 @@ def _tag(read: Reader, *tags: Tag) -> Steps[str]:
 
 
 def _end(read: Reader, calls: Calls, name: str) -> Steps[None]:
-    """The closing tag, or what comes in its place; at the very end half of any tag."""
-    met = yield from read.take_half(*CLOSERS, *NEXT)
-    if met in NEXT:
-        read.back(len(met))
-    whole = met != "" or (((yield from ELEMENT.half(read)) or not (yield from read.next())) and calls.open and not read.cut)
+    """The closing tag, or what comes in its place; at the very end half of it, but not of a parameter's tag."""
+    met = (yield from read.peek(*NEXT)) or (yield from read.take_half(*CLOSERS, *NEXT[:2]))
+    half = not met and (yield from ELEMENT.half(read))
+    whole = met != "" or (not half and not (yield from read.next()) and calls.open and not read.cut)
     if whole and not calls.open:
         calls.start(name)
     if whole:
@@ -85,7 +86,7 @@ def _parameter(read: Reader, calls: Calls, tool: str) -> Steps[bool]:
         here = read.mark()  # all of it is held, so it has a limit
         inner = yield from _inner(read, name, 0)
         read.release(here)
-        if inner is not TOO_DEEP and (yield from read.next()):
+        if inner is not BROKEN and (yield from read.next()):
             calls.write(compact(inner))
             return True
         calls.abort()  # or nothing comes behind it: there may have been more of it
@@ -102,7 +103,7 @@ def _parameter(read: Reader, calls: Calls, tool: str) -> Steps[bool]:
 def _text(read: Reader, name: str, emit: Emit) -> Steps[bool]:
     """Up to the closing tag, or to the mark of another; without its mark a closing tag needs one behind it. False if it broke off."""
     bare = f"</{name}>"
-    known = compiled((MARK, bare))
+    known, closer = compiled((MARK, bare)), compiled((MARK + bare,))
     while met := (yield from read.inside(known, emit)):
         if met == bare:
             gap = yield from read.skip()
@@ -111,8 +112,9 @@ def _text(read: Reader, name: str, emit: Emit) -> Steps[bool]:
             emit(bare + gap)
             continue
         read.back(len(MARK))
-        yield from read.take(MARK + bare)
-        return True
+        if (yield from read.take(MARK + bare)):
+            return True
+        return not ((yield from read.over(closer)) or (yield from ELEMENT.half(read)))
     return False
 
 
@@ -132,16 +134,18 @@ def _inner(read: Reader, name: str, depth: int) -> Steps[Any]:
     members: dict[str, Any] = {}
     while key := (yield from _tag(read, ELEMENT)):
         if (yield from _nests(read)):
-            value = (yield from _inner(read, key, depth + 1)) if depth < DEPTH_LIMIT else TOO_DEEP
+            value = (yield from _inner(read, key, depth + 1)) if depth < DEPTH_LIMIT else BROKEN
         else:
             parts: list[str] = []
             yield from _text(read, key, parts.append)
             value = json.loads(typed("".join(parts), NO_STRING))
-        if value is TOO_DEEP:
-            return TOO_DEEP
+        if value is BROKEN:
+            return BROKEN
         items.append(value)
         members[key] = value
-    yield from read.take(f"{MARK}</{name}>", f"</{name}>")
+    closers = (f"{MARK}</{name}>", f"</{name}>")
+    if not (yield from read.take(*closers)) and ((yield from read.over(compiled(closers))) or (yield from ELEMENT.half(read))):
+        return BROKEN
     return items if members.keys() <= {"item"} else members
 
 

@@ -58,4 +58,5 @@ DIALECT = Dialect(
     turns=("</s>", "[/INST]"),
     marks=OPENER,
     models="mistral|mixtral|magistral|devstral|ministral|codestral|xlam",
+    family=("generic_json",),
 )

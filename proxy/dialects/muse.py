@@ -6,20 +6,36 @@ SAMPLE:
 <atem:parameter name="path">notes.md</atem:parameter>
 </atem:invoke>
 </atem:function_calls>
+
+Seen as well: the token `<|message|>` inside the name of a tool.
 """
 
+import re
+from dataclasses import replace
 from functools import partial
 
-from proxy.dialects.anthropic import ATEM
+from proxy.dialects import harmony
+from proxy.dialects.anthropic import layout
 from proxy.stream.dialect import Dialect, sample
+from proxy.stream.layout import Tag
 from proxy.stream.tagged_calls import tagged_calls
+
+TAGS = layout("atem:function_calls", prefix="atem:")
+INVOKE = re.compile(r"<atem:invoke\s+name\s*=\s*[\"']?((?:[^\s<>\"'=]|<\|message\|>)+)[\"']?\s*/?>?")
+ATEM = replace(
+    TAGS,
+    function=Tag("<atem:invoke", INVOKE, (">\n", '">', "'>", "/>", "<atem:parameter", "</atem:"), harmony.MESSAGE),
+)
 
 DIALECT = Dialect(
     "muse",
     sample(__doc__),
     grammar=partial(tagged_calls, layout=ATEM),
     openers=(*ATEM.openers, ATEM.function.begins),
+    headers=harmony.DIALECT.headers,
+    frame=harmony.frame,
     turns=("<|eom|>", "<|eot|>"),
     marks=ATEM.openers,
     models="muse|glimmer",
+    family=("harmony",),
 )

@@ -29,4 +29,5 @@ DIALECT = Dialect(
     doubtful=bare_calls,
     alone=True,
     models="llama-?4|llama-?3.2|toolace|gemma-?3",
+    family=("llama4", "olmo3"),
 )

@@ -25,6 +25,7 @@ LAYOUT = Layout(
     parameter=Tag("<parameter", re.compile(r"<parameter\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")),
     value_closers=("</parameter>",),
     function_closers=("</function>", "</invoke>"),
+    wrong_closers=("</invoke>",),
     closers=("</tool_call>", "</seed:tool_call>"),
     edge="line",
 )
@@ -37,4 +38,5 @@ DIALECT = Dialect(
     turns=("<|im_end|>", "<|endoftext|>"),
     marks=("<function=",),
     models=r"qwen-?3.*coder|qwen-?3\.[5-9]|nemotron-3|mimo-v2|step-?3\.5",
+    family=("seed_oss",),
 )

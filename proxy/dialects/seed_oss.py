@@ -25,4 +25,5 @@ DIALECT = Dialect(
     turns=("<seed:eos>",),
     marks=("<seed:tool_call>",),
     models="seed-?oss",
+    family=("qwen3_coder",),
 )

@@ -16,6 +16,7 @@ LAYOUT = replace(
     TAGS,
     openers=("<｜tool_calls_begin｜>", "<｜tool_call_begin｜>", "function<｜tool_sep｜>"),
     function_closers=(*TAGS.function_closers, "<｜tool_call_end｜>"),
+    wrong_closers=("<｜tool_call_end｜>",),
     closers=("<｜tool_calls_end｜>",),
     noise=("<｜tool_call_begin｜>", "function<｜tool_sep｜>"),
 )

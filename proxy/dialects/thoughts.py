@@ -10,6 +10,9 @@ It holds three lines.
 
 from proxy.stream.dialect import Dialect, Thoughts, sample
 
+STARTS = ("Here is", "Here's")
+RESPONSES = tuple(f"{start} my response:" for start in STARTS)
+
 THOUGHTS = (
     Thoughts("<think>", "</think>"),  # nearly everybody
     Thoughts("<thinking>", "</thinking>"),  # Apriel 1.5, prompts made for Claude
@@ -22,6 +25,7 @@ THOUGHTS = (
     Thoughts("<|START_THINKING|>", "<|END_THINKING|>"),  # Command-R7B, Command-A
     Thoughts("<|channel>thought\n", "<channel|>"),  # Gemma 4
     Thoughts("<|channel>thought", "<channel|>"),
+    Thoughts("<|channel>", "<channel|>"),
     Thoughts("◁think▷", "◁/think▷"),  # Kimi-VL
     Thoughts("<|open|>think<|sep|>", "<|close|>think<|sep|>"),  # Kimi K3
     Thoughts("<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>"),
@@ -30,13 +34,21 @@ THOUGHTS = (
     Thoughts("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThinker, Sky-T1
     Thoughts("<reasoning>", "</reasoning>", models="reason|nemotron|synthia|olmo"),
     Thoughts("Here are my reasoning steps:\n", "[BEGIN FINAL RESPONSE]", models="apriel"),
-    Thoughts("Here is my thought process:", "Here is my response:", models="granite"),
+    *(Thoughts(f"{start} my thought process:", RESPONSES[0], models="granite", other_closers=RESPONSES[1:]) for start in STARTS),
+    Thoughts(  # its answer stands between tags, too
+        "<think>", "</think>\n<answer>\n", "hunyuan", ("</think>\n<answer>",), "</think>\n<answer>", ("\n</answer>", "</answer>")
+    ),
 )
+LABELS = (*(one for one in THOUGHTS if one.models and one.opener != "<think>"), Thoughts("thought\n", "<channel|>"))
+"""How thoughts begin that the prompt has opened: there these words are certain."""
 
 DIALECT = Dialect(
     "thoughts",
     sample(__doc__),
-    headers=("<|begin_of_solution|>", "[BEGIN FINAL RESPONSE]"),
+    headers=(
+        *("<|begin_of_solution|>", "[BEGIN FINAL RESPONSE]"),
+        *(f"{start} my thought process:{response}" for start in STARTS for response in RESPONSES),  # no thoughts at all
+    ),
     turns=("<|end_of_solution|>", "[END FINAL RESPONSE]"),
 )
 """What models that write no calls of their own put around their answers."""

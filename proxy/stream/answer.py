@@ -37,8 +37,8 @@ class Answer:
     def run(self) -> Steps[None]:
         if self.forced:
             yield from self._read.skip()
-            yield from self._read.take(*self._look.thoughts)
-            yield from self._thinking.block(self._look.closers)
+            opener = yield from self._read.take(*self._look.thoughts, *self._look.labels)
+            yield from self._thinking.block(self._look.labels.get(opener, self._look.closers))
         while True:
             while self._fresh:
                 yield from self._begin()
@@ -73,13 +73,15 @@ class Answer:
         return not self._desk.said and not self._desk.called and self._held is None
 
     def _thoughts(self, opener: str) -> Steps[None]:
-        yield from self._thinking.block((self._look.thoughts[opener],))
+        joint = "" if self._fresh and not self._blanks else "\n"
+        yield from self._thinking.block(self._look.thoughts[opener], joint=joint)
         self._fresh = True
 
     def _frame(self, header: str) -> Steps[bool]:
         """The header of a call, of thoughts, or of the answer."""
-        if header in self._look.trials:
-            read = yield from self._attempts.streamed(self._look.trials[header])
+        trials = self._look.trials.get(header) or self._look.first_trials.get(header)
+        if trials:
+            read = yield from self._attempts.streamed(trials)
             if read:
                 self._use(read)
                 return True
@@ -150,6 +152,8 @@ class Answer:
             if read and not read.events:
                 self._say(read.raw)
                 return False
+            if read and self._held is None and self._desk.echoes(read.events):
+                read = Read(read.raw)
             if read:
                 if dialect.alone and self._held is None:
                     self._hold(Held(), closed=True)
@@ -164,7 +168,7 @@ class Answer:
             yield from self._call(met)
         elif met in self._look.thoughts and self._opens_thoughts():
             yield from self._thoughts(met)
-        elif met in self._look.turns and (self._desk.called or self._desk.thought or self._framed or self._held is not None):
+        elif met in self._look.turns and (met in self._look.own_turns or self._markup or self._held is not None):
             yield from self._turn(met)
         else:
             if self._code.inline and met != "\n":
@@ -172,6 +176,11 @@ class Answer:
             self._say(met)
             if met == "\n":
                 self._line()
+
+    @property
+    def _markup(self) -> bool:
+        """Whether the answer is more than its plain text."""
+        return self._desk.called or self._desk.thought or self._framed
 
     def _opens_thoughts(self) -> bool:
         return self._desk.thought and not self._code.inline and not self._code.fenced and BOUNDARY.fullmatch(self._last) is not None

@@ -4,11 +4,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from proxy.stream.calls import Calls
-from proxy.stream.json_text import OPENING_BRACKETS, Ends, Place, escaped, key, scalar, string, value
-from proxy.stream.json_text import closes as one_closes
+from proxy.stream.call_arguments import arguments, buffered, ended, fitting, json_object, object_begins, unquoted
+from proxy.stream.calls import Calls, Tools
+from proxy.stream.json_text import END, Ends, closes, half_key, key, value
 from proxy.stream.reader import Reader, Steps, complete
-from proxy.stream.schema import Kinds, integer, quote, typed
 
 BETWEEN = re.compile(r"[\s,;\[\]}]*")
 OPENING = re.compile(r"[\s\[]*")
@@ -81,9 +80,27 @@ def _call_object(read: Reader, calls: Calls, shape: Shape, found: Found, depth: 
     while (name := (yield from key(read))) is not None:
         if not (yield from _member(read, calls, shape, found, name, depth)):
             return False
-    if not (yield from one_closes(read, ["{"], shape.ends)) and not (calls.open and (yield from read.next())):
-        return False
-    return True if depth else _finish(calls, shape, found)
+    over = yield from closes(read, "{", shape.ends)
+    if not over:
+        half_key(read)
+    given = calls.open or found.arguments is not None
+    if over == END or (not over and not (yield from read.next())):
+        whole = not read.cut and (given or (over == END and bool(found.others)))
+    elif over and not given and not found.others:
+        whole = over not in ("]", ")") and not (yield from _members_follow(read))
+    else:
+        whole = over != "" or calls.open
+    return whole and (depth > 0 or _finish(calls, shape, found))
+
+
+def _members_follow(read: Reader) -> Steps[bool]:
+    """Whether the object of a mere name was closed too early: then its arguments stand behind it."""
+    here = read.mark()
+    yield from read.run(BETWEEN)
+    follows = (yield from read.next()) in ('"', "'") and (yield from key(read)) is not None
+    read.rewind(here)
+    read.release(here)
+    return follows
 
 
 def _member(read: Reader, calls: Calls, shape: Shape, found: Found, name: str, depth: int) -> Steps[bool]:
@@ -102,50 +119,33 @@ def _member(read: Reader, calls: Calls, shape: Shape, found: Found, name: str, d
         return False
     text = "".join(parts)
     if (name in shape.names or name in shape.wrappers) and found.name is None:
-        found.name = shape.name(calls, _unquoted(text)) if text.startswith('"') else None
+        found.name = shape.name(calls, unquoted(text)) if text.startswith('"') else None
         return found.name is not None
     if name == "id" and text.startswith('"'):
-        found.id = _unquoted(text) or None
+        found.id = unquoted(text) or None
     found.others[name] = text
     return True
 
 
-def _unquoted(text: str) -> str:
-    parts: list[str] = []
-    complete(string(ended(text), parts.append, "alone", ()))
-    return "".join(parts)
-
-
-def ended(text: str) -> Reader:
-    read = Reader(text, len(text) + 1)  # no mark can hide any of it
-    read.end()
-    return read
-
-
 def _arguments(read: Reader, calls: Calls, shape: Shape, found: Found, letter: str) -> Steps[bool]:
     if letter == "{" and found.name is not None and not shape.strict:
-        if not (yield from _begins(read, shape.ends)):
+        if not (yield from object_begins(read, shape.ends)):
             return False
         calls.start(found.name, found.id)
         return (yield from arguments(read, calls, shape.ends))
+    if letter == "{":
+        found.arguments = yield from buffered(read, shape.ends)
+        return found.arguments is not None
     parts: list[str] = []
     if not (yield from value(read, parts.append, "object", shape.ends)):
         return False
     text = "".join(parts)
     if text.startswith('"'):
-        text = _unquoted(text).strip() or "null"
+        text = unquoted(text).strip() or "null"
     if text == "null":
         text = "{}"
-    found.arguments = _object(text)
+    found.arguments = json_object(text)
     return found.arguments is not None
-
-
-def _object(text: str) -> str | None:
-    """The text as one compact object, if it is one and nothing else."""
-    read, parts = ended(text), list[str]()
-    if text.startswith("{") and complete(value(read, parts.append, "alone", ())) and not read.ahead()[0].strip():
-        return "".join(parts)
-    return None
 
 
 def _finish(calls: Calls, shape: Shape, found: Found) -> bool:
@@ -166,107 +166,12 @@ def _told(calls: Calls, found: Found) -> bool:
     """Whether there are arguments, and no schema, which would describe the tool."""
     if found.arguments is None:
         return False
-    trial = Calls(calls.tools)
-    trial.start(found.name or "")
+    trial = Calls(Tools())
+    trial.start("")
     complete(arguments(ended(found.arguments), trial, ()))
-    return not {"type", "properties"} <= trial.keys - trial.kinds.keys()
+    return not {"type", "properties"} <= trial.keys - calls.tools.kinds(found.name or "").keys()
 
 
 def _flat(calls: Calls, shape: Shape, found: Found) -> bool:
     """Without arguments every other key must be one: the body had text, and a call without it would be another call."""
     return found.others.keys() - shape.around <= calls.tools.kinds(found.name or "").keys()
-
-
-def arguments(read: Reader, calls: Calls, ends: Ends) -> Steps[bool]:
-    """The object of arguments of the open call, all but its last brace. False if it broke off."""
-    yield from read.take("{")
-    while (name := (yield from key(read))) is not None:
-        calls.key(name)
-        if not (yield from argument(read, calls, calls.kinds.get(name, frozenset()), "object", ends)):
-            return False
-    return (yield from one_closes(read, ["{"], ends))
-
-
-def json_body(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None) -> Steps[None]:
-    """An object of arguments whose name stood before it."""
-    if (yield from read.peek("{")) and (yield from _begins(read, ends)):
-        calls.start(name, id)
-        if (yield from arguments(read, calls, ends)):
-            calls.end()
-        else:
-            calls.abort()
-
-
-def _begins(read: Reader, ends: Ends) -> Steps[bool]:
-    """Whether an object begins here: sure with its first key and something behind it, or if it is empty."""
-    here = read.mark()
-    read.drop(1)
-    named = (yield from key(read)) is not None
-    yield from read.skip()
-    sure = (yield from read.next()) not in (",", "}", "]") if named else bool((yield from read.peek("}", *ends)))
-    read.rewind(here)
-    read.release(here)
-    return sure
-
-
-def payload(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None) -> Steps[None]:
-    """The same, where a marker proves that arguments come: in a fence, encoded twice, or none at all."""
-    yield from read.skip()
-    fence = yield from read.take("```json", "```")
-    ends = (*ends, "```") if fence else ends
-    yield from read.skip()
-    letter = yield from read.next()
-    if letter == "{":
-        yield from json_body(read, calls, name, ends, id)
-    elif letter:
-        text = yield from _encoded(read, letter, ends)
-        if text is not None:
-            calls.start(name, id)
-            complete(arguments(ended(text), calls, ()))
-            calls.end()
-    if fence and not calls.broken:
-        yield from read.skip()
-        yield from read.take_half("```")
-
-
-def _encoded(read: Reader, letter: str, ends: Ends) -> Steps[str | None]:
-    """The object that stands in a string; an empty one if there is nothing, or only `null`, before an end."""
-    parts: list[str] = []
-    if letter == '"':
-        return _object("".join(parts).strip() or "{}") if (yield from string(read, parts.append, "alone", ends)) else None
-    yield from read.take("null", "None")
-    yield from read.skip()
-    return "{}" if (yield from read.peek(*ends)) else None
-
-
-def argument(read: Reader, calls: Calls, kinds: Kinds, place: Place, ends: Ends) -> Steps[bool]:
-    """One value, as the schema wants it; False if it broke off."""
-    yield from read.skip()
-    letter = yield from read.next()
-    if letter and letter in "\"'" and (not kinds or "string" in kinds):
-        calls.write('"')
-        whole = yield from string(read, lambda text: calls.write(escaped(text)), place, ends)
-        calls.write('"' if whole else "")
-        return whole
-    if letter and letter in OPENING_BRACKETS[place]:
-        return (yield from value(read, calls.write, place, ends))
-    if letter and letter in "\"'":
-        parts: list[str] = []
-        here = read.mark()  # all of it is held, so it has a limit
-        whole = yield from string(read, parts.append, place, ends)
-        read.release(here)
-        calls.write(typed("".join(parts), kinds) if whole else "")
-        return whole
-    word = yield from scalar(read)
-    calls.write(fitting(word, kinds))
-    return word != ""
-
-
-def fitting(word: str, kinds: Kinds) -> str:
-    """A scalar of JSON as the schema wants it: a number for a string is quoted, 3.0 for an integer is 3."""
-    if word[:1] in "-0123456789" and word:
-        if "string" in kinds and not kinds & {"number", "integer"}:
-            return quote(word)
-        if "integer" in kinds and "number" not in kinds:
-            return integer(word) or word
-    return word

@@ -1,13 +1,14 @@
 """What leaves an answer, in its order, and what of it is still held back."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from io import StringIO
 from itertools import groupby
 
 from proxy.stream.calls import Tools
-from proxy.stream.events import CallArguments, CallStart, Content, Reasoning, Source, TextEvent
+from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Reasoning, Source, TextEvent
 
 
 class Held:
@@ -53,6 +54,29 @@ class Held:
         return self._raw.getvalue()
 
 
+class CallDigest:
+    """Digests calls event by event: enough to recognize a copy, however long its arguments are."""
+
+    def __init__(self) -> None:
+        self._open = blake2b(digest_size=16)
+
+    def of(self, event: TextEvent) -> bytes | None:
+        """Take the next event; the digest of the call that it ends, if it ends one."""
+        if isinstance(event, CallStart):
+            self._open = blake2b(event.name.encode("utf-8", "surrogatepass") + b"\0", digest_size=16)
+        elif isinstance(event, CallArguments):
+            self._open.update(event.text.encode("utf-8", "surrogatepass"))
+        elif isinstance(event, CallEnd):
+            return self._open.digest()
+        return None
+
+
+def digests(events: Iterable[TextEvent]) -> Iterator[bytes]:
+    """The digests of whole calls."""
+    one = CallDigest()
+    return (digest for event in events if (digest := one.of(event)))
+
+
 class Desk:
     """One per answer, over both its channels (its text and the thoughts that a backend has separated)."""
 
@@ -66,6 +90,8 @@ class Desk:
         self._rehearsed: Held | None = None  # calls in thoughts, until it is decided what they are
         self._events: list[TextEvent] = []
         self._calls = 0
+        self._digest = CallDigest()
+        self._made: set[bytes] = set()
 
     def say(self, text: str) -> None:
         if text:
@@ -80,6 +106,8 @@ class Desk:
     def call(self, events: Sequence[TextEvent], source: Source = "leaked") -> None:
         """Calls that are certain. With them, those in the thoughts are known to be rehearsals."""
         for event in events:
+            if digest := self._digest.of(event):
+                self._made.add(digest)
             if isinstance(event, Content):
                 self.say(event.text)
             elif isinstance(event, CallStart):
@@ -89,6 +117,11 @@ class Desk:
                 self._events.append(replace(event, index=self._calls - 1, source=source))
             elif not isinstance(event, Reasoning):
                 self._events.append(replace(event, index=self._calls - 1))
+
+    def echoes(self, events: Iterable[TextEvent]) -> bool:
+        """Whether every call among the events was made already: a model that repeats its call without the markers means one."""
+        found = set(digests(events))
+        return bool(found) and found <= self._made
 
     @property
     def held_in_thoughts(self) -> int:

@@ -38,10 +38,17 @@ class Thoughts:
 
     opener: str
     closer: str
-    models: str = ""  # ordinary text, unless the name of the model fits this pattern or its template has these tags, too
+    models: str = ""  # ordinary text, unless the name of the model fits this pattern or its template has the mark
+    other_closers: tuple[str, ...] = ()
+    mark: str = ""  # the opener, if empty
+    turns: tuple[str, ...] = ()  # tokens that end the answer behind such thoughts
+
+    @property
+    def closers(self) -> tuple[str, ...]:
+        return (self.closer, *self.other_closers)
 
     def believed(self, hint: "Hint") -> bool:
-        return not self.models or self.opener in hint.template or _fits(self.models, hint)
+        return not self.models or (self.mark or self.opener) in hint.template or _fits(self.models, hint)
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,8 @@ class Dialect:
     hinted: bool = False  # only with a hint, or named
     marks: tuple[str, ...] = ()  # what its models' templates have in them
     models: str = ""  # a pattern of its models' names
+    family: tuple[str, ...] = ()  # the names of what its models write as well: read with it where it is named
+    first_openers: tuple[str, ...] = ()  # headers that open a call only where a message begins: the prompt may hold their first half
 
     def __post_init__(self) -> None:
         if (self.doubtful is None) != (not self.starts) or (self.grammar is None) != (not self.openers):

@@ -2,7 +2,7 @@
 
 import re
 
-from proxy.stream.call_objects import json_body
+from proxy.stream.call_arguments import json_body
 from proxy.stream.calls import Calls
 from proxy.stream.layout import Layout, Tag
 from proxy.stream.reader import Reader, Steps

@@ -1,44 +1,55 @@
 """JSON as models write it, read in one pass and written on as compact, valid JSON while it comes.
 
 Well-formed JSON always means what it says. Beyond it: single quotes, True/None, raw newlines, trailing or missing commas, bare keys and
-words, wrong escapes, unescaped quotes, missing closers (only where the text ended by itself or one of `ends` follows).
+words, wrong escapes, unescaped quotes, missing closers where one of `ends` follows. At the end of the text nothing that is still
+open is closed here: the rest of it may be missing. The reader of a call completes its outermost object, where that is certain.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Mapping
+from typing import get_args
 
+from proxy.stream.json_strings import HALF_KEY, Ends, Place, string, wait
 from proxy.stream.reader import WORD_LIMIT, Emit, Reader, Steps
 from proxy.stream.schema import number, quote
 
-Place: TypeAlias = Literal["key", "object", "array", "call", "alone"]
-"""Where a string stands: that decides what may follow it."""
-Ends: TypeAlias = tuple[str, ...]
-"""Markers that may follow a value whose own closers are missing."""
+__all__ = [
+    "END",
+    "LITERALS",
+    "OPENING_BRACKETS",
+    "Ends",
+    "Place",
+    "bare",
+    "closes",
+    "escaped",
+    "half_key",
+    "key",
+    "scalar",
+    "string",
+    "value",
+]
 
 SEPARATORS = re.compile(r"[\s,]*")
 BARE_KEY = re.compile(r"[\w$.-]*")
 BARE_WORD = re.compile(r"[^\s,:\[\]{}()\"'<>]*")
-ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-CLOSERS = {"{": "}", "[": "]", "(": ")"}
+BARE_WORDS = re.compile(r"[^,\[\]{}()\"'<>\n]*")
+"""What a value without quotes may go on with, up to the comma or bracket behind it."""
+NEXT_MEMBER: Mapping[Place, re.Pattern[str]] = {
+    "key": re.compile(r"(?!)"),
+    "object": re.compile(r"\s+[A-Za-z_]\w*\s*:"),
+    "array": re.compile(r"\s"),
+    "call": re.compile(r"\s+[A-Za-z_]\w*\s*="),
+    "alone": re.compile(""),
+}
+"""What comes behind a value whose comma is missing."""
+LITERALS = {"true": "true", "false": "false", "null": "null", "none": "null"}
+END = "the end of the text"
+CLOSERS = {"{": "}", "[": "]", "(": ")", "set": "}"}
 OPENING_BRACKETS: Mapping[Place, str] = {place: "{[(" if place == "call" else "{[" for place in get_args(Place)}
-AS_JSON = str.maketrans("()", "[]")
+AS_JSON = {"{": "{", "[": "[", "(": "[", "set": "["}
+JSON_CLOSERS = {"{": "}", "[": "]"}
 DEPTH_LIMIT = 1 << 14
 """A value that is nested deeper is none: the open brackets are remembered."""
-TRIPLES = ('"""', "'''")
-
-DRIVE = re.compile(r'[A-Za-z]:\\[^\\"\']')
-HALF_DRIVE = re.compile(r"(?:[A-Za-z](?::\\?)?)?")
-UNICODE = re.compile(r"u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U(00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})")
-PAIR = re.compile(r"u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
-HALF_UNICODE = re.compile(
-    r"x[0-9a-fA-F]?|U[0-9a-fA-F]{0,7}|u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)?"
-)
-QUOTED = r'(?:"(?:[^"\\]|\\[\s\S])*"|\'(?:[^\'\\]|\\[\s\S])*\')'
-KEY = re.compile(rf"{QUOTED}\s*:")
-ANY_KEY = re.compile(rf"(?:{QUOTED}|[A-Za-z_]\w*)\s*:")
-KEYWORD = re.compile(r"[A-Za-z_]\w*\s*=")
-HALF_KEY = re.compile(r'(?:"(?:[^"\\]|\\[\s\S])*(?:\\|"\s*)?|\'(?:[^\'\\]|\\[\s\S])*(?:\\|\'\s*)?|[A-Za-z_]\w*\s*)')
 
 
 def escaped(text: str) -> str:
@@ -47,11 +58,14 @@ def escaped(text: str) -> str:
 
 
 def key(read: Reader) -> Steps[str | None]:
-    """The next key of an object, its colon read too; None if no key comes, and what comes in its place is left unread."""
-    yield from read.run(SEPARATORS)
+    """Return the next key of an object, its colon read too.
+
+    None if no key comes; then nothing is read, so that `closes` can tell a comma or half a key at the end from a closed value.
+    """
     here = read.mark()
+    yield from read.run(SEPARATORS)
     name = yield from _key(read)
-    if name is None and (yield from read.next()):
+    if name is None:
         read.rewind(here)
     read.release(here)
     return name
@@ -72,6 +86,13 @@ def _key(read: Reader) -> Steps[str | None]:
     return name if (yield from read.take(":")) else None
 
 
+def half_key(read: Reader) -> None:
+    """Read half a key that the text ends in. Call it where `key` found none: in a longer text something else follows by then."""
+    seen, more = read.ahead()
+    if not more and len(seen) < WORD_LIMIT and HALF_KEY.fullmatch(seen):
+        read.drop(len(seen))
+
+
 def value(read: Reader, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
     """Any value, however deep; False if it is none, or broke off."""
     open_ones: list[str] = []
@@ -79,10 +100,12 @@ def value(read: Reader, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
         yield from read.skip()
         letter = yield from read.next()
         if letter and letter in OPENING_BRACKETS[place]:
+            if letter == "{" and place == "call" and (yield from _set_begins(read)):
+                letter = "set"
             read.drop(1)
             if len(open_ones) == DEPTH_LIMIT:
                 return False
-            write(letter.translate(AS_JSON))
+            write(AS_JSON[letter])
             open_ones.append(letter)
             begun = True
         else:
@@ -95,6 +118,18 @@ def value(read: Reader, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
             return goes_on is not None
 
 
+def _set_begins(read: Reader) -> Steps[bool]:
+    """Whether a brace opens a set of Python: values without keys."""
+    here = read.mark()
+    read.drop(1)
+    keyed = (yield from key(read)) is not None
+    yield from read.skip()
+    letter = yield from read.next()
+    read.rewind(here)
+    read.release(here)
+    return not keyed and letter not in ("", "}")
+
+
 def _single(read: Reader, letter: str, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
     if letter and letter in "\"'":
         write('"')
@@ -102,7 +137,7 @@ def _single(read: Reader, letter: str, write: Emit, place: Place, ends: Ends) ->
         if whole:
             write('"')
         return whole
-    word = yield from scalar(read)
+    word = yield from scalar(read, place, ends)
     write(word)
     return word != ""
 
@@ -111,171 +146,66 @@ def _closings(read: Reader, write: Emit, open_ones: list[str], begun: bool, ends
     """What stands between two values: closers, commas, the next key. None if it is broken."""
     while open_ones:
         yield from read.run(SEPARATORS)
-        if not (yield from closes(read, open_ones, ends)):
-            if not (yield from read.next()):
-                return None
+        if not (yield from read.next()):
+            return None
+        if not (yield from closes(read, open_ones[-1], ends)):
             if open_ones[-1] != "{":
                 write("" if begun else ",")
                 return True
             name = yield from key(read)
             if name is None:
+                half_key(read)
                 return None
             write(("" if begun else ",") + quote(name) + ":")
             return True
-        write(CLOSERS[open_ones.pop()].translate(AS_JSON))
+        write(JSON_CLOSERS[AS_JSON[open_ones.pop()]])
         begun = False
     return False
 
 
-def closes(read: Reader, open_ones: list[str], ends: Ends) -> Steps[bool]:
-    """Whether the innermost open object or array is over. Its closer is read; a foreign closer is left to whom it belongs."""
+def closes(read: Reader, opener: str, ends: Ends) -> Steps[str]:
+    """Return what closes the innermost open object or array, empty if nothing does.
+
+    Its closer is read. A foreign closer, or one of `ends`, closes it too but is left unread. `END` if the text ended by itself behind
+    a closed value; behind a comma there may have been more.
+    """
+    gap = yield from read.run(SEPARATORS)
     letter = yield from read.next()
     if not letter:
-        return not read.cut
-    if letter in "}]" or letter == CLOSERS[open_ones[-1]]:
-        if letter == CLOSERS[open_ones[-1]]:
+        return END if not read.cut and "," not in gap else ""
+    if letter in "}]" or letter == CLOSERS[opener]:
+        if letter == CLOSERS[opener]:
             read.drop(1)
-        return True
-    return bool(ends) and bool((yield from read.peek(*ends)))
+        return letter
+    return (yield from read.peek(*ends)) if ends else ""
 
 
-def scalar(read: Reader) -> Steps[str]:
-    """A number, a literal of JSON or Python, or a bare word, as JSON; empty if there is none."""
-    here = read.mark()
-    word = yield from read.run(BARE_WORD)
-    over = not (yield from read.next())
-    text = "" if over and read.cut else _worth(word)  # there may have been more of it
-    if not text and not over:
+def scalar(read: Reader, place: Place, ends: Ends) -> Steps[str]:
+    """A number, a literal of JSON or Python, or bare words, as JSON; empty if there is none, or if there may have been more of it."""
+    here = read.mark()  # all of it is held, so it has a limit
+    text = yield from _scalar(read, place, ends)
+    if not text and (yield from read.next()):
         read.rewind(here)
     read.release(here)
     return text
 
 
-def _worth(word: str) -> str:
-    known = {"true": "true", "false": "false", "null": "null", "none": "null"}.get(word.lower())
-    return known or number(word) or (quote(word) if any(map(str.isalnum, word)) else "")
+def _scalar(read: Reader, place: Place, ends: Ends) -> Steps[str]:
+    word = yield from read.run(BARE_WORD)
+    if not word:
+        return ""
+    yield from wait(read, WORD_LIMIT, lambda seen: None if BARE_WORDS.fullmatch(seen) else True)
+    rest = BARE_WORDS.match(read.ahead()[0])
+    more = rest.group() if rest else ""
+    if more.strip() and not NEXT_MEMBER[place].match(more):
+        read.drop(len(more))
+        closed = (yield from read.next()) in (*",}])\n",) or bool(ends and (yield from read.peek(*ends)))
+        return quote((word + more).strip()) if closed else ""
+    if place != "alone" and not (more or (yield from read.next())) and (read.cut or word.lower() not in LITERALS):
+        return ""
+    return bare(word)
 
 
-def string(read: Reader, emit: Emit, place: Place, ends: Ends) -> Steps[bool]:
-    """A quoted string, decoded piece by piece; False if it broke off. The first wrong escape makes all that follow literal."""
-    mark = yield from read.next()
-    if place == "call" and (triple := (yield from read.take(*TRIPLES))):
-        return (yield from _long_string(read, emit, triple))
-    read.drop(1)
-    literal = yield from _wait(read, 4, lambda seen: True if DRIVE.match(seen) else None if HALF_DRIVE.fullmatch(seen) else False)
-    while True:
-        met = yield from read.until(mark, "\\", emit=emit)
-        if met is None:
-            return False
-        if met == mark:
-            if (yield from _over(read, place, ends)):
-                return True
-            emit(mark)
-        elif literal:
-            yield from _literal_backslash(read, emit, mark, place, ends)
-        else:
-            literal = not (yield from _escape(read, emit))
-
-
-def _long_string(read: Reader, emit: Emit, mark: str) -> Steps[bool]:
-    while met := (yield from read.until(mark, "\\", emit=emit)):
-        if met == mark:
-            return True
-        yield from _escape(read, emit)
-    return False
-
-
-def _literal_backslash(read: Reader, emit: Emit, mark: str, place: Place, ends: Ends) -> Steps[None]:
-    """In a string of literal backslashes `\\\\` and an inner `\\"` still are what they were meant to be."""
-    met = yield from read.peek(mark, "\\")
-    if met == mark:
-        here = read.mark()
-        read.drop(1)
-        over = yield from _over(read, place, ends)
-        if over:
-            read.rewind(here)
-        read.release(here)
-        emit("\\" if over else mark)
-    else:
-        emit("\\")
-        read.drop(len(met))
-
-
-def _escape(read: Reader, emit: Emit) -> Steps[bool]:
-    """What follows a backslash; False if it is no escape, and stays."""
-    letter = yield from read.next()
-    if not letter:
-        return True  # cut in the middle of it
-    if letter in ESCAPES:
-        read.drop(1)
-        emit(ESCAPES[letter])
-        return True
-    if letter in "uxU":
-        text, length = yield from _unicode(read)
-        read.drop(length)
-        emit(text)
-        return length > 0
-    emit("\\")
-    return False
-
-
-def _unicode(read: Reader) -> Steps[tuple[str, int]]:
-    yield from _wait(read, 11, lambda seen: None if HALF_UNICODE.fullmatch(seen) else True)
-    seen, _ = read.ahead(11)
-    if pair := PAIR.match(seen):
-        high, low = (int(half, 16) for half in pair.groups())
-        return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)), 11
-    if one := UNICODE.match(seen):
-        code = int(one[one.lastindex or 0], 16)
-        return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code), one.end()
-    if HALF_UNICODE.fullmatch(seen):
-        return "", len(seen)  # cut in the middle of it
-    return "\\", 0
-
-
-def _over(read: Reader, place: Place, ends: Ends) -> Steps[bool]:
-    """Whether the quote just read ends its string, or is a quote that somebody forgot to escape."""
-    if place == "key":
-        return True
-    verdict = yield from _wait(read, WORD_LIMIT, lambda seen: _follows(seen, place, ends))
-    if verdict is None:  # the end, or so long a key: only where its comma is missing, too, something speaks against it
-        verdict = read.ahead()[0].lstrip()[:1] not in ('"', "'")
-    return verdict
-
-
-def _wait(read: Reader, letters: int, judge: Callable[[str], bool | None]) -> Steps[bool | None]:
-    """Judges what comes next, with as few letters as it takes."""
-    while True:
-        seen, more = read.ahead(letters)
-        verdict = judge(seen)
-        if verdict is not None or not more:
-            return verdict
-        yield
-
-
-def _follows(seen: str, place: Place, ends: Ends) -> bool | None:
-    rest = seen.lstrip()
-    if not rest or any(end.startswith(rest) for end in ends):
-        return None
-    if rest[0] in {"call": ")", "array": "}])"}.get(place, "}]") or rest.startswith(ends or ("}",)):
-        return True
-    if place == "alone":
-        return False
-    if rest[0] == ",":
-        rest = rest[1:].lstrip()
-        return _value_follows(rest) if place == "array" else _key_follows(rest, KEYWORD if place == "call" else ANY_KEY)
-    if place == "array":
-        return rest[0] in "\"'" and rest != seen
-    return _key_follows(rest, KEY)
-
-
-def _value_follows(rest: str) -> bool | None:
-    return rest[0] in "\"'{[]}-0123456789tfnTFN" if rest else None
-
-
-def _key_follows(rest: str, known: re.Pattern[str]) -> bool | None:
-    if not rest:
-        return None
-    if rest[0] in (")" if known is KEYWORD else "}]") or known.match(rest):
-        return True
-    return None if HALF_KEY.fullmatch(rest) and not (known is KEY and rest[0] not in "\"'") else False
+def bare(word: str) -> str:
+    """A whole word as JSON; empty if it is none."""
+    return LITERALS.get(word.lower()) or number(word) or (quote(word) if any(map(str.isalnum, word)) else "")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from proxy.stream.call_objects import payload
+from proxy.stream.call_arguments import payload
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import Dialect
 from proxy.stream.reader import Reader, Steps

@@ -17,17 +17,31 @@ _AFTER_NAME = frozenset(" \t\r\n({<:[")
 
 
 class Look:
-    def __init__(self, dialects: Sequence[Dialect], thoughts: Sequence[Thoughts], turns: Sequence[str], *, tools: bool) -> None:
+    def __init__(
+        self,
+        dialects: Sequence[Dialect],
+        thoughts: Sequence[Thoughts],
+        turns: Sequence[str],
+        labels: Sequence[Thoughts],
+        own_turns: Sequence[str],
+        *,
+        tools: bool,
+    ) -> None:
         able = dialects if tools else ()
         self.trials: Mapping[str, Sequence[Trial]] = _by_marker(
             (marker, (one.name, one.grammar)) for one in able if one.grammar for marker in one.openers
         )
+        self.first_trials: Mapping[str, Sequence[Trial]] = _by_marker(
+            (marker, (one.name, one.grammar)) for one in able if one.grammar for marker in one.first_openers
+        )
         self.doubtful: Mapping[str, Sequence[Dialect]] = _by_marker((start, one) for one in able for start in one.starts)
         self.frames: Mapping[str, Sequence[Frame | None]] = _by_marker((header, one.frame) for one in dialects for header in one.headers)
-        self.thoughts = {one.opener: one.closer for one in thoughts}
-        self.closers = tuple(dict.fromkeys(one.closer for one in thoughts))
+        self.thoughts = _closers(thoughts)
+        self.closers = tuple(dict.fromkeys(closer for closers in self.thoughts.values() for closer in closers))
+        self.labels = {opener: (*closers, *self.closers) for opener, closers in _closers(labels).items()}
         self.turns = frozenset(turns)
         self.tail = compiled(tuple(self.turns))
+        self.own_turns = frozenset(own_turns)
         prose = (*self.trials, *self.thoughts, *self.turns)
         self.prose, self.lines = compiled(prose), compiled((*prose, "\n"))
         starts = [start for start in self.doubtful if start != A_NAME]
@@ -48,6 +62,14 @@ class Look:
             yield
 
 
+def _closers(thoughts: Sequence[Thoughts]) -> dict[str, tuple[str, ...]]:
+    """All closers of each opener."""
+    found: dict[str, tuple[str, ...]] = {}
+    for one in thoughts:
+        found[one.opener] = (*found.get(one.opener, ()), *one.closers)
+    return found
+
+
 def _by_marker(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
     """Each marker with all that it may begin, also by a shorter marker inside it; a grammar that two dialects share is tried once."""
     known = list(pairs)
@@ -64,5 +86,12 @@ def _once(same: Iterable[T]) -> Iterator[T]:
 
 
 @lru_cache(maxsize=64)
-def look(dialects: tuple[Dialect, ...], thoughts: tuple[Thoughts, ...], turns: tuple[str, ...], tools: bool) -> Look:  # noqa: FBT001 - a key
-    return Look(dialects, thoughts, turns, tools=tools)
+def look(
+    dialects: tuple[Dialect, ...],
+    thoughts: tuple[Thoughts, ...],
+    turns: tuple[str, ...],
+    labels: tuple[Thoughts, ...],
+    own_turns: tuple[str, ...],
+    tools: bool,  # noqa: FBT001 - a key
+) -> Look:
+    return Look(dialects, thoughts, turns, labels, own_turns, tools=tools)

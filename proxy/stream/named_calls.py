@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
-from proxy.stream.call_objects import argument, json_body
+from proxy.stream.call_arguments import argument, arguments, json_body, object_follows, wraps
 from proxy.stream.calls import Calls
 from proxy.stream.json_text import Ends
 from proxy.stream.reader import WORD_LIMIT, Reader, Steps
@@ -56,14 +56,14 @@ def named_call(read: Reader, calls: Calls, ends: Ends, named: Named = Calls.name
 def keywords(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
     """Sure with the first keyword, or with the closing bracket if there is none."""
     while True:
-        yield from read.run(COMMAS)
+        gap = yield from read.run(COMMAS)
         if (yield from read.take(")")):
             if not calls.open:
                 calls.start(name)
             calls.end()
             return
         key = yield from read.run(WORD, WORD_LIMIT)
-        if not key and not (yield from read.next()) and not read.cut and calls.open:
+        if not key and "," not in gap and not (yield from read.next()) and not read.cut and calls.open:
             calls.end()
             return
         yield from read.skip()
@@ -74,6 +74,13 @@ def keywords(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
             return
         if not calls.open:
             calls.start(name)
-        calls.key(key)
-        if not (yield from argument(read, calls, calls.kinds.get(key, frozenset()), "call", ends)):
+        if not (yield from _keyword(read, calls, key, ends)):
             return
+
+
+def _keyword(read: Reader, calls: Calls, key: str, ends: Ends) -> Steps[bool]:
+    """The value of one keyword; False if it broke off."""
+    if wraps(calls, key) and (yield from object_follows(read)):
+        return (yield from arguments(read, calls, ends))
+    calls.key(key)
+    return (yield from argument(read, calls, calls.kinds.get(key, frozenset()), "call", ends))

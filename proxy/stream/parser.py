@@ -72,6 +72,8 @@ class Parser:
         dialects: Sequence[Dialect],
         thoughts: Sequence[Thoughts],
         turns: Sequence[str] = (),
+        labels: Sequence[Thoughts] = (),
+        own_turns: Sequence[str] = (),
         thinking: ThinkingMode = "tags",
         held_limit: int = HELD_LIMIT,
     ) -> None:
@@ -79,7 +81,8 @@ class Parser:
             raise ValueError(f"unknown thinking {thinking!r}: one of {', '.join(THINKING_MODES)}")
         known = Tools(tools)
         self._desk = Desk(known)
-        self._look = look(tuple(dialects), () if thinking == "off" else tuple(thoughts), tuple(turns), bool(known))
+        believed = () if thinking == "off" else tuple(thoughts)
+        self._look = look(tuple(dialects), believed, tuple(turns), tuple(labels), tuple(own_turns), bool(known))
         self._forced = thinking == "forced"
         self._limit = held_limit
         self._answer: Channel | None = None

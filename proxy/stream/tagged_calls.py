@@ -1,6 +1,9 @@
 """Calls written as tags with raw values: one reader for all layouts of that kind."""
 
-from proxy.stream.call_objects import Shape, call_objects, json_body
+import re
+
+from proxy.stream.call_arguments import arguments, json_body, object_follows, wraps
+from proxy.stream.call_objects import Shape, call_objects
 from proxy.stream.calls import Calls
 from proxy.stream.layout import Layout
 from proxy.stream.reader import Reader, Steps
@@ -55,7 +58,8 @@ def _function(read: Reader, calls: Calls, layout: Layout, certain: bool) -> Step
     tag = yield from layout.function.at(read)
     if tag is None:
         return
-    name = calls.name(tag[1]) if certain or tag.groupdict().get("proof") is not None else calls.tools.declared(tag[1])
+    called = layout.function.name(tag)
+    name = calls.name(called) if certain or tag.groupdict().get("proof") is not None else calls.tools.declared(called)
     if name is None:
         return
     read.drop(tag.end())
@@ -78,25 +82,52 @@ def _take_closer(read: Reader, layout: Layout) -> Steps[None]:
 
 def parameters(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[None]:
     while True:
-        if tag := (yield from layout.parameter.at(read)):
+        if tag := (yield from layout.parameter_at(read)):
+            if tag.groupdict().get("void") is not None:
+                if calls.open:
+                    calls.abort()
+                return
             if not calls.open:
                 calls.start(name)
             read.drop(tag.end())
-            if not (yield from Value(read, calls, layout, tag).read()):
+            if not (yield from _value(read, calls, layout, tag)):
                 calls.abort()
                 return
             continue
-        if (yield from read.take(*layout.function_closers)) or (yield from read.peek(*layout.closers)):
-            whole = True
-        else:
-            follows = bool((yield from read.peek(*layout.openers))) or (yield from layout.function.at(read)) is not None
-            if not calls.open and not follows:
-                return
-            whole = follows or ((yield from layout.over(read)) and not read.cut)
-        if not calls.open:
-            calls.start(name)
-        if whole:
-            calls.end()
-        else:
-            calls.abort()
+        yield from _end(read, calls, layout, name)
         return
+
+
+def _value(read: Reader, calls: Calls, layout: Layout, tag: re.Match[str]) -> Steps[bool]:
+    """One value; False if it broke off. A single one may hold the whole object of arguments."""
+    if not wraps(calls, tag[1]):
+        return (yield from Value(read, calls, layout, tag).read())
+    here = read.mark()
+    wrapped = yield from object_follows(read)
+    if not wrapped:
+        read.rewind(here)
+    read.release(here)
+    if not wrapped:
+        return (yield from Value(read, calls, layout, tag).read())
+    whole = yield from arguments(read, calls, layout.value_closers)
+    yield from layout.gap(read)
+    closed = whole and (yield from read.take(*layout.value_closers)) != ""
+    yield from layout.gap(read)
+    return closed
+
+
+def _end(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[None]:
+    """Ends the call behind its last parameter, if what follows says that it was the last."""
+    if (yield from read.take(*layout.function_closers)) or (yield from read.peek(*layout.closers)):
+        whole = True
+    else:
+        follows = bool((yield from read.peek(*layout.openers))) or (yield from layout.function.at(read)) is not None
+        if not calls.open and not follows:
+            return
+        whole = follows or (yield from layout.ended(read))
+    if not calls.open:
+        calls.start(name)
+    if whole:
+        calls.end()
+    else:
+        calls.abort()

@@ -9,12 +9,14 @@ from io import StringIO
 
 from proxy.stream.calls import Calls
 from proxy.stream.layout import Layout
+from proxy.stream.markers import compiled
 from proxy.stream.raw_values import RawValue
 from proxy.stream.reader import Reader, Steps
 from proxy.stream.window import Mark
 
 QUOTING = " \t\"'`("
 """After one of these a tag is only mentioned."""
+SECTION, SECTION_END = "<![CDATA[", "]]>"
 DOUBT_LIMIT = 1 << 20
 """So much is held behind a doubtful end. Beyond it, it was none."""
 
@@ -35,6 +37,8 @@ class Value:
     def read(self) -> Steps[bool]:
         """False if it broke off."""
         layout = self._layout
+        if layout.sections and (yield from self._section_begins()):
+            return (yield from self._section())
         self._out.lead((yield from self._read.take("\r\n", "\n")))
         while met := (yield from self._read.inside(layout.stops, self._write)):
             if met in layout.value_closers:
@@ -60,6 +64,28 @@ class Value:
             yield from layout.gap(self._read)
         self._out.end()
         return True
+
+    def _section_begins(self) -> Steps[bool]:
+        here = self._read.mark()
+        yield from self._read.skip()
+        begins = (yield from self._read.take(SECTION)) != ""
+        if not begins:
+            self._read.rewind(here)
+        self._read.release(here)
+        return begins
+
+    def _section(self) -> Steps[bool]:
+        """A CDATA section, or several: word for word, up to the end that a closing tag follows."""
+        known = compiled((SECTION_END,))
+        while (yield from self._read.inside(known, self._out.write)):
+            if (yield from self._read.take(SECTION)):
+                continue
+            blanks = yield from self._read.skip()
+            if (yield from self._read.take(*self._layout.value_closers)):
+                self._out.end()
+                return True
+            self._out.write(SECTION_END + blanks)
+        return False
 
     def _write(self, text: str) -> None:
         if not text:
@@ -106,14 +132,17 @@ class Value:
         return False
 
     def _proven(self) -> Steps[bool]:
-        layout = self._layout
-        if (yield from layout.over(self._read)):
+        layout, here = self._layout, self._read.mark()
+        over = yield from layout.over(self._read)
+        self._read.rewind(here)  # what the half tag says is decided with the call
+        self._read.release(here)
+        if over:
             return True
         if (yield from self._read.peek(*layout.function_closers, *layout.closers)):
             return (yield from self._closes())
         if (yield from self._function_follows()):
             return True
-        parameter = yield from layout.parameter.at(self._read)
+        parameter = yield from layout.parameter_at(self._read)
         if not parameter or parameter[1] in self._given:
             return False
         return parameter[1] in self._declared or not self._parameters
@@ -121,7 +150,7 @@ class Value:
     def _closes(self) -> Steps[bool]:
         """Whether the closers that come are meant: not before a quote, as in a string of some program, nor if only a wrong one comes."""
         layout, here = self._layout, self._read.mark()
-        right = (layout.function_closers[0], *layout.closers)
+        right = layout.proven_closers
         met = yield from self._read.take(*layout.function_closers, *layout.closers)
         certain = met in right
         while met:
@@ -143,7 +172,7 @@ class Value:
         function = yield from self._layout.function.at(self._read)
         self._read.rewind(here)
         self._read.release(here)
-        return function is not None and self._tools.declared(function[1]) is not None
+        return function is not None and self._tools.declared(self._layout.function.name(function)) is not None
 
     def _next_begins(self, opener: str) -> Steps[bool]:
         """The next parameter, this one's closing tag forgotten; or only a mention."""

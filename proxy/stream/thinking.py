@@ -22,17 +22,24 @@ class Thinking:
         self._blanks = StringIO()
         self._before = ""  # the last letter
         self._shown = False  # something of this block was shown
+        self._joint = "\n"
 
-    def block(self, closers: Sequence[str] = (), before: Sequence[str] = ()) -> Steps[None]:
-        """What comes before the next part of a message ends the thoughts too, but is left unread."""
+    def block(self, closers: Sequence[str] = (), before: Sequence[str] = (), joint: str = "\n") -> Steps[None]:
+        """Read one block. What comes before the next part of a message ends the thoughts too, but is left unread.
+
+        `joint` stands between these thoughts and those before them.
+        """
+        self._joint = joint
         self._blanks, self._shown, self._desk.thought = StringIO(), False, True
         yield from self._read.take("\r\n", "\n")
         known = compiled((*closers, *before, *self._trials))
         while met := (yield from self._read.find(known, self._think)):
-            if met in before:
+            if met in before and not self._code.inline:
                 self._read.back(len(met))
                 break
-            if met not in closers:
+            if met in before:
+                self._think(met)
+            elif met not in closers:
                 yield from self._call(met)
             elif self._before == "`" and (yield from self._read.next()) == "`":
                 self._think(met)
@@ -76,7 +83,7 @@ class Thinking:
         if self._desk.held_in_thoughts:
             self._desk.rehearsed()
         elif not self._shown and self._desk.reasoned:
-            self._desk.think("\n")
+            self._desk.think(self._joint)
         self._shown = True
         self._desk.think(self._blanks.getvalue() + text)
         self._blanks = StringIO()

@@ -34,7 +34,8 @@ CASES: dict[str, tuple[str, Seen]] = {
     "opener as closer": (f"<tool_call>{JSON}<tool_call>\n", Seen("", (FERN,))),
     "opener missing": (f"{JSON}\n</tool_call>", Seen("", (FERN,))),
     "opener missing, prose after": (f"{JSON}\n</tool_call>\nDone.", Seen("Done.", (FERN,))),
-    "opener missing after a call": (f"{tagged(JSON)}\n{JSON}\n</tool_call>", Seen("", (FERN, FERN))),
+    "opener missing after a call": (f"{tagged(JSON)}\n{JSON.replace('fern', 'a')}\n</tool_call>", Seen("", (FERN, water(plant="a")))),
+    "opener missing, the same call once more": (f"{tagged(JSON)}\n{JSON}\n</tool_call>", Seen("", (FERN,))),
     "opener missing, undeclared": (
         JSON.replace("water", "launch") + "</tool_call>",
         Seen(JSON.replace("water", "launch") + "</tool_call>"),

@@ -122,7 +122,7 @@ CASES = [
     case(
         "g4 missing close quote",
         '<|tool_call>call:log_water{plant:<|"|>fern}<tool_call|>',
-        calls(half("log_water", '{"plant":"fern}<tool_call|>')),
+        calls(FERN),
     ),
     case(
         "inkling",

@@ -104,7 +104,7 @@ def test_prose_between(name: str) -> None:
 
 @every
 def test_closers_missing(name: str) -> None:
-    call = ("water", {"plant": "fern", "litres": 3})
+    call = ("water", {"litres": 3, "plant": "fern"})
     text = WRITTEN[name].render([call])
     for closer in WRITTEN[name].closers:
         assert text.endswith(closer), closer

@@ -54,9 +54,13 @@ def written(text: str, place: Place = "alone", ends: Ends = ENDS, *, cut: bool =
         ('{"a": "C:\\new \\"x\\" \\\\y"}', {"a": 'C:\\new "x" \\y'}),
         ('{"a": "C:\\\\new"}', {"a": "C:\\new"}),
         ('{"a": "C"}', {"a": "C"}),
-        ('{"a": [{"b": 1}', {"a": [{"b": 1}]}),
-        ('{"a": [{"b": "x"}]', {"a": [{"b": "x"}]}),
-        ('{"a": [1, 2', {"a": [1, 2]}),
+        ('{"a": 15:30, "b": 2}', {"a": "15:30", "b": 2}),
+        ('{"a": 15:30}', {"a": "15:30"}),
+        ('{"a": big green fern, "b": [15:30, 1 2]}', {"a": "big green fern", "b": ["15:30", 1, 2]}),
+        ('{"a": true story\n}', {"a": "true story"}),
+        ('{"a": 5 b: 6}', {"a": 5, "b": 6}),
+        ('{"a": "say "x"} y", "b": 1}', {"a": 'say "x"} y', "b": 1}),
+        ("{'a': 'it's', 'b': 'it's'}", {"a": "it's", "b": "it's"}),
         ('{"a": [1}', {"a": [1]}),
         ('"x"', "x"),
         ("5", 5),
@@ -89,7 +93,23 @@ def test_missing_and_foreign_closers(text: str, out: str, rest: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "out"), [('{"a": "x', '{"a":"x'), ('{"a": ', '{"a":'), ('{"a": }', '{"a":'), ('{"a": 1 ?', '{"a":1'), ("", "")]
+    ("text", "out"),
+    [
+        ('{"a": "x', '{"a":"x'),
+        ('{"a": ', '{"a":'),
+        ('{"a": }', '{"a":'),
+        ('{"a": 1 ?', '{"a":'),
+        ('{"a": 1', '{"a":'),
+        ('{"a": nul', '{"a":'),
+        ('{"a": 5 "x" 6}', '{"a":5'),
+        ('{"a": f(x)}', '{"a":"f"'),
+        ("", ""),
+        ('{"a": [{"b": 1}', '{"a":[{"b":1}'),
+        ('{"a": [{"b": "x"}]', '{"a":[{"b":"x"}]'),
+        ('{"a": "x", "b', '{"a":"x"'),
+        ('{"a": [1, 2 ', '{"a":[1,2'),
+        ("{", "{"),
+    ],
 )
 def test_what_broke_off(text: str, out: str) -> None:
     assert written(text)[:2] == (False, out)
@@ -109,7 +129,8 @@ def test_nothing_is_closed_in_a_cut_answer(text: str, out: str) -> None:
         ('"a" 1', None, '"a" 1'),
         ("}", None, "}"),
         ("", None, ""),
-        ('"a', None, ""),
+        ('"a', None, '"a'),
+        (" , ", None, " , "),
     ],
 )
 def test_key(text: str, found: str | None, rest: str) -> None:
