@@ -29,6 +29,7 @@ class Answer:
         self._framed = False  # a header was read: the tokens that end a part say nothing
         self._blanks: list[str] = []  # those
         self._last = "\n"
+        self._joint = "\n"  # what joins the next thoughts to the last ones: nothing, if they stand side by side
         self._held: Held | None = None  # calls in code that may still be text
         self._entire = False  # what is held may be the whole message: a fence around calls, and nothing else
         self._closed = False  # that fence is closed
@@ -53,6 +54,7 @@ class Answer:
     def _begin(self) -> Steps[None]:
         blanks = yield from self._read.skip()
         if blanks:
+            self._joint = "\n"
             self._code.see(blanks)
             self._blanks.append(blanks)
         met = yield from self._read.which(self._look.begin)
@@ -73,8 +75,8 @@ class Answer:
         return not self._desk.said and not self._desk.called and self._held is None
 
     def _thoughts(self, opener: str) -> Steps[None]:
-        joint = "" if self._fresh and not self._blanks else "\n"
-        yield from self._thinking.block(self._look.thoughts[opener], joint=joint)
+        yield from self._thinking.block(self._look.thoughts[opener], joint=self._joint)
+        self._joint = ""
         self._fresh = True
 
     def _frame(self, header: str) -> Steps[bool]:
@@ -211,7 +213,7 @@ class Answer:
             self._held.add("".join(self._blanks) + read.raw, read.events)
         elif read.events:
             self._desk.call(read.events)
-        self._fresh, self._blanks = True, []
+        self._fresh, self._blanks, self._joint = True, [], "\n"
 
     def _turn(self, token: str) -> Steps[None]:
         """Tokens that end a turn say nothing, at the end; nor at the end of a part, where parts have headers."""
@@ -254,7 +256,7 @@ class Answer:
     def _led(self, text: str) -> str:
         """With the blanks before it. Empty lines between thoughts, or a call, and the first words of an answer are no part of it."""
         blanks = "".join(self._blanks)
-        self._fresh, self._blanks = False, []
+        self._fresh, self._blanks, self._joint = False, [], "\n"
         if not self._desk.said and (self._desk.called or self._desk.thought) and self._held is None:
             blanks = blanks[blanks.rfind("\n") + 1 :]
         return blanks + text

@@ -39,6 +39,7 @@ CASES: dict[str, tuple[str, Seen]] = {
     "Gemma: the marker of a result": (f'{G}log_water{{plant:<|"|>fern<|"|>}}{END}<|tool_response>So.', calls(FERN, content="So.")),
     "Gemma: another label of thoughts": ("<|channel>Hm.<channel|>So.", Seen("So.", (), "Hm.")),
     "Gemma: thoughts side by side": ("<|channel>Hm.<channel|><|channel>So.<channel|>\n<|channel>Ah.<channel|>Yes.", Seen("Yes.", (), "Hm.So.\nAh.")),
+    "thoughts around a call": (f"<think>a</think><tool_call>{FERN_JSON}</tool_call><think>b</think>Done.", Seen("Done.", (FERN,), "a\nb")),
     "MiniCPM5: CDATA": ('<function name="note"><param name="text"><![CDATA[a <b> && </param> c]]></param></function>', calls(note("a <b> && </param> c"))),
     "MiniCPM5: CDATA in lines": ('<function name="note"><param name="text">\n<![CDATA[\na\n]]>\n</param></function>', calls(note("\na\n"))),
     "MiniCPM5: its end in a text": ('<function name="note"><param name="text"><![CDATA[a]]> b]]></param></function>', calls(note("a]]> b"))),
