@@ -126,7 +126,7 @@ BLANKS = " \n" * LIMIT
         (f"```\n{BLANKS}x", Seen(f"```\n{BLANKS}x")),
         (f"<think>{BLANKS}</think>", Seen("", (), BLANKS[:-1])),
         (f"<think>a{BLANKS}</think>b", Seen("b", (), f"a{BLANKS[:-1]}")),
-        (f"<think>a</think><think>{BLANKS}b</think>", Seen("", (), f"a\n{BLANKS}b")),
+        (f"<think>a</think><think>{BLANKS}b</think>", Seen("", (), f"a{BLANKS}b")),
         (
             f"<think><tool_call><function=list_drones></function></tool_call>{BLANKS}</think>",
             Seen("", (), f"<tool_call><function=list_drones></function></tool_call>{BLANKS[:-1]}"),
