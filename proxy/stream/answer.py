@@ -43,6 +43,7 @@ class Answer:
         while True:
             while self._fresh:
                 yield from self._begin()
+            self._joint = "\n"
             met = yield from self._read.find(self._look.prose if self._held is None else self._look.lines, self._say)
             if met is None:
                 break
@@ -256,7 +257,7 @@ class Answer:
     def _led(self, text: str) -> str:
         """With the blanks before it. Empty lines between thoughts, or a call, and the first words of an answer are no part of it."""
         blanks = "".join(self._blanks)
-        self._fresh, self._blanks, self._joint = False, [], "\n"
+        self._fresh, self._blanks = False, []
         if not self._desk.said and (self._desk.called or self._desk.thought) and self._held is None:
             blanks = blanks[blanks.rfind("\n") + 1 :]
         return blanks + text
