@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, TextEvent
 from proxy.stream.schema import Kinds, properties, quote
@@ -48,11 +48,20 @@ def _alike(name: str) -> str:
     return APART.sub("_", name).lower()
 
 
+class CallWatcher(Protocol):
+    """Learns where in the text each call begins and ends; it may stop the grammar there by raising."""
+
+    def call_started(self) -> None: ...
+
+    def call_ended(self) -> None: ...
+
+
 class Calls:
     """Where a grammar writes what it has read. Nothing leaves before the first `start`: that is when a grammar is sure."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, watcher: CallWatcher | None = None) -> None:
         self.tools = tools
+        self._watcher = watcher
         self.count = 0
         self.found = False  # a call, or what is said
         self.open = False
@@ -76,6 +85,8 @@ class Calls:
         self.kinds = self.tools.kinds(name)
         self.open, self.found, self.keys = True, True, set()
         self.count += 1
+        if self._watcher is not None:
+            self._watcher.call_started()
 
     def write(self, text: str) -> None:
         """A piece of the arguments' JSON."""
@@ -109,6 +120,8 @@ class Calls:
         self._flush()
         self._events.append(CallEnd(self.count - 1, whole))
         self.open = False
+        if self._watcher is not None:
+            self._watcher.call_ended()
 
     def _flush(self) -> None:
         if text := "".join(self._pieces):

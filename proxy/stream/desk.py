@@ -3,21 +3,24 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from proxy.stream.calls import Tools
 from proxy.stream.events import CallArguments, CallStart, Content, Reasoning, Source, TextEvent
+from proxy.stream.quoting import Watches
+from proxy.stream.repeats import RequestTexts
 
 
 class Held:
     """Calls that may still turn out to be text: both readings of the same stretch."""
 
-    __slots__ = ("_raw", "events", "size")
+    __slots__ = ("_raw", "events", "size", "watches")
 
     def __init__(self, raw: str = "") -> None:
         self._raw = [raw]
         self.events: list[TextEvent] = []
         self.size = len(raw)
+        self.watches = Watches()  # what follows them decides, by rule; without any, code around them does
 
     def add(self, raw: str, events: Iterable[TextEvent]) -> None:
         self._raw.append(raw)
@@ -32,13 +35,25 @@ class Held:
     def raw(self) -> str:
         return "".join(self._raw)
 
+    @property
+    def count(self) -> int:
+        return sum(isinstance(event, CallStart) for event in self.events)
+
+    @property
+    def ends_in_text(self) -> bool:
+        """Whether more than blanks follows the last call."""
+        after = takewhile(lambda event: isinstance(event, Content), reversed(self.events))
+        return any(isinstance(event, Content) and event.text.strip() for event in after)
+
 
 class Desk:
     """One per answer, over both its channels (its text and the thoughts that a backend has separated)."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, request: RequestTexts | None = None) -> None:
         self.tools = tools
+        self.request = request or RequestTexts()
         self.failures: Counter[str] = Counter()
+        self.quoted: Counter[str] = Counter()  # calls that are text, by rule
         self.said = False  # something of the answer is visible
         self.thought = False  # there were thoughts, if only empty ones
         self.reasoned = False  # thoughts were shown

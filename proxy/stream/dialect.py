@@ -15,6 +15,7 @@ It calls `calls.start` when it is sure and not before: until then it may return 
 read is read by others, so it may also stop early. Law 6: it may raise; then it is counted and its text is text.
 """
 
+LISTING_TAGS = ("<tools>", "<tool>")
 A_NAME = "a declared tool's name"
 """Stands in `starts` for the names of all tools."""
 
@@ -50,6 +51,7 @@ class Hint:
 
     template: str = ""
     model: str = ""
+    named: tuple[str, ...] = ()  # the dialects that the user has named
 
 
 def _fits(models: str, hint: Hint) -> bool:
@@ -84,3 +86,11 @@ class Dialect:
     def spoken(self, hint: Hint) -> bool:
         """Whether the template or the name of the model speaks for it."""
         return any(mark in hint.template for mark in self.marks) or _fits(self.models, hint)
+
+    def shares_opener(self, template: str) -> bool:
+        """Return whether a template has one of the openers; tags in which it only lists the tools do not count."""
+        return any(opener in template for opener in self.openers if opener not in LISTING_TAGS)
+
+    def is_own(self, hint: Hint) -> bool:
+        """Return whether the model is known to write calls this way, or to be read so."""
+        return self.name in hint.named or self.spoken(hint) or self.shares_opener(hint.template)

@@ -5,17 +5,30 @@ from functools import lru_cache
 from typing import TypeVar
 
 from proxy.stream.attempt import Trial
-from proxy.stream.dialect import A_NAME, Dialect, Frame, Thoughts
+from proxy.stream.dialect import A_NAME, Dialect, Frame, Hint, Thoughts
 from proxy.stream.markers import compiled
+from proxy.stream.quoting import QuotedCalls, Standing
 from proxy.stream.reader import Reader, Steps
 
 T = TypeVar("T")
 FENCES = ("```", "~~~")
 NAME_LIMIT = 128
+NO_HINT = Hint()
+BOUNDARIES = ("<|start|>", "<|end|>", "<|return|>", "<|call|>")
+"""Begin or end a message whatever the model is; the turn tokens of its own dialect do so, too."""
 
 
 class Look:
-    def __init__(self, dialects: Sequence[Dialect], thoughts: Sequence[Thoughts], turns: Sequence[str], *, tools: bool) -> None:
+    def __init__(
+        self,
+        dialects: Sequence[Dialect],
+        thoughts: Sequence[Thoughts],
+        turns: Sequence[str],
+        *,
+        tools: bool,
+        hint: Hint = NO_HINT,
+        quoted_calls: QuotedCalls = "text",
+    ) -> None:
         able = dialects if tools else ()
         self.trials: Mapping[str, Sequence[Trial]] = _by_marker(
             (marker, (one.name, one.grammar)) for one in able if one.grammar for marker in one.openers
@@ -32,6 +45,18 @@ class Look:
         self.begin = compiled((*self.thoughts, *self.closers, *self.frames, *starts, *(FENCES if able else ())))
         self.fenced = compiled((*self.trials, *starts))
         self.part = compiled((*self.frames, *self.trials, *self.thoughts))
+        self.quoting = quoted_calls == "text"
+        own = [one for one in able if one.is_own(hint)]
+        self.own = frozenset(one.name for one in own)
+        self.boundaries = frozenset((*BOUNDARIES, *(token for one in own for token in one.turns)))
+        known = any(one.shares_opener(hint.template) or any(mark in hint.template for mark in one.marks) for one in able)
+        self._own_openers = tuple(opener for one in own for opener in one.openers)
+        self._shared = tuple(opener for one in able if one.shares_opener(hint.template) for opener in one.openers) if known else ("",)
+
+    def standing(self, opener: str) -> Standing:
+        """Return how an opener stands to the model; one that it shares with a dialect of the model's is the model's."""
+        own = opener.startswith(self._own_openers)
+        return Standing(own, not own and not opener.startswith(self._shared))
 
     def name(self, read: Reader, names: Iterable[str]) -> Steps[bool]:
         """Whether the name of a tool comes next, and ends there."""
@@ -62,5 +87,12 @@ def _once(same: Iterable[T]) -> Iterator[T]:
 
 
 @lru_cache(maxsize=64)
-def look(dialects: tuple[Dialect, ...], thoughts: tuple[Thoughts, ...], turns: tuple[str, ...], tools: bool) -> Look:  # noqa: FBT001 - a key
-    return Look(dialects, thoughts, turns, tools=tools)
+def look(
+    dialects: tuple[Dialect, ...],
+    thoughts: tuple[Thoughts, ...],
+    turns: tuple[str, ...],
+    tools: bool,  # noqa: FBT001 - a key
+    hint: Hint,
+    quoted_calls: QuotedCalls,
+) -> Look:
+    return Look(dialects, thoughts, turns, tools=tools, hint=hint, quoted_calls=quoted_calls)

@@ -95,6 +95,20 @@ class Reader:
         whole = "".join(self._kept) + self._text[: self._at]
         return whole[mark - self._kept_from :]
 
+    def text_from(self, position: int) -> str:
+        """Return what was read since a place behind the last pause."""
+        return self._text[max(position - self._base, 0) : self._at]
+
+    @property
+    def last_mark(self) -> int:
+        return self._marks[-1]
+
+    def forget_marks(self) -> None:
+        """Nothing will be given back, and nothing is unread."""
+        self._marks.clear()
+        self._kept.clear()
+        self._see()
+
     def rewind(self, mark: int) -> None:
         """Back to a mark or to any place behind it."""
         self._again += self.position - mark

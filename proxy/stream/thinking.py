@@ -1,12 +1,14 @@
 """Thoughts, and the calls that models hide in them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from proxy.stream.attempt import Attempts, Trial
-from proxy.stream.code import Code
+from proxy.stream.attempt import Attempts
 from proxy.stream.desk import Desk
+from proxy.stream.look import Look
 from proxy.stream.markers import compiled
+from proxy.stream.quoting import QUOTED
 from proxy.stream.reader import Reader, Steps
+from proxy.stream.surroundings import Surroundings
 
 
 class Thinking:
@@ -15,16 +17,16 @@ class Thinking:
     A call in there is held until the next thing that is no blank: another call joins it, more thinking makes it a rehearsal.
     """
 
-    def __init__(self, desk: Desk, read: Reader, attempts: Attempts, trials: Mapping[str, Sequence[Trial]]) -> None:
-        self._desk, self._read, self._attempts, self._trials = desk, read, attempts, trials
-        self._code = Code()
+    def __init__(self, desk: Desk, read: Reader, attempts: Attempts, look: Look) -> None:
+        self._desk, self._read, self._attempts, self._trials = desk, read, attempts, look.trials
+        self._around = Surroundings(look)
         self._blanks: list[str] = []
-        self._before = ""  # the last letter
         self._shown = False  # something of this block was shown
 
     def block(self, closers: Sequence[str] = (), before: Sequence[str] = ()) -> Steps[None]:
         """What comes before the next part of a message ends the thoughts too, but is left unread."""
         self._blanks, self._shown, self._desk.thought = [], False, True
+        self._around.boundary()
         yield from self._read.take("\r\n", "\n")
         known = compiled((*closers, *before, *self._trials))
         while met := (yield from self._read.find(known, self._think)):
@@ -33,7 +35,7 @@ class Thinking:
                 break
             if met not in closers:
                 yield from self._call(met)
-            elif self._before == "`" and (yield from self._read.next()) == "`":
+            elif self._around.last == "`" and (yield from self._read.next()) == "`":
                 self._think(met)
             else:
                 break
@@ -41,24 +43,31 @@ class Thinking:
             self._desk.think("".join(self._blanks).removesuffix("\n").removesuffix("\r"))
 
     def _call(self, opener: str) -> Steps[None]:
-        if self._code.inline:
+        if self._around.code.inline:
             self._think(opener)
             return
         self._read.back(len(opener))
-        read = yield from self._attempts.held(self._trials[opener], self._desk.held_in_thoughts)
-        if read and read.events:
+        rule = self._around.judge(opener, after_prose=self._shown).rule  # what may follow is more thinking, and decides as that
+        read = yield from self._attempts.held(self._trials[opener], self._desk.held_in_thoughts, opener)
+        if read and read.events and (rule := rule or read.rule):
+            self._desk.quoted[rule] += read.count
+            self._think(read.raw, QUOTED)
+        elif read and read.events:
             self._desk.rehearse("".join(self._blanks) + read.raw, read.events)
-            self._blanks, self._before = [], ""
+            self._blanks = []
+            self._around.called()
         elif read:
             self._think(read.raw)
         else:
             self._read.drop(len(opener))
             self._think(opener)
 
-    def _think(self, text: str) -> None:
-        """Blanks wait: at the edge, one newline belongs to the markup, and after a call they decide nothing."""
-        self._code.see(text)
-        self._before = text[-1]
+    def _think(self, text: str, seen: str = "") -> None:
+        """Blanks wait: at the edge, one newline belongs to the markup, and after a call they decide nothing.
+
+        `seen` stands for the text where rules read it.
+        """
+        self._around.see(seen or text)
         core = text.rstrip()
         if not core:
             self._blanks.append(text)

@@ -1,0 +1,179 @@
+"""Rules that tell a quoted call from a real one: data, and pure functions over the text around the call.
+
+`line_rule` reads the beginning of the line that the call stands on. `watches` finds marks that are still open before
+the call; what follows it then decides. Each rule has a word of its own for the log.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
+QuotedCalls: TypeAlias = Literal["text", "run"]
+
+CALL = "\ufffc"
+"""Stands for a call in the text that the rules read."""
+QUOTED = "\u2026"
+"""Stands for a refused call there: no rule looks inside it."""
+
+CODE, COMMENT, REPEATED, OTHER_DIALECT, BARE = "code", "comment", "repeated", "other-dialect", "bare"
+
+LINES = (
+    ("blockquote", re.compile(r"\s*>")),
+    ("table", re.compile(r"\s*\|")),
+    ("diff", re.compile(rf"\s*\+(?!\d)|\s*-[{CALL}{QUOTED}]*\Z")),
+    ("line-number", re.compile(rf"\s*\d+(?: *[:|\t→│](?!\d)|[\s{CALL}{QUOTED}]*\Z)|\s*(?!\d+:\d)\S*[^\s:]:\d+:")),
+)
+"""What may begin a line on which every call is quoted."""
+LISTED = re.compile(r"\s*(?:[-*•‣·–]|\d{1,9}[.)])\s")
+INDENTED = re.compile(rf"[ {CALL}]*(?: {{4}}|\t)[\s{CALL}]*")
+
+
+class Standing(NamedTuple):
+    """What is known of the model, as far as it concerns one opener."""
+
+    own: bool = False  # template, name or user say that the model writes calls this way
+    foreign: bool = False  # the template is known, and no dialect with this opener shares an opener with it
+
+
+def is_quotation(line: str) -> bool:
+    return any(pattern.match(line) for _, pattern in LINES)
+
+
+def line_rule(line: str, standing: Standing, *, after_prose: bool) -> str:
+    """Return the rule by which a call behind this beginning of a line is text; empty if none applies."""
+    for rule, pattern in LINES:
+        if pattern.match(line):
+            return rule
+    if not standing.own and LISTED.match(line):
+        return "list"
+    if not standing.own and after_prose and INDENTED.fullmatch(line):
+        return "indented"
+    return OTHER_DIALECT if standing.foreign and line.replace(CALL, "").strip() else ""
+
+
+class Mark(NamedTuple):
+    """A mark that quotes what follows it, up to a partner."""
+
+    rule: str
+    partners: tuple[str, ...]
+    reaches: bool = False  # words may stand between it and the call
+    ends_paragraph: bool = True  # without a partner it means nothing beyond its paragraph
+
+
+def _marks() -> Iterator[tuple[str, Mark]]:
+    for pair in ("“”", "‹›", "›‹", "«»", "»«", "「」", "『』", "《》", "〈〉", "〝〞", '""', '„“”"'):
+        yield pair[0], Mark("quotes", tuple(pair[1:]), reaches=True)
+    for pair in ("‘’", "‚‘’", "''"):  # an apostrophe looks the same
+        yield pair[0], Mark("quotes", tuple(pair[1:]))
+    for pair in ("()", "[]", "（）", "［］"):
+        yield pair[0], Mark("brackets", (pair[1],), reaches=True)
+    for pair in ("{}", "｛｝", "【】", "〔〕", "<>"):
+        yield pair[0], Mark("brackets", (pair[1],))
+    for run in ("*", "**", "***", "_", "__", "~~"):
+        yield run, Mark("emphasis", (run,), reaches=run == "**")
+    for tag in ("code", "pre", "kbd", "samp", "tt"):
+        yield f"<{tag}>", Mark(CODE, (f"</{tag}>",))
+    for tag in ("q", "blockquote", "b", "i", "em", "strong", "s", "del", "td", "p"):
+        yield f"<{tag}>", Mark("quotes", (f"</{tag}>",))
+    yield "|", Mark("table", ("|",))
+    yield "<!--", Mark(COMMENT, ("-->",), reaches=True, ends_paragraph=False)
+
+
+MARKS: Mapping[str, Mark] = dict(_marks())
+TOUCHING = frozenset({"*", "**", "***", "_", "__", "~~", "<"})
+"""These quote only what stands directly behind them."""
+_LITERALS = sorted({*MARKS, *(partner for mark in MARKS.values() for partner in mark.partners)}, key=len, reverse=True)
+_ANY = re.compile("|".join([r"\*+", "_+", *(re.escape(one) for one in _LITERALS if one[0] not in "*_")]))
+_SPAN = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
+
+
+def open_marks(paragraph: str) -> list[tuple[str, int]]:
+    """Return the marks without a partner in the part of a paragraph before a call, and where each ends."""
+    found: list[tuple[str, int]] = []
+    for met in _ANY.finditer(paragraph):
+        mark, before, behind = met.group(), paragraph[: met.start()][-1:], paragraph[met.end() :][:1]
+        symmetric = mark in MARKS and mark in MARKS[mark].partners
+        closed = [place for place, (one, _) in enumerate(found) if mark in MARKS[one].partners]
+        if closed and not (symmetric and (not before or before.isspace())):
+            del found[closed[-1] :]
+        elif mark in MARKS and not (symmetric and (before.isalnum() or behind.isspace())):
+            found.append((mark, met.end()))
+    return found
+
+
+def watches(paragraph: str) -> "list[Watch]":
+    """Return what has to be watched for behind a call, given the text before it in its paragraph."""
+    text = _SPAN.sub(QUOTED, paragraph)
+    bare = text.rstrip()
+    line = text.rfind("\n", 0, len(bare)) + 1
+    found = []
+    for mark, end in open_marks(bare):
+        known = MARKS[mark]
+        directly = end == len(text) or (end == len(bare) and mark not in TOUCHING)
+        if directly or (known.reaches and (end > line or not known.ends_paragraph)):
+            found.append(Watch.partner(known))
+    return found
+
+
+_REST = re.compile(r"\n[ \t\r]*\Z|--?\Z|<[/a-z]*\Z|\S\Z|\Z")
+
+
+class Watch:
+    """Reads on behind a call that may be quoted, until that is decided."""
+
+    def __init__(self, rule: str, decides: str, *, when_cut: bool) -> None:
+        self.rule = rule
+        self.when_cut = when_cut  # whether the call is text if the answer is cut off before the decision
+        self._decides = re.compile(decides)
+        self._tail = CALL  # the last letters, if more could still make something of them
+
+    @classmethod
+    def partner(cls, mark: Mark) -> "Watch":
+        partners = "|".join(
+            rf"(?<=\S){re.escape(one[0])}" if one[0] in "*_~" else re.escape(one) for one in mark.partners
+        )
+        over = r"|(?P<over>\n[ \t\r]*\n)" if mark.ends_paragraph else ""
+        return cls(mark.rule, rf"(?P<quoted>{partners}){over}", when_cut=True)
+
+    @classmethod
+    def rest_of_line(cls) -> "Watch":
+        """For a dialect that is not the model's: only calls may stand behind the call on its line."""
+        return cls(OTHER_DIALECT, rf"(?P<quoted>[^\s{CALL}])|(?P<over>\n)", when_cut=False)
+
+    def see(self, text: str) -> bool | None:
+        """Return whether the call is quoted; None while that is open."""
+        text = self._tail + text
+        if found := self._decides.search(text):
+            return found.lastgroup == "quoted"
+        tail = _REST.search(text)
+        self._tail = tail.group().rstrip(" \t\r") if tail else ""
+        return None
+
+
+class Watches:
+    """All that is watched for behind calls which are held together."""
+
+    def __init__(self) -> None:
+        self._open: list[Watch] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def add(self, more: "list[Watch]") -> None:
+        self._open += more
+
+    def see(self, text: str) -> str | None:
+        """Return the rule by which the calls are text, an empty word if they are calls, None while that is open."""
+        undecided = []
+        for watch in self._open:
+            quoted = watch.see(text)
+            if quoted:
+                return watch.rule
+            if quoted is None:
+                undecided.append(watch)
+        self._open = undecided
+        return None if undecided else ""
+
+    def end(self, *, cut: bool) -> str:
+        """The same where the text is over."""
+        return next((watch.rule for watch in self._open if cut and watch.when_cut), "")

@@ -1,0 +1,88 @@
+"""What stands around the next call: code, the beginning of its line, and its paragraph."""
+
+import re
+from typing import NamedTuple
+
+from proxy.stream.code import Code
+from proxy.stream.look import Look
+from proxy.stream.quoting import CALL, QUOTED, Watch, is_quotation, line_rule, watches
+
+WINDOW = 1024
+"""So many letters of a paragraph are looked at."""
+HEAD = 256
+"""And so many of the beginning of a line."""
+EMPTY_LINE = re.compile(r"\n[ \t\r]*\n")
+
+
+class Judgement(NamedTuple):
+    rule: str = ""  # a call here is text, by this rule
+    watches: tuple[Watch, ...] = ()  # or what follows it decides
+
+
+REAL = Judgement()
+
+
+class Surroundings:
+    """Follows a text that comes in pieces, and judges where a call stands in it."""
+
+    def __init__(self, look: Look) -> None:
+        self.code = Code()
+        self.last = "\n"
+        self._look = look
+        self._head = ""  # the beginning of a line that is longer than what is kept of the text
+        self._kept: list[str] = []
+        self._size = 0
+
+    def see(self, text: str) -> None:
+        """Read on in the text; `CALL` and `QUOTED` stand for calls."""
+        self.code.see(text)
+        self.last = text[-1]
+        self._kept.append(text)
+        self._size += len(text)
+        if self._size > 4 * WINDOW:
+            self._window()
+
+    def called(self) -> None:
+        self.see(CALL)
+
+    def refused(self) -> None:
+        self.see(QUOTED)
+
+    def boundary(self) -> None:
+        """A message begins here, or another part of one."""
+        self._head, self._kept, self._size = "", [], 0
+
+    def token(self, token: str) -> None:
+        """A token of a turn has been read: a boundary, unless it may itself stand in a quotation."""
+        if token in self._look.boundaries and not is_quotation(self._line(self._window())):
+            self.boundary()
+
+    def judge(self, opener: str, *, after_prose: bool) -> Judgement:
+        """Judge a call that begins with this opener, here."""
+        if not self._look.quoting:
+            return REAL
+        window, standing = self._window(), self._look.standing(opener)
+        line = self._line(window)
+        if opener in self._look.boundaries and not is_quotation(line):
+            line = ""
+        rule = line_rule(line, standing, after_prose=after_prose)
+        if rule:
+            return Judgement(rule)
+        paragraph = EMPTY_LINE.split(window)[-1]
+        found = watches(paragraph)
+        if standing.foreign:
+            found.append(Watch.rest_of_line())
+        return Judgement("", tuple(found))
+
+    def _window(self) -> str:
+        text = "".join(self._kept)
+        dropped, text = text[:-WINDOW], text[-WINDOW:]
+        if "\n" in dropped:
+            self._head, dropped = "", dropped[dropped.rfind("\n") + 1 :]
+        self._head = (self._head + dropped)[:HEAD]
+        self._kept, self._size = [text], len(text)
+        return text
+
+    def _line(self, window: str) -> str:
+        line = window.rfind("\n") + 1
+        return window[line:][:HEAD] if line else (self._head + window)[:HEAD]
