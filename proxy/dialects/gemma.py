@@ -147,4 +147,6 @@ def _over(read: Reader, inside: str) -> Steps[bool]:
 
 
 UNOPENED = partial(grammar, named=Calls.declared)
-DIALECT = Dialect("gemma", sample(__doc__), grammar, OPENERS, ("call:",), UNOPENED, turns=TURNS, marks=QUOTES, models="gemma")
+DIALECT = Dialect(
+    "gemma", sample(__doc__), grammar, OPENERS, ("call:",), UNOPENED, proofs=(*QUOTES, *CLOSERS), turns=TURNS, marks=QUOTES, models="gemma"
+)

@@ -18,7 +18,6 @@ class CodeSpan:
     """Keeps the text of a span from its first marker on, to count the calls in it."""
 
     def __init__(self, tools: Tools, trials: Sequence[Trial]) -> None:
-        self.count = 0
         self._tools, self._trials = tools, trials
         self._text: list[str] = []
         self._size = 0
@@ -30,12 +29,11 @@ class CodeSpan:
             self._closer = re.compile(rf"(?<!`)`{{{code.span}}}(?!`)|{EMPTY_LINE.pattern}")
         self._text.append(text)
         self._size += len(text)
-        return self._size > LIMIT or (not code.inline and self.end())
+        return self._size > LIMIT or not code.inline
 
-    def end(self) -> bool:
-        """Count the calls in the span."""
+    def count(self) -> int:
+        """Return how many calls the span would have been."""
         read = Reader(self._closer.split("".join(self._text), maxsplit=1)[0])
         read.end(cut=True)
         found = complete(Attempts(Desk(self._tools), read).held(self._trials, 0))
-        self.count = found.count if found and found.events else 0
-        return True
+        return found.count if found and found.events else 0

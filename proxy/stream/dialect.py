@@ -72,6 +72,8 @@ class Dialect:
     starts: tuple[str, ...] = ()  # what a message may begin with to be worth a doubtful look …
     doubtful: Grammar | None = None  # … by this grammar, which is believed only when it has read a whole call
     alone: bool = False  # … and only if nothing but calls is in the message
+    proofs: tuple[str, ...] = ()  # the same holds, without a hint, for a doubtful form that has none of these markers
+    weak: bool = False  # its openers are ordinary words: without a hint only calls may follow on the line
     headers: tuple[str, ...] = ()  # markers that say nothing where a message, or the next part of one, begins …
     frame: Frame | None = None  # … or that begin a longer header
     turns: tuple[str, ...] = ()  # tokens that end a message, or a part of one

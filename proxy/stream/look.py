@@ -50,13 +50,14 @@ class Look:
         self.own = frozenset(one.name for one in own)
         self.boundaries = frozenset((*BOUNDARIES, *(token for one in own for token in one.turns)))
         known = any(one.shares_opener(hint.template) or any(mark in hint.template for mark in one.marks) for one in able)
+        self._weak = tuple(opener for one in able if one.weak for opener in one.openers)
         self._own_openers = tuple(opener for one in own for opener in one.openers)
         self._shared = tuple(opener for one in able if one.shares_opener(hint.template) for opener in one.openers) if known else ("",)
 
     def standing(self, opener: str) -> Standing:
         """Return how an opener stands to the model; one that it shares with a dialect of the model's is the model's."""
         own = opener.startswith(self._own_openers)
-        return Standing(own, not own and not opener.startswith(self._shared))
+        return Standing(own, not own and not opener.startswith(self._shared), not own and opener.startswith(self._weak))
 
     def name(self, read: Reader, names: Iterable[str]) -> Steps[bool]:
         """Whether the name of a tool comes next, and ends there."""

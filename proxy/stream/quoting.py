@@ -5,7 +5,7 @@ the call; what follows it then decides. Each rule has a word of its own for the 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 QuotedCalls: TypeAlias = Literal["text", "run"]
@@ -33,6 +33,7 @@ class Standing(NamedTuple):
 
     own: bool = False  # template, name or user say that the model writes calls this way
     foreign: bool = False  # the template is known, and no dialect with this opener shares an opener with it
+    weak: bool = False  # the opener is made of ordinary words, and nothing speaks for it
 
 
 def is_quotation(line: str) -> bool:
@@ -129,16 +130,14 @@ class Watch:
 
     @classmethod
     def partner(cls, mark: Mark) -> "Watch":
-        partners = "|".join(
-            rf"(?<=\S){re.escape(one[0])}" if one[0] in "*_~" else re.escape(one) for one in mark.partners
-        )
+        partners = "|".join(rf"(?<=\S){re.escape(one[0])}" if one[0] in "*_~" else re.escape(one) for one in mark.partners)
         over = r"|(?P<over>\n[ \t\r]*\n)" if mark.ends_paragraph else ""
         return cls(mark.rule, rf"(?P<quoted>{partners}){over}", when_cut=True)
 
     @classmethod
-    def rest_of_line(cls) -> "Watch":
-        """For a dialect that is not the model's: only calls may stand behind the call on its line."""
-        return cls(OTHER_DIALECT, rf"(?P<quoted>[^\s{CALL}])|(?P<over>\n)", when_cut=False)
+    def rest_of_line(cls, rule: str) -> "Watch":
+        """For a call that counts only if nothing but calls stands on its line."""
+        return cls(rule, rf"(?P<quoted>[^\s{CALL}])|(?P<over>\n)", when_cut=False)
 
     def see(self, text: str) -> bool | None:
         """Return whether the call is quoted; None while that is open."""
@@ -159,7 +158,7 @@ class Watches:
     def __bool__(self) -> bool:
         return bool(self._open)
 
-    def add(self, more: "list[Watch]") -> None:
+    def add(self, more: Iterable[Watch]) -> None:
         self._open += more
 
     def see(self, text: str) -> str | None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from proxy.stream.code import Code
 from proxy.stream.look import Look
-from proxy.stream.quoting import CALL, QUOTED, Watch, is_quotation, line_rule, watches
+from proxy.stream.quoting import BARE, CALL, OTHER_DIALECT, QUOTED, Watch, is_quotation, line_rule, watches
 
 WINDOW = 1024
 """So many letters of a paragraph are looked at."""
@@ -70,8 +70,8 @@ class Surroundings:
             return Judgement(rule)
         paragraph = EMPTY_LINE.split(window)[-1]
         found = watches(paragraph)
-        if standing.foreign:
-            found.append(Watch.rest_of_line())
+        if standing.foreign or standing.weak:
+            found.append(Watch.rest_of_line(OTHER_DIALECT if standing.foreign else BARE))
         return Judgement("", tuple(found))
 
     def _window(self) -> str:

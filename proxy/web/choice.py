@@ -102,7 +102,12 @@ class Choice:
                 return []
 
     def close(self, finish: str) -> Iterable[TextEvent]:
-        return self._numbered(self._parser, self._parser.close(finish)) if self._parser is not None else []
+        if self._parser is None:
+            return []
+        events = self._numbered(self._parser, self._parser.close(finish))
+        self._record.quoted.update(self._parser.quoted_calls)
+        self._parser.quoted_calls.clear()
+        return events
 
     @property
     def is_kept(self) -> bool:
