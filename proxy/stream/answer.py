@@ -260,7 +260,7 @@ class Answer:
     def _show(self, text: str, seen: str) -> None:
         """Show a text; `seen` stands for it where rules read it."""
         self._around.see(seen)
-        if self._span is not None and self._span.see(text, self._around.code):
+        if self._span is not None and self._span.see(text, self._around.code.span):
             self._count_span()
         self._held.show(self._led(text) if self._fresh or self._blanks else text, seen)
 

@@ -48,8 +48,8 @@ class _Run:
 
     def let_go(self) -> bool:
         """Let leave what is certain. Return whether more text may have come in sight by that."""
-        repeats = self._leave is not None and self._repeat is not None and self._repeat.goes_on()
-        if self._leave is None or not self.calls.count or (repeats and self.calls.open):
+        waits = self._leave is not None and self._repeat is not None and self._repeat.may_be()
+        if self._leave is None or not self.calls.count or (waits and self.calls.open and self.mark is not None):
             return False
         self._leave(self.calls.taken())
         self.left = True
@@ -71,7 +71,7 @@ class _Run:
         if self._leave is None:
             self.rule = REPEATED if self._repeat.has(self.begin) else self.rule
             self.begin = self._read.position
-        elif self._repeat.goes_on():
+        elif self.mark is not None and self._repeat.has(self.begin):
             raise _Repeated
         else:
             self._leave(self.calls.taken())
@@ -80,10 +80,20 @@ class _Run:
             if before is not None:
                 self._read.release(before)
 
+    @property
+    def _breaks_off_repeated(self) -> bool:
+        """Whether the text is over, or too long, inside a call that stands in the request as far as that."""
+        return self.calls.open and self._repeat is not None and self.mark is not None and self._repeat.has(self.begin)
+
+    @property
+    def is_call(self) -> bool:
+        """Whether something of it has left, or may leave now that it is over."""
+        return self._leave is not None and self.calls.count > 0 and (self.left or not self._breaks_off_repeated)
+
     def end(self) -> str:
-        """Let the rest leave, where something has left already. Return what may be repeated and has no end: it is text."""
+        """Let the rest leave. Return what is text after all."""
         self._over = True
-        if self.calls.open and self._repeat is not None and self._repeat.goes_on():
+        if self._breaks_off_repeated:
             text = self._read.since(self.begin)
             self._read.forget_marks()
             return text
@@ -122,7 +132,7 @@ class Attempts:
                 raw = self._read.since(run.begin)
                 self._read.forget_marks()
                 return Read(raw, (), REPEATED)
-            if run.let_go() or run.left:
+            if run.is_call:
                 return Read(run.end())
             if whole and calls.found and not calls.open and not calls.broken:
                 raw = self._read.since(mark)

@@ -5,35 +5,37 @@ from collections.abc import Sequence
 
 from proxy.stream.attempt import Attempts, Trial
 from proxy.stream.calls import Tools
-from proxy.stream.code import Code
 from proxy.stream.desk import Desk
-from proxy.stream.reader import Reader, complete
+from proxy.stream.reader import WORD_LIMIT, Reader, complete
 
 LIMIT = 1 << 16
-"""What is longer is not counted."""
-EMPTY_LINE = re.compile(r"\n[ \t\r]*\n")
+"""What is longer is counted as far as that."""
 
 
 class CodeSpan:
-    """Keeps the text of a span from its first marker on, to count the calls in it."""
+    """Keeps the text of a span from its first marker on."""
 
     def __init__(self, tools: Tools, trials: Sequence[Trial]) -> None:
         self._tools, self._trials = tools, trials
         self._text: list[str] = []
         self._size = 0
-        self._closer = EMPTY_LINE
+        self._last = ""  # the last letters: the closing run may be among them
+        self._closer: re.Pattern[str] | None = None
 
-    def see(self, text: str, code: Code) -> bool:
-        """Read on in the answer. Return whether the span is over."""
-        if not self._text and code.span:
-            self._closer = re.compile(rf"(?<!`)`{{{code.span}}}(?!`)|{EMPTY_LINE.pattern}")
+    def see(self, text: str, run: int) -> bool:
+        """Read on in the answer; `run` is how many backticks close the span. Return whether it is over."""
+        closer = self._closer = self._closer or re.compile(rf"(?<!`)`{{{run}}}(?=[^`])|\n[ \t\r]*\n" if run else r"\n")
         self._text.append(text)
         self._size += len(text)
-        return self._size > LIMIT or not code.inline
+        text = self._last + text
+        self._last = text[-WORD_LIMIT:].lstrip("`")
+        if found := closer.search(text):
+            self._text = ["".join(self._text)[: found.start() - len(text)]]
+        return found is not None or self._size > LIMIT
 
     def count(self) -> int:
         """Return how many calls the span would have been."""
-        read = Reader(self._closer.split("".join(self._text), maxsplit=1)[0])
+        read = Reader("".join(self._text))
         read.end(cut=True)
         found = complete(Attempts(Desk(self._tools), read).held(self._trials, 0))
         return found.count if found and found.events else 0

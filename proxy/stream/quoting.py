@@ -139,11 +139,11 @@ class Watch:
         """For a call that counts only if nothing but calls stands on its line."""
         return cls(rule, rf"(?P<quoted>[^\s{CALL}])|(?P<over>\n)", when_cut=False)
 
-    def see(self, text: str) -> bool | None:
-        """Return whether the call is quoted; None while that is open."""
-        text = self._tail + text
+    def see(self, text: str) -> tuple[int, bool] | None:
+        """Return after how many letters it is decided, and whether the call is quoted; None while that is open."""
+        known, text = len(self._tail), self._tail + text
         if found := self._decides.search(text):
-            return found.lastgroup == "quoted"
+            return found.end() - known, found.lastgroup == "quoted"
         tail = _REST.search(text)
         self._tail = tail.group().rstrip(" \t\r") if tail else ""
         return None
@@ -163,15 +163,12 @@ class Watches:
 
     def see(self, text: str) -> str | None:
         """Return the rule by which the calls are text, an empty word if they are calls, None while that is open."""
-        undecided = []
-        for watch in self._open:
-            quoted = watch.see(text)
-            if quoted:
-                return watch.rule
-            if quoted is None:
-                undecided.append(watch)
-        self._open = undecided
-        return None if undecided else ""
+        seen = [(watch, watch.see(text)) for watch in self._open]
+        self._open = [watch for watch, decision in seen if decision is None]
+        quoted = [(decision[0], watch.rule) for watch, decision in seen if decision and decision[1]]
+        if quoted:
+            return min(quoted)[1]  # the first to be decided, in whatever pieces the text comes
+        return None if self._open else ""
 
     def end(self, *, cut: bool) -> str:
         """The same where the text is over."""

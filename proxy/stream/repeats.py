@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 
-from proxy.stream.reader import Reader
+from proxy.stream.reader import WORD_LIMIT, Reader
 
 NUMBERED = re.compile(r"^[ \t]*(?:\d+[ \t]*[:|→│\t-]|[>|+])[ \t]?", re.MULTILINE)
 """What tools and people put before each line of a text that they quote."""
@@ -47,17 +47,24 @@ class Repeat:
         self._texts, self._read, self._bare = texts, read, not opener
         self._seen = read.position
         self._at, self._size = 0, 0  # the first place in the texts where all stands that was read so far
+        self._beyond = 0  # letters since then, if there is none
 
-    def goes_on(self) -> bool:
-        """Return whether all that was read so far stands in the request. To be asked at every pause."""
-        new = self._read.text_from(self._seen)
+    def may_be(self) -> bool:
+        """Return whether the call may still be a repeated one. To be asked at every pause.
+
+        A grammar looks ahead: what differs may stand behind the end of the call, but no further than a word.
+        """
+        new = squeezed(self._read.text_from(self._seen))
         self._seen = max(self._seen, self._read.position)
-        return self._follow(squeezed(new))
+        if self._at < 0:
+            self._beyond += len(new)
+        return self._follow(new) or self._beyond <= WORD_LIMIT
 
     def has(self, begin: int) -> bool:
         """Return whether all that was read since a mark stands in the request; a bare call needs arguments for that."""
         text = squeezed(self._read.since(begin)).lstrip(",;")
-        self._seen, self._at, self._size = self._read.position, 0, 0
+        self._seen = self._read.position
+        self._at = self._size = self._beyond = 0
         return self._follow(text) and not (self._bare and text.endswith(NO_ARGUMENTS))
 
     def _follow(self, new: str) -> bool:
