@@ -5,6 +5,7 @@ the call; what follows it then decides. Each rule has a word of its own for the 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -58,7 +59,7 @@ class Mark(NamedTuple):
     rule: str
     partners: tuple[str, ...]
     reaches: bool = False  # words may stand between it and the call
-    ends_paragraph: bool = True  # without a partner it means nothing beyond its paragraph
+    in_paragraph: bool = True  # without a partner there it means nothing
 
 
 def _marks() -> Iterator[tuple[str, Mark]]:
@@ -77,43 +78,51 @@ def _marks() -> Iterator[tuple[str, Mark]]:
     for tag in ("q", "blockquote", "b", "i", "em", "strong", "s", "del", "td", "p"):
         yield f"<{tag}>", Mark("quotes", (f"</{tag}>",))
     yield "|", Mark("table", ("|",))
-    yield "<!--", Mark(COMMENT, ("-->",), reaches=True, ends_paragraph=False)
 
 
 MARKS: Mapping[str, Mark] = dict(_marks())
+_COMMENT = Mark(COMMENT, ("-->",), in_paragraph=False)
 TOUCHING = frozenset({"*", "**", "***", "_", "__", "~~", "<"})
 """These quote only what stands directly behind them."""
 _LITERALS = sorted({*MARKS, *(partner for mark in MARKS.values() for partner in mark.partners)}, key=len, reverse=True)
-_ANY = re.compile("|".join([r"\*+", "_+", *(re.escape(one) for one in _LITERALS if one[0] not in "*_")]))
+_LETTERS = "".join(re.escape(one) for one in _LITERALS if len(one) == 1 and one not in "*_<")
+_TAGS = "|".join(re.escape(one) for one in _LITERALS if one[0] == "<")
+_ANY = re.compile(rf"(?=[*_~<{_LETTERS}])(?:[{_LETTERS}]|\*+|_+|~~|{_TAGS})")
 _SPAN = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 
 
-def open_marks(paragraph: str) -> list[tuple[str, int]]:
-    """Return the marks without a partner in the part of a paragraph before a call, and where each ends."""
+def open_marks(line: str) -> list[tuple[str, int]]:
+    """Return the marks without a partner in the part of a line before a call, and where each ends."""
     found: list[tuple[str, int]] = []
-    for met in _ANY.finditer(paragraph):
-        mark, before, behind = met.group(), paragraph[: met.start()][-1:], paragraph[met.end() :][:1]
+    awaited: Counter[str] = Counter()
+    for met in _ANY.finditer(line):
+        mark, before, behind = met.group(), line[: met.start()][-1:], line[met.end() :][:1]
         symmetric = mark in MARKS and mark in MARKS[mark].partners
-        closed = [place for place, (one, _) in enumerate(found) if mark in MARKS[one].partners]
-        if closed and not (symmetric and (not before or before.isspace())):
-            del found[closed[-1] :]
+        if awaited[mark] and not (symmetric and before.isspace()):
+            partner = mark
+            while partner:
+                opened, _ = found.pop()
+                awaited.subtract(MARKS[opened].partners)
+                partner = "" if mark in MARKS[opened].partners else partner
         elif mark in MARKS and not (symmetric and (before.isalnum() or behind.isspace())):
             found.append((mark, met.end()))
+            awaited.update(MARKS[mark].partners)
     return found
 
 
 def watches(paragraph: str) -> "list[Watch]":
     """Return what has to be watched for behind a call, given the text before it in its paragraph."""
-    text = _SPAN.sub(QUOTED, paragraph)
+    text = _SPAN.sub(QUOTED, paragraph) if "`" in paragraph else paragraph
+    found = [Watch.partner(_COMMENT)] if text.rfind("<!--") > text.rfind("-->") else []
     bare = text.rstrip()
-    line = text.rfind("\n", 0, len(bare)) + 1
-    found = []
-    for mark, end in open_marks(bare):
-        known = MARKS[mark]
-        directly = end == len(text) or (end == len(bare) and mark not in TOUCHING)
-        if directly or (known.reaches and (end > line or not known.ends_paragraph)):
-            found.append(Watch.partner(known))
-    return found
+    begins = bare.rfind("\n") + 1
+    same_line = "\n" not in text[len(bare) :]
+    quoting = (
+        MARKS[mark]
+        for mark, end in open_marks(bare[begins:])
+        if (MARKS[mark].reaches and same_line) or begins + end == (len(text) if mark in TOUCHING else len(bare))
+    )
+    return found + [Watch.partner(mark) for mark in dict.fromkeys(quoting)]
 
 
 _REST = re.compile(r"\n[ \t\r]*\Z|--?\Z|<[/a-z]*\Z|\S\Z|\Z")
@@ -131,7 +140,7 @@ class Watch:
     @classmethod
     def partner(cls, mark: Mark) -> "Watch":
         partners = "|".join(rf"(?<=\S){re.escape(one[0])}" if one[0] in "*_~" else re.escape(one) for one in mark.partners)
-        over = r"|(?P<over>\n[ \t\r]*\n)" if mark.ends_paragraph else ""
+        over = r"|(?P<over>\n[ \t\r]*\n)" if mark.in_paragraph else ""
         return cls(mark.rule, rf"(?P<quoted>{partners}){over}", when_cut=True)
 
     @classmethod

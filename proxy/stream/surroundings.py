@@ -7,7 +7,7 @@ from proxy.stream.code import Code
 from proxy.stream.look import Look
 from proxy.stream.quoting import BARE, CALL, OTHER_DIALECT, QUOTED, Watch, is_quotation, line_rule, watches
 
-WINDOW = 1024
+WINDOW = 512
 """So many letters of a paragraph are looked at."""
 HEAD = 256
 """And so many of the beginning of a line."""
@@ -68,7 +68,7 @@ class Surroundings:
         rule = line_rule(line, standing, after_prose=after_prose)
         if rule:
             return Judgement(rule)
-        paragraph = EMPTY_LINE.split(window)[-1]
+        paragraph = EMPTY_LINE.split(window)[-1] if "\n" in window else window
         found = watches(paragraph)
         if standing.foreign or standing.weak:
             found.append(Watch.rest_of_line(OTHER_DIALECT if standing.foreign else BARE))
