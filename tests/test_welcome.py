@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shlex
 import socket
 from dataclasses import replace
@@ -21,7 +22,7 @@ def pasted(text: str) -> tuple[list[str], Any]:
     """The words of the curl command, and the configuration, cut out as a person would."""
     (command,) = [line for line in text.splitlines() if line.startswith("  curl ")]
     begin, end = text.index("\n{\n") + 1, text.index("\n}\n") + 2
-    return shlex.split(command), json.loads(text[begin:end])
+    return shlex.split(command), json.loads(re.sub(r"(?m)^ *//.*\n", "", text[begin:end]))
 
 
 def test_where_it_listens() -> None:

@@ -9,7 +9,7 @@ from proxy.stream.desk import Desk
 from proxy.stream.dialect import A_NAME, Dialect
 from proxy.stream.holding import Holding
 from proxy.stream.look import FENCES, Look
-from proxy.stream.quoting import BARE, CODE, QUOTED, Watch
+from proxy.stream.quoting import BARE, CODE, QUOTED, Watch, newline_behind
 from proxy.stream.reader import WORD_LIMIT, Reader, Steps
 from proxy.stream.surroundings import Judgement, Surroundings
 from proxy.stream.thinking import Thinking
@@ -180,7 +180,6 @@ class Answer:
             if inline and met in self._look.trials and self._span is None:
                 self._span = CodeSpan(self._desk.tools, self._look.trials[met])
             self._say(met)
-            self._around.token(met)
             if met == "\n":
                 self._line()
 
@@ -219,7 +218,7 @@ class Answer:
         return True
 
     def _called(self, read: Read, watches: Sequence[Watch] = ()) -> None:
-        self._around.called()
+        self._around.called(read.raw)
         self._held.call("".join(self._blanks) + read.raw, read.events, watches)
         self._fresh, self._blanks = True, []
 
@@ -239,7 +238,6 @@ class Answer:
             self._around.boundary()
         else:
             self._say("".join(tail))
-            self._around.token(token)
 
     def _take_turn(self) -> Steps[str]:
         token = yield from self._read.which(self._look.tail)
@@ -255,7 +253,7 @@ class Answer:
     def _refuse(self, read: Read, rule: str) -> None:
         """A call that is text, by a rule. No rule looks inside it."""
         self._desk.quoted[rule] += read.count
-        self._show(read.raw, QUOTED)
+        self._show(read.raw, QUOTED + newline_behind(read.raw))
 
     def _show(self, text: str, seen: str) -> None:
         """Show a text; `seen` stands for it where rules read it."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from proxy.stream.code import Code
 from proxy.stream.desk import Desk, Held
 from proxy.stream.events import Content, TextEvent
-from proxy.stream.quoting import BARE, CODE, Watch
+from proxy.stream.quoting import BARE, CODE, Watch, newline_behind
 from proxy.stream.reader import HELD_LIMIT
 
 
@@ -60,6 +60,8 @@ class Holding:
             self.begin().watches.add(watches)
         if self._held is not None:
             self._held.add(raw, events)
+            if newline := newline_behind(raw):
+                self.watch(newline)
         elif events:
             self._desk.call(events)
 

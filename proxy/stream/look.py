@@ -15,7 +15,7 @@ FENCES = ("```", "~~~")
 NAME_LIMIT = 128
 NO_HINT = Hint()
 BOUNDARIES = ("<|start|>", "<|end|>", "<|return|>", "<|call|>")
-"""Begin or end a message whatever the model is; the turn tokens of its own dialect do so, too."""
+"""Begin or end a message whatever the model is; so do the turn tokens of its own dialect, and what closes reasoning."""
 
 
 class Look:
@@ -49,6 +49,7 @@ class Look:
         own = [one for one in able if one.is_own(hint)]
         self.own = frozenset(one.name for one in own)
         self.boundaries = frozenset((*BOUNDARIES, *(token for one in own for token in one.turns)))
+        self.boundary = compiled((*self.boundaries, *self.closers)).ended
         known = any(one.shares_opener(hint.template) or any(mark in hint.template for mark in one.marks) for one in able)
         self._weak = tuple(opener for one in able if one.weak for opener in one.openers)
         self._own_openers = tuple(opener for one in own for opener in one.openers)

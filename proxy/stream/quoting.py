@@ -29,6 +29,11 @@ LISTED = re.compile(r"\s*(?:[-*•‣·–]|\d{1,9}[.)])\s")
 INDENTED = re.compile(rf"[ {CALL}]*(?: {{4}}|\t)[\s{CALL}]*")
 
 
+def newline_behind(raw: str) -> str:
+    """Return the newline that a grammar has read behind a call, if it has."""
+    return "\n" if "\n" in raw[len(raw.rstrip()) :] else ""
+
+
 class Standing(NamedTuple):
     """What is known of the model, as far as it concerns one opener."""
 

@@ -62,7 +62,7 @@ class Repeat:
 
     def has(self, begin: int) -> bool:
         """Return whether all that was read since a mark stands in the request; a bare call needs arguments for that."""
-        text = squeezed(self._read.since(begin)).lstrip(",;")
+        text = squeezed(self._read.since(begin)).lstrip(",;}]")
         self._seen = self._read.position
         self._at = self._size = self._beyond = 0
         return self._follow(text) and not (self._bare and text.endswith(NO_ARGUMENTS))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from proxy.stream.code import Code
 from proxy.stream.look import Look
-from proxy.stream.quoting import BARE, CALL, OTHER_DIALECT, QUOTED, Watch, is_quotation, line_rule, watches
+from proxy.stream.quoting import BARE, CALL, OTHER_DIALECT, Watch, is_quotation, line_rule, newline_behind, watches
 
 WINDOW = 512
 """So many letters of a paragraph are looked at."""
@@ -34,28 +34,24 @@ class Surroundings:
         self._size = 0
 
     def see(self, text: str) -> None:
-        """Read on in the text; `CALL` and `QUOTED` stand for calls."""
+        """Read on in the text; `QUOTED` stands for a refused call."""
         self.code.see(text)
         self.last = text[-1]
+        self._keep(text)
+
+    def called(self, raw: str) -> None:
+        """A call has been read; what is around it does not change by that."""
+        self._keep(CALL + newline_behind(raw))
+
+    def _keep(self, text: str) -> None:
         self._kept.append(text)
         self._size += len(text)
         if self._size > 4 * WINDOW:
             self._window()
 
-    def called(self) -> None:
-        self.see(CALL)
-
-    def refused(self) -> None:
-        self.see(QUOTED)
-
     def boundary(self) -> None:
         """A message begins here, or another part of one."""
         self._head, self._kept, self._size = "", [], 0
-
-    def token(self, token: str) -> None:
-        """A token of a turn has been read: a boundary, unless it may itself stand in a quotation."""
-        if token in self._look.boundaries and not is_quotation(self._line(self._window())):
-            self.boundary()
 
     def judge(self, opener: str, *, after_prose: bool) -> Judgement:
         """Judge a call that begins with this opener, here."""
@@ -63,8 +59,12 @@ class Surroundings:
             return REAL
         window, standing = self._window(), self._look.standing(opener)
         line = self._line(window)
-        if opener in self._look.boundaries and not is_quotation(line):
-            line = ""
+        if not is_quotation(line):
+            behind = self._look.boundary.split(window)[-1]
+            if behind != window:
+                window, line = behind, behind[behind.rfind("\n") + 1 :][:HEAD]
+            if opener in self._look.boundaries:
+                line = ""
         rule = line_rule(line, standing, after_prose=after_prose)
         if rule:
             return Judgement(rule)

@@ -6,7 +6,7 @@ from proxy.stream.attempt import Attempts
 from proxy.stream.desk import Desk
 from proxy.stream.look import Look
 from proxy.stream.markers import compiled
-from proxy.stream.quoting import QUOTED
+from proxy.stream.quoting import QUOTED, newline_behind
 from proxy.stream.reader import Reader, Steps
 from proxy.stream.surroundings import Surroundings
 
@@ -51,11 +51,11 @@ class Thinking:
         read = yield from self._attempts.held(self._trials[opener], self._desk.held_in_thoughts, opener)
         if read and read.events and (rule := rule or read.rule):
             self._desk.quoted[rule] += read.count
-            self._think(read.raw, QUOTED)
+            self._think(read.raw, QUOTED + newline_behind(read.raw))
         elif read and read.events:
             self._desk.rehearse("".join(self._blanks) + read.raw, read.events)
             self._blanks = []
-            self._around.called()
+            self._around.called(read.raw)
         elif read:
             self._think(read.raw)
         else:

@@ -15,6 +15,7 @@ _TOOL = {
 }
 _OUTPUT_TOKENS = 8192
 _UNKNOWN_CONTEXT = 32768
+_COMMENTED = '  // "permission": {"bash": "ask"},  // without //, OpenCode asks you before it runs a command\n'
 
 
 def curl(address: str, key: str | None, model: str) -> str:
@@ -25,6 +26,7 @@ def curl(address: str, key: str | None, model: str) -> str:
 
 
 def opencode(address: str, key: str | None, model: str, context: int | None) -> str:
+    """Return an opencode.json: OpenCode reads it with comments."""
     context = context or _UNKNOWN_CONTEXT
     limit = {"context": context, "output": min(_OUTPUT_TOKENS, context // 4)}
     provider = {
@@ -40,4 +42,5 @@ def opencode(address: str, key: str | None, model: str, context: int | None) -> 
         "model": name,
         "small_model": name,
     }
-    return json.dumps(config, indent=2)
+    first, schema, rest = json.dumps(config, indent=2).split("\n", 2)
+    return f"{first}\n{schema}\n{_COMMENTED}{rest}"

@@ -65,7 +65,8 @@ async def test_json_for_everybody_else() -> None:
     assert SECRET not in call.text
     assert call.json["live"] == []
     assert call.json["connect"]["address"] == "http://localhost:99/v1"
-    assert json.loads(call.json["connect"]["opencode"])["provider"]["llama-bridge"]["options"]["apiKey"] == "not-needed"
+    snippet = "".join(line for line in call.json["connect"]["opencode"].splitlines() if not line.lstrip().startswith("//"))
+    assert json.loads(snippet)["provider"]["llama-bridge"]["options"]["apiKey"] == "not-needed"
     assert call.json["connect"]["curl"].startswith("curl http://localhost:99/v1/chat/completions")
 
 
