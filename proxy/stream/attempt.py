@@ -37,7 +37,7 @@ class _Run:
     """One run of a grammar: the calls that it writes, and from where on its text can be given back."""
 
     def __init__(self, desk: Desk, read: Reader, leave: Leave | None, opener: str) -> None:
-        self._read, self._leave = read, leave
+        self._desk, self._read, self._leave = desk, read, leave
         self.mark: int | None = read.mark()
         self.begin = self.mark  # of the call that is read
         self.rule = ""
@@ -61,12 +61,14 @@ class _Run:
 
     def call_started(self) -> None:
         """A later call begins where its grammar has set its last mark."""
-        if self.calls.count > 1 and self._repeat is not None:
+        assert self._repeat is not None  # or nothing watches the calls
+        if self.calls.count > 1:
             self.begin = max(self.begin, self._read.last_mark)
             self._repeat.has(self.begin)
 
     def call_ended(self) -> None:
-        if self._over or self._repeat is None:
+        assert self._repeat is not None
+        if self._over:
             return
         if self._leave is None:
             self.rule = REPEATED if self._repeat.has(self.begin) else self.rule
@@ -99,8 +101,7 @@ class _Run:
             return text
         if self.calls.open:
             self.calls.abort()
-        if self._leave is not None:
-            self._leave(self.calls.taken())
+        self._desk.call(self.calls.taken())
         if self.mark is not None:
             self._read.release(self.mark)
         self._read.release_all()

@@ -98,8 +98,8 @@ class Holding:
     def _decide(self, rule: str | None) -> None:
         if rule:
             self.release(rule)
-        elif rule is not None and self._held is not None:
-            held, self._held = self._held, None
+        elif rule is not None:
+            held, self._held = self.begin(), None
             self._desk.call(held.events)
 
     def line(self) -> bool:
@@ -117,24 +117,22 @@ class Holding:
 
     def release(self, rule: str = "") -> None:
         """What is held is text: by a rule, or because the answer was cut or it is too much."""
-        held, self._held = self._held, None
+        held, self._held = self.begin(), None
+        if rule and held.count:
+            self._desk.quoted[rule] += held.count
         self.entire = self.closed = self._bare = False
-        if held is not None:
-            if rule and held.count:
-                self._desk.quoted[rule] += held.count
-            self._desk.say(held.raw)
+        self._desk.say(held.raw)
 
     def end(self, *, cut: bool) -> None:
-        """The answer is over."""
-        if self._held is None:
-            return
-        if self._held.watches:
-            self._decide(self._held.watches.end(cut=cut))
+        """The answer is over while something is held."""
+        held = self.begin()
+        if held.watches:
+            self._decide(held.watches.end(cut=cut))
         elif cut:
             self.release()
         elif self.entire:
-            self._desk.call(self._held.calls)
-        elif self._held.ends_in_text:
+            self._desk.call(held.calls)
+        elif held.ends_in_text:
             self.release(CODE)
         else:
-            self._desk.call(self._held.events)
+            self._desk.call(held.events)

@@ -46,6 +46,7 @@ def test_what_is_not_in_one_text_is_not_repeated() -> None:
     assert read(HERMES, request=[HERMES.replace("rm", "RM")]).calls == (REMOVE,)
 
 
+OBJECT = '{"name": "bash", "arguments": {"command": "rm -rf ~"}}'
 LISTS = ("mistral", "deepseek_v31", "command_r", "jamba", "lfm2", "anthropic", "qwen3_coder", "hermes", "apertus")
 
 
@@ -71,6 +72,9 @@ def test_a_later_call_that_breaks_off() -> None:
     assert found == Seen('[TOOL_CALLS]bash[ARGS]{"command": "rm -rf', (LIST,))
     found = always(lambda: Parser(TOOLS, request_texts=texts), cut.replace("rm", "RM"), "length")
     assert found == Seen("", (LIST, Call("bash", '{"command":"RM -rf', whole=False)))
+    listed = f'[TOOL_CALLS][{{"name": "list_files", "arguments": {{}}}}, {OBJECT}'
+    found = always(lambda: Parser(TOOLS, request_texts=[*texts, f"[TOOL_CALLS][{OBJECT}]"]), listed[:-6], "length")
+    assert found == Seen(OBJECT[:-6], (LIST,))
     found = always(lambda: Parser(TOOLS, request_texts=texts), CALLS["mistral"][:-4], "length")
     assert found == Seen(CALLS["mistral"][:-4])
     found = always(lambda: Parser(TOOLS, request_texts=texts), CALLS["mistral"][:-4].replace("rm", "RM"), "length")

@@ -2,8 +2,8 @@
 
 import pytest
 
-import proxy.stream.answer
 import proxy.stream.attempt
+import proxy.stream.holding
 import proxy.stream.reader
 from proxy.stream.dialect import Dialect
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Reasoning
@@ -66,7 +66,7 @@ def test_doubtful_and_held_attempts_fail_as_often(text: str, found: Seen, monkey
 @pytest.fixture
 def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy.stream.attempt, "HELD_LIMIT", 10)
-    monkeypatch.setattr(proxy.stream.answer, "HELD_LIMIT", 10)
+    monkeypatch.setattr(proxy.stream.holding, "HELD_LIMIT", 10)
 
 
 @pytest.mark.usefixtures("little_room")
@@ -84,6 +84,8 @@ def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
         ("x\n```\n!1!b.\n", Seen("x\n```\n", (Call("b", {}),))),
         ("x\n```\n!1!b.\n\n\n\nabcdef", Seen("x\n```\n!1!b.\n\n\n\nabcdef")),
         ("x\n```\n!1!b.!1234567890!b.", Seen("x\n```\n!1!b.!1234567890!b.")),
+        ('"!1!b.abcd', Seen('"abcd', (Call("b", {}),))),
+        ('"!1!b.abcdefgh', Seen('"!1!b.abcdefgh')),
     ],
 )
 def test_no_more_is_held_than_the_limit(text: str, found: Seen) -> None:
