@@ -19,9 +19,6 @@ class Judgement(NamedTuple):
     watches: tuple[Watch, ...] = ()  # or what follows it decides
 
 
-REAL = Judgement()
-
-
 class Surroundings:
     """Follows a text that comes in pieces, and judges where a call stands in it."""
 
@@ -55,24 +52,27 @@ class Surroundings:
 
     def judge(self, opener: str, *, after_prose: bool) -> Judgement:
         """Judge a call that begins with this opener, here."""
+        standing = self._look.standing(opener)
         if not self._look.quoting:
-            return REAL
-        window, standing = self._window(), self._look.standing(opener)
-        line = self._line(window)
-        if not is_quotation(line):
-            behind = self._look.boundary.split(window)[-1]
-            if behind != window:
-                window, line = behind, behind[behind.rfind("\n") + 1 :][:HEAD]
-            if opener in self._look.boundaries:
-                line = ""
-        rule = line_rule(line, standing, after_prose=after_prose)
-        if rule:
+            return Judgement("", (Watch.rest_of_line(BARE),) if standing.weak else ())
+        line, text = self._before(opener)
+        if rule := line_rule(line, standing, after_prose=after_prose):
             return Judgement(rule)
-        paragraph = EMPTY_LINE.split(window)[-1] if "\n" in window else window
-        found = watches(paragraph)
+        found = watches(EMPTY_LINE.split(text)[-1])
         if standing.foreign or standing.weak:
             found.append(Watch.rest_of_line(OTHER_DIALECT if standing.foreign else BARE))
         return Judgement("", tuple(found))
+
+    def _before(self, opener: str) -> tuple[str, str]:
+        """Return the beginning of the line and the last letters of the text; a boundary in them begins a line, except in a quotation."""
+        text = self._window()
+        line = self._line(text)
+        if is_quotation(line):
+            return line, text
+        behind = self._look.boundary.split(text)[-1]
+        if behind != text:
+            line = behind[behind.rfind("\n") + 1 :][:HEAD]
+        return "" if opener in self._look.boundaries else line, behind
 
     def _window(self) -> str:
         text = "".join(self._kept)

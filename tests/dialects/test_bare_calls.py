@@ -80,6 +80,7 @@ def test_behind_an_opener_of_ordinary_words_nothing_follows(name: str) -> None:
     assert read(f"I look: {call}\nSo.").calls == (REMOVE,)
     text = f"{call} would delete it."
     assert read(text) == Seen(text)
+    assert refused(text, quoted="run") == {"bare": 1}
     assert read(text, Hint(model=name.replace("_", "-"))).calls == (REMOVE,)
 
 

@@ -92,7 +92,7 @@ async def test_of_several_choices_all_are_counted(caplog: pytest.LogCaptureFixtu
 
 
 @BOTH
-async def test_native_calls_are_nobody_s_quotation(streamed: bool) -> None:
+async def test_native_calls_are_never_quoted(streamed: bool) -> None:
     call = native(0, '{"plant":"fern"}', id="c", name="water")
     answer = await told(*text("> "), call, STOP, DONE, streamed=streamed, tools=TOOLS, messages=read('{"plant":"fern"}'))
     assert answer.made == [("water", {"plant": "fern"})]
