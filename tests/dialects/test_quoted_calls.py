@@ -321,3 +321,12 @@ def test_only_the_beginning_of_a_call_is_held_whose_opener_the_request_has() -> 
     assert streamed(LONG, request_texts=[LONG]) == []
     assert streamed(f'"{LONG}') == []
     assert streamed(LONG, hint=speaks_for("mistral")) == []
+
+
+def test_a_line_may_be_long() -> None:
+    for length in (100, 1000, 3000, 9000):
+        words = "word " * (length // 5)
+        for text in (f"> {words}{HERMES}", f"a\n\n> {words}{HERMES}", f"{words}\n| {words}{HERMES}", f'a\n{words}"{HERMES}"'):
+            assert read(text, cuttings=[[text], list(text), *chances(text, 1)]) == Seen(text)
+        for text in (f"> {words}\n\n{HERMES}", f"{words}\n{words}{HERMES}", f'"{words}" {HERMES}'):
+            assert read(text, cuttings=[[text], list(text), *chances(text, 1)]).calls == (REMOVE,)

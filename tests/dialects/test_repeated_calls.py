@@ -109,3 +109,24 @@ def test_named_or_not() -> None:
         assert not any(hasattr(event, "whole") for event in [*parser.feed(CALLS[name]), *parser.close()])
     assert Hint().named == ()
     assert set(LISTS) <= set(DIALECTS)
+
+
+LONG = HERMES.replace("~", "~" + "x" * 600)
+
+
+def test_a_long_call_that_begins_alike_leaves_before_its_end() -> None:
+    whole = Call("bash", {"command": "rm -rf ~" + "x" * 600})
+    assert read(f"{LONG}\n{LONG}", request=[HERMES]).calls == (whole, whole)
+    found = always(lambda: Parser(TOOLS, request_texts=[HERMES]), LONG[:-40], "length", few(LONG[:-40]))
+    assert [(call.name, call.whole) for call in found.calls] == [("bash", False)]
+    assert found.content == ""
+
+
+def test_a_later_call_that_its_grammar_leaves_open() -> None:
+    text = WRITTEN["lfm2"].render([("list_files", {}), ("bash", REMOVE.arguments)])
+    cut = text[: text.index("~")]
+    found = always(lambda: Parser(TOOLS, request_texts=[CALLS["lfm2"]]), cut, "length")
+    assert found == Seen(", bash(command='rm -rf ", (LIST,))
+    other = cut.replace("rm", "RM")
+    found = always(lambda: Parser(TOOLS, request_texts=[CALLS["lfm2"]]), other, "length")
+    assert found == Seen("", (LIST, Call("bash", '{"command":"RM -rf ', whole=False)))
