@@ -11,6 +11,7 @@ from proxy.backends import KINDS
 from proxy.dialects import DIALECTS
 from proxy.settings import Settings, load
 from proxy.web.snippets import opencode
+from tests import jsonc
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -41,18 +42,12 @@ def test_every_dialect_is_named() -> None:
     assert sorted(named) == sorted(DIALECTS)
 
 
-COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
-
-
-def without_comments(snippet: str) -> str:
-    return COMMENT.sub("", snippet)
-
-
 def test_the_snippet_for_opencode_is_the_one_that_is_printed() -> None:
     shown = README[README.index("```json\n") + 8 :].partition("```")[0]
     printed = opencode("http://127.0.0.1:8081", None, "my-model", 32768)
-    assert json.loads(without_comments(shown)) == json.loads(without_comments(printed))
-    assert COMMENT.findall(shown) == COMMENT.findall(printed)
+    assert jsonc.parsed(shown) == jsonc.parsed(printed)
+    assert jsonc.COMMENT.findall(shown) == jsonc.COMMENT.findall(printed)
+    assert '"permission": {"bash": "ask"}' in shown
     assert load({}).proxy_port == 8081
 
 
