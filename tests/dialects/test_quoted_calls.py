@@ -89,7 +89,6 @@ def test_what_is_quoted_is_text_for_every_model(rule: str) -> None:
 
 
 WORDS = {"path": "line-number"}
-MIXED = {"1. Never:": "code", "> ```": "code", '{"text"': "quotes", "He wrote": "quotes", "<pre>\n": "code"}
 
 
 @pytest.mark.parametrize(("rule", "framing"), list(framed()))
