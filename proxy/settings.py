@@ -75,6 +75,13 @@ class Settings(BaseModel):
     tool_dialect: Annotated[tuple[str, ...], Field(description="how the model writes calls, with commas between; `auto` recognises it")] = (
         "auto",
     )
+    quoted_calls: Annotated[
+        Literal["text", "run"],
+        Field(
+            description="`text`: calls that an answer only quotes stay text; `run`: they run, unless they are in code; "
+            "the log counts the refused ones by rule"
+        ),
+    ] = "text"
     thinking: Annotated[
         Literal["auto", "tags", "forced", "off"],
         Field(description="`tags`: thoughts begin with a tag; `forced`: every answer begins inside them; `off`: tags are text"),

@@ -1,7 +1,6 @@
 """The house as it is opened: which rooms, for which settings, and that all of it is closed again."""
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -22,6 +21,7 @@ from proxy.llama_server import ConfigurationError, Keeper, Launch, State
 from proxy.own_models import OwnModels
 from proxy.settings import load
 from proxy.tiny_model import MODEL as TINY
+from tests import jsonc
 from tests.asgi import Call, ask
 from tests.backend import Backend, models
 from tests.bridge import bridge
@@ -142,7 +142,7 @@ async def test_a_child_that_still_loads_is_known_by_name(tmp_path: Path) -> None
     async with Lifespan(app):
         page = await ask(app, "/")
         assert page.status == 503
-        assert json.loads(page.json["connect"]["opencode"])["model"] == "llama-bridge/qwen"
+        assert jsonc.parsed(page.json["connect"]["opencode"])["model"] == "llama-bridge/qwen"
 
 
 async def test_a_child_that_was_killed_is_back_for_the_next_question(tmp_path: Path) -> None:

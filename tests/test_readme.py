@@ -11,6 +11,7 @@ from proxy.backends import KINDS
 from proxy.dialects import DIALECTS
 from proxy.settings import Settings, load
 from proxy.web.snippets import opencode
+from tests import jsonc
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -43,7 +44,10 @@ def test_every_dialect_is_named() -> None:
 
 def test_the_snippet_for_opencode_is_the_one_that_is_printed() -> None:
     shown = README[README.index("```json\n") + 8 :].partition("```")[0]
-    assert json.loads(shown) == json.loads(opencode("http://127.0.0.1:8081", None, "my-model", 32768))
+    printed = opencode("http://127.0.0.1:8081", None, "my-model", 32768)
+    assert jsonc.parsed(shown) == jsonc.parsed(printed)
+    assert jsonc.COMMENT.findall(shown) == jsonc.COMMENT.findall(printed)
+    assert '"permission": {"bash": "ask"}' in shown
     assert load({}).proxy_port == 8081
 
 

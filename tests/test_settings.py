@@ -32,6 +32,7 @@ OPTIONS: list[tuple[str, str, Any]] = [
     ("tool_dialect", "hermes", ("hermes",)),
     ("tool_dialect", "hermes, qwen3_coder", ("hermes", "qwen3_coder")),
     ("tool_dialect", ",", ("auto",)),
+    ("quoted_calls", "run", "run"),
     ("thinking", "forced", "forced"),
     ("llama_server", "/opt/llama-server", Path("/opt/llama-server")),
     ("llama_server_conf", "~/c.conf", Path.home() / "c.conf"),

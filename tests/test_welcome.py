@@ -12,6 +12,7 @@ import pytest
 from proxy import welcome
 from proxy.settings import load
 from proxy.web.status import Report
+from tests import jsonc
 
 READY = Report("ok", "llama_cpp", "http://127.0.0.1:9/v1", "qwen", 32_768, device="CUDA0")
 HERE = "http://127.0.0.1:8081"
@@ -21,7 +22,7 @@ def pasted(text: str) -> tuple[list[str], Any]:
     """The words of the curl command, and the configuration, cut out as a person would."""
     (command,) = [line for line in text.splitlines() if line.startswith("  curl ")]
     begin, end = text.index("\n{\n") + 1, text.index("\n}\n") + 2
-    return shlex.split(command), json.loads(text[begin:end])
+    return shlex.split(command), jsonc.parsed(text[begin:end])
 
 
 def test_where_it_listens() -> None:

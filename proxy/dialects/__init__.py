@@ -1,6 +1,7 @@
 """How models write calls and thoughts. One small file each; this is the one list, in order of trial."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -41,6 +42,7 @@ from proxy.stream.dialect import Dialect, Hint, Thoughts
 from proxy.stream.events import Content, Reasoning
 from proxy.stream.ids import new_id
 from proxy.stream.parser import ThinkingMode
+from proxy.stream.quoting import QuotedCalls
 
 DIALECTS: Mapping[str, Dialect] = {
     one.name: one
@@ -127,17 +129,36 @@ def markers(dialect: str | Iterable[str]) -> list[str]:
 
 
 class Parser(parser.Parser):
-    """A parser that knows the dialects by name."""
+    """A parser that knows the dialects by name.
+
+    `hint` is what is known of the model. Of `request_texts`, what user and tools say in the request, a call that repeats
+    them word for word is text. `quoted_calls="run"` switches off the rules by which quoted calls are text, except in code.
+    """
 
     def __init__(
-        self, tools: object = (), dialect: str | Iterable[str] = "auto", thinking: ThinkingMode = "tags", hint: Hint = UNKNOWN
+        self,
+        tools: object = (),
+        dialect: str | Iterable[str] = "auto",
+        thinking: ThinkingMode = "tags",
+        hint: Hint = UNKNOWN,
+        *,
+        request_texts: Iterable[str] = (),
+        quoted_calls: QuotedCalls = "text",
     ) -> None:
-        thoughts = believed(hint)
-        turns = (*TURNS, *(token for one in thoughts for token in one.turns))
-        known = chosen(dialect, hint)
         names = (dialect,) if isinstance(dialect, str) else tuple(dialect)
-        own_turns = tuple(token for one in known if one.name in names or one.spoken(hint) for token in one.turns)
-        super().__init__(tools, dialects=known, thoughts=thoughts, turns=turns, labels=LABELS, own_turns=own_turns, thinking=thinking)
+        thoughts, known = believed(hint), chosen(names, hint)
+        super().__init__(
+            tools,
+            dialects=known,
+            thoughts=thoughts,
+            turns=(*TURNS, *(token for one in thoughts for token in one.turns)),
+            labels=LABELS,
+            own_turns=tuple(token for one in known if one.name in names or one.spoken(hint) for token in one.turns),
+            thinking=thinking,
+            hint=replace(hint, named=tuple(name for name in names if name != "auto")),
+            request_texts=request_texts,
+            quoted_calls=quoted_calls,
+        )
 
 
 def parse(text: str, *, tools: object = (), dialect: str | Iterable[str] = "auto", thinking: ThinkingMode = "tags") -> dict[str, Any]:

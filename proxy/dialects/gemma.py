@@ -238,6 +238,7 @@ DIALECT = Dialect(
     OPENERS,
     ("call:",),
     UNOPENED,
+    proofs=(*QUOTES, *CLOSERS),
     turns=TURNS,
     marks=QUOTES,
     models="gemma",

@@ -41,6 +41,7 @@ def between(
         doubtful=opener_missing if closes else None,
         headers=headers,
         turns=turns,
+        weak=weak,
         marks=() if weak else openers,
         models=models or name,
         family=family,

@@ -48,6 +48,14 @@ def read(raw: bytes) -> Question:
     )
 
 
+def user_and_tool_texts(body: dict[str, Any]) -> list[str]:
+    """Return what the user and the tools say in a question."""
+    messages = (one for one in body["messages"] if isinstance(one, dict) and one.get("role") in ("user", "tool", "function"))
+    contents = [message.get("content") for message in messages]
+    parts = (part.get("text") for content in contents for part in _listed(content) if isinstance(part, dict))
+    return [text for text in (*contents, *parts) if isinstance(text, str)]
+
+
 def _parsed(raw: bytes) -> dict[str, Any]:
     try:
         body = exact_json.loads(raw)

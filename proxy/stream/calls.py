@@ -2,9 +2,9 @@
 
 import bisect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, TextEvent
 from proxy.stream.schema import Kinds, properties, quote
@@ -68,14 +68,22 @@ def _alike(name: str) -> str:
     return APART.sub("_", name).lower()
 
 
+class CallWatcher(Protocol):
+    """Learns where in the text each call begins and ends; it may stop the grammar there by raising."""
+
+    def call_started(self) -> None: ...
+
+    def call_ended(self) -> None: ...
+
+
 class Calls:
     """Where a grammar writes what it has read. Nothing leaves before the first `start`: that is when a grammar is sure.
 
-    `begun` is called at every start. A value whose type is not known before its end is held up to `limit`.
+    A value whose type is not known before its end is held up to `limit`.
     """
 
-    def __init__(self, tools: Tools, *, limit: int = HELD_LIMIT, begun: Callable[[], None] | None = None) -> None:
-        self.tools, self.limit, self._begun = tools, limit, begun
+    def __init__(self, tools: Tools, *, limit: int = HELD_LIMIT, watcher: CallWatcher | None = None) -> None:
+        self.tools, self.limit, self._watcher = tools, limit, watcher
         self.count = 0
         self.found = False  # a call, or what is said
         self.open = False
@@ -95,12 +103,12 @@ class Calls:
         return self.tools.declared(text.strip())
 
     def start(self, name: str, id: str | None = None) -> None:
-        if self._begun:
-            self._begun()
         self._events.append(CallStart(self.count, id, name))
         self.kinds = self.tools.kinds(name)
         self.open, self.found, self.keys = True, True, set()
         self.count += 1
+        if self._watcher is not None:
+            self._watcher.call_started()
 
     def write(self, text: str) -> None:
         """A piece of the arguments' JSON."""
@@ -135,6 +143,8 @@ class Calls:
         self._flush()
         self._events.append(CallEnd(self.count - 1, whole))
         self.open = False
+        if self._watcher is not None:
+            self._watcher.call_ended()
 
     def _flush(self) -> None:
         if text := "".join(self._pieces):

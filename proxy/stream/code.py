@@ -32,6 +32,11 @@ class Code:
         self._span = 0  # the length of the run that opened the inline code we are in
 
     @property
+    def span(self) -> int:
+        """The length of the run that closes the inline code we are in."""
+        return self._span
+
+    @property
     def fenced(self) -> bool:
         return bool(self._fence)
 

@@ -9,29 +9,35 @@ from itertools import groupby
 
 from proxy.stream.calls import Tools
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Reasoning, Source, TextEvent
+from proxy.stream.quoting import Watches
+from proxy.stream.repeats import RequestTexts
 
 
 class Held:
     """Calls that may still turn out to be text: both readings of the same stretch."""
 
-    __slots__ = ("_events", "_raw", "_said", "called", "size")
+    __slots__ = ("_events", "_raw", "_said", "count", "ends_in_text", "size", "watches")
 
     def __init__(self, raw: str = "") -> None:
         self._raw, self._said = StringIO(), StringIO()  # one letter at a time costs no more than its own size
         self._events: list[TextEvent] = []
         self._raw.write(raw)
         self.size = len(raw)
-        self.called = False  # there is a call in it
+        self.count = 0  # calls
+        self.ends_in_text = False  # more than blanks follows the last call
+        self.watches = Watches()  # what follows them decides, by rule; without any, code around them does
 
     def add(self, raw: str, events: Iterable[TextEvent]) -> None:
         self._raw.write(raw)
         for event in events:
             if isinstance(event, Content):
                 self._said.write(event.text)
+                self.ends_in_text = self.ends_in_text or bool(event.text.strip())
             else:
                 self._close()
                 self._events.append(event)
-                self.called = True
+                self.count += isinstance(event, CallStart)
+                self.ends_in_text = False
         self.size += len(raw)
 
     def _close(self) -> None:
@@ -80,8 +86,10 @@ def digests(events: Iterable[TextEvent]) -> Iterator[bytes]:
 class Desk:
     """One per answer, over both its channels (its text and the thoughts that a backend has separated)."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, request: RequestTexts | None = None) -> None:
         self.tools = tools
+        self.request = request or RequestTexts()
+        self.quoted: Counter[str] = Counter()  # calls that are text, by rule
         self.failures: Counter[str] = Counter()
         self.said = False  # something of the answer is visible
         self.thought = False  # there were thoughts, if only empty ones

@@ -15,6 +15,7 @@ It calls `calls.start` when it is sure and not before: until then it may return 
 read is read by others, so it may also stop early. Law 6: it may raise; then it is counted and its text is text.
 """
 
+LISTING_TAGS = ("<tools>", "<tool>")
 A_NAME = "a declared tool's name"
 """Stands in `starts` for the names of all tools."""
 
@@ -57,6 +58,7 @@ class Hint:
 
     template: str = ""
     model: str = ""
+    named: tuple[str, ...] = ()  # the dialects that the user has named
 
 
 def _fits(models: str, hint: Hint) -> bool:
@@ -77,6 +79,8 @@ class Dialect:
     starts: tuple[str, ...] = ()  # what a message may begin with to be worth a doubtful look …
     doubtful: Grammar | None = None  # … by this grammar, which is believed only when it has read a whole call
     alone: bool = False  # … and only if nothing but calls is in the message
+    proofs: tuple[str, ...] = ()  # the same holds, without a hint, for a doubtful form that has none of these markers
+    weak: bool = False  # its openers are ordinary words: without a hint only calls may follow on the line
     headers: tuple[str, ...] = ()  # markers that say nothing where a message, or the next part of one, begins …
     frame: Frame | None = None  # … or that begin a longer header
     turns: tuple[str, ...] = ()  # tokens that end a message, or a part of one
@@ -93,3 +97,11 @@ class Dialect:
     def spoken(self, hint: Hint) -> bool:
         """Whether the template or the name of the model speaks for it."""
         return any(mark in hint.template for mark in self.marks) or _fits(self.models, hint)
+
+    def shares_opener(self, template: str) -> bool:
+        """Return whether a template has one of the openers; tags in which it only lists the tools do not count."""
+        return any(opener in template for opener in self.openers if opener not in LISTING_TAGS)
+
+    def is_own(self, hint: Hint) -> bool:
+        """Return whether the model is known to write calls this way, or to be read so."""
+        return self.name in hint.named or self.spoken(hint) or self.shares_opener(hint.template)

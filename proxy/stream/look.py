@@ -6,14 +6,18 @@ from typing import TypeVar
 
 from proxy.stream.attempt import Trial
 from proxy.stream.calls import Tools
-from proxy.stream.dialect import A_NAME, Dialect, Frame, Thoughts
+from proxy.stream.dialect import A_NAME, Dialect, Frame, Hint, Thoughts
 from proxy.stream.markers import compiled
+from proxy.stream.quoting import QuotedCalls, Standing
 from proxy.stream.reader import Reader, Steps
 
 T = TypeVar("T")
 FENCES = ("```", "~~~")
 NAME_LIMIT = 128
 _AFTER_NAME = frozenset(" \t\r\n({<:[")
+NO_HINT = Hint()
+BOUNDARIES = ("<|start|>", "<|end|>", "<|return|>", "<|call|>")
+"""Begin or end a message whatever the model is; so do the turn tokens of its own dialect, and what closes reasoning."""
 
 
 class Look:
@@ -22,10 +26,12 @@ class Look:
         dialects: Sequence[Dialect],
         thoughts: Sequence[Thoughts],
         turns: Sequence[str],
-        labels: Sequence[Thoughts],
-        own_turns: Sequence[str],
+        labels: Sequence[Thoughts] = (),
+        own_turns: Sequence[str] = (),
         *,
         tools: bool,
+        hint: Hint = NO_HINT,
+        quoted_calls: QuotedCalls = "text",
     ) -> None:
         able = dialects if tools else ()
         self.trials: Mapping[str, Sequence[Trial]] = _by_marker(
@@ -48,6 +54,20 @@ class Look:
         self.begin = compiled((*self.thoughts, *self.closers, *self.frames, *starts, *(FENCES if able else ())))
         self.fenced = compiled((*self.trials, *starts))
         self.part = compiled((*self.frames, *self.trials, *self.thoughts))
+        self.quoting = quoted_calls == "text"
+        own = [one for one in able if one.is_own(hint)]
+        self.own = frozenset(one.name for one in own)
+        self.boundaries = frozenset((*BOUNDARIES, *(token for one in own for token in one.turns)))
+        self.boundary = compiled((*self.boundaries, *self.closers)).ended
+        known = any(one.shares_opener(hint.template) or any(mark in hint.template for mark in one.marks) for one in able)
+        self._weak = tuple(opener for one in able if one.weak for opener in _openers(one))
+        self._own_openers = tuple(opener for one in own for opener in _openers(one))
+        self._shared = tuple(opener for one in able if one.shares_opener(hint.template) for opener in _openers(one)) if known else ("",)
+
+    def standing(self, opener: str) -> Standing:
+        """Return how an opener stands to the model; one that it shares with a dialect of the model's is the model's."""
+        own = opener.startswith(self._own_openers)
+        return Standing(own, not own and not opener.startswith(self._shared), not own and opener.startswith(self._weak))
 
     def name(self, read: Reader, tools: Tools) -> Steps[bool]:
         """Whether the name of a tool comes next, and ends there."""
@@ -60,6 +80,10 @@ class Look:
             if not more or not tools.may_become_name(seen):
                 return False
             yield
+
+
+def _openers(dialect: Dialect) -> tuple[str, ...]:
+    return (*dialect.openers, *dialect.first_openers)
 
 
 def _closers(thoughts: Sequence[Thoughts]) -> dict[str, tuple[str, ...]]:
@@ -93,5 +117,7 @@ def look(
     labels: tuple[Thoughts, ...],
     own_turns: tuple[str, ...],
     tools: bool,  # noqa: FBT001 - a key
+    hint: Hint,
+    quoted_calls: QuotedCalls,
 ) -> Look:
-    return Look(dialects, thoughts, turns, labels, own_turns, tools=tools)
+    return Look(dialects, thoughts, turns, labels, own_turns, tools=tools, hint=hint, quoted_calls=quoted_calls)

@@ -2,17 +2,19 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias, get_args
 
 from proxy.stream.answer import Answer
 from proxy.stream.attempt import Attempts
 from proxy.stream.calls import Tools
 from proxy.stream.desk import Desk
-from proxy.stream.dialect import Dialect, Thoughts
+from proxy.stream.dialect import Dialect, Hint, Thoughts
 from proxy.stream.events import TextEvent
-from proxy.stream.look import look
+from proxy.stream.look import NO_HINT, look
+from proxy.stream.quoting import QuotedCalls
 from proxy.stream.reader import Emit, Reader, Steps
+from proxy.stream.repeats import RequestTexts
 from proxy.stream.thinking import Thinking
 from proxy.stream.window import HELD_LIMIT
 
@@ -75,14 +77,17 @@ class Parser:
         labels: Sequence[Thoughts] = (),
         own_turns: Sequence[str] = (),
         thinking: ThinkingMode = "tags",
+        hint: Hint = NO_HINT,
+        request_texts: Iterable[str] = (),
+        quoted_calls: QuotedCalls = "text",
         held_limit: int = HELD_LIMIT,
     ) -> None:
         if thinking not in THINKING_MODES:
             raise ValueError(f"unknown thinking {thinking!r}: one of {', '.join(THINKING_MODES)}")
         known = Tools(tools)
-        self._desk = Desk(known)
+        self._desk = Desk(known, RequestTexts(request_texts if quoted_calls == "text" else ()))
         believed = () if thinking == "off" else tuple(thoughts)
-        self._look = look(tuple(dialects), believed, tuple(turns), tuple(labels), tuple(own_turns), bool(known))
+        self._look = look(tuple(dialects), believed, tuple(turns), tuple(labels), tuple(own_turns), bool(known), hint, quoted_calls)
         self._forced = thinking == "forced"
         self._limit = held_limit
         self._answer: Channel | None = None
@@ -92,6 +97,11 @@ class Parser:
     def grammar_failures(self) -> Counter[str]:
         """How often which grammar has raised."""
         return self._desk.failures
+
+    @property
+    def quoted_calls(self) -> Counter[str]:
+        """How many calls are text, by the rule that says so."""
+        return self._desk.quoted
 
     def feed(self, text: str) -> list[TextEvent]:
         """Text of the answer."""
@@ -113,7 +123,7 @@ class Parser:
             self._forced = False
             if self._thoughts is None:
                 read = Reader(limit=self._limit)
-                thinking = Thinking(self._desk, read, Attempts(self._desk, read), self._look.trials)
+                thinking = Thinking(self._desk, read, Attempts(self._desk, read), self._look)
                 self._thoughts = Channel(read, thinking.block(), self._desk.think)
             self._thoughts.feed(text)
         return self._desk.taken()

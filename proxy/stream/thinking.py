@@ -1,13 +1,15 @@
 """Thoughts, and the calls that models hide in them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import StringIO
 
-from proxy.stream.attempt import Attempts, Trial
-from proxy.stream.code import Code
+from proxy.stream.attempt import Attempts
 from proxy.stream.desk import Desk
+from proxy.stream.look import Look
 from proxy.stream.markers import compiled
+from proxy.stream.quoting import QUOTED, newline_behind
 from proxy.stream.reader import Reader, Steps
+from proxy.stream.surroundings import Surroundings
 
 
 class Thinking:
@@ -16,11 +18,10 @@ class Thinking:
     A call in there is held until the next thing that is no blank: another call joins it, more thinking makes it a rehearsal.
     """
 
-    def __init__(self, desk: Desk, read: Reader, attempts: Attempts, trials: Mapping[str, Sequence[Trial]]) -> None:
-        self._desk, self._read, self._attempts, self._trials = desk, read, attempts, trials
-        self._code = Code()
+    def __init__(self, desk: Desk, read: Reader, attempts: Attempts, look: Look) -> None:
+        self._desk, self._read, self._attempts, self._trials = desk, read, attempts, look.trials
+        self._around = Surroundings(look)
         self._blanks = StringIO()
-        self._before = ""  # the last letter
         self._shown = False  # something of this block was shown
         self._joint = "\n"
 
@@ -31,17 +32,18 @@ class Thinking:
         """
         self._joint = joint
         self._blanks, self._shown, self._desk.thought = StringIO(), False, True
+        self._around.boundary()
         yield from self._read.take("\r\n", "\n")
         known = compiled((*closers, *before, *self._trials))
         while met := (yield from self._read.find(known, self._think)):
-            if met in before and not self._code.inline:
+            if met in before and not self._around.code.inline:
                 self._read.back(len(met))
                 break
             if met in before:
                 self._think(met)
             elif met not in closers:
                 yield from self._call(met)
-            elif self._before == "`" and (yield from self._read.next()) == "`":
+            elif self._around.last == "`" and (yield from self._read.next()) == "`":
                 self._think(met)
             else:
                 break
@@ -49,24 +51,31 @@ class Thinking:
             self._desk.think(_without_newline(self._blanks.getvalue()))
 
     def _call(self, opener: str) -> Steps[None]:
-        if self._code.inline:
+        if self._around.code.inline:
             self._think(opener)
             return
         self._read.back(len(opener))
-        read = yield from self._attempts.held(self._trials[opener], self._desk.held_in_thoughts)
-        if read and read.events:
+        rule = self._around.judge(opener, after_prose=self._shown).rule  # what may follow is more thinking, and decides as that
+        read = yield from self._attempts.held(self._trials[opener], self._desk.held_in_thoughts, opener)
+        if read and read.events and (rule := rule or read.rule):
+            self._desk.quoted[rule] += read.count
+            self._think(read.raw, QUOTED + newline_behind(read.raw))
+        elif read and read.events:
             self._desk.rehearse(self._blanks.getvalue() + read.raw, read.events)
-            self._blanks, self._before = StringIO(), ""
+            self._blanks = StringIO()
+            self._around.called(read.raw)
         elif read:
             self._think(read.raw)
         else:
             self._read.drop(len(opener))
             self._think(opener)
 
-    def _think(self, text: str) -> None:
-        """Blanks wait: at the edge, one newline belongs to the markup, and after a call they decide nothing."""
-        self._code.see(text)
-        self._before = text[-1]
+    def _think(self, text: str, seen: str = "") -> None:
+        """Blanks wait: at the edge, one newline belongs to the markup, and after a call they decide nothing.
+
+        `seen` stands for the text where rules read it.
+        """
+        self._around.see(seen or text)
         core = text.rstrip()
         if core:
             self._show(core)

@@ -96,6 +96,14 @@ class Window:
             return self._text[start : self._at]
         return ("".join(self._kept) + self._text[: self._at])[mark.at - self._kept_from :]
 
+    def text_from(self, position: int) -> str:
+        """Return what was read since a place behind the last pause."""
+        return self._text[max(position - self._base, 0) : self._at]
+
+    @property
+    def last_mark(self) -> Mark:
+        return self._marks[-1]
+
     def rewind(self, mark: Mark) -> None:
         """Back to a mark."""
         if mark not in self._marks:

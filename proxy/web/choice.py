@@ -112,6 +112,8 @@ class Choice:
         if self._parser is None:
             return []
         closed = self._numbered(self._parser, self._parser.close(finish))
+        self._record.quoted.update(self._parser.quoted_calls)
+        self._parser.quoted_calls.clear()
         return [*closed, *(one for whose, event in self._copies.end() for one in self._call(whose, event))]
 
     @property

@@ -7,7 +7,7 @@ from proxy.backends.detection import Detection
 from proxy.backends.http import Http
 from proxy.backends.place import Place, Wish
 from proxy.dialects import Parser
-from proxy.requests.question import Question
+from proxy.requests.question import Question, user_and_tool_texts
 from proxy.settings import Settings
 from proxy.stream.parser import ThinkingMode
 from proxy.web.keeping import Room
@@ -46,5 +46,10 @@ class House:
         """`known`: how the answer begins, where nobody has to guess."""
         said = backend.place.dialect()  # of this model, in llama-server.conf
         return Parser(
-            question.tools, (said,) if said else self.settings.tool_dialect, known or self._thinking, backend.hint(question.model)
+            question.tools,
+            (said,) if said else self.settings.tool_dialect,
+            known or self._thinking,
+            backend.hint(question.model),
+            request_texts=user_and_tool_texts(question.body),
+            quoted_calls=self.settings.quoted_calls,
         )

@@ -45,6 +45,7 @@ class Record:
     first: float | None = None  # when the first of the answer arrived
     last: float | None = None
     calls: Counter[str] = field(default_factory=Counter)  # how each was found
+    quoted: Counter[str] = field(default_factory=Counter)  # calls that are text, by the rule that says so
     ways: list[str] = field(default_factory=list)  # that had to be gone to get the answer
     note: str = ""  # what went wrong, if anything
     remark: str = ""  # what a person should know of this backend
@@ -97,6 +98,7 @@ class Record:
             "waited": round(self.waited, 2),
             "seconds": round(time.monotonic() - self.began, 2),
             "calls": dict(self.calls),
+            "quoted": dict(self.quoted),
             "note": self.note,
         }
 
@@ -113,6 +115,8 @@ class Record:
         if self.calls:
             found = ", ".join(f"{count} {how}" for how, count in sorted(self.calls.items()))
             words.append(f"| calls: {found}")
+        if self.quoted:
+            words.append(f"| quoted: {self.quoted.total()} ({_by_rule(self.quoted)})")
         if self.ways:
             words.append(f"| got another way: {', '.join(self.ways)}")
         if self.remark:
@@ -137,3 +141,9 @@ class Record:
         if self.first is None or self.last is None or self.last <= self.first or made <= 1:
             return None
         return round(made / (self.last - self.first), 1)
+
+
+def _by_rule(quoted: Counter[str]) -> str:
+    """`blockquote`, or with figures where one alone says too little: `code 1, list 2`."""
+    only = len(quoted) == 1
+    return ", ".join(rule if only else f"{rule} {count}" for rule, count in sorted(quoted.items()))

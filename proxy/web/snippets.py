@@ -19,6 +19,7 @@ _PROVIDER = "llama-bridge"  # `ollama`, `lmstudio` and `vllm` are names that Ope
 _OUTPUT_TOKENS = 8192
 _MOST_KEPT = 8000
 _UNKNOWN_CONTEXT = 32768
+_COMMENTED = '  // "permission": {"bash": "ask"},  // without //, OpenCode asks you before it runs a command\n'
 
 
 def curl(address: str, key: str | None, model: str) -> str:
@@ -29,7 +30,7 @@ def curl(address: str, key: str | None, model: str) -> str:
 
 
 def opencode(address: str, key: str | None, model: str, context: int | None, inputs: Sequence[str] = ()) -> str:
-    """Return an opencode.json that OpenCode 1.18.24 and later, and 2, accept.
+    """Return an opencode.json that OpenCode 1.18.24 and later, and 2, accept. They read it with comments.
 
     `provider` is the shape of 1.x and `providers` that of 2; neither may hold a key of the other. Without `limit` 2 takes a
     model for one of 200,000 tokens. `inputs` are what the model takes beside text, such as `image`.
@@ -60,7 +61,8 @@ def opencode(address: str, key: str | None, model: str, context: int | None, inp
         "small_model": name,
         "compaction": _compaction(context - output, output),
     }
-    return json.dumps(config, indent=2)
+    brace, schema, rest = json.dumps(config, indent=2).split("\n", 2)
+    return f"{brace}\n{schema}\n{_COMMENTED}{rest}"
 
 
 def _compaction(usable: int, output: int) -> dict[str, Any]:

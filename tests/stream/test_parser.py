@@ -106,6 +106,8 @@ def test_doubtful_and_held_attempts_fail_as_often(text: str, found: Seen, monkey
         ("x\n```\n!1!b.\n", Seen("x\n```\n", (Call("b", {}),))),
         ("x\n```\n!1!b.\n\n\n\nabcdef", Seen("x\n```\n!1!b.\n\n\n\nabcdef")),
         ("x\n```\n!1!b.!1234567890!b.", Seen("x\n```\n!1!b.!1234567890!b.")),
+        ('"!1!b.abcd', Seen('"abcd', (Call("b", {}),))),
+        ('"!1!b.abcdefgh', Seen('"!1!b.abcdefgh')),
     ],
 )
 def test_no_more_is_held_than_the_limit(text: str, found: Seen) -> None:

@@ -76,7 +76,7 @@ def llama(*answers: Any, props: Any = None, template: Any = renders, completion:
 
 def losing(*answers: Any, **more: Any) -> Road:
     """Its chat route loses the calls that were not asked for."""
-    return llama(*answers, props=httpx.Response(200, json={"chat_template": "<|channel|>"}), **more)
+    return llama(*answers, props=httpx.Response(200, json={"chat_template": "<|channel|><tool_call>"}), **more)
 
 
 def asked(road: Road) -> list[Any]:

@@ -1,7 +1,6 @@
 """The page at `/`: what it is made of, what it is told, and that nothing of what was said ever stands there."""
 
 import asyncio
-import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ import httpx
 import pytest
 
 from proxy.web import front
+from tests import jsonc
 from tests.asgi import Call, ask
 from tests.backend import END, ROLE, Backend, chunk, models, stream, text
 from tests.bridge import bridge
@@ -65,7 +65,7 @@ async def test_json_for_everybody_else() -> None:
     assert SECRET not in call.text
     assert call.json["live"] == []
     assert call.json["connect"]["address"] == "http://localhost:99/v1"
-    assert json.loads(call.json["connect"]["opencode"])["provider"]["llama-bridge"]["options"]["apiKey"] == "not-needed"
+    assert jsonc.parsed(call.json["connect"]["opencode"])["provider"]["llama-bridge"]["options"]["apiKey"] == "not-needed"
     assert call.json["connect"]["curl"].startswith("curl http://localhost:99/v1/chat/completions")
 
 

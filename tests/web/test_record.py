@@ -66,6 +66,20 @@ def test_the_wait_for_others(caplog: LINES, clock: SimpleNamespace, waited: floa
 
 
 @pytest.mark.parametrize(
+    ("quoted", "words"),
+    [
+        ({"blockquote": 1}, "quoted: 1 (blockquote)"),
+        ({"list": 2}, "quoted: 2 (list)"),
+        ({"list": 2, "code": 1}, "quoted: 3 (code 1, list 2)"),
+    ],
+)
+def test_quoted_calls_are_counted_by_rule(quoted: dict[str, int], words: str, caplog: LINES) -> None:
+    it = at_100(status=200, quoted=Counter(quoted))
+    assert written(caplog, it)[1].endswith(f" | {words}")
+    assert it.figures()["quoted"] == quoted
+
+
+@pytest.mark.parametrize(
     ("usage", "touches", "tokens"),
     [
         (Usage(prompt=3, completion=5), 0, "in 3 (cached 0) out 5, "),

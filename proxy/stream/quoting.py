@@ -1,0 +1,189 @@
+"""Rules that tell a quoted call from a real one: data, and pure functions over the text around the call.
+
+`line_rule` reads the beginning of the line that the call stands on. `watches` finds marks that are still open before
+the call; what follows it then decides. Each rule has a word of its own for the log.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
+QuotedCalls: TypeAlias = Literal["text", "run"]
+
+CALL = "\ufffc"
+"""Stands for a call in the text that the rules read."""
+QUOTED = "\u2026"
+"""Stands for a refused call there: no rule looks inside it."""
+
+CODE, COMMENT, REPEATED, OTHER_DIALECT, BARE = "code", "comment", "repeated", "other-dialect", "bare"
+
+LINES = (
+    ("blockquote", re.compile(r"\s*>")),
+    ("table", re.compile(r"\s*\|")),
+    ("diff", re.compile(rf"\s*\+(?!\d)|\s*-[{CALL}{QUOTED}]*\Z")),
+    ("line-number", re.compile(rf"\s*\d+(?: *[:|\t→│](?!\d)|[\s{CALL}{QUOTED}]*\Z)|\s*(?!\d+:\d)\S*[^\s:]:\d+:")),
+)
+"""What may begin a line on which every call is quoted."""
+LISTED = re.compile(r"\s*(?:[-*•‣·–]|\d{1,9}[.)])\s")
+INDENTED = re.compile(rf"[ {CALL}]*(?: {{4}}|\t)[\s{CALL}]*")
+
+
+def newline_behind(raw: str) -> str:
+    """Return the newline that a grammar has read behind a call, if it has."""
+    return "\n" if "\n" in raw[len(raw.rstrip()) :] else ""
+
+
+class Standing(NamedTuple):
+    """What is known of the model, as far as it concerns one opener."""
+
+    own: bool = False  # template, name or user say that the model writes calls this way
+    foreign: bool = False  # the template is known, and no dialect with this opener shares an opener with it
+    weak: bool = False  # the opener is made of ordinary words, and nothing speaks for it
+
+
+def is_quotation(line: str) -> bool:
+    return any(pattern.match(line) for _, pattern in LINES)
+
+
+def line_rule(line: str, standing: Standing, *, after_prose: bool) -> str:
+    """Return the rule by which a call behind this beginning of a line is text; empty if none applies."""
+    for rule, pattern in LINES:
+        if pattern.match(line):
+            return rule
+    if not standing.own and LISTED.match(line):
+        return "list"
+    if not standing.own and after_prose and INDENTED.fullmatch(line):
+        return "indented"
+    return OTHER_DIALECT if standing.foreign and line.replace(CALL, "").strip() else ""
+
+
+class Mark(NamedTuple):
+    """A mark that quotes what follows it, up to a partner."""
+
+    rule: str
+    partners: tuple[str, ...]
+    reaches: bool = False  # words may stand between it and the call
+    in_paragraph: bool = True  # without a partner there it means nothing
+
+
+def _marks() -> Iterator[tuple[str, Mark]]:
+    for pair in ("“”", "‹›", "›‹", "«»", "»«", "「」", "『』", "《》", "〈〉", "〝〞", '""', '„“”"'):
+        yield pair[0], Mark("quotes", tuple(pair[1:]), reaches=True)
+    for pair in ("‘’", "‚‘’", "''"):  # an apostrophe looks the same
+        yield pair[0], Mark("quotes", tuple(pair[1:]))
+    for pair in ("()", "[]", "（）", "［］"):
+        yield pair[0], Mark("brackets", (pair[1],), reaches=True)
+    for pair in ("{}", "｛｝", "【】", "〔〕", "<>"):
+        yield pair[0], Mark("brackets", (pair[1],))
+    for run in ("*", "**", "***", "_", "__", "~~"):
+        yield run, Mark("emphasis", (run,), reaches=run == "**")
+    for tag in ("code", "pre", "kbd", "samp", "tt"):
+        yield f"<{tag}>", Mark(CODE, (f"</{tag}>",))
+    for tag in ("q", "blockquote", "b", "i", "em", "strong", "s", "del", "td", "p"):
+        yield f"<{tag}>", Mark("quotes", (f"</{tag}>",))
+    yield "|", Mark("table", ("|",))
+
+
+MARKS: Mapping[str, Mark] = dict(_marks())
+_COMMENT = Mark(COMMENT, ("-->",), in_paragraph=False)
+TOUCHING = frozenset({"*", "**", "***", "_", "__", "~~", "<"})
+"""These quote only what stands directly behind them."""
+_LITERALS = sorted({*MARKS, *(partner for mark in MARKS.values() for partner in mark.partners)}, key=len, reverse=True)
+_LETTERS = "".join(re.escape(one) for one in _LITERALS if len(one) == 1 and one not in "*_<")
+_TAGS = "|".join(re.escape(one) for one in _LITERALS if one[0] == "<")
+_ANY = re.compile(rf"(?=[*_~<{_LETTERS}])(?:[{_LETTERS}]|\*+|_+|~~|{_TAGS})")
+_SPAN = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
+
+
+def open_marks(line: str) -> list[tuple[str, int]]:
+    """Return the marks without a partner in the part of a line before a call, and where each ends."""
+    found: list[tuple[str, int]] = []
+    awaited: Counter[str] = Counter()
+    for met in _ANY.finditer(line):
+        mark, before, behind = met.group(), line[: met.start()][-1:], line[met.end() :][:1]
+        symmetric = mark in MARKS and mark in MARKS[mark].partners
+        if awaited[mark] and not (symmetric and before.isspace()):
+            partner = mark
+            while partner:
+                opened, _ = found.pop()
+                awaited.subtract(MARKS[opened].partners)
+                partner = "" if mark in MARKS[opened].partners else partner
+        elif mark in MARKS and not (symmetric and (before.isalnum() or behind.isspace())):
+            found.append((mark, met.end()))
+            awaited.update(MARKS[mark].partners)
+    return found
+
+
+def watches(paragraph: str) -> "list[Watch]":
+    """Return what has to be watched for behind a call, given the text before it in its paragraph."""
+    text = _SPAN.sub(QUOTED, paragraph) if "`" in paragraph else paragraph
+    found = [Watch.partner(_COMMENT)] if text.rfind("<!--") > text.rfind("-->") else []
+    bare = text.rstrip()
+    begins = bare.rfind("\n") + 1
+    same_line = "\n" not in text[len(bare) :]
+    quoting = (
+        MARKS[mark]
+        for mark, end in open_marks(bare[begins:])
+        if (MARKS[mark].reaches and same_line) or begins + end == (len(text) if mark in TOUCHING else len(bare))
+    )
+    return found + [Watch.partner(mark) for mark in dict.fromkeys(quoting)]
+
+
+_REST = re.compile(r"\n[ \t\r]*\Z|--?\Z|<[/a-z]*\Z|\S\Z|\Z")
+
+
+class Watch:
+    """Reads on behind a call that may be quoted, until that is decided."""
+
+    def __init__(self, rule: str, decides: str, *, when_cut: bool) -> None:
+        self.rule = rule
+        self.when_cut = when_cut  # whether the call is text if the answer is cut off before the decision
+        self._decides = re.compile(decides)
+        self._tail = CALL  # the last letters, if more could still make something of them
+
+    @classmethod
+    def partner(cls, mark: Mark) -> "Watch":
+        partners = "|".join(rf"(?<=\S){re.escape(one[0])}" if one[0] in "*_~" else re.escape(one) for one in mark.partners)
+        over = r"|(?P<over>\n[ \t\r]*\n)" if mark.in_paragraph else ""
+        return cls(mark.rule, rf"(?P<quoted>{partners}){over}", when_cut=True)
+
+    @classmethod
+    def rest_of_line(cls, rule: str) -> "Watch":
+        """For a call that counts only if nothing but calls stands on its line."""
+        return cls(rule, rf"(?P<quoted>[^\s{CALL}])|(?P<over>\n)", when_cut=False)
+
+    def see(self, text: str) -> tuple[int, bool] | None:
+        """Return after how many letters it is decided, and whether the call is quoted; None while that is open."""
+        known, text = len(self._tail), self._tail + text
+        if found := self._decides.search(text):
+            return found.end() - known, found.lastgroup == "quoted"
+        tail = _REST.search(text)
+        self._tail = tail.group().rstrip(" \t\r") if tail else ""
+        return None
+
+
+class Watches:
+    """All that is watched for behind calls which are held together."""
+
+    def __init__(self) -> None:
+        self._open: list[Watch] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def add(self, more: Iterable[Watch]) -> None:
+        self._open += more
+
+    def see(self, text: str) -> str | None:
+        """Return the rule by which the calls are text, an empty word if they are calls, None while that is open."""
+        seen = [(watch, watch.see(text)) for watch in self._open]
+        self._open = [watch for watch, decision in seen if decision is None]
+        quoted = [(decision[0], watch.rule) for watch, decision in seen if decision and decision[1]]
+        if quoted:
+            return min(quoted)[1]  # the first to be decided, in whatever pieces the text comes
+        return None if self._open else ""
+
+    def end(self, *, cut: bool) -> str:
+        """The same where the text is over."""
+        return next((watch.rule for watch in self._open if cut and watch.when_cut), "")

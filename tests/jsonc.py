@@ -1,0 +1,11 @@
+"""JSON with comments on lines of their own, as OpenCode reads it."""
+
+import json
+import re
+from typing import Any
+
+COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
+
+
+def parsed(text: str) -> Any:
+    return json.loads(COMMENT.sub("", text))
