@@ -5,7 +5,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-_LIMIT = 10_000  # tools
+_LIMIT = 5_000  # tools
 
 
 class DeclaredNames:
