@@ -65,10 +65,9 @@ class Bridge(Door):
     async def _open(self, _: object) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.house.http.aclose)
-            warming = asyncio.create_task(asyncio.to_thread(self.house.warm_up))
-            stack.push_async_callback(asyncio.wait, (warming,))
             if self.keeper is not None:
                 await stack.enter_async_context(self.keeper)
+            await asyncio.to_thread(self.house.warm_up)  # a model that is loaded at the start loads meanwhile
             yield
 
     @property

@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-_LIMIT = 10_000  # tools
+_LIMIT = 5_000  # tools
 
 
 def name_of(tool: Any) -> Any:

@@ -12,7 +12,7 @@ from proxy.stream.window import HELD_LIMIT
 
 NAME = re.compile(r"[^\W_][\w.:/@-]{0,127}|_[\w.:/@-]{0,127}")
 APART = re.compile(r"[-_. ]+")
-TOOLS_LIMIT = 10_000  # further ones are forwarded by the name that the model writes, as undeclared ones are
+TOOLS_LIMIT = 5_000  # further ones are forwarded by the name that the model writes, as undeclared ones are
 NAME_LIMIT = 1024  # letters; a tool with a longer name cannot be called
 KEYS_LIMIT = 1 << 12
 """So many keys of a call are remembered: a call may have more."""

@@ -2,10 +2,12 @@
 
 A step is what runs between two moments at which the loop may serve somebody else: one turn of a task, or one callback of a
 connection. What counts is the time that the thread of the loop has computed, so that a machine that is busy with other things
-changes nothing. The longest step so far lies as JSON in the file that STALLS names.
+changes nothing. A garbage collection meets whatever runs: it grows with the number of all objects, is measured by itself and only
+shown. The longest step so far lies as JSON in the file that STALLS names.
 """
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -22,6 +24,7 @@ TOLERATED = 3 * BOUND  # on a machine that does other things too, the same work 
 _SHORT = 5.0  # ms: what is not worth writing down
 _SAMPLED = 0.005
 _FRAMES = 12
+NOTHING: dict[str, Any] = {"ms": 0.0, "what": "-", "stack": [], "gc": 0.0}
 
 
 class Clock:
@@ -29,24 +32,36 @@ class Clock:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._longest = 0.0
+        self._longest = dict(NOTHING)
         self._thread = threading.get_ident()
         self._began: float | None = None
         self._stack: list[str] = []
+        self._collecting = self._collected = 0.0
+        gc.callbacks.append(self._collects)
+
+    def _collects(self, phase: str, _: dict[str, int]) -> None:
+        if threading.get_ident() == self._thread:
+            if phase == "start":
+                self._collecting = time.thread_time()
+            else:
+                self._collected += time.thread_time() - self._collecting
 
     def measured(self, what: str, step: Callable[[], Any]) -> Any:
         if self._began is not None:
             return step()  # inside of another
-        self._stack = []
+        self._stack, self._collected = [], 0.0
         self._began = began = time.thread_time()
         try:
             return step()
         finally:
             self._began = None
-            taken = (time.thread_time() - began) * 1000
-            if taken > _SHORT and (taken > self._longest or not self._file.exists()):  # whoever takes the file away begins again
-                self._longest = taken
-                self._file.write_text(json.dumps({"ms": round(taken, 1), "what": what, "stack": self._stack}))
+            taken = (time.thread_time() - began - self._collected) * 1000
+            if taken > _SHORT and (taken > self._longest["ms"] or not self._file.exists()):  # whoever takes the file away begins again
+                self._longest = self._longest | {"ms": taken, "what": what, "stack": self._stack}
+                self._file.write_text(json.dumps(self._longest))
+            if self._collected * 1000 > max(self._longest["gc"], _SHORT):
+                self._longest["gc"] = self._collected * 1000
+                self._file.write_text(json.dumps(self._longest))
 
     def watch(self) -> None:
         while True:
@@ -63,15 +78,16 @@ def _shown(frame: FrameType) -> list[str]:
 class _Steps(Coroutine[Any, Any, Any]):
     """A coroutine, with a clock on each of its steps."""
 
+    __slots__ = ("_clock", "_inner", "_what")
+
     def __init__(self, inner: Coroutine[Any, Any, Any], clock: Clock) -> None:
-        self._inner, self._clock = inner, clock
-        self.__name__ = self.__qualname__ = getattr(inner, "__qualname__", "a task")
+        self._inner, self._clock, self._what = inner, clock, getattr(inner, "__qualname__", "a task")
 
     def send(self, value: Any) -> Any:
-        return self._clock.measured(self.__qualname__, lambda: self._inner.send(value))
+        return self._clock.measured(self._what, lambda: self._inner.send(value))
 
     def throw(self, *error: Any) -> Any:
-        return self._clock.measured(self.__qualname__, lambda: self._inner.throw(*error))
+        return self._clock.measured(self._what, lambda: self._inner.throw(*error))
 
     def close(self) -> None:
         self._inner.close()
@@ -116,10 +132,8 @@ class Stalls:
         self._file.unlink(missing_ok=True)
 
     def bounded(self, what: str) -> None:
-        found: dict[str, Any] = {"ms": 0.0, "what": "-", "stack": []}
-        if self._file.exists():
-            found = json.loads(self._file.read_text())
-        print(f"{what}: longest stall of the event loop {found['ms']:.0f} ms, in {found['what']}")
+        found = json.loads(self._file.read_text()) if self._file.exists() else NOTHING
+        print(f"{what}: longest stall of the event loop {found['ms']:.0f} ms, in {found['what']}; garbage {found['gc']:.0f} ms")
         assert found["ms"] < TOLERATED, f"{what}: {found['ms']:.0f} ms in {found['what']}\n  " + "\n  ".join(found["stack"])
 
 
