@@ -14,6 +14,7 @@ from proxy.web.record import Record, log, new_request_id
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 LOOKS = frozenset({"/", "/health"})  # whoever only looks at us takes nobody's place
 
 
@@ -73,7 +74,7 @@ class Door:
         scope, ledger = connection.scope, self._house.ledger
         self._permission.demand(connection)
         if scope["method"] == "TRACE":  # the backend would show the headers that it got, its key among them
-            raise NotAllowed("TRACE is not served", headers={"allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
+            raise NotAllowed("TRACE is not served", headers={"allow": ALLOWED})
         if self._permission.is_preflight(connection):
             await connection.answer(204, b"", [])
             return

@@ -16,7 +16,8 @@ import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from proxy.errors import BadRequest, BridgeError, HalfRequest, HeadTooLarge
+from proxy.errors import BadRequest, BridgeError, HalfRequest, HeadTooLarge, NotAllowed
+from proxy.web.access import ALLOWED
 from proxy.web.record import Record, new_request_id
 
 HEAD_LIMIT = 64 * 1024
@@ -114,6 +115,8 @@ class Wire(HttpToolsProtocol):
             self._refusal = _too_large()
         elif not self.url.startswith(b"/"):
             self._refusal = BadRequest("what is asked for must be written as a path; this server is no proxy to other places")
+        elif self.parser.get_method() == b"CONNECT":
+            self._refusal = NotAllowed("this server opens no tunnels", headers={"allow": ALLOWED})
         elif self.parser.get_http_version() not in ("1.0", "1.1") or self._codings() not in ([], [b"chunked"]):
             self._refusal = BadRequest("this server speaks HTTP/1.1, and of the transfer codings only `chunked`")
         elif len(self.pipeline) >= PIPELINED:
@@ -128,7 +131,7 @@ class Wire(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, _without_chunks(cycle, app) if cycle.scope["http_version"] == "1.0" else app)
 
     @property
     def _answers(self) -> bool:
@@ -208,6 +211,26 @@ class Wire(HttpToolsProtocol):
             running.message_event.set()
         self.transport.close()
         record.write()
+
+
+def _without_chunks(cycle: RequestResponseCycle, app: Any) -> Any:
+    """Wrap an application for a client of HTTP/1.0: an answer without a length ends with the connection, not with a chunk."""
+
+    async def run(scope: Any, receive: Any, send: Any) -> None:
+        ends_with_connection = False
+
+        async def sends(message: Any) -> None:
+            nonlocal ends_with_connection
+            if message["type"] == "http.response.start":
+                ends_with_connection = all(name != b"content-length" for name, _ in message["headers"])
+                cycle.chunked_encoding = False if ends_with_connection else None
+            elif ends_with_connection:
+                cycle.expected_content_length = len(message.get("body", b""))  # whatever comes is right
+            await send(message)
+
+        await app(scope, receive, sends)
+
+    return run
 
 
 def _too_large() -> HeadTooLarge:

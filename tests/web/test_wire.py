@@ -9,7 +9,7 @@ import pytest
 from proxy.web import connection, wire
 from tests.backend import Backend, Script, stream
 from tests.bridge import bridge
-from tests.web.wired import BODY, CHAT, CHUNKED, LENGTH, Connect, get, post, refused, served
+from tests.web.wired import BODY, CHAT, CHUNKED, HOST, LENGTH, Connect, get, post, refused, served
 
 
 async def test_what_is_asked_as_it_should_is_answered_also_twice(connect: Connect) -> None:
@@ -116,6 +116,27 @@ async def test_a_refused_client_that_stops_sending_may_ask_again(connect: Connec
     await refused(client, 413, "request_too_large", closed=False)
     await client.send(b" " * 200 + get())
     assert (await client.answer())[2] == b"p"
+
+
+async def test_a_tunnel_is_refused(connect: Connect) -> None:
+    client = await connect()
+    await client.send(b"CONNECT /x HTTP/1.1\r\n" + HOST + b"\r\n")
+    await refused(client, 405, "method_not_allowed")
+
+
+async def test_an_old_client_gets_no_chunks(script: Backend) -> None:
+    """HTTP/1.0: an answer without a length ends with the connection; one with a length is as ever."""
+    script.answers["/props"] = stream(b"one", b"two")
+    async with served(bridge(script)) as connect:
+        client = await connect()
+        await client.send(b"GET /props HTTP/1.0\r\n" + HOST + b"\r\n")
+        head, _, body = (await client.rest()).partition(b"\r\n\r\n")
+        assert (b"transfer-encoding" in head.lower(), body) == (False, b"onetwo")
+        client = await connect()
+        await client.send(b"GET /v1/models HTTP/1.0\r\n" + HOST + b"\r\n")
+        head, _, body = (await client.rest()).partition(b"\r\n\r\n")
+        assert b"content-length: %d" % len(body) in head.lower()
+        assert b"connection: close" in head.lower()
 
 
 async def test_a_slow_client_is_waited_for_and_the_backend_with_it(script: Backend) -> None:
