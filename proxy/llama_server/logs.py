@@ -17,7 +17,7 @@ LONGEST = 65536  # a line without an end is cut here
 _DEVICE = re.compile(r"- (?P<name>\w+)\s*: (?P<what>.+) \(\d+ MiB, \d+ MiB free\)\s*$")
 _USING = re.compile(r"using device (?P<name>\w+) \((?P<what>[^()]*(?:\([^()]*\)[^()]*)*)\)")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers")
-_BUFFER = re.compile(r"(?:(?P<device>\w+) +)?(?:model|KV|RS|compute|output) +buffer size = +(?P<size>[\d.]+) MiB")
+_BUFFER = re.compile(r"(?:\b(?P<device>\w{1,64}) +)?(?:model|KV|RS|compute|output) +buffer size = +(?P<size>[\d.]+) MiB")
 _HOST_BUFFER = re.compile(r"(?:CPU|BLAS|AMX)|.*_Host$")
 _NO_GPU = re.compile(r"no usable GPU found")
 _ALL_IS_WELL = re.compile(r"\d+(?:\.\d+)+ [ID] ")

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import pytest
 
+from tests import jsonc
 from tests.acceptance import client, fakes, installation
 from tests.acceptance.recorder import Exchange, recording
 from tests.acceptance.roads import Road, plain_road, proxy, scripted_road
@@ -221,7 +222,7 @@ def test_a_long_conversation_uses_the_whole_context_and_is_not_shortened_in_a_ci
     with fakes.serving(Backend) as port, proxy("counting", tmp_path / "proxy", BACKEND_URL=f"http://127.0.0.1:{port}") as (program_, front):
         road = Road(program_, front)
         (project / "opencode.json").write_text(road.snippet(), encoding="utf-8")
-        limit = json.loads(road.snippet())["provider"]["llama-bridge"]["models"]["counting"]["limit"]
+        limit = jsonc.parsed(road.snippet())["provider"]["llama-bridge"]["models"]["counting"]["limit"]
         with explained(road):
             turn = client.run(program, home, project, "List the files, page by page.", seconds=240)
     assert limit["context"] == context

@@ -139,7 +139,10 @@ async def test_a_refusal_that_fits_costs_one_look_and_nothing_is_unlearned(clock
 
 
 async def test_pages_that_a_server_never_had_cost_nothing(clock: Clock) -> None:
-    """Without a list of models, without a template: the same questions go with each request, not more of them."""
+    """Without a list of models, without a template: the same questions go with each request, not more of them.
+
+    Only the first request after the loss of the list looks twice: the list may have been empty for a moment.
+    """
     for kind, missing in (("vllm", MODELS), ("llama_cpp", PROPS), ("ollama", "/api/ps")):
         backend = Backend(dict(SERVERS[kind]))
         app = bridge(backend, backend_kind="auto")
@@ -152,7 +155,7 @@ async def test_pages_that_a_server_never_had_cost_nothing(clock: Clock) -> None:
             assert (await ask(app, CHAT, QUESTION)).status == 200
             await settled()
             counts.append(len(backend.asked) - asked)
-        assert max(counts[1:]) <= 2
+        assert max(counts[2:]) <= 2 and counts[1] <= 3
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import jsonc
 from tests.acceptance.processes import bare_environment
 from tests.llama_server.conftest import alive, nothing_left
 from tests.real.conversation import CONTENT, curl_line, endless
@@ -65,7 +66,7 @@ def test_the_banner_tells_what_answers(served: Proxy) -> None:
     assert f"llama-bridge listens on {served.url}/v1" in served.banner
     assert re.search(r"backend +llama_cpp at http://127\.0\.0\.1:\d+/v1", served.banner)
     assert re.search(r"model +tiny-toolcaller on \w+, context 32,768 tokens", served.banner)
-    snippet = json.loads(served.banner[served.banner.index("\n{") : served.banner.rindex("}") + 1])
+    snippet = jsonc.parsed(served.banner[served.banner.index("\n{") : served.banner.rindex("}") + 1])
     assert snippet["provider"]["llama-bridge"]["options"]["baseURL"] == f"{served.url}/v1"
 
 
