@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from proxy import __version__, command_line
+from proxy.app import create_app
 from proxy.llama_server import first
 from proxy.settings import Settings, load
 from proxy.web.keys import Keys
+from proxy.web.record import Record
 from tests.llama_server.fake_server import Conduct
 
 Output = pytest.CaptureFixture[str]
@@ -195,6 +197,21 @@ def test_it_ends_well_when_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(command_line.Server, "run", run)
     monkeypatch.setattr(signal, "signal", lambda number, _: number)
     assert command_line.serve(load({"BACKEND_URL": "http://127.0.0.1:9/v1", "PROXY_PORT": "0"})) == 0
+
+
+async def test_who_waits_is_shown_before_the_model_that_loads() -> None:
+    """The seconds of a load are shown in the terminal only while no request is shown there."""
+    bridge = create_app(load({"BACKEND_URL": "http://127.0.0.1:9/v1"}))
+    ledger, shown = bridge.house.ledger, list[str]()
+    ledger.show = shown.append
+    with socket.socket() as listener:
+        server = command_line.Server(bridge, listener)
+        server._show("starting, 1 s")
+        ledger.begins(record := Record("req_a", "POST", "/v1/chat/completions"))
+        server._show("starting, 2 s")
+        ledger.ends(record)
+        server._show("starting, 3 s")
+    assert [line for line in shown if line] == ["starting, 1 s", "starting, 3 s"]
 
 
 def test_keys_that_were_given_are_the_ones_that_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: Output, tmp_path: Path) -> None:

@@ -248,6 +248,17 @@ def test_a_mistyped_path_of_a_model_is_one_line(start: Start, tmp_path: Path) ->
         assert program.process.returncode != 0
 
 
+def test_a_damaged_model_file_is_left_out_and_named(start: Start, engine: Callable[..., Path], tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    made(folder / "qwen.gguf", LLAMA)
+    (folder / "half.gguf").write_bytes((folder / "qwen.gguf").read_bytes()[:30])
+    with start(LLAMA_SERVER=str(engine()), LLAMA_MODEL=str(folder)) as program:
+        address(program)
+        assert f"{folder}/half.gguf is left out: " in program.output()
+        assert "  model    qwen, " in program.output()
+
+
 def test_a_hangup_reads_the_configuration_anew(start: Start, engine: Callable[..., Path], tmp_path: Path) -> None:
     script, conf = engine(), tmp_path / "my.conf"
     conf.write_text("[*]\nctx-size = 4096\n")

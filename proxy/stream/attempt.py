@@ -72,8 +72,7 @@ class _Run:
 
     def call_started(self) -> None:
         if self._repeat is None or not self._kept:
-            if self._leave:
-                self._forget()
+            self._forget()
         elif self.calls.count > 1:  # a later call begins where its grammar has set its last mark
             if (last := self._read.last_mark).at > self.begin.at:
                 self.begin = last
@@ -112,8 +111,8 @@ class _Run:
             return text
         if self.calls.open:
             self.calls.abort()
-        if self._leave:
-            self._leave(self.calls.taken())
+        assert self._leave is not None  # or it is no call
+        self._leave(self.calls.taken())
         self._read.release(self.begin)
         return self._read.unwind(self.depth)
 

@@ -218,7 +218,7 @@ async def test_who_is_refused_before_the_death_is_known_waits_for_the_next_child
 async def test_who_is_refused_by_a_child_that_lives_does_not_wait_for_ever(fake: Fake) -> None:
     async with fake(timings=Timings(grace=0.1)) as supervisor:
         before = await supervisor.ensure_ready()
-        await supervisor.exit_noticed(before.url)
+        await asyncio.wait_for(supervisor.exit_noticed(before.url), 15)
         assert await supervisor.ensure_ready() == before
 
 

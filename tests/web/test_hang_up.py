@@ -66,9 +66,9 @@ async def test_before_the_backend_has_said_anything(streamed: bool) -> None:
 
 
 async def test_in_the_middle_of_a_stream() -> None:
-    response = stream(ROLE, *text("a"), asyncio.Event())
+    response = stream(ROLE, *text("x"), asyncio.Event())
     call = Road(response).begin()
-    await call.until(lambda call: '"a"' in call.text)
+    await call.until(lambda call: '"x"' in call.text)
     await _left(call)
     assert script_of(response).closed
 
@@ -113,8 +113,8 @@ async def test_while_it_reads_nothing() -> None:
 
 async def test_the_log_says_gone(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "llama-bridge")
-    call = Road(stream(ROLE, *text("a"), asyncio.Event())).begin()
-    await call.until(lambda call: '"a"' in call.text)
+    call = Road(stream(ROLE, *text("x"), asyncio.Event())).begin()
+    await call.until(lambda call: '"x"' in call.text)
     await _left(call)
     (line,) = caplog.records
     assert f"POST {CHAT} gone m " in line.getMessage()
@@ -122,9 +122,9 @@ async def test_the_log_says_gone(caplog: pytest.LogCaptureFixture) -> None:
 
 async def test_others_go_on() -> None:
     pause = asyncio.Event()
-    road = Road(stream(ROLE, *text("a"), asyncio.Event()), stream(ROLE, *text("b"), pause, *END))
+    road = Road(stream(ROLE, *text("x"), asyncio.Event()), stream(ROLE, *text("b"), pause, *END))
     leaves, stays = road.begin(), road.begin()
-    await leaves.until(lambda call: '"a"' in call.text)
+    await leaves.until(lambda call: '"x"' in call.text)
     await stays.until(lambda call: '"b"' in call.text)
     await _left(leaves)
     pause.set()

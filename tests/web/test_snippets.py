@@ -1,17 +1,17 @@
 """The configuration of OpenCode that is printed: each rule is one that a version of it fails on."""
 
-import json
 from typing import Any
 
 import pytest
 
 from proxy.web.snippets import opencode
+from tests import jsonc
 
 WINDOWS = pytest.mark.parametrize("context", [4096, 8192, 16384, 32768, 65536, 131072, 262144])
 
 
 def config(context: int | None = 32768, *inputs: str, model: str = "m") -> dict[str, Any]:
-    printed: dict[str, Any] = json.loads(opencode("http://127.0.0.1:8081", None, model, context, inputs))
+    printed: dict[str, Any] = jsonc.parsed(opencode("http://127.0.0.1:8081", None, model, context, inputs))
     return printed
 
 

@@ -90,7 +90,7 @@ async def test_what_is_said_of_a_request_that_waits_for_others(clock: SimpleName
     clock.now = 105.0
     assert kept.waiting() == ["waiting for 1 running request"]
     del reasons[0]
-    assert kept.waiting() == ["our llama-server is starting"]
+    assert kept.waiting() == ["our llama-server is starting, waited 5 s"]
     kept.ends(it)
 
 
@@ -156,10 +156,10 @@ async def test_health_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
 async def told(progress: str, monkeypatch: pytest.MonkeyPatch, *, signs: int = 2) -> Call:
     monkeypatch.setattr(connection, "PING_AFTER", 0.02)
     reading, answering = asyncio.Event(), asyncio.Event()
-    call = Road(stream(*READ, reading, *text("a"), answering, *END), backend_kind="llama_cpp", progress=progress).begin()
+    call = Road(stream(*READ, reading, *text("b"), answering, *END), backend_kind="llama_cpp", progress=progress).begin()
     await call.until(lambda call: len(call.messages) > signs)
     reading.set()
-    await call.until(lambda call: '"content":"a"' in call.text)
+    await call.until(lambda call: '"content":"b"' in call.text)
     before = call.text.count(": ping")
     await call.until(lambda call: call.text.count(": ping") > before)
     answering.set()
@@ -168,7 +168,7 @@ async def told(progress: str, monkeypatch: pytest.MonkeyPatch, *, signs: int = 2
 
 async def test_a_person_who_waits_reads_it_as_a_thought(monkeypatch: pytest.MonkeyPatch) -> None:
     said = heard(await told("reasoning", monkeypatch))
-    assert (said.content, said.finish) == ("a", "stop")
+    assert (said.content, said.finish) == ("b", "stop")
     lines = said.reasoning.splitlines()
     assert len(lines) >= 2
     assert all(line.startswith("[llama-bridge] prompt 4 of 9 (44 %)") for line in lines)
