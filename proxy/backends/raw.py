@@ -138,7 +138,7 @@ class RawWay:
         return len(tokens) if isinstance(tokens, list) else 0
 
     async def chat_template(self) -> str:
-        """Return the model's template; empty where it is not told: at a public host, for one, only the API is asked.
+        """Return the model's template, or nothing: at a public host, for example, only the API is asked.
 
         It is read again every TEMPLATE_KEPT seconds: another model may have been loaded at the same address.
         """

@@ -22,7 +22,7 @@ NAMED = r"\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?(?:\s[^<>]*)?/?>?"
 
 
 def layout(*outer: str, prefix: str = "") -> Layout:
-    """The names of the outer tags, and what stands before the word in the others."""
+    """The names of the outer tags, and what precedes the word in the others."""
     return Layout(
         openers=tuple(f"<{word}>" for word in outer),
         function=Tag(f"<{prefix}invoke", re.compile(f"<{prefix}invoke{NAMED}")),

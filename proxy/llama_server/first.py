@@ -13,8 +13,10 @@ PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signa
 
 def step_aside() -> None:
     """Returns in the second process. The first never returns. To be called before anything else was started."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until there is a handler that passes them on
     second = os.fork()
     if second == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         return
     os._exit(tend(second))
 
@@ -27,6 +29,7 @@ def tend(second: int) -> int:
 
     for number in PASSED_ON:
         signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     while True:
         pid, status = os.wait()
         if pid == second:

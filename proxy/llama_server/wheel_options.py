@@ -1,4 +1,4 @@
-"""What the server in the xllamacpp wheel can be told: llama-server's flags, and the public attribute that each one sets."""
+"""The options of the server in the xllamacpp wheel: llama-server's flags, and the public attribute that each one sets."""
 
 import json
 

@@ -126,7 +126,7 @@ def _unicode(read: Reader) -> Steps[tuple[str, int]]:
 
 
 def _over(read: Reader, place: Place, ends: Ends, quoting: bool) -> Steps[bool]:  # noqa: FBT001 - a state, no switch
-    """Whether the quote just read ends its string, or is a quote that somebody forgot to escape."""
+    """Whether the quote just read ends its string, or is one that was not escaped."""
     if place == "key":
         return True
     verdict = yield from wait(read, WORD_LIMIT, lambda seen: _follows(seen, place, ends, quoting))

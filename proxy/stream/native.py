@@ -1,6 +1,6 @@
 """Calls that the backend parsed itself, in whatever pieces it hands them over, as the same events that our own parser makes.
 
-One per choice. How their arguments pass is told in `native_arguments`; a name or an id that is said again is not said twice to the client.
+One per choice. How their arguments pass is told in `native_arguments`; a repeated name or id does not reach the client twice.
 """
 
 import json

@@ -36,7 +36,7 @@ class Arguments:
         self._captured_from = 0  # where in the present piece it begins, or goes on
         self._converts = False  # it is not given out as it stands
         self._out: list[str] = []
-        self._given = 0  # what of the present piece stands before it is in `_out`, or will not leave
+        self._given = 0  # letters of the present piece before this index are in `_out`, or will not leave
 
     def feed(self, text: str) -> str:
         if self._passes and '"' not in text and "\\" not in text:
@@ -126,7 +126,7 @@ class Arguments:
         return "".join(self._out)
 
     def _quote(self, text: str, at: int) -> None:
-        """Begin or end a string; its quote stands before `at`."""
+        """Begin or end a string; its quote precedes `at`."""
         self._in_string = not self._in_string
         if self._in_string:
             self._converts = not self._key_comes and self._value is not None and bool(self._value.kinds)

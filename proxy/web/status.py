@@ -24,8 +24,8 @@ class Report:
     url: str | None = None
     model: str | None = None
     context: int | None = None
-    inputs: tuple[str, ...] | None = None  # what the model takes: text, image, audio; None where nobody can tell
-    tools: bool | None = None  # whether the model's template shows tools to the model; None where nobody can tell
+    inputs: tuple[str, ...] | None = None  # what the model takes: text, image, audio; None if unknown
+    tools: bool | None = None  # whether the model's template shows tools to the model; None if unknown
     device: str | None = None
     reason: str | None = None
     models: list[dict[str, Any]] | None = None  # our own children: state, device, layers, context, memory

@@ -58,7 +58,7 @@ class Wire(HttpToolsProtocol):
         self._in_message = False
         self._running: RequestResponseCycle | None = None  # uvicorn's own `cycle` is the last that came
         self._refusal: BridgeError | None = None
-        self._refused: BridgeError | None = None  # what is said behind the answers that are due, then the connection ends
+        self._refused: BridgeError | None = None  # the answer after those that are due; then the connection ends
         self._due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it: nothing else comes

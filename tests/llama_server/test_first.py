@@ -19,14 +19,26 @@ FIRST = """
 import ctypes, os, signal, sys, time
 from proxy.llama_server import first
 assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
+exec(sys.argv[2])
 first.step_aside()
 exec(sys.argv[1])
 """
 
+# The first process goes on long after the second has begun.
+SLOW_FORK = """
+fork = os.fork
+def slow():
+    second = fork()
+    if second:
+        time.sleep(0.5)
+    return second
+os.fork = slow
+"""
+
 
 @contextmanager
-def container(code: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen([sys.executable, "-c", FIRST, code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+def container(code: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen([sys.executable, "-c", FIRST, code, before], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         yield process
     finally:
@@ -49,10 +61,11 @@ def test_it_ends_as_the_second_one_ends(code: str, exit_code: int) -> None:
         assert process.wait(20) == exit_code
 
 
+@pytest.mark.parametrize("before", ["", SLOW_FORK], ids=["at once", "after a slow fork"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_signals_are_passed_on(number: signal.Signals) -> None:
+def test_signals_are_passed_on(number: signal.Signals, before: str) -> None:
     code = f"signal.signal({int(number)}, lambda *_: os._exit(42)); print('ready', flush=True); time.sleep(60)"
-    with container(code) as process:
+    with container(code, before) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
@@ -95,7 +108,10 @@ def test_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fork", lambda: 5)
     monkeypatch.setattr(os, "_exit", told.append)
     monkeypatch.setattr(first, "tend", lambda second: second + 1)
-    first.step_aside()
+    try:
+        first.step_aside()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, first.PASSED_ON)  # as the real `tend` does
     assert told == [6]
 
 
