@@ -6,13 +6,27 @@ import pytest
 
 from proxy.dialects import DIALECTS, Parser, chosen
 from proxy.stream import parser
-from tests.dialects import test_half_calls, test_lists, test_python_and_json, test_tags
+from tests.dialects import (
+    test_edge_cases,
+    test_families,
+    test_half_calls,
+    test_hermes,
+    test_lists,
+    test_python_and_json,
+    test_qwen3_coder,
+    test_tags,
+)
 from tests.dialects.renderers import WRITTEN
 from tests.dialects.table import TOOLS
 from tests.stream.cuts import events_of, seen
 
 CALLS = [("log_water", {"plant": "a fern", "millilitres": 3}), ("list_drones", {})]
 TABLES = (test_tags.CASES, test_lists.CASES, test_python_and_json.CASES, test_half_calls.DAMAGED)
+TEXTS = [
+    *((one.name, one.text, one.finish) for table in TABLES for one in table if one.thinking == "tags"),
+    *((name, text, "stop") for table in (test_families, test_hermes, test_qwen3_coder) for name, (text, _) in table.CASES.items()),
+    *((name, text, "stop") for name, rows in test_edge_cases.CASES.items() for text, _ in rows),
+]
 
 
 def family(name: str) -> Iterator[str]:
@@ -34,10 +48,10 @@ def test_relatives_are_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_what_it_reads_at_all_it_reads_as_well_as_all_together(name: str) -> None:
-    for one in (one for table in TABLES for one in table):
-        if one.thinking == "tags" and reads(name, one.text, one.finish):
-            named = seen(events_of(Parser(test_half_calls.BASH, name), [one.text], one.finish))
-            assert named == seen(events_of(Parser(test_half_calls.BASH), [one.text], one.finish)), one.name
+    for case, text, finish in TEXTS:
+        if reads(name, text, finish):
+            named = seen(events_of(Parser(test_half_calls.BASH, name), [text], finish))
+            assert named == seen(events_of(Parser(test_half_calls.BASH), [text], finish)), case
 
 
 def test_a_family_is_made_of_dialects_and_read_with_their_own_relatives() -> None:
