@@ -9,6 +9,7 @@ from typing import Any
 from proxy.requests.preparation import Needs
 
 _UNKNOWN = re.compile(r"unsupported|not (supported|permitted|allowed)|unknown|unrecogni[sz]ed|unexpected|extra", re.IGNORECASE)
+_READ = 16_384  # letters: a message may repeat a whole conversation
 _HINTS = ("store", "strict", "prompt_cache_key")
 _ALTERNATION = re.compile(r"roles must alternate", re.IGNORECASE)
 _PREFILL = re.compile(
@@ -17,7 +18,8 @@ _PREFILL = re.compile(
 
 
 def change(message: str, needs: Needs) -> dict[str, Any]:
-    """Return the fields of `needs` that a refusal with this message changes."""
+    """Return the fields of `needs` that a refusal with this message changes. Its reason is expected at its beginning."""
+    message = message[:_READ]
     if "stream_options" in message:
         return {"stream_options": False}
     if _ALTERNATION.search(message):

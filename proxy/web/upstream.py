@@ -142,13 +142,16 @@ class Upstream:
                 "the backend answered with something that is neither a stream of events nor JSON; is BACKEND_URL the base of its API?",
                 may_pass=False,
             )
+        start = piece = b""  # a client that reads slowly keeps us here for long, with thousands of others
         async for data in reading:
             yield data
 
     async def _events(self, start: bytes, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         more: bytes | None = start
+        start = b""
         while more is not None:
-            yield self.translation.feed(more)
+            data, more = self.translation.feed(more), None
+            yield data
             while self.translation.is_behind:
                 await asyncio.sleep(0)
                 yield self.translation.feed()

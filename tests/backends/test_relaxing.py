@@ -42,6 +42,7 @@ LAST_STEP = [{"role": "user", "content": "a"}, {"role": "assistant", "content": 
         ("The store is closed", {}),
         ("unknown model 'restored'", {}),
         ("unsupported file", {}),
+        ("x" * 16_384 + " property 'store' is unsupported", {}),  # of a whole conversation only the beginning is searched
     ],
 )
 def test_what_a_refusal_changes(message: str, changes: dict[str, Any]) -> None:

@@ -215,6 +215,17 @@ async def test_who_is_refused_before_the_death_is_known_waits_for_the_next_child
         assert count(supervisor) == 2
 
 
+async def test_the_number_of_a_group_that_is_gone_may_belong_to_others(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with fake() as supervisor:
+        await supervisor.ensure_ready()
+        child = supervisor._child
+        assert child
+    killed: list[object] = []
+    monkeypatch.setattr(os, "killpg", lambda *group: killed.append(group))
+    child._kill_group()
+    assert killed == []
+
+
 async def test_who_is_refused_by_a_child_that_lives_does_not_wait_for_ever(fake: Fake) -> None:
     async with fake(timings=Timings(grace=0.1)) as supervisor:
         before = await supervisor.ensure_ready()
