@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
 from types import FrameType
@@ -70,9 +69,15 @@ class Clock:
                 self._stack = _shown(frame)
 
 
-def _shown(frame: FrameType) -> list[str]:
-    frames = [found for found in traceback.extract_stack(frame) if found.filename != __file__]
-    return [f"{Path(found.filename).name}:{found.lineno} {found.name}" for found in frames[-_FRAMES:]]
+def _shown(frame: FrameType | None) -> list[str]:
+    """Without the lines of source, which `traceback` would read and keep: the memory of this process is measured too."""
+    frames: list[str] = []
+    while frame is not None and len(frames) < _FRAMES:
+        code = frame.f_code
+        if code.co_filename != __file__:
+            frames.append(f"{os.path.basename(code.co_filename)}:{frame.f_lineno} {code.co_name}")
+        frame = frame.f_back
+    return frames[::-1]
 
 
 class _Steps(Coroutine[Any, Any, Any]):
