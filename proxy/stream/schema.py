@@ -6,9 +6,11 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any, TypeAlias
+
+from proxy.stream import exact_json
 
 Kinds: TypeAlias = frozenset[str]
 """Some of null, integer, number, boolean, object, array, string; empty if the schema does not say."""
@@ -32,7 +34,6 @@ TYPES_LIMIT, TYPE_LENGTH = 32, 64
 POINTER_LIMIT = 64  # steps in a `$ref`
 SCHEMA_LISTS = ("allOf", "anyOf", "oneOf")
 COMPOSED = frozenset({"$ref", *SCHEMA_LISTS})
-
 LITERAL_LIMIT = 1 << 15
 """Longer Python literals stay text: the compiler that reads them is slow and recursive."""
 
@@ -276,19 +277,19 @@ def _boolean(text: str, kinds: Kinds) -> str | None:
 def _structure(text: str, kinds: Kinds) -> str | None:
     if text[:1] not in ("{", "[", "("):
         return None
-    for read in (_json, _python):
+    for read in (_strict, partial(json.loads, strict=False), _python):
         try:
             value = read(text)
             kind = "object" if isinstance(value, dict) else "array" if isinstance(value, (list, tuple)) else ""
             if kind in kinds:
-                return compact(value)
+                return exact_json.dumps(value).decode() if read is _strict else compact(value)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             continue
     return None
 
 
-def _json(text: str) -> object:
-    return json.loads(text, strict=False)
+def _strict(text: str) -> object:
+    return exact_json.loads(text.encode())  # several times faster: a large value must not hold up others
 
 
 def _python(text: str) -> object:
