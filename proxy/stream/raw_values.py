@@ -51,8 +51,9 @@ class RawValue:
         self._lead = self._lead or self._tail
 
     def end(self) -> None:
-        if self._tail == "\r":
+        if self._tail == "\r":  # no newline after all
             self._body("\r")
+            self._tail = ""
         elif self._edge == "pair" and not self._lead:
             self._body(self._tail)
         text = ("" if self._tail else self._lead) + self._held.getvalue()

@@ -20,6 +20,10 @@ def note(text: str) -> Call:
 
 
 CASES: dict[str, tuple[str, Seen]] = {
+    "GLM: a newline before a value that ends in a carriage return": (
+        "<tool_call>log_water\n<arg_key>plant</arg_key>\n<arg_value>\n\r</arg_value>\n</tool_call>",
+        calls(water("\n\r")),
+    ),
     "Gemma: no closing mark": (f'{G}log_water{{plant:<|"|>fern}}{END}', calls(FERN)),
     "Gemma: no closing mark, another call": (f'{G}log_water{{plant:<|"|>fern}}{END}\n{G}list_drones{{}}{END}', calls(FERN, LIST)),
     "Gemma: its closers in a text": (f'{G}log_water{{plant:<|"|>a}}{END} b<|"|>}}{END}', calls(water(f"a}}{END} b"))),
