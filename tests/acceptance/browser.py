@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import jsonc
 from tests.acceptance.chromium import Chromium
 from tests.acceptance.processes import Program, bare_environment, running
 
@@ -166,7 +167,10 @@ def test_the_page_shows_what_happens_while_it_happens(browser: Chromium, bridge:
     browser.until(lambda: browser.value("document.querySelectorAll('#last tr').length") == 3)
     browser.until(lambda: text(browser, "live") == "Nobody is asking.")
     assert "10,240 (0)" in text(browser, "last")
-    assert json.loads(text(browser, "opencode"))["provider"]["llama-bridge"]["options"] == {"baseURL": f"{bridge}/v1", "apiKey": "YOUR-KEY"}
+    assert jsonc.parsed(text(browser, "opencode"))["provider"]["llama-bridge"]["options"] == {
+        "baseURL": f"{bridge}/v1",
+        "apiKey": "YOUR-KEY",
+    }
     assert "swordfish" not in browser.value("document.documentElement.outerHTML")
     assert KEY not in browser.value("document.body.innerText")
 
