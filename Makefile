@@ -50,10 +50,10 @@ test-browser: setup
 	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/browser.py
 
 test-load: setup
-	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/load.py tests/acceptance/load_stalls.py
+	$(BIN)/python -m pytest -s -p no:cacheprovider tests/acceptance/load.py tests/acceptance/load_stalls.py
 
 test-fuzz-http: setup
-	$(BIN)/python -m pytest -p no:cacheprovider tests/acceptance/fuzz_http.py
+	$(BIN)/python -m pytest -s -p no:cacheprovider tests/acceptance/fuzz_http.py
 
 setup:
 	@cmp -s requirements.lock .venv/requirements.lock || $(MAKE) --no-print-directory .venv
