@@ -9,6 +9,8 @@ from proxy.stream.schema import Kinds, same, typed
 
 UNDECIDED = 64
 """A value that may be a string or something short (null, a number) is a string once it is longer."""
+STRUCTURED = 1 << 19
+"""A list or object is a string once it is longer: reading it takes 50 ms. No model writes that much in one answer."""
 NO_STRING: Kinds = frozenset({"null", "integer", "number", "boolean", "object", "array"})
 
 
@@ -66,9 +68,8 @@ class RawValue:
         self._held.write(text)
         self._size += len(text)
         self._first = self._first or text.lstrip()[:1]
-        if self._size > self._calls.limit or (
-            self._size > UNDECIDED and not self._lead and "string" in self._kinds and not self._structured()
-        ):
+        limit = self._calls.limit if self._string else min(self._calls.limit, STRUCTURED)
+        if self._size > limit or (self._size > UNDECIDED and not self._lead and "string" in self._kinds and not self._structured()):
             self._leave()
 
     def _leave(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from proxy.dialects import DIALECTS, TURNS, UNKNOWN, Parser, believed, chosen
 from proxy.stream import parser
 from proxy.stream.events import CallEnd, CallStart, TextEvent
+from proxy.stream.raw_values import STRUCTURED
 from proxy.stream.reader import WORD_LIMIT
 from tests.dialects.renderers import WRITTEN
 from tests.stream.cuts import Call, Seen, always, events_of, few, seen, tool
@@ -206,3 +207,14 @@ def test_a_tag_full_of_blanks_takes_no_time() -> None:
         for blank in (" ", "\n", "\\n", "a "):
             events_of(Parser(TOOLS), [text + blank * 300])
     assert time.process_time() - before < 2
+
+
+@pytest.mark.parametrize(("size", "kind"), [(STRUCTURED - 100, list), (STRUCTURED + 100, str)])
+def test_a_list_is_one_only_as_long_as_it_is_read_quickly(size: int, kind: type) -> None:
+    """Longer ones are a string: nothing is lost, and the client says what is wrong with it."""
+    text = "[" + "1," * (size // 2) + "1]"
+    call = f"<tool_call>\n<function=plan_route>\n<parameter=stops>\n{text}\n</parameter>\n</function>\n</tool_call>"
+    (found,) = seen(events_of(Parser([tool("plan_route", stops={"type": "array"})], "qwen3_coder"), [call])).calls
+    assert found.whole
+    assert isinstance(found.arguments, dict)
+    assert isinstance(found.arguments["stops"], kind)
