@@ -1,6 +1,6 @@
 """Calls that the backend parsed itself, in whatever pieces it hands them over, as the same events that our own parser makes.
 
-One per choice. How their arguments pass is told in `native_arguments`; a repeated name or id does not reach the client twice.
+One per choice. `native_arguments` describes how their arguments pass; a repeated name or id does not reach the client twice.
 """
 
 import json

@@ -1,6 +1,6 @@
 """`python -m tests.acceptance.stalls`: llama-bridge, with a clock on every step of its event loop.
 
-A step is what runs between two moments at which the loop may serve somebody else: one turn of a task, or one callback of a
+A step is what runs between two moments at which the loop may serve other clients: one turn of a task, or one callback of a
 connection. What counts is the time that the thread of the loop has computed, so that a machine that is busy with other things
 changes nothing. A garbage collection meets whatever runs: it grows with the number of all objects, is measured by itself and only
 shown. The longest step so far lies as JSON in the file that STALLS names.
@@ -55,7 +55,7 @@ class Clock:
         finally:
             self._began = None
             taken = (time.thread_time() - began - self._collected) * 1000
-            if taken > _SHORT and (taken > self._longest["ms"] or not self._file.exists()):  # whoever takes the file away begins again
+            if taken > _SHORT and (taken > self._longest["ms"] or not self._file.exists()):  # without the file, measuring begins again
                 self._longest = self._longest | {"ms": taken, "what": what, "stack": self._stack}
                 self._file.write_text(json.dumps(self._longest))
             if self._collected * 1000 > max(self._longest["gc"], _SHORT):
@@ -117,7 +117,7 @@ def install(file: Path) -> None:
             setattr(owner, name, _timed(getattr(owner, name), clock))
         await started(server, sockets)
 
-    command_line.Server.startup = startup  # type: ignore[method-assign, assignment]
+    command_line.Server.startup = startup  # type: ignore[method-assign, assignment]  # it is replaced on purpose
 
 
 def _timed(method: Callable[..., Any], clock: Clock) -> Callable[..., Any]:
