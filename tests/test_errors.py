@@ -2,6 +2,7 @@
 
 import re
 
+import orjson
 import pytest
 
 from proxy import errors
@@ -19,6 +20,12 @@ RETRIED = re.compile(
 
 def _leaves(kind: type[BridgeError] = BridgeError) -> list[type[BridgeError]]:
     return [kind, *(leaf for child in kind.__subclasses__() for leaf in _leaves(child))]
+
+
+def test_what_utf_8_cannot_encode_is_escaped() -> None:
+    """A file name that is not UTF-8 stands in many a message; sent as it is, the answer would be a 500."""
+    error = BridgeError("there is no file caf\udce9.gguf")
+    assert rb"caf\\xe9.gguf" in orjson.dumps(error.body())
 
 
 @pytest.mark.parametrize(

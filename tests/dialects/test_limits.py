@@ -84,6 +84,16 @@ def test_what_must_be_held_is_text_beyond_the_limit(name: str) -> None:
     assert always(limited, fence, cuttings=few(fence)) == Seen(fence)
 
 
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("around", ["<think>so {}", "so\n```\n{}"])
+def test_what_must_be_held_leaves_as_soon_as_it_is_too_much(name: str, around: str) -> None:
+    """Not only at the end of the answer: until then no more than twice the limit is held."""
+    text = around.format(WRITTEN[name].render([("write", {"content": "0MARK"})]).partition("MARK")[0]) + LONG * 2
+    reader = limited()
+    shown = seen([event for letter in text for event in reader.feed(letter)])
+    assert len(shown.content + shown.thoughts) > len(text) - 2 * LIMIT
+
+
 @pytest.mark.parametrize("name", [name for name in WRITTEN if name not in HELD])
 def test_law_5_a_value_in_single_letters_takes_constant_memory(name: str) -> None:
     """Were each letter kept, or only an entry in a list for it, 6,000 of them would take at least 48,000 bytes."""

@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ODD:
         shutil.copy(TINY, Path(os.fsdecode(os.fsencode(place) + b"/" + name)))
     (place / "deep.gguf").write_bytes(LIST + struct.pack("<IQ", 9, 1) * 900)
-    Path(os.fsdecode(os.fsencode(place) + b"/bad\xff\x1b.gguf")).write_bytes(b"GGUF")
+    Path(os.fsdecode(os.fsencode(place) + b"/bad\xff\x1b\n.gguf")).write_bytes(b"GGUF")
     made(place / "paint.gguf", LLAMA | {"general.architecture": "\x1b[2J\n", "general.name": "\x1b[31m"})
     return place
 
@@ -54,7 +54,7 @@ def test_the_table_of_a_folder(folder: Path, capsys: pytest.CaptureFixture[str])
     assert {row.split("  ")[0] for row in rows[1:6]} == {*ODD.values(), "paint"}
     assert r"\x1b[2J\n" in next(row for row in rows if row.startswith("paint"))
     assert [row.rpartition("/")[2] for row in rows[6:]] == [
-        r"bad\xff\x1b.gguf: it ends in the middle of its head; download it again",
+        r"bad\xff\x1b\n.gguf: it ends in the middle of its head; download it again",
         "deep.gguf: lists in each other deeper than 4",
     ]
 

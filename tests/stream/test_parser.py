@@ -44,6 +44,18 @@ def test_a_grammar_that_waits_for_ever_is_ended() -> None:
     assert always(lambda: only(patient), "a !b") == Seen("a !b")
 
 
+def test_a_header_that_waits_for_ever_holds_nothing_back() -> None:
+    def frame(read: Reader) -> Steps[None]:
+        read.mark(8)
+        while True:
+            yield
+
+    framed = Dialect("framed", "", headers=("!",), frame=frame)
+    assert always(lambda: Parser([], dialects=[framed], thoughts=()), "!abcdefghij</s>") == Seen("!abcdefghij</s>")
+    parser = Parser([], dialects=[framed], thoughts=(), held_limit=8)
+    assert seen(parser.feed("!abcdefghijklmnopq")) == Seen("!abcdefghijklmnopq")
+
+
 def test_a_call_that_has_begun_cannot_be_given_back() -> None:
     parser = only(regretful)
     assert seen(events_of(parser, "a !b")) == Seen("a b", (Call("regretful", {}),))

@@ -188,6 +188,22 @@ def test_marks_that_follow_each_other_keep_no_more_than_the_newest_needs() -> No
     assert peak < 20_000
 
 
+def test_what_a_mark_keeps_of_single_letters_takes_little_more_than_the_letters() -> None:
+    """Were there an entry for each letter, 50,000 of them would take at least 400,000 bytes."""
+    read = Reader()
+    steps = read.until("!")
+    next(steps)
+    mark = read.mark()
+    tracemalloc.start()
+    for _ in range(50_000):
+        read.push("x")
+        next(steps)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert read.since(mark) == "x" * 50_000
+    assert peak < 100_000
+
+
 def test_all_that_is_left_can_be_had_at_any_time() -> None:
     read = Reader()
     read.push("abcd")

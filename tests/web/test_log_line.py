@@ -51,6 +51,12 @@ async def test_an_answer_that_broke_off_is_a_warning(streamed: bool, caplog: pyt
     assert f" {CHAT} {200 if streamed else 502} " in line.getMessage()
 
 
+async def test_what_a_client_names_forges_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    line = await _line(caplog, *text(SECRET), *END, model="m\n12:00:00 req_x POST /\x1b[2J")
+    assert r" m\n12:00:00 req_x POST /\x1b[2J " in line.getMessage()
+    assert line.getMessage().isprintable()
+
+
 async def test_a_question_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
     line = await _line(caplog, model=5)
     assert f"POST {CHAT} 400 " in line.getMessage()
