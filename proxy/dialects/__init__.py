@@ -54,6 +54,7 @@ DIALECTS: Mapping[str, Dialect] = {
         glm.IQUEST,
         glm.LONGCAT,
         glm.K2_HORIZON,
+        glm.LAGUNA,
         seed_oss.DIALECT,
         minimax_m2.DIALECT,
         minimax_m3.DIALECT,

@@ -8,12 +8,14 @@ SAMPLE:
 
 Seen as well: no newlines (4.7), the opening tag or any closing one missing, `\\n` written out between the tags, JSON in place of the pairs.
 Hy3 and Hy4 add `<tool_sep>` or a suffix to every tag, IQuest and LongCat a prefix, K2-Horizon another one and the type of each value.
+Laguna also writes a call, in pairs or as JSON, between `<user>` and `</user>`.
 """
 
 import re
 from dataclasses import replace
 from functools import lru_cache, partial
 
+from proxy.stream.call_objects import Shape, call_objects
 from proxy.stream.calls import Calls
 from proxy.stream.dialect import A_NAME, Dialect, Grammar, sample
 from proxy.stream.layout import Layout, Tag
@@ -79,7 +81,8 @@ def family(
     )
 
 
-GLM = layout()
+GLM, USER = layout(), layout(call="user")
+IN_USER_TAGS = Shape(ends=USER.function_closers, name=Calls.declared, strict=True)
 HY_OPENERS, SUFFIXED = ("<tool_calls:", "<tool_call:"), re.compile(r"<tool_calls?(:[\w.-]+)>")
 _suffixed = lru_cache(maxsize=16)(lambda suffix: layout(suffix=suffix))
 
@@ -99,7 +102,31 @@ def suffixed(read: Reader, calls: Calls) -> Steps[None]:
         yield from tagged_calls(read, calls, _suffixed(tag[1]))
 
 
-DIALECT = family("glm", GLM, models="glm-?[45]|ling-3|spark-2|laguna|poolside", doubtful=opener_missing)
+def in_user_tags(read: Reader, calls: Calls) -> Steps[None]:
+    """Read one call between `<user>` and `</user>`.
+
+    The tag proves nothing, since people write it too: a declared tool does, with pairs or as JSON.
+    """
+    yield from read.take(USER.function.begins)
+    yield from USER.gap(read)
+    if (yield from read.peek("{")):
+        yield from call_objects(read, calls, IN_USER_TAGS)
+    else:
+        name = calls.declared((yield from read.run(NAME)))
+        yield from USER.gap(read)
+        if name is None or not (yield from read.peek(USER.parameter.begins)):
+            return
+        yield from parameters(read, calls, USER, name)
+    yield from closing_tag(read, (USER.function.begins,), USER.function_closers)
+
+
+DIALECT = family(
+    "glm",
+    GLM,
+    models="glm-?[45]|ling-3|spark-2|laguna|poolside",
+    doubtful=opener_missing,
+    relatives=("laguna", "hermes", "generic_json"),
+)
 HY = replace(
     family("hy", layout(suffix=":opensource"), models="hy-?[34]|hunyuan-?3", relatives=("glm", "jamba", *DIALECT.family)),
     grammar=suffixed,
@@ -111,3 +138,8 @@ IQUEST = family(
 )
 LONGCAT = family("longcat_pairs", layout("longcat_"), models="longcat", relatives=("longcat", *DIALECT.family))
 K2_HORIZON = family("k2_horizon", layout("ifm|"), models="k2-horizon|k2-v3", relatives=("k2_horizon_json", *DIALECT.family))
+LAGUNA = replace(
+    family("laguna", USER, models="laguna|poolside", relatives=("glm", "hermes", "generic_json")),
+    grammar=in_user_tags,
+    openers=(USER.function.begins,),
+)

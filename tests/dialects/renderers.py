@@ -59,6 +59,11 @@ def objects(
     return "\n".join(f"{opener}{as_json({name: one, arguments: given})}{closer}" for one, given in calls)
 
 
+def laguna(calls: Sequence[tuple[str, Arguments]]) -> str:
+    """A name alone in `<user>` is text: a call without arguments is JSON."""
+    return "\n".join(pairs([call], "user") if call[1] else objects([call], "<user>\n", "\n</user>") for call in calls)
+
+
 def array(calls: Sequence[tuple[str, Arguments]], opener: str = "", closer: str = "", **keys: str) -> str:
     key, arguments = keys.get("name", "name"), keys.get("arguments", "arguments")
     return opener + as_json([{key: one, arguments: given} for one, given in calls]) + closer
@@ -193,6 +198,7 @@ WRITTEN: Mapping[str, Written] = {
     "iquest": Written(partial(pairs, call="iquest_tool_call"), ("\n</iquest_tool_call>",)),
     "longcat_pairs": Written(partial(pairs, call="longcat_tool_call", prefix="longcat_"), ("\n</longcat_tool_call>",)),
     "k2_horizon": Written(partial(pairs, call="ifm|tool_call", prefix="ifm|"), ("\n</ifm|tool_call>",)),
+    "laguna": Written(laguna, ("\n</user>",)),
     "seed_oss": Written(
         partial(
             tagged,

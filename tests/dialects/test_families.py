@@ -12,6 +12,7 @@ from tests.stream.cuts import Call, Seen, always, tool
 NOTE = [*TOOLS, tool("note", text={"type": "string"}), tool("save", arguments={"type": "object"})]
 G, END = "<|tool_call>call:", "<tool_call|>"
 IFM = "<ifm|tool_calls>\n"
+PAIRS = "<arg_key>plant</arg_key>\n<arg_value>fern</arg_value>\n"
 FERN_JSON = '{"name": "log_water", "arguments": {"plant": "fern"}}'
 
 
@@ -61,6 +62,14 @@ CASES: dict[str, tuple[str, Seen]] = {
     "GigaChat: its own header": ("assistant<|role_sep|>\nHi<|message_sep|>", Seen("Hi")),
     "K2-Horizon: JSON in the outer tag": (f"{IFM}<ifm|tool_call>{FERN_JSON}</ifm|tool_call>\n</ifm|tool_calls>", calls(FERN)),
     "K2-Horizon: several": (f"{IFM}<ifm|tool_call>{FERN_JSON}</ifm|tool_call>\n<ifm|tool_call>{FERN_JSON}</ifm|tool_call>\n</ifm|tool_calls>", calls(FERN, FERN)),
+    "Laguna: a call in <user>": (f"Hi<user>log_water\n{PAIRS}</user>", calls(FERN, content="Hi")),
+    "Laguna: JSON in <user>": (f"Hi<user>\n{FERN_JSON}\n</user>", calls(FERN, content="Hi")),
+    "Laguna: two as JSON": (f"<user>{FERN_JSON}</user>\n<user>{FERN_JSON}</user>", calls(FERN, FERN)),
+    "Laguna: a call and text": (f"<user>log_water\n{PAIRS}</user>\nSo.", calls(FERN, content="So.")),
+    "Laguna: a name alone": ("<user>list_drones</user>", Seen("<user>list_drones</user>")),
+    "Laguna: JSON that is no call": ('<user>{"name": "Ann"}</user>', Seen('<user>{"name": "Ann"}</user>')),
+    "Laguna: a tool that is not declared": (f"<user>fly\n{PAIRS}</user>", Seen(f"<user>fly\n{PAIRS}</user>")),
+    "Laguna: JSON of such a tool": ('<user>{"name": "fly", "arguments": {}}</user>', Seen('<user>{"name": "fly", "arguments": {}}</user>')),
     "Inkling: text and a call": (f"<|content_text|>Hi<|end_message|><|message_model|>log_water<|content_invoke_tool_json|>{FERN_JSON.replace('arguments', 'args')}<|end_message|>", calls(FERN, content="Hi")),
     "Inkling: its first marker in the prompt": (f"log_water<|content_invoke_tool_json|>{FERN_JSON.replace('arguments', 'args')}<|end_message|>", calls(FERN)),
     "Inkling: a name alone": ("list_drones <|content_text|>", Seen("list_drones <|content_text|>")),
