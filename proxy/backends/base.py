@@ -31,6 +31,7 @@ Look = Callable[[str], Awaitable[bytes]]
 _OURSELVES = (b"user-agent", b"llama-bridge")  # some doors in the world stay shut to who does not say who he is
 _OF_THE_MOMENT = (429, 502, 503, 504)  # such a status says nothing about the kind of server
 MODELS_KEPT = 30.0  # seconds
+_LOOK_AGAIN = 1.0  # seconds
 _MISSED_KEPT = 1000
 
 
@@ -71,6 +72,7 @@ class Backend:
         self.text_is_read = text_is_read  # calls that a model writes as text are found
         self._models: list[Model] = []
         self._models_at = float("-inf")
+        self._unlisted_until = float("-inf")  # a look at the models failed: a chat does not look again before
         self._missed: set[str | None] = set()  # names that a fresh list did not have
 
     def at(self, place: Place) -> Self:
@@ -142,7 +144,7 @@ class Backend:
 
     def forget(self) -> None:
         """Read again what is known of the server: it may be another one of the same kind."""
-        self._models_at = float("-inf")
+        self._models_at = self._unlisted_until = float("-inf")
 
     def takes_context(self, _path: str) -> bool:
         """Whether a request that passes through to `path` takes part of the context that all requests share."""
@@ -185,20 +187,26 @@ class Backend:
         """Return the model that a client means. A name that is not in the list is looked for once in a fresh one, not at each chat."""
         models = await self._listed(MODELS_KEPT)
         if not knows(models, asked) and asked not in self._missed:
-            models = await self._listed(kept=1.0)
+            models = await self._listed(_LOOK_AGAIN)
             if len(self._missed) >= _MISSED_KEPT:
                 self._missed.clear()
             self._missed.add(asked)
         try:
             return choose(models, asked, self.wanted_model)
         except ModelNotFound:  # it may have been loaded since: nothing is lost by another look
-            return choose(await self._listed(kept=1.0), asked, self.wanted_model)
+            return choose(await self._listed(_LOOK_AGAIN), asked, self.wanted_model)
 
     async def _listed(self, kept: float) -> list[Model]:
-        """Some servers list nothing while they generate, some never do: the question itself may be answered all the same."""
+        """Return the models as far as they are known: a chat may be answered though the list is not.
+
+        A server that refuses the list has none: it is asked again when a list would be. One that fails may be busy generating.
+        """
+        if time.monotonic() < self._unlisted_until:
+            return self._models
         try:
             return await self.models(kept)
-        except (Refused, TimedOut, BackendFailed, BadAnswer):
+        except (Refused, TimedOut, BackendFailed, BadAnswer) as error:
+            self._unlisted_until = time.monotonic() + (_LOOK_AGAIN if error.may_pass else MODELS_KEPT)
             return self._models
 
     async def facts(self, kept: float = 0.0) -> Facts:

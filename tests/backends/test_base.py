@@ -173,6 +173,30 @@ async def test_a_server_that_lists_nothing_while_it_generates() -> None:
     assert await _generic(script).model_for("m") == "m"
 
 
+@pytest.mark.parametrize(
+    ("failure", "looks"),
+    [
+        (httpx.Response(404), 2),
+        (httpx.Response(200, text="<html>"), 2),
+        (httpx.ReadTimeout("busy"), 20),
+        (httpx.Response(500), 20),
+        (httpx.Response(429), 20),
+    ],
+)
+async def test_a_server_without_a_list_is_not_asked_for_it_at_each_chat(
+    failure: httpx.Response | Exception, looks: int, clock: list[float]
+) -> None:
+    script = Script({MODELS: failure})
+    backend = _generic(script)
+    for name in ("a", "b") * 20:
+        assert await backend.model_for(name) == name  # two chats at once look once
+        clock[0] += 0.9 if name == "a" else 1.1
+    assert len(script.asked) == looks
+    script.answers[MODELS] = models("m")
+    backend.forget()
+    assert await backend.model_for("a") == "m"
+
+
 async def test_who_may_not_read_the_list_is_told_why() -> None:
     with pytest.raises(BackendSaid, match="Unauthorized"):
         await _generic(Script({MODELS: httpx.Response(401, json={"error": "Unauthorized"})})).models()

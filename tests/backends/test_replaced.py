@@ -139,10 +139,7 @@ async def test_a_refusal_that_fits_costs_one_look_and_nothing_is_unlearned(clock
 
 
 async def test_pages_that_a_server_never_had_cost_nothing(clock: Clock) -> None:
-    """Without a list of models, without a template: the same questions go with each request, not more of them.
-
-    Only the first request after the loss of the list looks twice: the list may have been empty for a moment.
-    """
+    """Without a list of models, without a template: the same questions go with each request, not more of them."""
     for kind, missing in (("vllm", MODELS), ("llama_cpp", PROPS), ("ollama", "/api/ps")):
         backend = Backend(dict(SERVERS[kind]))
         app = bridge(backend, backend_kind="auto")
@@ -155,8 +152,7 @@ async def test_pages_that_a_server_never_had_cost_nothing(clock: Clock) -> None:
             assert (await ask(app, CHAT, QUESTION)).status == 200
             await settled()
             counts.append(len(backend.asked) - asked)
-        assert max(counts[2:]) <= 2
-        assert counts[1] <= 3
+        assert max(counts[1:]) <= 2
 
 
 @pytest.mark.parametrize("status", [429, 503])
