@@ -9,8 +9,8 @@ from proxy.stream.schema import Kinds, same, typed
 
 UNDECIDED = 64
 """A value that may be a string or something short (null, a number) is a string once it is longer."""
-STRUCTURED = 1 << 19
-"""A list or object is a string once it is longer: reading it takes 50 ms. No model writes that much in one answer."""
+STRUCTURED = 1 << 18
+"""A list or object is a string once it is longer: reading it takes up to 50 ms. No model writes that much in one answer."""
 NO_STRING: Kinds = frozenset({"null", "integer", "number", "boolean", "object", "array"})
 
 
