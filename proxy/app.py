@@ -68,7 +68,14 @@ class Bridge(Door):
             if self.keeper is not None:
                 await stack.enter_async_context(self.keeper)
             await asyncio.to_thread(self.house.warm_up)  # a model that is loaded at the start loads meanwhile
+            warming = asyncio.create_task(self._warm_up_further())
+            stack.callback(warming.cancel)
             yield
+
+    async def _warm_up_further(self) -> None:
+        """Requests are served meanwhile, and the shutdown waits for one step only."""
+        for step in self.house.further_warm_ups():
+            await asyncio.to_thread(step)
 
     @property
     def supervisor(self) -> Supervisor | None:

@@ -16,14 +16,17 @@ from proxy import create_app
 from proxy.app import Bridge
 from proxy.backends.address import Address
 from proxy.backends.place import Claim, Named, Wish
+from proxy.dialects import DIALECTS, parse
 from proxy.errors import Stopping
 from proxy.llama_server import ConfigurationError, Keeper, Launch, State
 from proxy.own_models import OwnModels
 from proxy.settings import load
+from proxy.stream import markers
+from proxy.stream.look import look
 from proxy.tiny_model import MODEL as TINY
 from tests import jsonc
 from tests.asgi import Call, ask
-from tests.backend import Backend, models
+from tests.backend import END, Backend, models, stream, text
 from tests.bridge import bridge
 from tests.llama_server.conftest import nothing_left, until
 from tests.llama_server.fake_server import Conduct
@@ -66,6 +69,28 @@ async def test_it_opens_and_closes_before_a_named_server() -> None:
         assert backend.open
     assert lifespan.told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert not backend.open
+
+
+async def test_all_that_the_calls_of_any_dialect_need_is_ready_soon_after_the_start() -> None:
+    for cache in (look, markers.compiled, markers._compiled, markers.compiled_ended):
+        cache.cache_clear()
+    before = asyncio.all_tasks()
+    async with Lifespan(bridge()) as lifespan:
+        _, running = await asyncio.wait(asyncio.all_tasks() - before - {lifespan.task}, timeout=30)
+        assert not running
+    compiled = markers._compiled.cache_info().misses
+    for dialect in DIALECTS.values():
+        parse(dialect.sample, tools=[{"name": "write_file"}])
+    assert markers._compiled.cache_info().misses == compiled
+
+
+async def test_a_model_with_its_own_kind_of_reasoning_is_made_ready_for_once() -> None:
+    answered = stream(*text("Here is my thought process:\na\nHere is my response:\nb"), *END)
+    app = bridge(Backend({"/v1/models": models("granite-3.2-8b"), "/v1/chat/completions": lambda _: answered}))
+    for _ in range(2):
+        answer = await ask(app, "/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]})
+        assert answer.json["choices"][0]["message"]["reasoning_content"].strip() == "a"
+    assert len(app.house.warm) == 1
 
 
 @pytest.mark.parametrize(

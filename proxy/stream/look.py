@@ -7,7 +7,7 @@ from typing import TypeVar
 from proxy.stream.attempt import Trial
 from proxy.stream.calls import Tools
 from proxy.stream.dialect import A_NAME, Dialect, Frame, Hint, Thoughts
-from proxy.stream.markers import compiled
+from proxy.stream.markers import compiled, compiled_ended
 from proxy.stream.quoting import QuotedCalls, Standing
 from proxy.stream.reader import Reader, Steps
 
@@ -58,7 +58,7 @@ class Look:
         own = [one for one in able if one.is_own(hint)]
         self.own = frozenset(one.name for one in own)
         self.boundaries = frozenset((*BOUNDARIES, *(token for one in own for token in one.turns)))
-        self.boundary = compiled((*self.boundaries, *self.closers)).ended
+        self.boundary = compiled_ended(frozenset((*self.boundaries, *self.closers)))
         known = any(one.shares_opener(hint.template) or any(mark in hint.template for mark in one.marks) for one in able)
         self._weak = tuple(opener for one in able if one.weak for opener in _openers(one))
         self._own_openers = tuple(opener for one in own for opener in _openers(one))

@@ -24,15 +24,25 @@ def compiled(markers: tuple[str, ...]) -> Markers:
 @lru_cache(maxsize=512)
 def _compiled(markers: frozenset[str]) -> Markers:
     """The order makes no difference, and compiling takes some ten milliseconds: each set is compiled once."""
+    shorter = frozenset(short for short in markers if any(long != short and long.startswith(short) for long in markers))
+    growing = re.compile(_pattern(_tree(markers), at_end=r"\Z"))
+    return Markers(growing, compiled_ended(markers), shorter, markers)
+
+
+@lru_cache(maxsize=512)
+def compiled_ended(markers: frozenset[str]) -> re.Pattern[str]:
+    """Return a pattern of whole markers only: half of the work where no more text will come."""
+    return re.compile(_pattern(_tree(markers), at_end=""))
+
+
+def _tree(markers: frozenset[str]) -> Tree:
     tree: Tree = {}
     for marker in sorted(markers):
         node = tree
         for letter in marker:
             node = node.setdefault(letter, {})
         node[""] = {}
-    shorter = frozenset(short for short in markers if any(long != short and long.startswith(short) for long in markers))
-    growing, ended = re.compile(_pattern(tree, at_end=r"\Z")), re.compile(_pattern(tree, at_end=""))
-    return Markers(growing, ended, shorter, markers)
+    return tree
 
 
 def _pattern(tree: Tree, at_end: str) -> str:

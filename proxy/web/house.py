@@ -1,18 +1,24 @@
 """What every route needs to know, made once when the house is opened."""
 
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from proxy.backends.base import Backend
 from proxy.backends.detection import Detection
 from proxy.backends.http import Http
 from proxy.backends.place import Place, Wish
-from proxy.dialects import Parser
+from proxy.dialects import UNKNOWN, Parser, believed, chosen
 from proxy.requests.question import Question, user_and_tool_texts
 from proxy.settings import Settings
+from proxy.stream.dialect import Thoughts
 from proxy.stream.parser import ThinkingMode
 from proxy.web.keeping import Room
 from proxy.web.keys import Keys
 from proxy.web.ledger import Ledger
+
+_TOOLS = ({"name": "write_file"},)  # which the samples of the dialects call
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,7 @@ class House:
     keys: Keys
     ledger: Ledger
     kept: Room = field(default_factory=Room)
+    warm: set[tuple[tuple[Thoughts, ...], bool]] = field(default_factory=set)
 
     async def backend(self, wish: Wish | None = None) -> Backend:
         """Who answers; with a wish, for one request, whose place has to be left."""
@@ -32,11 +39,29 @@ class House:
 
     def warm_up(self) -> None:
         """Compile what every answer is searched for, which takes some tenths of a second: in a thread, before the first request."""
-        for tools in ((), ({"name": "a"},)):
-            parser = Parser(tools, self.settings.tool_dialect, self._thinking)
-            parser.think("a")
-            parser.feed("a\n")
-            parser.close()
+        for tools in ((), _TOOLS):
+            self._try(tools, "a\n")
+
+    def further_warm_ups(self) -> Iterator[Callable[[], None]]:
+        """Yield steps that compile what only the calls of one dialect need, at most some hundredths of a second each."""
+        for dialect in chosen(self.settings.tool_dialect):
+            yield partial(self._try, _TOOLS, dialect.sample)
+
+    async def warm_up_for(self, question: Question, backend: Backend) -> None:
+        """Compile in a thread what the answers of a model with its own kind of reasoning are searched for.
+
+        That takes a fifth of a second and half a megabyte, so it waits for the first request to such a model.
+        """
+        thoughts, tools = believed(backend.hint(question.model)), bool(question.tools)
+        if thoughts != believed(UNKNOWN) and (thoughts, tools) not in self.warm:
+            await asyncio.to_thread(self.parser, question, backend)
+            self.warm.add((thoughts, tools))
+
+    def _try(self, tools: tuple[dict[str, str], ...], text: str) -> None:
+        parser = Parser(tools, self.settings.tool_dialect, self._thinking)
+        parser.think("a")
+        parser.feed(text)
+        parser.close()
 
     @property
     def _thinking(self) -> ThinkingMode:

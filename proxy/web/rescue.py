@@ -89,6 +89,10 @@ class Rescue:
         if self._raw is not None and self._watch is not None:
             self._raw.ended(self._watch)
 
+    async def warm_up(self) -> None:
+        """Make ready what the answer is read with, now that the model is known."""
+        await self._house.warm_up_for(self._question, self._backend)
+
     def parser(self, thinking: ThinkingMode | None = None) -> Parser:
         return self._house.parser(self._question, self._backend, thinking)
 

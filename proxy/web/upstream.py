@@ -35,6 +35,8 @@ class Upstream:
     async def open(self) -> None:
         try:
             asked = await self._rescue.first()
+            self._response = asked.response  # closed also if the client leaves now
+            await self._rescue.warm_up()
             if asked.thinking is not None:
                 self.translation.reads_with(self._rescue.parser(asked.thinking))
             await self._start(self._read(asked))
