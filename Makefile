@@ -1,26 +1,39 @@
-# make run    sets everything up and serves         make test   sets everything up and passes the tests
+# make run    sets everything up and serves         make check  the fast loop          make test   the gate
 # make setup  the private environment and nothing else; does nothing while requirements.lock stays the same
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 BIN := .venv/bin
 
-.PHONY: run test setup lint unit fuzz bench-dialects test-opencode test-clients test-llama-cpp-python test-browser test-load test-fuzz-http \
+.PHONY: run check test setup lint fast unit exhaustive fuzz bench-dialects test-opencode test-clients test-llama-cpp-python test-browser test-load test-fuzz-http \
 	lock clean
 
 run: setup
 	@exec $(BIN)/llama-bridge serve
 
-test: setup lint unit
+# The fast loop, about half a minute: what one runs all day. `make test` is the gate.
+check: setup lint fast
+
+test: setup lint unit exhaustive
 
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+PARALLEL := -n $(or $(WORKERS),auto) --dist loadgroup
+SLOW := exhaustive process engine
+
+fast: setup
+	$(BIN)/python -m pytest -q $(PARALLEL) $(SLOW:%=--ignore=tests/%)
+
 unit: setup
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -q $(PARALLEL) --ignore=tests/exhaustive
+
+# Also cuts the texts of all other tests of the parser at every place.
+exhaustive: setup
+	CUTS=every $(BIN)/coverage run -m pytest -q $(PARALLEL) tests/exhaustive tests/dialects tests/stream
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -30,7 +43,7 @@ SEED ?= random
 fuzz: setup
 	@for half in what_is_written_is_read "cutting_changes_nothing or rubbish"; do \
 		EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q -p no:cacheprovider --hypothesis-seed=$(SEED) \
-			tests/dialects/test_properties.py -k "$$half" & pids="$$pids $$!"; \
+			tests/exhaustive/test_properties.py -k "$$half" & pids="$$pids $$!"; \
 	done; for pid in $$pids; do wait $$pid || exit 1; done
 
 bench-dialects: setup

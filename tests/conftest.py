@@ -1,11 +1,25 @@
 """What all tests share."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
 # The same examples each time: what the gate says of a change is no matter of chance. `make fuzz` looks further.
 settings.register_profile("gate", derandomize=True, database=None)
 settings.load_profile("gate")
+
+SLOW = ("exhaustive", "process", "engine")
+"""Folders that `make check` leaves out; their tests are marked with their name."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder, *rest = item.path.relative_to(Path(__file__).parent).parts
+        if folder in SLOW:
+            item.add_marker(folder)
+        if folder == "engine":  # its servers are started once and shared
+            item.add_marker(pytest.mark.xdist_group(rest[0]))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from proxy.llama_server import first
 from proxy.settings import Settings, load
 from proxy.web.keys import Keys
 from proxy.web.record import Record
-from tests.llama_server.fake_server import Conduct
+from tests.process.fake_server import Conduct
 
 Output = pytest.CaptureFixture[str]
 
@@ -241,14 +240,3 @@ def test_a_key_file_that_is_no_text(capsys: Output, tmp_path: Path) -> None:
 def test_which_key_the_banner_shows() -> None:
     shown = command_line._shown
     assert (shown(Keys()), shown(Keys(("given",))), shown(Keys(("made",), Path("/k")))) == (None, "YOUR-KEY", "made")
-
-
-def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
-    """As `| head` has."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    read = subprocess.run(
-        [sys.executable, "-P", "-m", "proxy", "dialects"], stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path, check=False
-    )
-    os.close(writer)
-    assert (read.returncode, read.stderr) == (1, b"")

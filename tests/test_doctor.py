@@ -9,8 +9,8 @@ import pytest
 from proxy import command_line, doctor
 from proxy.llama_server import gpu
 from proxy.settings import load
-from tests.llama_server.fake_server import Conduct
 from tests.llama_server.test_gguf import LLAMA, made
+from tests.process.fake_server import Conduct
 from tests.test_remote import Running
 
 READY = {

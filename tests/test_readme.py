@@ -1,10 +1,6 @@
 """What README promises is what the program has."""
 
-import json
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 from proxy.backends import KINDS
@@ -68,11 +64,3 @@ def test_each_command_of_make_that_is_named_exists() -> None:
 def test_every_kind_of_server_has_its_row() -> None:
     table = README[README.index("| Kind | What is done for it |") :].partition("\n\n")[0]
     assert {row.split("`")[1] for row in table.split("\n")[2:]} == {kind.kind for kind in KINDS}
-
-
-def test_the_shell_lines_around_the_heart_work(tmp_path: Path) -> None:
-    lines = "\n".join(line.strip() for line in README.splitlines() if line.startswith("    echo "))
-    program = f"{shlex.quote(sys.executable)} -P -m proxy"
-    shell = ["/bin/sh", "-ec", lines.replace(".venv/bin/llama-bridge", program)]
-    said = json.loads(subprocess.run(shell, capture_output=True, check=True, cwd=tmp_path).stdout)
-    assert [call["function"] for call in said["tool_calls"]] == [{"name": "bash", "arguments": '{"command":"ls"}'}]

@@ -18,7 +18,6 @@ TOOLS = [
 ]
 CHAT = "/v1/chat/completions"
 FINISHES = {"stop", "length", "tool_calls", "content_filter"}
-CUTS = 100  # single cuts through the whole house; all of them, where the bytes are that few
 
 
 def house(kind: str, answers: dict[str, Any]) -> tuple[Bridge, Backend]:
@@ -141,23 +140,12 @@ async def answered(app: Bridge, entry: Entry, *, streamed: bool) -> Answer:
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
 @pytest.mark.parametrize("entry", ANSWERS, ids=str)
-async def test_every_answer_in_one_piece_and_letter_by_letter(entry: Entry, streamed: bool) -> None:
-    versions = {entry.body, entry.body.replace(b"\r\n", b"\n"), entry.body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")}
-    cuttings = [(body,) for body in versions] + [tuple(body[at : at + 1] for at in range(len(body))) for body in versions]
+async def test_every_answer_in_one_piece_and_byte_by_byte(entry: Entry, streamed: bool) -> None:
+    cuttings = [(entry.body,), tuple(entry.body[at : at + 1] for at in range(len(entry.body)))]
     app, behind = house(entry.kind, {CHAT: [entry.answer(*pieces) for pieces in cuttings]})
     for _ in cuttings:
         check(entry, await answered(app, entry, streamed=streamed), streamed=streamed)
     assert len(behind.questions()) == len(cuttings)
-
-
-@pytest.mark.parametrize("entry", [entry for entry in ANSWERS if entry.streams], ids=str)
-async def test_every_stream_at_every_cut(entry: Entry) -> None:
-    """Long ones at as many places as short ones have, each time at others within the letters."""
-    step = 1 + len(entry.body) // CUTS
-    cuts = range(1, len(entry.body), step)
-    app, _ = house(entry.kind, {CHAT: [entry.answer(entry.body[:at], entry.body[at:]) for at in cuts] or [entry.answer()]})
-    for _ in cuts:
-        check(entry, await answered(app, entry, streamed=True), streamed=True)
 
 
 @pytest.mark.parametrize("entry", [entry for entry in TABLE if entry.lists_models], ids=str)

@@ -154,21 +154,6 @@ def test_37_a_cut_call_stays_open(finish: str) -> None:
         assert read(text, finish=finish) == calls(half("log_water", arguments)), name
 
 
-@pytest.mark.parametrize("name", WRITTEN)
-def test_37_wherever_it_is_cut(name: str) -> None:
-    """It is a call or its text, never both; the call is whole only if all arguments came, and half a marker behind it says nothing."""
-    arguments = {"path": "a.md", "body": "hello"}
-    text = WRITTEN[name].render([("write_note", arguments)])
-    for place in range(1, len(text)):
-        content, found, _ = seen(events_of(Parser(TOOLS), [text[:place]], "length"))
-        if not found:
-            assert text[:place].endswith(content), text[:place]
-            continue
-        (call,) = found
-        assert content == "", text[:place]
-        assert call.arguments == arguments if call.whole else '{"path":"a.md","body":"hello"}'.startswith(call.arguments), text[:place]
-
-
 def test_38_each_choice_has_a_parser() -> None:
     first, second = Parser(TOOLS), Parser(TOOLS)
     first.feed("<tool_call>")

@@ -3,9 +3,8 @@
 
 import pytest
 
-from proxy.dialects import DIALECTS, Parser
+from proxy.dialects import Parser
 from proxy.stream.dialect import Hint
-from proxy.stream.parser import ThinkingMode
 from tests.dialects.table import FERN, LIST, TOOLS, calls, half, water
 from tests.stream.cuts import Call, Seen, always, tool
 
@@ -136,11 +135,3 @@ HINTED = [
 def test_what_the_model_is_known_for(hint: Hint, text: str, found: Seen) -> None:
     seen = always(lambda: Parser(NOTE, hint=hint), text)
     assert (seen.content.strip(), seen.calls, seen.thoughts) == (found.content.strip(), found.calls, found.thoughts)
-
-
-@pytest.mark.parametrize("name", [name for name, one in DIALECTS.items() if one.turns])
-@pytest.mark.parametrize("thinking", ["tags", "off"])
-def test_the_tokens_of_a_named_dialect_end_a_plain_answer(name: str, thinking: ThinkingMode) -> None:
-    for token in DIALECTS[name].turns:
-        assert always(lambda: Parser(NOTE, name, thinking), f"Hello.{token}") == Seen("Hello.")
-        assert always(lambda: Parser(NOTE, thinking=thinking), f"Hello.{token}") == Seen(f"Hello.{token}")

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from proxy.dialects import Parser
-from tests.dialects.renderers import WRITTEN
 from tests.dialects.table import FERN, LIST, TOOLS, Case, calls, case, half, read, water
-from tests.stream.cuts import Call, Seen, always, events_of, seen, tool
+from tests.stream.cuts import Call, Seen, always, tool
 
 BASH = [*TOOLS, tool("bash", command={"type": "string"}, timeout={"type": "integer"}), tool("mix", text={"type": "string"}, more={})]
 LFM, END = "<|tool_call_start|>", "<|tool_call_end|>"
@@ -126,20 +125,6 @@ MIX = [
 ]
 
 
-@pytest.mark.parametrize("name", WRITTEN)
-def test_wherever_it_is_cut_no_call_has_other_arguments(name: str) -> None:
-    """Law 3. An answer that ended by itself may be completed behind a value that closed: then the members so far are all of them."""
-    text = WRITTEN[name].render([("mix", FULL)])
-    for place in range(len(text)):
-        for finish in ("stop", "length"):
-            for call in seen(events_of(Parser(MIX), [text[:place]], finish)).calls:
-                if call.whole:
-                    members = list(FULL.items())[: len(call.arguments)]
-                    assert finish == "stop" or len(members) == len(FULL), text[:place]
-                    assert members, text[:place]
-                    assert call.arguments == dict(members), text[:place]
-
-
 TAGGED = {
     "qwen3_coder": ("<tool_call>", "<function=write>", "<parameter=path>", "<parameter=x>", "</parameter>", "</function>", "</tool_call>"),
     "glm": ("<tool_call>", "<arg_key>", "<arg_key>x</arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "</tool_call>"),
@@ -156,17 +141,6 @@ TAGGED = {
     "lfm2": ("<|tool_call_start|>", "<|tool_call_end|>"),
     "harmony": ("<|start|>", "<|channel|>", "<|message|>", "<|call|>"),
 }  # fmt: skip
-
-
-@pytest.mark.parametrize("name", TAGGED)
-def test_a_value_may_hold_the_tags_of_its_dialect(name: str) -> None:
-    tools = [tool("write", path={"type": "string"}, body={"type": "string"}), tool("list_drones")]
-    for tag in TAGGED[name]:
-        for value in (f"a {tag} b", f"`{tag}`", f"x {tag} y {tag} z"):
-            for arguments in ({"path": value, "body": "c"}, {"path": "p", "body": value}):
-                text = f"{WRITTEN[name].render([('write', arguments)])}\n{WRITTEN[name].render([('list_drones', {})])}"
-                found = always(lambda: Parser(tools), text, cuttings=[[text], list(text)])
-                assert found.calls == (Call("write", arguments), LIST), text
 
 
 FIRST = ' to=functions.log_water<|channel|>commentary json<|message|>{"plant": "fern"}<|call|>'

@@ -1,6 +1,5 @@
 """The other way round: what tells of calls makes none, and no letter of it is lost."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +8,7 @@ import pytest
 from proxy.dialects import DIALECTS, Parser
 from proxy.dialects.thoughts import THOUGHTS
 from tests.corpus.score import lines
-from tests.dialects.renderers import WRITTEN
-from tests.stream.cuts import Call, Seen, always, events_of, few, seen, tool
+from tests.stream.cuts import Seen, always, events_of, seen, tool
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("read_file", "write", "write_note", "write_file", "log_water", "water", "list_drones", "plan_route", "set_alarm", "run_sql", "mix")
@@ -18,7 +16,6 @@ TOOLS = [
     tool(name, path={"type": "string"}, content={"type": "string"}, text={"type": "string"})
     for name in (*NAMES, *(f"tool_{number}" for number in range(19)))
 ]
-OURS = [*sorted(path for folder in ("proxy", "tests") for path in (ROOT / folder).rglob("*.py")), ROOT / "README.md"]
 CASES = list(lines(*(path.stem for path in (ROOT / "tests/corpus").glob("*.jsonl"))))
 MODELS = sorted({case["text"] for case in CASES if len(case["text"]) < 4000})
 VARIOUS = ("qwen3_coder", "hermes", "glm", "anthropic", "deepseek_v31", "kimi_k2", "mistral", "harmony", "lfm2")
@@ -39,37 +36,8 @@ def test_thirty_tools() -> None:
     assert len(TOOLS) == 30
 
 
-@pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_our_own_files(path: Path) -> None:
-    """In a closed fence, and as an argument of a call in several dialects."""
-    source = path.read_text(encoding="utf-8")
-    fence = "~" * 12
-    quoted = f"Here it is:\n{fence}python\n{source}\n{fence}\nThat was it."
-    assert made(quoted) == Seen(quoted)
-    for name in VARIOUS[:3]:
-        text = WRITTEN[name].render([("write", {"path": path.name, "content": source})])
-        assert made(text) == Seen("", (Call("write", {"path": path.name, "content": source}),)), name
-
-
-def test_the_corpus_in_fences() -> None:
-    for text in MODELS:
-        quoted = f"Such an answer:\n~~~~~~\n{text}\n~~~~~~\nWhat of it?"
-        assert always(lambda: Parser(TOOLS), quoted, cuttings=few(quoted)) == Seen(quoted)
-        alone = f"~~~~~~\n{text}\n~~~~~~\nWhat of it?"
-        assert made(alone) == Seen(alone)
-
-
 ENDS_IT = {"anthropic": "</parameter>\n</invoke>\n</tool_call>", "glm": "\n<arg_value>fig</arg_value>\n</tool_call>"}
 """Damaged calls that end as this one does, but have no beginning of its kind: nobody can know."""
-
-
-@pytest.mark.parametrize("name", VARIOUS)
-def test_the_corpus_as_an_argument(name: str) -> None:
-    for text in MODELS:
-        if ENDS_IT.get(name, "\0") in text:
-            continue
-        call = Call("write", {"path": "x", "content": f"So:\n{text}\nSee?"})
-        assert made(WRITTEN[name].render([(call.name, call.arguments)])) == Seen("", (call,)), json.dumps(text)
 
 
 def test_the_corpus_in_backticks() -> None:

@@ -10,7 +10,7 @@ from proxy.stream.dialect import Hint
 from proxy.stream.events import CallArguments, CallStart
 from proxy.stream.quoting import QuotedCalls
 from tests.corpus.score import lines
-from tests.dialects.framings import ALWAYS, IN_PROSE, PREFIXES, UNLESS_OWN, before_each_line
+from tests.dialects.framings import ALWAYS, IN_PROSE, UNLESS_OWN
 from tests.dialects.renderers import WRITTEN
 from tests.stream.cuts import Call, Seen, always, chances, events_of, few, seen, tool
 
@@ -59,16 +59,6 @@ def refused(
 def framed() -> Iterator[tuple[str, str]]:
     """Every framing, by its rule."""
     yield from ((rule, framing) for rule, framings in chain(ALWAYS.items(), UNLESS_OWN.items()) for framing in framings)
-
-
-@pytest.mark.parametrize("name", MARKED)
-def test_every_framing_makes_a_call_of_every_dialect_text(name: str) -> None:
-    for _, framing in framed():
-        text = framing.replace("§", CALLS[name])
-        assert read(text, cuttings=[[text]]) == Seen(text), framing
-    for prefix in PREFIXES:
-        text = before_each_line(prefix, CALLS[name])
-        assert read(text, cuttings=[[text]]) == Seen(text), prefix
 
 
 @pytest.mark.parametrize("rule", [*ALWAYS, *UNLESS_OWN])

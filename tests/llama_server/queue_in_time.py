@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 from proxy.llama_server.admission import Capacity, Reservation
 from proxy.llama_server.admission_queue import AdmissionQueue
-
-from .in_time import Jumping, now
+from tests.llama_server.in_time import Jumping, now
 
 T = TypeVar("T")
 TOTAL = 1000

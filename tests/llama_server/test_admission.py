@@ -1,7 +1,6 @@
 """Which requests start: tables of the rules, and that no request is starved."""
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.llama_server.admission import OVERTAKEN, SPARE, Admission, Capacity, Reservation
@@ -117,36 +116,3 @@ REQUEST = st.builds(
     tools=st.booleans(),
     slots=st.integers(1, 4),
 )
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.one_of(REQUEST, st.builds(Reservation)), st.integers(0, 2), st.booleans()), max_size=40))
-def test_the_cache_never_overflows_and_all_start_in_the_end(history: list[tuple[Reservation, int, bool]]) -> None:
-    rules = Admission(SHARED)
-    seen: list[Reservation] = []
-
-    def check() -> None:
-        assert rules.capacity.tokens is not None
-        taken = [one.tokens(1000) or 0 for one in [*rules.running, *rules.ending]]
-        assert sum(taken) <= 1000
-        assert len(taken) == 1 or sum(one.slots for one in [*rules.running, *rules.ending]) <= 3
-        assert all(one.overtaken <= OVERTAKEN for one in seen)
-
-    def end(finished: bool) -> None:
-        if rules.ending:
-            rules.freed(rules.ending[0])
-        elif rules.running:
-            rules.left(rules.running[0], finished=finished)
-
-    for request, ends, finished in history:
-        seen.append(request)
-        rules.enter(request)
-        check()
-        for _ in range(ends):
-            end(finished)
-            check()
-    for _ in range(2 * len(seen)):
-        end(finished=True)
-        check()
-    assert all(request.admitted.is_set() for request in seen)
-    assert not rules.waiting

@@ -7,8 +7,7 @@ import pytest
 from proxy.errors import KillsModel, Stopping
 from proxy.llama_server import Catalogue, Keeper, Launch, Lease, Model
 from proxy.llama_server.admission import Reservation
-
-from .in_time import Fate, Stage, now, perform
+from tests.llama_server.in_time import Fate, Stage, now, perform
 
 
 def keeper(*models: Model) -> Keeper:

@@ -1,17 +1,15 @@
 """The queue in virtual time: what is counted, who waits for whom, and that nothing stays reserved."""
 
 import asyncio
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ContextOverflow, Stopping
-from proxy.llama_server.admission import OVERTAKEN, SPARE, Capacity, Reservation
+from proxy.llama_server.admission import OVERTAKEN, SPARE, Capacity
+from tests.llama_server.in_time import now
 
-from .in_time import now
-from .queue_in_time import SHARED, TOTAL, Engine, play
+from .queue_in_time import SHARED, Engine, play
 
 
 def test_one_alone_is_not_counted_until_another_comes() -> None:
@@ -232,42 +230,3 @@ ACTS = st.lists(
     ),
     max_size=15,
 )
-
-
-@settings(deadline=None, max_examples=150)
-@given(ACTS, st.sampled_from([0.0, 0.4, 3.0]), st.sampled_from([0.0, 0.2]))
-def test_whatever_happens_nothing_overflows_and_nothing_stays_reserved(acts: list[Any], notices: float, counting: float) -> None:
-    async def scene(engine: Engine) -> None:
-        engine.notices = notices
-        sizes: dict[Reservation, int] = {}
-        tasks: list[asyncio.Task[None]] = []
-
-        async def one(reservation: Reservation, lasts: float) -> None:
-            try:
-                await engine.answer(reservation, lasts)
-            except ContextOverflow:
-                assert now() - began[reservation] <= counting * 2 * len(acts)
-
-        def check() -> None:
-            at_work = [one for one, until in engine.working.items() if until > now()]
-            assert len(at_work) <= 1 or sum(sizes[one] for one in at_work) <= TOTAL
-
-        began: dict[Reservation, float] = {}
-        for pause, prompt, output, tools, lasts, leaves in acts:
-            await asyncio.sleep(pause)
-            real = ContextOverflow("long") if prompt == "overflow" else prompt
-            reservation = engine.asked(str(len(tasks)), real, output, takes=counting, tools=tools)
-            size = TOTAL if prompt in (None, "overflow") or output is None else prompt + output
-            sizes[reservation], began[reservation] = min(TOTAL, size), now()
-            tasks.append(asyncio.create_task(one(reservation, lasts)))
-            if leaves is not None:
-                asyncio.get_running_loop().call_later(leaves, tasks[-1].cancel)
-            check()
-        for _ in range(200):
-            await asyncio.sleep(0.5)
-            check()
-        failed = [result for result in await asyncio.gather(*tasks, return_exceptions=True) if isinstance(result, Exception)]
-        assert failed == []
-        assert engine.is_empty()
-
-    play(scene)

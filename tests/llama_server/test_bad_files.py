@@ -12,9 +12,9 @@ from proxy.app import Bridge, create_app
 from proxy.llama_server import ConfigurationError
 from proxy.settings import load
 from tests.asgi import ask
-from tests.llama_server.conftest import TINY
 from tests.llama_server.test_gguf import LIST, LLAMA, made
 from tests.llama_server.test_options import HELP, program
+from tests.process.conftest import TINY
 
 ODD = {
     b"caf\xe9.gguf": r"caf\xe9",

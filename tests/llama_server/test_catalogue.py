@@ -8,10 +8,9 @@ import pytest
 from proxy.llama_server import catalogue
 from proxy.llama_server.catalogue import Catalogue, Wishes, free_memory, make
 from proxy.llama_server.configuration import ConfigurationError, read
-
-from .conftest import TINY
-from .test_gguf import LLAMA, made
-from .test_options import HELP, OLD_HELP, program
+from tests.llama_server.test_gguf import LLAMA, made
+from tests.llama_server.test_options import HELP, OLD_HELP, program
+from tests.process.conftest import TINY
 
 
 class Home:

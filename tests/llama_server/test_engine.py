@@ -16,8 +16,7 @@ from proxy.errors import ChildFailed
 from proxy.llama_server import Launch, Supervisor, engine, options
 from proxy.llama_server.causes import cause_of_death
 from proxy.llama_server.wheel_options import OPTIONS
-
-from .conftest import FAST, TINY, alive, nothing_left
+from tests.process.conftest import FAST, TINY, alive, nothing_left
 
 
 def supervised(model: Path = TINY) -> Supervisor:

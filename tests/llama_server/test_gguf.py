@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from proxy.llama_server import gguf, shelf
 from proxy.llama_server.gguf import Damaged
 from proxy.llama_server.shelf import NoModel
-
-from .conftest import TINY
+from tests.process.conftest import TINY
 
 
 def text(value: str) -> bytes:

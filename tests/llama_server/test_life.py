@@ -1,10 +1,9 @@
 """The life as histories: what happened, and where that leads."""
 
 import pytest
-from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.llama_server.life import LONGEST_REST, TABLE, TRIES, Happening, Life, State
+from proxy.llama_server.life import TABLE, Happening, Life, State
 
 BEGIN, UP, SAID, DEATH, IMPOSSIBLE, RESTED, STOP, GONE = (
     Happening.WANTED,
@@ -91,40 +90,3 @@ def proper(choices: list[int]) -> list[Happening]:
         possible = [happening for state, happening in TABLE if state is lived(*history).state]
         history.append(possible[choice % len(possible)])
     return history
-
-
-@settings(deadline=None, max_examples=300)
-@given(st.one_of(ANY, PROPER.map(proper)))
-@example([BEGIN, DEATH, DEATH, UP, GONE, DEATH, RESTED, DEATH])
-def test_no_history_leads_astray(history: list[Happening]) -> None:
-    early = idle = 0
-    alive = answered = False
-    life = Life()
-    for happening in history:
-        before, life = life, life.after(happening)
-        if (before.state, happening) not in TABLE:
-            assert life is before
-            continue
-        if happening in (DEATH, IMPOSSIBLE, Happening.RENEWED, GONE):  # the one that was is no more
-            alive = False
-        if life.state is State.STARTING:
-            assert not alive
-            alive = True
-        match before.state, happening:
-            case State.STARTING, Happening.DIED | Happening.CANNOT_START:
-                early = TRIES if happening is IMPOSSIBLE else early + 1
-                assert life.state is (State.FAILED if early >= TRIES else State.STARTING)
-            case _, Happening.CAME_UP:
-                early = 0
-            case _, Happening.ANSWERED:
-                idle, answered = 0, True
-            case State.READY, Happening.DIED:
-                idle += not answered
-                assert life.state is (State.STARTING if answered else State.RESTING)
-                assert answered or life.rest == min(2 ** (idle - 1), LONGEST_REST)
-            case State.STOPPING, _:
-                assert happening is GONE
-                assert life == Life()
-                early = idle = 0
-        answered = answered and life.state is State.READY
-        assert (life.early_deaths, life.idle_deaths) == (early, idle)

@@ -8,9 +8,8 @@ import pytest
 from proxy.llama_server import catalogue, model_defaults
 from proxy.llama_server.gguf import Header
 from proxy.llama_server.options import of_wheel
-
-from .test_catalogue import Home, home, only
-from .test_gguf import LLAMA, made
+from tests.llama_server.test_catalogue import Home, home, only
+from tests.llama_server.test_gguf import LLAMA, made
 
 __all__ = ["home"]
 BUILD = of_wheel()

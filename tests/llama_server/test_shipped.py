@@ -5,10 +5,9 @@ from pathlib import Path
 from proxy.llama_server.catalogue import FOR_ALL, ONLY_ONE, PER_MODEL, Wishes, make
 from proxy.llama_server.configuration import Entry, read
 from proxy.llama_server.options import Build, of_wheel, read_help
-
-from .conftest import TINY
-from .fake_server import ROOT
-from .test_options import HELP
+from tests.llama_server.test_options import HELP
+from tests.process.conftest import TINY
+from tests.process.fake_server import ROOT
 
 SHIPPED = ROOT / "llama-server.conf"
 

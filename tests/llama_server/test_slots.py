@@ -14,8 +14,7 @@ import pytest
 from proxy.llama_server import Launch, Supervisor, slots
 from proxy.llama_server.readiness import Address
 from proxy.llama_server.slots import Slots
-
-from .conftest import FAST, TINY
+from tests.process.conftest import FAST, TINY
 
 AT = Address("http://127.0.0.1:1", "k")
 HELPED, IN_VAIN, OFF = "helped: ", "did not help", "not saved any more"

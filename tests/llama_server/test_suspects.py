@@ -6,15 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import KillsModel, ModelLoading
 from proxy.llama_server import Catalogue, Keeper, Launch, Model
 from proxy.llama_server.causes import crashed
 from proxy.llama_server.suspects import REMEMBERED, Run, Suspects
-
-from .in_time import Fate, Stage, now, perform
+from tests.llama_server.in_time import Fate, Stage, now, perform
 
 ASKED = 3  # times at most, as the proxy asks for one answer
 CRASHES_AFTER = 0.5  # seconds; a poisonous request
@@ -302,21 +300,3 @@ ARRIVALS = st.lists(
     ),
     max_size=14,
 )
-
-
-@settings(deadline=None, max_examples=80)
-@given(ARRIVALS)
-@example([(0.0, "a", 4), (0.0, "poison 1", 1), (0.0, "poison 2", 1), (0.0, "a", 1), (3.0, "poison 1", 1), (3.0, "poison 2", 1)])
-def test_whatever_comes_together_only_poison_is_refused_and_the_crashes_are_bounded(arrivals: list[tuple[float, str, float]]) -> None:
-    async def act(clients: Clients) -> None:
-        asked: list[tuple[str, asyncio.Task[str]]] = []
-        for pause, mark, lasts in arrivals:
-            await asyncio.sleep(pause)
-            asked.append(
-                (mark, asyncio.create_task(clients.chat(mark, lasts=max(lasts, 2 * CRASHES_AFTER) if mark.startswith("poison") else lasts)))
-            )
-        for mark, task in asked:
-            assert (await task) in ({"broken off", "refused"} if mark.startswith("poison") else {"answered", "broken off"})
-        assert await clients.chats("a", "b", "c", "d") == ["answered"] * 4
-
-    assert crashes([], act) <= 3 * len({mark for _, mark, _ in arrivals if mark.startswith("poison")})

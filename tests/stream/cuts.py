@@ -15,6 +15,9 @@ from proxy.stream.reader import Reader, Steps
 
 T = TypeVar("T")
 
+EVERY_CUT = os.environ.get("CUTS") == "every"
+"""Without it a text is cut in few ways: `make check` has no time for more, and the coverage needs no more."""
+
 EXAMPLES = int(os.environ.get("EXAMPLES", "0"))
 """So many examples of everything, and others each time; without it few, and always the same."""
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -28,14 +31,16 @@ LAWS = examples(120)
 
 
 def cuts(text: str, every: int = 400) -> Iterator[list[str]]:
-    """Whole, letter by letter, cut once at every place, or at random places if the text is long."""
+    """Whole, letter by letter, and at random places; with `CUTS=every` cut once at every place, if the text is not long."""
     yield [text]
     yield list(text)
-    if len(text) <= every:
-        for place in range(1, len(text)):
-            yield [text[:place], text[place:]]
-        return
-    yield from chances(text, 20)
+    yield from single_cuts(text, every) if EVERY_CUT else chances(text, 2)
+
+
+def single_cuts(text: str, every: int) -> Iterator[list[str]]:
+    if len(text) > every:
+        return chances(text, 20)
+    return ([text[:place], text[place:]] for place in range(1, len(text)))
 
 
 def few(text: str) -> Iterator[list[str]]:

@@ -1,12 +1,8 @@
 """The calls of one choice: half of one that is told anew, an answer that is at hand, numbers and ids."""
 
-import json
-import time
-
 import pytest
 
 from proxy.errors import BrokenOff
-from proxy.stream.desk import joined
 from proxy.stream.events import CallArguments, CallEnd, Content, Logprobs, Reasoning, TextEvent
 from tests.web.told import CALL, MADE, OTHER, Told, native
 
@@ -132,17 +128,3 @@ def test_without_a_parser_everything_passes() -> None:
     told = Told(scans=False).says(Content(CALL), Reasoning(CALL), *native("{}"), CallEnd(0, whole=True)).ends()
     assert list(told.choice.take(logprobs)) == [logprobs]
     assert [told.content, told.thoughts, told.calls] == [CALL, CALL, [("water", "{}")]]
-
-
-def test_a_long_argument_in_single_letters_told_twice_takes_linear_time() -> None:
-    def seconds(length: int) -> float:
-        call = json.dumps({"name": "write", "arguments": {"path": "x" * length}})
-        told, began = Told().text("<tool_call>\n" + call[:-3]), time.process_time()
-        told.again().text(f"<tool_call>\n{call}\n</tool_call>", 1).ends()
-        took = time.process_time() - began
-        assert len(joined(told.events)) >= 3
-        assert json.loads(told.calls[0][1]) == {"path": "x" * length}
-        return took
-
-    seconds(1000)
-    assert min(seconds(40_000) for _ in range(2)) < 25 * min(seconds(4_000) for _ in range(3))

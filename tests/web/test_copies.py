@@ -40,14 +40,6 @@ async def test_parsed_and_left_in_the_text_it_is_one_call(streamed: bool, size: 
 
 
 @BOTH
-async def test_where_the_text_stops_in_the_middle_for_the_parsed_call(streamed: bool) -> None:
-    leaked = letters(JSON, 1)
-    for at in range(len(leaked)):
-        answer = await told(*leaked[:at], FERN, *leaked[at:], *END, streamed=streamed, tools=TOOLS)
-        assert answer.made == [WATERED], at
-
-
-@BOTH
 async def test_in_the_thoughts_too(streamed: bool) -> None:
     thoughts = letters("I water it.\n" + JSON, key="reasoning_content")
     for pieces in ([FERN, *thoughts], [*thoughts, FERN], [*letters("<think>\nI water it.\n" + JSON + "\n</think>\n"), FERN]):

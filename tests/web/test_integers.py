@@ -1,8 +1,12 @@
 """Integers beyond 64 bits are the same number on both sides of the proxy."""
 
+import asyncio
+
 import httpx
 import pytest
 
+from proxy.web import chat
+from proxy.web.chat import Patience
 from tests.backend import DONE, END, chunk, event, stream, text
 from tests.stream.cuts import TOOLS
 from tests.web.road import BOTH, COUNT, Road, heard, refused, whole
@@ -23,10 +27,15 @@ async def test_in_what_the_client_asks(kind: str) -> None:
     assert asked["messages"][0]["at"] == -BIG
 
 
-async def test_in_what_is_counted_before_it_is_answered() -> None:
-    road = Road(
-        lambda _: stream(6.0, *text("a"), *END), others={COUNT: httpx.Response(200, json={"input_tokens": 1})}, backend_kind="llama_cpp"
-    )
+async def test_in_what_is_counted_before_it_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "Patience", lambda: Patience(before_counting=0.02))
+    counted = asyncio.Event()
+
+    def counts(_: httpx.Request) -> httpx.Response:
+        counted.set()
+        return httpx.Response(200, json={"input_tokens": 1})
+
+    road = Road(lambda _: stream(counted, *text("a"), *END), others={COUNT: counts}, backend_kind="llama_cpp")
     assert heard(await road.ask(my_id=BIG)).content == "a"
     assert [question["my_id"] for question in road.script.questions(COUNT)] == [BIG]
 

@@ -1,15 +1,10 @@
 """What is kept of answers for a rescue: all of them together have a limit, and what was forgotten is not joined to anything."""
 
-import asyncio
-
-import httpx
 import pytest
 
-from proxy.backends.place import Named
 from proxy.web import keeping
 from proxy.web.keeping import Keeping, Room
-from tests.backend import ROLE, chunk, stream, text
-from tests.stream.cuts import TOOLS
+from tests.backend import chunk, text
 from tests.web.rescued import answers, ask, asked, gives_up, llama, refuses, watered
 from tests.web.road import failed
 from tests.web.told import CALL, MADE, Told, native
@@ -59,27 +54,3 @@ async def test_an_answer_that_found_no_room_breaks_as_it_broke(monkeypatch: pyte
     assert "does not match the expected peg-native format" in error["message"]
     assert len(asked(road)) == 1
     assert road.app.house.kept.taken == 0
-
-
-@pytest.mark.parametrize("streamed", [True, False])
-@pytest.mark.parametrize("ends_too", [False, True], ids=["the client leaves", "and the server is ended"])
-async def test_whoever_leaves_at_whatever_moment_leaves_nothing_behind(
-    streamed: bool, ends_too: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also in the middle of what is done at last."""
-    left: list[Named] = []
-    monkeypatch.setattr(Named, "leave", lambda place: left.append(place))
-    for moment in range(150):
-        road = llama(stream(ROLE, *text("So: "), httpx.ReadError("x")))
-        call = road.begin(streamed=streamed, tools=TOOLS)
-        for _ in range(moment):
-            await asyncio.sleep(0)
-        call.hang_up()
-        if ends_too:
-            for _ in range(3):
-                await asyncio.sleep(0)
-            call.task.cancel()
-        await asyncio.wait((call.task,))
-        assert road.app.house.kept.taken == 0
-        assert len(left) == len(asked(road))
-        left.clear()

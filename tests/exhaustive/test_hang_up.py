@@ -1,0 +1,35 @@
+"""A client that leaves at any moment leaves nothing behind."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from proxy.backends.place import Named
+from tests.backend import ROLE, stream, text
+from tests.stream.cuts import TOOLS
+from tests.web.rescued import asked, llama
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("ends_too", [False, True], ids=["the client leaves", "and the server is ended"])
+async def test_whoever_leaves_at_whatever_moment_leaves_nothing_behind(
+    streamed: bool, ends_too: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the middle of what is done at last."""
+    left: list[Named] = []
+    monkeypatch.setattr(Named, "leave", lambda place: left.append(place))
+    for moment in range(150):
+        road = llama(stream(ROLE, *text("So: "), httpx.ReadError("x")))
+        call = road.begin(streamed=streamed, tools=TOOLS)
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        call.hang_up()
+        if ends_too:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            call.task.cancel()
+        await asyncio.wait((call.task,))
+        assert road.app.house.kept.taken == 0
+        assert len(left) == len(asked(road))
+        left.clear()

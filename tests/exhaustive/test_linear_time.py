@@ -1,0 +1,34 @@
+"""A long answer that a model gives twice is compared in linear time."""
+
+import json
+import time
+
+from proxy.stream.desk import joined
+from proxy.web.choice import Known
+from tests.web.told import Told
+
+
+def test_a_long_answer_in_single_letters_takes_linear_time() -> None:
+    def seconds(length: int) -> float:
+        known, began = Known("x" * length), time.process_time()
+        for _ in range(length):
+            known.new("x")
+        assert not known.parted
+        return time.process_time() - began
+
+    seconds(1000)
+    assert min(seconds(400_000) for _ in range(3)) < 20 * min(seconds(40_000) for _ in range(3))
+
+
+def test_a_long_argument_in_single_letters_told_twice_takes_linear_time() -> None:
+    def seconds(length: int) -> float:
+        call = json.dumps({"name": "write", "arguments": {"path": "x" * length}})
+        told, began = Told().text("<tool_call>\n" + call[:-3]), time.process_time()
+        told.again().text(f"<tool_call>\n{call}\n</tool_call>", 1).ends()
+        took = time.process_time() - began
+        assert len(joined(told.events)) >= 3
+        assert json.loads(told.calls[0][1]) == {"path": "x" * length}
+        return took
+
+    seconds(1000)
+    assert min(seconds(40_000) for _ in range(2)) < 25 * min(seconds(4_000) for _ in range(3))

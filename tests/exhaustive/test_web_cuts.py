@@ -1,0 +1,26 @@
+"""Answers cut at every byte, on the pipeline alone."""
+
+import pytest
+
+from tests.backend import END
+from tests.stream.cuts import TOOLS
+from tests.web.road import BOTH, told
+from tests.web.test_chat_calls import JSON, WATERED, letters
+from tests.web.test_copies import FERN
+from tests.web.test_translation import RECORDED, _answer, _cuts, _without_our_ids
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_cut_at_every_byte(name: str) -> None:
+    recorded, meant = RECORDED[name]
+    for pieces in _cuts(recorded.encode()):
+        answer = [_without_our_ids(heard) for heard in _answer(pieces, len(meant))]
+        assert answer == meant, pieces
+
+
+@BOTH
+async def test_where_the_text_stops_in_the_middle_for_the_parsed_call(streamed: bool) -> None:
+    leaked = letters(JSON, 1)
+    for at in range(len(leaked)):
+        answer = await told(*leaked[:at], FERN, *leaked[at:], *END, streamed=streamed, tools=TOOLS)
+        assert answer.made == [WATERED], at

@@ -1,0 +1,1 @@
+"""Tests that start child processes: `make test` runs these, `make check` does not."""

@@ -1,0 +1,55 @@
+"""A machine with a llama-server on it that does what it is told to do wrong."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+import psutil
+import pytest
+
+from proxy.llama_server import Launch, Supervisor, Timings
+from tests.process.fake_server import Conduct
+
+TINY = Path(__file__).parents[2] / "proxy/tiny_model/tiny-toolcaller.gguf"
+FAST = Timings(wait=20, load=20, token=20, grace=5, kill=5, failed=0.2, rest=0.01)
+
+
+class Fake(Protocol):
+    def __call__(
+        self, prelude: str = "", *, timings: Timings = FAST, on_line: Callable[[str], None] = ..., **conduct: Any
+    ) -> Supervisor: ...
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Fake:
+    def make(prelude: str = "", *, timings: Timings = FAST, on_line: Callable[[str], None] = print, **conduct: Any) -> Supervisor:
+        engine = Conduct(**conduct).script(tmp_path / "llama-server", prelude)
+        (tmp_path / "model.gguf").touch()
+        return Supervisor(Launch(tmp_path / "model.gguf", "fake", engine, ("--ctx-size", "32768")), on_line=on_line, timings=timings)
+
+    return make
+
+
+def alive(group: int | None) -> list[str]:
+    """The processes of a group, the dead that nobody has buried yet left out."""
+    shown: list[str] = []
+    for process in psutil.process_iter(["pid", "status", "cmdline"]):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
+                shown.append(f"{process.pid} {process.info['status']} {' '.join(process.info['cmdline'] or [])}")
+    return shown
+
+
+async def nothing_left(group: int | None, within: float = 5) -> None:
+    await until(lambda: not alive(group), within)
+
+
+async def until(true: Callable[[], object], within: float = 15) -> None:
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < within
+        await anyio.sleep(0.005)

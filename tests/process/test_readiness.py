@@ -1,0 +1,89 @@
+"""READY is a proof: the child is well, it is ours, and a token came. Every lie is found out and named."""
+
+from collections.abc import Iterator
+from http.server import HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from proxy.errors import ChildFailed
+from proxy.llama_server import Address, Launch, State, Timings
+from proxy.llama_server.readiness import NeverReady, come_up
+from tests.process.conftest import Fake, nothing_left
+from tests.process.fake_server import Conduct, Handler
+
+PATIENT = Timings(wait=30)
+SHORT_LOAD = Timings(wait=30, load=0.3)
+SHORT_TOKEN = Timings(wait=30, token=0.3)
+
+
+async def test_a_long_load_is_waited_for(fake: Fake) -> None:
+    async with fake(loading=6) as supervisor:
+        await supervisor.ensure_ready()
+        assert supervisor.state is State.READY
+
+
+async def test_an_embedding_model_proves_itself_with_a_vector(fake: Fake) -> None:
+    async with fake(token=501) as supervisor:
+        await supervisor.ensure_ready()
+        assert supervisor.state is State.READY
+
+
+async def test_a_token_that_is_still_loading_is_waited_for(fake: Fake) -> None:
+    async with fake(token=503, misbehaves=1, answers=1) as supervisor:  # ends after it said 503: the next start is good
+        await supervisor.ensure_ready()
+        assert supervisor.state is State.READY
+
+
+@pytest.mark.parametrize(
+    ("conduct", "timings", "reason"),
+    [
+        ({"prelude": "export LLAMA_API_KEY=other"}, PATIENT, "a foreign server answers on its port: it does not know our key"),
+        ({"props": {"model_path": "/other.gguf"}}, PATIENT, "a foreign server answers on its port: it serves /other.gguf"),
+        ({"props": {"model_alias": "other"}}, PATIENT, "a foreign server answers on its port: it calls itself other"),
+        ({"props_status": 404, "props": {}}, PATIENT, "what answers is no llama-server: /props says 404"),
+        ({"props": "<html>"}, PATIENT, "what answers is no llama-server: /props says 200"),
+        ({"props": []}, PATIENT, "what answers is no llama-server: /props says 200"),
+        ({"token": 500}, PATIENT, 'it is up, but the first token failed with 500: {"content": "a"}'),
+        ({"token_hangs": True}, SHORT_TOKEN, "it is up, but no first token came within 0.3 s"),
+        ({"props": {"default_generation_settings": []}}, PATIENT, "AttributeError("),
+    ],
+)
+async def test_what_is_no_proof(fake: Fake, conduct: dict[str, Any], timings: Timings, reason: str) -> None:
+    async with fake(timings=timings, **conduct) as supervisor:
+        with pytest.raises(ChildFailed, match="The last lines of its log"):
+            await supervisor.ensure_ready()
+        assert supervisor.reason.startswith(reason)
+        await nothing_left(supervisor.group)
+
+
+async def test_a_child_that_never_listens_is_given_up(fake: Fake) -> None:
+    """It may be ended before its first line: on a slow machine it has hardly begun by then."""
+    async with fake(timings=SHORT_LOAD, hangs=True) as supervisor:
+        with pytest.raises(ChildFailed):
+            await supervisor.ensure_ready()
+        assert supervisor.reason.startswith("not ready within 0.3 s: ConnectError")
+        await nothing_left(supervisor.group)
+
+
+@pytest.fixture
+def unwell() -> Iterator[Address]:
+    """A server that listens already, and says at each question that it is not well."""
+
+    class Unwell(Handler):
+        conduct = Conduct(health=500)
+
+    with HTTPServer(("127.0.0.1", 0), Unwell) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield Address(f"http://127.0.0.1:{server.server_port}", "key")
+        server.shutdown()
+        thread.join()
+
+
+async def test_a_child_that_is_never_well_is_given_up(unwell: Address) -> None:
+    launch = Launch(Path("model.gguf"), "fake", Path("llama-server"), ())
+    with pytest.raises(NeverReady, match=r"^not ready within 0.05 s: /health says 500$"):
+        await come_up(unwell, launch, load=0.05, token=1)
