@@ -11,7 +11,45 @@ from proxy.web.connection import Receive, Scope, Send
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class Call:
+class Received:
+    """The messages of one answer, as a client reads them."""
+
+    def __init__(self, messages: Iterable[MutableMapping[str, Any]] = ()) -> None:
+        self.messages = list(messages)
+
+    @property
+    def status(self) -> int:
+        return int(self.messages[0]["status"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.messages[0]["headers"]}
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages[1:])
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer was ended as it should; if not, the server cuts the connection."""
+        return len(self.messages) > 1 and not self.messages[-1].get("more_body", False)
+
+    @property
+    def data(self) -> list[Any]:
+        """The payloads of a stream, `[DONE]` as it is."""
+        lines = [line.removeprefix("data: ") for line in self.text.split("\n") if line.startswith("data: ")]
+        return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+class Call(Received):
     """One request and what came of it so far."""
 
     def __init__(
@@ -42,7 +80,7 @@ class Call:
             "server": server,
             "client": ("127.0.0.1", 50000),
         }
-        self.messages: list[MutableMapping[str, Any]] = []
+        super().__init__()
         self.times: list[float] = []
         self.may_send = asyncio.Event()  # cleared: the client does not read
         self.may_send.set()
@@ -85,37 +123,6 @@ class Call:
         async with asyncio.timeout(seconds):
             await self.task
         return self
-
-    @property
-    def status(self) -> int:
-        return int(self.messages[0]["status"])
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {name.decode(): value.decode() for name, value in self.messages[0]["headers"]}
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(message.get("body", b"") for message in self.messages[1:])
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def complete(self) -> bool:
-        """Whether the answer was ended as it should; if not, the server cuts the connection."""
-        return len(self.messages) > 1 and not self.messages[-1].get("more_body", False)
-
-    @property
-    def data(self) -> list[Any]:
-        """The payloads of a stream, `[DONE]` as it is."""
-        lines = [line.removeprefix("data: ") for line in self.text.split("\n") if line.startswith("data: ")]
-        return [line if line == "[DONE]" else json.loads(line) for line in lines]
 
 
 async def ask(application: Application, *arguments: Any, **more: Any) -> Call:

@@ -14,21 +14,21 @@ from tests.process.fake_server import Conduct
 
 
 class Lifespan:
-    """The server's side of it: opens the application, and closes it when it is told to."""
+    """The server's side of the protocol: starts the application on entry and shuts it down on exit."""
 
     def __init__(self, app: Bridge) -> None:
-        self.told: list[str] = []
+        self.sent: list[str] = []
         self.opened, self._close = asyncio.Event(), asyncio.Event()
         self.task = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}}, self._receive, self._send))
 
     async def _receive(self) -> MutableMapping[str, Any]:
-        if self.told:
+        if self.sent:
             await self._close.wait()
             return {"type": "lifespan.shutdown"}
         return {"type": "lifespan.startup"}
 
     async def _send(self, message: MutableMapping[str, Any]) -> None:
-        self.told.append(message["type"])
+        self.sent.append(message["type"])
         self.opened.set()
 
     async def __aenter__(self) -> "Lifespan":

@@ -30,7 +30,7 @@ async def test_it_opens_and_closes_before_a_named_server() -> None:
     async with Lifespan(app) as lifespan:
         assert (await ask(app, "/health")).status == 200
         assert backend.open
-    assert lifespan.told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert lifespan.sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert not backend.open
 
 
@@ -84,7 +84,7 @@ async def test_an_interrupted_start_is_a_failed_one(monkeypatch: pytest.MonkeyPa
     lifespan = Lifespan(app)
     with pytest.raises(OSError, match="no more processes"):
         await lifespan.task
-    assert lifespan.told == ["lifespan.startup.failed"]
+    assert lifespan.sent == ["lifespan.startup.failed"]
 
 
 def test_what_is_started_when_nothing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from proxy.app import Bridge, create_app
 from proxy.backends import KINDS as KNOWN
 from proxy.settings import load
-from tests.asgi import Call, ask
+from tests.asgi import Received, ask
 from tests.backend import Backend
 from tests.backends.transcripts import ANSWERS, KINDS, TABLE, Entry, entries
 
@@ -36,7 +36,7 @@ def question(entry: Entry, *, streamed: bool) -> dict[str, Any]:
 class Answer:
     """What a client made of it, streamed or not."""
 
-    def __init__(self, call: Call, *, streamed: bool) -> None:
+    def __init__(self, call: Received, *, streamed: bool) -> None:
         self.call = call
         self.error: dict[str, Any] | None = None
         self.text = self.thoughts = ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, cycle
+from typing import Any
 
 import pytest
 
@@ -289,9 +290,9 @@ def test_calls_in_code_are_counted() -> None:
         assert refused(text) == ({"code": count} if count else {}), text[:80]
 
 
-def streamed(text: str, **known: object) -> list[str]:
+def streamed(text: str, **known: Any) -> list[str]:
     """What of a call has left before its last letter came."""
-    parser = Parser(TOOLS, **known)  # type: ignore[arg-type]
+    parser = Parser(TOOLS, **known)
     events = [event for letter in text[:-30] for event in parser.feed(letter)]
     return ["start" if isinstance(event, CallStart) else event.text for event in events if isinstance(event, (CallStart, CallArguments))]
 

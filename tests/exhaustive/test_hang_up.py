@@ -13,10 +13,10 @@ from tests.web.rescued import asked, llama
 
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize("ends_too", [False, True], ids=["the client leaves", "and the server is ended"])
-async def test_whoever_leaves_at_whatever_moment_leaves_nothing_behind(
+async def test_a_client_that_leaves_at_any_moment_leaves_nothing_behind(
     streamed: bool, ends_too: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also in the middle of what is done at last."""
+    """Also while the request is cleaned up."""
     left: list[Named] = []
     monkeypatch.setattr(Named, "leave", lambda place: left.append(place))
     for moment in range(150):
