@@ -1,6 +1,7 @@
 """llama-bridge: one clean OpenAI contract in front of any model server.
 
-The public names: `create_app` makes the ASGI application, `parse` and `Parser` read what a model wrote.
+The public names: `create_app` makes the ASGI application, `parse` and `Parser` read what a model
+wrote.
 """
 
 from proxy.app import create_app

@@ -17,7 +17,15 @@ from proxy.backends.http import Http, default_transport
 from proxy.backends.llama_cpp import LlamaCpp
 from proxy.backends.place import Named, Place
 from proxy.errors import BadRequest, NotAllowed
-from proxy.llama_server import Catalogue, ConfigurationError, Keeper, Supervisor, Wishes, make_catalogue, read_configuration
+from proxy.llama_server import (
+    Catalogue,
+    ConfigurationError,
+    Keeper,
+    Supervisor,
+    Wishes,
+    make_catalogue,
+    read_configuration,
+)
 from proxy.own_models import OwnModels
 from proxy.settings import Settings
 from proxy.tiny_model import MODEL as TINY_MODEL
@@ -59,7 +67,9 @@ class Bridge(Door):
             Route(UPSTREAM, passthrough),
             Route(UPSTREAM + "/{path:path}", passthrough),
         ]
-        super().__init__(house, Router(routes, redirect_slashes=False, default=passthrough, lifespan=self._open))
+        super().__init__(
+            house, Router(routes, redirect_slashes=False, default=passthrough, lifespan=self._open)
+        )
 
     @contextlib.asynccontextmanager
     async def _open(self, _: object) -> AsyncIterator[None]:
@@ -67,7 +77,8 @@ class Bridge(Door):
             stack.push_async_callback(self.house.http.aclose)
             if self.keeper is not None:
                 await stack.enter_async_context(self.keeper)
-            await asyncio.to_thread(self.house.warm_up)  # a model that is loaded at the start loads meanwhile
+            # A model that is loaded at the start loads meanwhile.
+            await asyncio.to_thread(self.house.warm_up)
             warming = asyncio.create_task(self._warm_up_further())
             stack.callback(warming.cancel)
             yield
@@ -80,7 +91,11 @@ class Bridge(Door):
     @property
     def supervisor(self) -> Supervisor | None:
         """Of the model that is loaded first."""
-        return self.keeper.supervisor(self.keeper.catalogue.default) if self.keeper is not None else None
+        return (
+            self.keeper.supervisor(self.keeper.catalogue.default)
+            if self.keeper is not None
+            else None
+        )
 
     async def reload(self, connection: Connection) -> None:
         """llama-server.conf is read anew. A broken file changes nothing, and says why."""
@@ -92,8 +107,9 @@ class Bridge(Door):
     async def read_anew(self) -> list[str]:
         """Read llama-server.conf again, apply it, and return the names of the models that changed.
 
-        The files are read, and the engine is asked for its options, in a thread; the old configuration serves meanwhile. The new
-        one is applied in one step. One reload at a time, in the order of the calls: the last one to be called decides.
+        The files are read, and the engine is asked for its options, in a thread; the old
+        configuration serves meanwhile. The new one is applied in one step. One reload at a time, in
+        the order of the calls: the last one to be called decides.
         """
         if self.keeper is None:
             raise BadRequest("there is nothing to read anew: the backend is named by BACKEND_URL")
@@ -112,21 +128,39 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     keeper = None
     if settings.own_child:
         keeper = Keeper(catalogue_of(settings))
-        place, kinds, url, public = OwnModels(keeper, settings.backend_model), (LlamaCpp,), "http://127.0.0.1", False
+        place, kinds, url, public = (
+            OwnModels(keeper, settings.backend_model),
+            (LlamaCpp,),
+            "http://127.0.0.1",
+            False,
+        )
     else:
         named = settings.backend_address
-        place, kinds, url, public = Named(named), kinds_at(named, settings.backend_kind), named.base, named.is_public
-    http = Http(transport or default_transport(url, public=public), on_doubt=lambda: detection.doubt())
-    detection = Detection(kinds, http, place, settings.backend_model, text_is_read=settings.tool_parsing != "native")
+        place, kinds, url, public = (
+            Named(named),
+            kinds_at(named, settings.backend_kind),
+            named.base,
+            named.is_public,
+        )
+    http = Http(
+        transport or default_transport(url, public=public), on_doubt=lambda: detection.doubt()
+    )
+    detection = Detection(
+        kinds, http, place, settings.backend_model, text_is_read=settings.tool_parsing != "native"
+    )
     house = House(settings, http, place, detection, keys_of(settings), Ledger(place.not_ready))
     return Bridge(house, keeper)
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
     """ConfigurationError tells all that is wrong in llama-server.conf, with file and line."""
-    path = settings.llama_server_conf or next((place for place in configuration_places() if place.exists()), None)
+    path = settings.llama_server_conf or next(
+        (place for place in configuration_places() if place.exists()), None
+    )
     if settings.llama_server_conf is not None and not settings.llama_server_conf.exists():
-        raise ConfigurationError(f"LLAMA_SERVER_CONF: there is no file {settings.llama_server_conf}")
+        raise ConfigurationError(
+            f"LLAMA_SERVER_CONF: there is no file {settings.llama_server_conf}"
+        )
     server = str(settings.llama_server) if settings.llama_server else None
     wishes = Wishes(settings.llama_model, server, TINY_MODEL, lambda name: dialects.chosen((name,)))
     return make_catalogue(read_configuration(path), wishes)

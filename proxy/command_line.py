@@ -1,4 +1,5 @@
-"""The command `llama-bridge`: serve (what it does when nothing is said), doctor, models, reload, logs, parse, dialects, key."""
+"""The command `llama-bridge`: serve (what it does when nothing is said), doctor, models, reload, \
+logs, parse, dialects, key."""
 
 import argparse
 import asyncio
@@ -37,7 +38,9 @@ logger = logging.getLogger("llama-bridge")
 
 
 class Server(uvicorn.Server):
-    """Says what it speaks for once it serves, and on Ctrl-C ends its answers at once instead of waiting for them."""
+    """Says what it speaks for once it serves, and on Ctrl-C ends its answers at once instead of
+    waiting for them.
+    """
 
     def __init__(self, bridge: Bridge, listener: socket.socket) -> None:
         super().__init__(configuration(bridge))
@@ -47,7 +50,9 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._keep(self._read_anew()))
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGHUP, lambda: self._keep(self._read_anew())
+        )
         self._keep(self._announce())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -67,12 +72,16 @@ class Server(uvicorn.Server):
         except BridgeError as error:
             logger.error("%s", error.message)
         else:
-            logger.info("llama-server.conf was read anew; changed: %s", ", ".join(changed) or "nothing")
+            logger.info(
+                "llama-server.conf was read anew; changed: %s", ", ".join(changed) or "nothing"
+            )
 
     async def _announce(self) -> None:
         bridge = self._bridge
         if bridge.keeper is not None:
-            await logbook.show_loading(bridge.keeper.opened(), self._show, bridge.house.place.not_ready)
+            await logbook.show_loading(
+                bridge.keeper.opened(), self._show, bridge.house.place.not_ready
+            )
         report = await bridge.status.now()
         settings = bridge.house.settings
         where = welcome.address_for_clients(settings, self._listener.getsockname()[1])
@@ -103,8 +112,10 @@ def serve(settings: Settings) -> int:
     except (ValueError, OSError) as error:
         _stop(_plainly(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    gc.freeze()  # what was made so far stays: no collection looks at it again, which takes 20 ms each time
-    with contextlib.suppress(KeyboardInterrupt):  # all has ended by then; uvicorn only tells the signal once more
+    # What was made so far stays: no collection looks at it again, which takes 20 ms each time.
+    gc.freeze()
+    # All has ended by then; uvicorn only tells the signal once more.
+    with contextlib.suppress(KeyboardInterrupt):
         server = Server(bridge, listener)
         server.run(sockets=[listener])
     return 0
@@ -114,7 +125,10 @@ def _allow_many_connections() -> None:
     """macOS gives a program 256 open files; each request takes two."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)), hard))
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE,
+            (max(soft, FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)), hard),
+        )
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -123,9 +137,14 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (while")[0]  # Python repeats the address
+        # Python repeats the address.
+        reason = (error.strerror or str(error)).partition(" (while")[0]
         port_is_why = error.errno in (errno.EADDRINUSE, errno.EACCES)
-        cure = "Another program? PROXY_PORT chooses another port." if port_is_why else "PROXY_HOST must be an address of this machine."
+        cure = (
+            "Another program? PROXY_PORT chooses another port."
+            if port_is_why
+            else "PROXY_HOST must be an address of this machine."
+        )
         raise OSError(f"cannot listen on {host}:{port}: {reason}. {cure}") from None
 
 
@@ -133,11 +152,17 @@ def parse_text(arguments: argparse.Namespace) -> int:
     try:
         tools = _tools(Path(arguments.tools)) if arguments.tools else []
         text = sys.stdin.buffer.read().decode("utf-8", "replace")
-        message = dialects.parse(text, tools=tools, dialect=arguments.dialect, thinking=arguments.thinking)
+        message = dialects.parse(
+            text, tools=tools, dialect=arguments.dialect, thinking=arguments.thinking
+        )
     except (ValueError, OSError) as error:
         _stop(_plainly(error))
     if not Tools(tools):
-        missing = f"{arguments.tools} declares no tools" if arguments.tools else "no tools are declared (--tools FILE)"
+        missing = (
+            f"{arguments.tools} declares no tools"
+            if arguments.tools
+            else "no tools are declared (--tools FILE)"
+        )
         print(f"llama-bridge: {missing}: calls in the text are left as text", file=sys.stderr)
     text = json.dumps(message, ensure_ascii=False, indent=2)
     print(text if text == printable_lines(text) else json.dumps(message, indent=2))
@@ -191,8 +216,16 @@ def show_logs(arguments: argparse.Namespace) -> int:
 
 def list_dialects(_: argparse.Namespace) -> int:
     for one in dialects.DIALECTS.values():
-        print(f"\n{one.name}{' (only if named, or with a hint)' if one.hinted else ''}\n\n{indent(one.sample, '    ')}\n")
-        spoken = {"markers": one.openers, "or at the beginning": one.starts, "headers": one.headers, "template": one.marks}
+        print(
+            f"\n{one.name}{' (only if named, or with a hint)' if one.hinted else ''}\n\n"
+            f"{indent(one.sample, '    ')}\n"
+        )
+        spoken = {
+            "markers": one.openers,
+            "or at the beginning": one.starts,
+            "headers": one.headers,
+            "template": one.marks,
+        }
         for what, words in spoken.items():
             if words:
                 print(f"  {what}: {'  '.join(map(repr, words))}")
@@ -204,7 +237,9 @@ def list_dialects(_: argparse.Namespace) -> int:
 def key(arguments: argparse.Namespace) -> int:
     place = key_file.place()
     try:
-        if (given := load({"PROXY_API_KEYS": os.environ.get("PROXY_API_KEYS", "")}).keys) is not None:
+        if (
+            given := load({"PROXY_API_KEYS": os.environ.get("PROXY_API_KEYS", "")}).keys
+        ) is not None:
             return _given(given, change=arguments.new)
         print(key_file.make(place) if arguments.new else key_file.read_or_make(place))
     except ValueError as error:
@@ -217,7 +252,10 @@ def key(arguments: argparse.Namespace) -> int:
 def _given(keys: Sequence[str], *, change: bool) -> int:
     """What the environment says is what opens the door: the file of keys lies unused."""
     if change or not keys:
-        _stop(f"PROXY_API_KEYS {'names the keys: change them there' if keys else 'leaves the door open'}")
+        _stop(
+            f"PROXY_API_KEYS "
+            f"{'names the keys: change them there' if keys else 'leaves the door open'}"
+        )
     print("\n".join(keys))
     return 0
 
@@ -226,27 +264,48 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="llama-bridge", description=__doc__)
     parser.add_argument("--version", action="version", version=f"llama-bridge {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    add_flags(commands.add_parser("serve", help="listen, and stand before the backend (the default)"))
-    parse = commands.add_parser("parse", help="read what a model wrote from standard input, print the message it means")
+    add_flags(
+        commands.add_parser("serve", help="listen, and stand before the backend (the default)")
+    )
+    parse = commands.add_parser(
+        "parse", help="read what a model wrote from standard input, print the message it means"
+    )
     parse.add_argument("--dialect", default="auto", help="how it writes calls; default: found out")
-    parse.add_argument("--tools", metavar="FILE", help="the `tools` of the request, as JSON; without them no call is looked for")
+    parse.add_argument(
+        "--tools",
+        metavar="FILE",
+        help="the `tools` of the request, as JSON; without them no call is looked for",
+    )
     parse.add_argument("--thinking", default="tags", choices=("tags", "forced", "off"))
     parse.set_defaults(run=parse_text)
-    commands.add_parser("doctor", help="look at what is set up here and what runs; say what is wrong, and what cures it").set_defaults(
-        run=examine
+    commands.add_parser(
+        "doctor",
+        help="look at what is set up here and what runs; say what is wrong, and what cures it",
+    ).set_defaults(run=examine)
+    table = commands.add_parser(
+        "models", help="show the models in a folder: what each GGUF file tells of itself"
     )
-    table = commands.add_parser("models", help="show the models in a folder: what each GGUF file tells of itself")
     table.add_argument("folder", metavar="DIR", nargs="?", default=".")
     table.set_defaults(run=show_models)
-    commands.add_parser("reload", help="let the llama-bridge that runs read llama-server.conf anew").set_defaults(run=reload)
-    log = commands.add_parser("logs", help="show what the llama-servers of the llama-bridge that runs have written")
+    commands.add_parser(
+        "reload", help="let the llama-bridge that runs read llama-server.conf anew"
+    ).set_defaults(run=reload)
+    log = commands.add_parser(
+        "logs", help="show what the llama-servers of the llama-bridge that runs have written"
+    )
     log.add_argument("model", metavar="MODEL", nargs="?", default="")
-    log.add_argument("-f", "--follow", action="store_true", help="and each further line as it comes")
+    log.add_argument(
+        "-f", "--follow", action="store_true", help="and each further line as it comes"
+    )
     log.set_defaults(run=show_logs)
-    listed = commands.add_parser("dialects", help="how models write calls: a sample of each, and what speaks for it")
+    listed = commands.add_parser(
+        "dialects", help="how models write calls: a sample of each, and what speaks for it"
+    )
     listed.set_defaults(run=list_dialects)
     keys = commands.add_parser("key", help="show the key that clients from other machines need")
-    keys.add_argument("--new", action="store_true", help="make a new one; the old one opens nothing any more")
+    keys.add_argument(
+        "--new", action="store_true", help="make a new one; the old one opens nothing any more"
+    )
     keys.set_defaults(run=key)
     return parser
 
@@ -257,7 +316,10 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
         words.insert(0, "serve")
     arguments, unknown = _parser().parse_known_args(words)
     if unknown:
-        _stop(f"{arguments.command} does not know {' '.join(unknown)}: `llama-bridge {arguments.command} --help` shows what it knows")
+        _stop(
+            f"{arguments.command} does not know {' '.join(unknown)}: "
+            f"`llama-bridge {arguments.command} --help` shows what it knows"
+        )
     if arguments.command != "serve":
         sys.exit(_ran(arguments))
     if os.getpid() == 1:
@@ -281,11 +343,17 @@ def _ran(arguments: argparse.Namespace) -> int:
 
 def _plainly(error: ValueError | OSError) -> str:
     """Which file, and why; not the number that the system has for it."""
-    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    return (
+        f"{error.filename}: {error.strerror}"
+        if isinstance(error, OSError) and error.filename
+        else str(error)
+    )
 
 
 def _say(text: str, stream: TextIO | None = None) -> None:
-    """Print what may hold names of files, or words of a model or a server: a terminal shows it, and obeys nothing in it."""
+    """Print what may hold names of files, or words of a model or a server: a terminal shows it,
+    and obeys nothing in it.
+    """
     print(printable_lines(text), file=stream, flush=True)
 
 

@@ -1,5 +1,6 @@
-"""Everything that can go wrong between a client and a model, as one tree; each leaf knows its status, its JSON, and whether
-it may pass: where it may not, the answer carries `x-should-retry: false`.
+"""Everything that can go wrong between a client and a model, as one tree; each leaf knows its
+status, its JSON, and whether it may pass: where it may not, the answer carries
+`x-should-retry: false`.
 
 BridgeError
 ├── Refused                 4xx: asking again the same way is useless
@@ -7,7 +8,8 @@ BridgeError
 │   │   ├── ContextOverflow 400 context_length_exceeded
 │   │   ├── BackendRefused  400 backend_refused
 │   │   ├── KillsModel      400 kills_model: the child crashed twice while it was its only request
-│   │   └── ToolChoiceUnmet 400 tool_choice_unmet: the model did not call the tool that had to be called
+│   │   └── ToolChoiceUnmet 400 tool_choice_unmet: the model did not call the tool that had to be
+│   │                           called
 │   ├── Unauthorized        401 invalid_api_key
 │   ├── OutOfCredit         402 insufficient_quota
 │   ├── Forbidden           403 forbidden
@@ -41,20 +43,25 @@ from proxy.printable import encodable
 # What OpenCode 1.18 looks for in the body of a refusal to decide that asking again may help.
 _SIGNS = re.compile(
     r"429|500|502|503|504|524|"
-    r"rate increased too quickly|rate[ _-]limit|too many requests|overloaded|service[ _-]unavailable|internal[ _]error|"
+    r"rate increased too quickly|rate[ _-]limit|too many requests|overloaded|"
+    r"service[ _-]unavailable|internal[ _]error|"
     r"internal server error|server[ _-]error|provider[ _-]returned[ _-]error|terminated|"
     r"fetch failed|failed to fetch|network[-_\s]error|upstream connect|"
-    r"connection error|connection refused|connection lost|socket connection was closed|socket hang up|reset before headers|getaddrinfo|"
+    r"connection error|connection refused|connection lost|socket connection was closed|"
+    r"socket hang up|reset before headers|getaddrinfo|"
     r"enotfound|eai_again|econnrefused|econnreset|etimedout|"
     r"(?:request|response|connection|network|stream|read) (?:timeout|timed out|time out)|"
-    r"^timeout$|try your request again|retry your request|resource[ _]exhausted|try again (?:later|in\b)|"
+    r"^timeout$|try your request again|retry your request|resource[ _]exhausted|"
+    r"try again (?:later|in\b)|"
     r"(?:currently|temporarily) at capacity",
     re.IGNORECASE,
 )
 # What both OpenCode 1.18 and 2 look for in order to shorten the conversation.
 _OVERFLOW_SIGNS = re.compile(
-    r"context[ _](?:length|window|size)|(?:prompt|input) (?:is )?too long|too many tokens|token limit|reduce the length|"
-    r"exceeds (?:the )?(?:limit of|maximum)|maximum (?:prompt|allowed input) length|more than max tokens|"
+    r"context[ _](?:length|window|size)|(?:prompt|input) (?:is )?too long|too many tokens|"
+    r"token limit|reduce the length|"
+    r"exceeds (?:the )?(?:limit of|maximum)|maximum (?:prompt|allowed input) length|"
+    r"more than max tokens|"
     r"(?:request|payload)(?: entity)?[ _]too[ _]large",
     re.IGNORECASE,
 )
@@ -63,14 +70,17 @@ _PASSING = frozenset({408, 409, 425, 429})
 _LASTING = frozenset({501, 505, 508})
 _ECHO = re.compile(r"(Failed to parse \w[^:]*):.*", re.DOTALL)
 _BRIEF = 300  # letters
-_LONGEST = 16_384  # letters of a message that a client gets; a backend may put a whole conversation into it
+# Letters of a message that a client gets; a backend may put a whole conversation into it.
+_LONGEST = 16_384
 _WORD_JOINER = "\u2060"  # has no width: the eye reads the words, a client's pattern does not
 
 
 def calm(message: str) -> str:
-    """Return `message` without the words that clients act upon: for the first OpenCode asks again for a minute, for the second
-    it shortens a conversation that was not too long."""
-    message = _LONG_NUMBER.sub(lambda found: f"{int(found[0]):,}" if len(found[0]) <= 18 else found[0], message[:_LONGEST])
+    """Return `message` without the words that clients act upon: for the first OpenCode asks again
+    for a minute, for the second it shortens a conversation that was not too long."""
+    message = _LONG_NUMBER.sub(
+        lambda found: f"{int(found[0]):,}" if len(found[0]) <= 18 else found[0], message[:_LONGEST]
+    )
     for signs in (_SIGNS, _OVERFLOW_SIGNS):
         message = signs.sub(lambda found: found[0][0] + _WORD_JOINER + found[0][1:], message)
     return message
@@ -83,7 +93,12 @@ class BridgeError(Exception):
     may_pass: bool = True  # asked again, the answer may be another
 
     def __init__(
-        self, message: str, *, param: str | None = None, headers: Mapping[str, str] | None = None, may_pass: bool | None = None
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        may_pass: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.message = encodable(message)
@@ -94,16 +109,28 @@ class BridgeError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What goes with the status. OpenCode 2 and the SDKs of OpenAI and Anthropic heed `x-should-retry` before anything else."""
+        """What goes with the status.
+
+        OpenCode 2 and the SDKs of OpenAI and Anthropic heed `x-should-retry` before anything else.
+        """
         return self._headers if self.may_pass else self._headers | {"x-should-retry": "false"}
 
     @property
     def brief(self) -> str:
-        """For the log: one line, and nothing of what a model wrote (older llama.cpp puts it into its errors)."""
+        """For the log: one line, and nothing of what a model wrote (older llama.cpp puts it into
+        its errors).
+        """
         return _ECHO.sub(r"\1", self.message.partition("\n")[0][:_BRIEF])
 
     def body(self) -> dict[str, Any]:
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
 
 
 class Refused(BridgeError):
@@ -128,17 +155,24 @@ class BadRequest(Refused):
 
 
 class ContextOverflow(BadRequest):
-    """The one refusal whose words stay as they are: clients know the sentence and shorten the conversation."""
+    """The one refusal whose words stay as they are: clients know the sentence and shorten the
+    conversation.
+    """
 
     code = "context_length_exceeded"
 
-    def __init__(self, message: str, *, context: int | None = None, prompt: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, context: int | None = None, prompt: int | None = None
+    ) -> None:
         super().__init__(message)
         self.numbers = {"n_ctx": context, "n_prompt_tokens": prompt}
 
     def body(self) -> dict[str, Any]:
         error = BridgeError.body(self)["error"]
-        return {"error": error | {key: value for key, value in self.numbers.items() if value is not None}}
+        return {
+            "error": error
+            | {key: value for key, value in self.numbers.items() if value is not None}
+        }
 
 
 class BackendRefused(BadRequest):
@@ -209,13 +243,17 @@ class BackendSaid(Refused):
 
     code = "backend_refused"
 
-    def __init__(self, message: str, *, status: int, type: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int, type: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message, headers=headers, may_pass=status in _PASSING)
         self.status = status
         self.type = type
 
     def body(self) -> dict[str, Any]:
-        """A 429 is a passing trouble: its words stay, since clients also look in them for what kind of limit it is."""
+        """A 429 is a passing trouble: its words stay, since clients also look in them for what
+        kind of limit it is.
+        """
         return BridgeError.body(self) if self.status == 429 else super().body()
 
 
@@ -257,7 +295,9 @@ class Stopping(Unavailable):
 class BackendFailed(BridgeError):
     code = "backend_failed"
 
-    def __init__(self, message: str, *, status: int = 500, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int = 500, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message, headers=headers, may_pass=status not in _LASTING)
         self.status = status
 
@@ -268,7 +308,9 @@ class BadAnswer(BridgeError):
 
 
 class BrokenOff(BridgeError):
-    """In the middle of an answer: the words and the type are the ones that make OpenCode ask again."""
+    """In the middle of an answer: the words and the type are the ones that make OpenCode ask
+    again.
+    """
 
     status = 502
     code = "broken_off"

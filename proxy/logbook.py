@@ -1,4 +1,6 @@
-"""How the log is written: for a person or for a program, and in a terminal with one line below it that says who waits."""
+"""How the log is written: for a person or for a program, and in a terminal with one line below
+it that says who waits.
+"""
 
 import asyncio
 import datetime
@@ -14,14 +16,17 @@ from proxy.printable import printable_lines
 from proxy.settings import Settings
 
 _ERASE = "\r\x1b[2K"
-_NOT_OURS = ("uvicorn", "uvicorn.error", "httpx", "httpcore", "asyncio")  # some write headers down, and so keys
+# Some write headers down, and so keys.
+_NOT_OURS = ("uvicorn", "uvicorn.error", "httpx", "httpcore", "asyncio")
 
 
 class Json(logging.Formatter):
     """One object a line; of a request, all its figures."""
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(
+            timespec="milliseconds"
+        )
         line = {"time": at, "level": record.levelname.lower(), "message": record.getMessage()}
         figures = dict(getattr(record, "figures", {}))
         if "id" in figures:
@@ -33,7 +38,9 @@ class Json(logging.Formatter):
 
 
 class Plain(logging.Formatter):
-    """What a line says of files, models, clients and servers may hold anything: it stays one entry, and paints no terminal."""
+    """What a line says of files, models, clients and servers may hold anything: it stays one
+    entry, and paints no terminal.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         return printable_lines(super().format(record)).replace("\n", "\n    ")
@@ -47,7 +54,9 @@ class Terminal(logging.StreamHandler[TextIO]):
         self._shown = ""
 
     def show(self, text: str) -> None:
-        text = "".join(letter for letter in text if letter.isprintable())[: shutil.get_terminal_size().columns - 1]
+        text = "".join(letter for letter in text if letter.isprintable())[
+            : shutil.get_terminal_size().columns - 1
+        ]
         if text != self._shown:
             self._shown = text
             self.stream.write(_ERASE + text)
@@ -65,14 +74,23 @@ def start(settings: Settings, stream: TextIO | None = None) -> Callable[[str], N
     """Begins to write; what comes back shows a line to whoever sits before a terminal."""
     stream = stream or sys.stderr
     terminal = Terminal(stream)
-    terminal.setFormatter(Json() if settings.log_format == "json" else Plain("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    terminal.setFormatter(
+        Json()
+        if settings.log_format == "json"
+        else Plain("%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    )
     logging.basicConfig(level=settings.log_level.upper(), handlers=[terminal])
     for name in _NOT_OURS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return terminal.show if stream.isatty() and settings.log_format == "text" else lambda _: None
 
 
-async def show_loading(opened: Awaitable[None], show: Callable[[str], None], reason: Callable[[], str | None], every: float = 1.0) -> None:
+async def show_loading(
+    opened: Awaitable[None],
+    show: Callable[[str], None],
+    reason: Callable[[], str | None],
+    every: float = 1.0,
+) -> None:
     """Wait for `opened`, and show the seconds that it takes."""
     loading, began = asyncio.ensure_future(opened), time.monotonic()
     try:

@@ -16,23 +16,42 @@ def table(folder: Path) -> str:
     shelf = scan(folder)
     rows = [_HEAD, *(_row(found) for found in shelf.models)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
     return "\n".join([*(lines if shelf.models else [f"no models in {folder}"]), *_left_out(shelf)])
 
 
 def _row(found: Found) -> tuple[str, ...]:
     header = found.header
-    size = f"{found.size / 2**30:.1f} GiB" if found.size >= 2**30 / 10 else f"{found.size / 2**20:.1f} MiB"
+    size = (
+        f"{found.size / 2**30:.1f} GiB"
+        if found.size >= 2**30 / 10
+        else f"{found.size / 2**20:.1f} MiB"
+    )
     kind = "embeddings" if header.is_embedding else "yes" if header.template else "none"
     sees = " + images" if found.projector else ""
     context = f"{header.context:,}" if header.context else "unknown"
-    return found.name, header.architecture, size, header.quantisation, context, kind + sees, dialect_of(header) or "unknown"
+    return (
+        found.name,
+        header.architecture,
+        size,
+        header.quantisation,
+        context,
+        kind + sees,
+        dialect_of(header) or "unknown",
+    )
 
 
 def dialect_of(header: Header) -> str:
     """What the template proves: it has in it what only the templates of that dialect have."""
     template = header.template or ""
-    fitting = [name for name, dialect in DIALECTS.items() if any(mark in template for mark in dialect.marks)]
+    fitting = [
+        name
+        for name, dialect in DIALECTS.items()
+        if any(mark in template for mark in dialect.marks)
+    ]
     return " or ".join(fitting)
 
 

@@ -1,4 +1,6 @@
-"""Our own children as the place where a backend is: each request gets the child of its model, when its turn has come."""
+"""Our own children as the place where a backend is: each request gets the child of its model,
+when its turn has come.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,13 +18,19 @@ from proxy.llama_server.life import told
 
 @dataclass(frozen=True)
 class OwnModels:
-    """All of them. A request without a seat only looks: it gets the child that is ready, and loads none."""
+    """All of them.
+
+    A request without a seat only looks: it gets the child that is ready, and loads none.
+    """
 
     keeper: Keeper
     wanted: str | None = None  # BACKEND_MODEL
 
     async def address(self) -> Address:
-        """Return the address of the ready child. Waits for one that is on its way; ModelUnloaded where none is."""
+        """Return the address of the ready child.
+
+        Waits for one that is on its way; ModelUnloaded where none is.
+        """
         try:
             async with asyncio.timeout(self._shown.timings.wait):
                 while (ready := self.keeper.ready_one()) is None:
@@ -39,10 +47,15 @@ class OwnModels:
         if self.keeper.coming or states & {State.STARTING, State.RESTING}:
             return
         if State.FAILED in states:
-            raise ChildFailed(f"{self.not_ready()}. GET starts no model: the next chat request tries again.")
-        raise ModelUnloaded(f"no model is loaded, and GET loads none: the next chat request loads {self.model()}.")
+            raise ChildFailed(
+                f"{self.not_ready()}. GET starts no model: the next chat request tries again."
+            )
+        raise ModelUnloaded(
+            f"no model is loaded, and GET loads none: the next chat request loads {self.model()}."
+        )
 
-    async def admit(self, claim: Claim) -> None:  # noqa: ARG002 only a request with a seat is answered
+    # Only a request with a seat is answered.
+    async def admit(self, claim: Claim) -> None:  # noqa: ARG002
         return None
 
     def waits_for(self) -> str | None:
@@ -59,11 +72,16 @@ class OwnModels:
         shown = self._shown
         if shown.state is State.READY or self.asleep():
             return None
-        state = State.STARTING if shown.state is State.STOPPED and self.keeper.coming else shown.state
+        state = (
+            State.STARTING if shown.state is State.STOPPED and self.keeper.coming else shown.state
+        )
         return f"our llama-server {told(state, shown.reason)}"
 
     def asleep(self) -> bool:
-        stopped = all(self.keeper.supervisor(model.name).state is State.STOPPED for model in self.keeper.models)
+        stopped = all(
+            self.keeper.supervisor(model.name).state is State.STOPPED
+            for model in self.keeper.models
+        )
         return stopped and self.keeper.open and not self.keeper.coming
 
     def device(self) -> str | None:
@@ -73,7 +91,9 @@ class OwnModels:
         self._shown.answered(prompt, cached)
 
     def at(self, wish: Wish) -> Place:
-        lease = self.keeper.lease(wish.model, wanted=self.wanted, side=wish.side, tools=wish.tools, mark=wish.mark)
+        lease = self.keeper.lease(
+            wish.model, wanted=self.wanted, side=wish.side, tools=wish.tools, mark=wish.mark
+        )
         return Seat(self, lease)
 
     def leave(self) -> None:
@@ -92,7 +112,9 @@ class OwnModels:
         shown: list[Model] = []
         for model in self.keeper.models:
             context = self.keeper.supervisor(model.name).facts.context or model.context
-            shown.append(Model(model.name, owned_by="llamacpp", context=context, aliases=model.aliases))
+            shown.append(
+                Model(model.name, owned_by="llamacpp", context=context, aliases=model.aliases)
+            )
         return shown
 
     def details(self) -> list[dict[str, Any]]:
@@ -101,25 +123,43 @@ class OwnModels:
     def _details(self, name: str, context: int | None) -> dict[str, Any]:
         supervisor = self.keeper.supervisor(name)
         facts, ready = supervisor.facts, supervisor.state is State.READY
-        told: dict[str, Any] = {"id": name, "state": supervisor.state.value, "reason": supervisor.reason or None}
+        told: dict[str, Any] = {
+            "id": name,
+            "state": supervisor.state.value,
+            "reason": supervisor.reason or None,
+        }
         told["context"] = facts.context or context
         if ready:
-            layers = None if facts.layers is None else {"offloaded": facts.offloaded, "all": facts.layers}
+            layers = (
+                None
+                if facts.layers is None
+                else {"offloaded": facts.offloaded, "all": facts.layers}
+            )
             told |= {"device": facts.runs_on, "layers": layers, "slots": facts.slots}
-            told |= {"memory_mib": round(facts.memory) or None, "gpu_memory_mib": round(facts.gpu_memory) or None}
+            told |= {
+                "memory_mib": round(facts.memory) or None,
+                "gpu_memory_mib": round(facts.gpu_memory) or None,
+            }
             problem = supervisor.gpu_problem
-            told |= {"warning": str(problem) if problem else None, "cure": problem.command if problem else None}
+            told |= {
+                "warning": str(problem) if problem else None,
+                "cure": problem.command if problem else None,
+            }
         return told
 
     @property
     def _shown(self) -> Supervisor:
-        """The child that stands for all: the one that is ready, or on its way, or the one that would be loaded."""
+        """The child that stands for all: the one that is ready, or on its way, or the one that
+        would be loaded.
+        """
         ready = self.keeper.ready_one()
         if ready is not None:
             return ready
         all_of_them = [self.keeper.supervisor(model.name) for model in self.keeper.models]
         default = self.keeper.supervisor(self.keeper.named(None, self.wanted).name)
-        return next((one for one in [default, *all_of_them] if one.state is not State.STOPPED), default)
+        return next(
+            (one for one in [default, *all_of_them] if one.state is not State.STOPPED), default
+        )
 
 
 @dataclass(frozen=True)
@@ -133,7 +173,9 @@ class Seat:
         return _api(await self.lease.ready())
 
     async def admit(self, claim: Claim) -> None:
-        await self.lease.admit(Reservation(claim.count, claim.output, claim.tools, claim.choices, claim.session))
+        await self.lease.admit(
+            Reservation(claim.count, claim.output, claim.tools, claim.choices, claim.session)
+        )
 
     def waits_for(self) -> str | None:
         return self.lease.waits_for

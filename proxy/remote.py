@@ -1,4 +1,6 @@
-"""Commands that ask a llama-bridge that runs already, on this machine, where the settings say that it listens."""
+"""Commands that ask a llama-bridge that runs already, on this machine, where the settings say
+that it listens.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,18 +27,31 @@ def health(settings: Settings, transport: httpx.BaseTransport | None = None) -> 
         if isinstance(told, dict) and "status" in told and "waiting" in told:
             return told
         if isinstance(told, dict) and told.keys() == {"status"}:
-            raise NotRunning(f"the llama-bridge at {client.base_url} tells no more without its key: PROXY_API_KEYS gives it one.")
-    raise NotRunning(f"something else than a llama-bridge answers at {client.base_url}. PROXY_PORT says where ours listens.")
+            raise NotRunning(
+                f"the llama-bridge at {client.base_url} tells no more without its key: "
+                f"PROXY_API_KEYS gives it one."
+            )
+    raise NotRunning(
+        f"something else than a llama-bridge answers at {client.base_url}. "
+        f"PROXY_PORT says where ours listens."
+    )
 
 
 def reload(settings: Settings, transport: httpx.BaseTransport | None = None) -> str:
     with _client(settings, transport) as client:
         changed = _checked(_asked(client, "POST", "/reload")).json()["changed"]
-    return f"read anew; changed: {', '.join(changed)}" if changed else "read anew; nothing has changed"
+    return (
+        f"read anew; changed: {', '.join(changed)}" if changed else "read anew; nothing has changed"
+    )
 
 
 def logs(
-    settings: Settings, model: str, tell: Callable[[str], object], *, follow: bool, transport: httpx.BaseTransport | None = None
+    settings: Settings,
+    model: str,
+    tell: Callable[[str], object],
+    *,
+    follow: bool,
+    transport: httpx.BaseTransport | None = None,
 ) -> None:
     query = {"model": model} if model else {}
     with _client(settings, transport) as client:
@@ -58,12 +73,22 @@ def _client(settings: Settings, transport: httpx.BaseTransport | None) -> httpx.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.proxy_host, settings.proxy_host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.proxy_port}"
     keys = settings.keys
-    key = keys[0] if keys else key_file.place().read_text().strip() if keys is None and key_file.place().exists() else None
+    key = (
+        keys[0]
+        if keys
+        else key_file.place().read_text().strip()
+        if keys is None and key_file.place().exists()
+        else None
+    )
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    return httpx.Client(base_url=url, headers=headers, timeout=_PATIENCE, trust_env=False, transport=transport)
+    return httpx.Client(
+        base_url=url, headers=headers, timeout=_PATIENCE, trust_env=False, transport=transport
+    )
 
 
-def _asked(client: httpx.Client, method: str, path: str, query: dict[str, str] | None = None) -> httpx.Response:
+def _asked(
+    client: httpx.Client, method: str, path: str, query: dict[str, str] | None = None
+) -> httpx.Response:
     try:
         return client.request(method, path, params=query)
     except httpx.TransportError as error:
@@ -72,7 +97,9 @@ def _asked(client: httpx.Client, method: str, path: str, query: dict[str, str] |
 
 def _nobody(client: httpx.Client, error: Exception) -> NotRunning:
     reason = str(error).rpartition("] ")[2]  # without the number that the system has for it
-    return NotRunning(f"no llama-bridge answers at {client.base_url}: {reason}. PROXY_PORT says where it listens.")
+    return NotRunning(
+        f"no llama-bridge answers at {client.base_url}: {reason}. PROXY_PORT says where it listens."
+    )
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

@@ -1,6 +1,9 @@
-"""Every option once: its name, type, default and help. Each is an environment variable and a flag; what is set stays as it is.
+"""Every option once: its name, type, default and help.
 
-A flag wins over the environment. A secret may be written as @file, so that it stands in no process list.
+Each is an environment variable and a flag; what is set stays as it is.
+
+A flag wins over the environment. A secret may be written as @file, so that it stands in no process
+list.
 """
 
 import argparse
@@ -10,7 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from proxy.backends import KINDS, address, spelled
 from proxy.dialects import chosen
@@ -24,77 +35,152 @@ class SettingsError(ValueError):
 
 
 def _comma_separated(value: Any) -> Any:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip())
+        if isinstance(value, str)
+        else value
+    )
 
 
 class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backend_url: Annotated[str, Field(description="the server to stand before; `local` or empty: our own child; `zen`: OpenCode's zen")] = (
-        "local"
-    )
-    backend_api_key: Annotated[SecretStr | None, Field(description="the key that this backend wants; sent nowhere else")] = None
-    zen_api_key: Annotated[SecretStr | None, Field(description="your key for OpenCode's zen; sent to opencode.ai alone")] = None
+    backend_url: Annotated[
+        str,
+        Field(
+            description=(
+                "the server to stand before; `local` or empty: our own child; `zen`: OpenCode's zen"
+            )
+        ),
+    ] = "local"
+    backend_api_key: Annotated[
+        SecretStr | None, Field(description="the key that this backend wants; sent nowhere else")
+    ] = None
+    zen_api_key: Annotated[
+        SecretStr | None,
+        Field(description="your key for OpenCode's zen; sent to opencode.ai alone"),
+    ] = None
     backend_kind: Annotated[
         str,
-        Field(description=f"what kind of server it is: {', '.join(f'`{kind.kind}`' for kind in KINDS)}; `auto` finds out"),
+        Field(
+            description=(
+                f"what kind of server it is: {', '.join(f'`{kind.kind}`' for kind in KINDS)}; "
+                f"`auto` finds out"
+            )
+        ),
     ] = "auto"
-    backend_model: Annotated[str | None, Field(description="the model to use where a client names one that the backend does not have")] = (
-        None
-    )
-    proxy_host: Annotated[str, Field(description="the address to listen on; `0.0.0.0` for the whole LAN, then with a key")] = "127.0.0.1"
-    proxy_port: Annotated[int, Field(ge=0, le=65535, description="the port to listen on; 0 takes a free one")] = 8081
+    backend_model: Annotated[
+        str | None,
+        Field(
+            description="the model to use where a client names one that the backend does not have"
+        ),
+    ] = None
+    proxy_host: Annotated[
+        str,
+        Field(description="the address to listen on; `0.0.0.0` for the whole LAN, then with a key"),
+    ] = "127.0.0.1"
+    proxy_port: Annotated[
+        int, Field(ge=0, le=65535, description="the port to listen on; 0 takes a free one")
+    ] = 8081
     proxy_api_keys: Annotated[
         tuple[SecretStr, ...] | None,
-        Field(description="keys that clients must send, with commas between; `none` leaves the door open; default: open on loopback only"),
+        Field(
+            description=(
+                "keys that clients must send, with commas between; `none` leaves the door open; "
+                "default: open on loopback only"
+            )
+        ),
     ] = None
     allowed_hosts: Annotated[
-        tuple[str, ...], Field(description="further names under which clients may reach us, with commas between, such as `mypc.lan`")
+        tuple[str, ...],
+        Field(
+            description=(
+                "further names under which clients may reach us, with commas between, "
+                "such as `mypc.lan`"
+            )
+        ),
     ] = ()
     cors_origins: Annotated[
-        tuple[str, ...], Field(description="web pages that may use us, with commas between, such as `https://chat.example.com`; `*`: all")
+        tuple[str, ...],
+        Field(
+            description=(
+                "web pages that may use us, with commas between, such as "
+                "`https://chat.example.com`; `*`: all"
+            )
+        ),
     ] = ()
-    max_requests: Annotated[int, Field(ge=1, description="how many requests are answered at once; beyond it 503, with a Retry-After")] = (
-        2048
-    )
+    max_requests: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="how many requests are answered at once; beyond it 503, with a Retry-After",
+        ),
+    ] = 2048
     progress: Annotated[
         Literal["off", "reasoning"],
-        Field(description="`reasoning`: clients that wait see how far the prompt was read, as a thought that never goes back to the model"),
+        Field(
+            description=(
+                "`reasoning`: clients that wait see how far the prompt was read, "
+                "as a thought that never goes back to the model"
+            )
+        ),
     ] = "off"
-    log_format: Annotated[Literal["text", "json"], Field(description="`json`: each line of the log is an object")] = "text"
+    log_format: Annotated[
+        Literal["text", "json"], Field(description="`json`: each line of the log is an object")
+    ] = "text"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="how much is logged; `warning`: only what went wrong")
+        Literal["debug", "info", "warning", "error"],
+        Field(description="how much is logged; `warning`: only what went wrong"),
     ] = "info"
     tool_parsing: Annotated[
         Literal["auto", "native", "raw"],
         Field(
-            description="`auto`: the backend's own calls, and those that it leaves in the text; `native`: text is not looked at; "
+            description="`auto`: the backend's own calls, and those that it leaves in the text; "
+            "`native`: text is not looked at; "
             "`raw`: llama.cpp without its own parser"
         ),
     ] = "auto"
-    tool_dialect: Annotated[tuple[str, ...], Field(description="how the model writes calls, with commas between; `auto` recognises it")] = (
-        "auto",
-    )
+    tool_dialect: Annotated[
+        tuple[str, ...],
+        Field(description="how the model writes calls, with commas between; `auto` recognises it"),
+    ] = ("auto",)
     quoted_calls: Annotated[
         Literal["text", "run"],
         Field(
-            description="`text`: calls that an answer only quotes stay text; `run`: they run, unless they are in code; "
+            description="`text`: calls that an answer only quotes stay text; `run`: they run, "
+            "unless they are in code; "
             "the log counts the refused ones by rule"
         ),
     ] = "text"
     thinking: Annotated[
         Literal["auto", "tags", "forced", "off"],
-        Field(description="`tags`: thoughts begin with a tag; `forced`: every answer begins inside them; `off`: tags are text"),
+        Field(
+            description=(
+                "`tags`: thoughts begin with a tag; `forced`: every answer begins inside them; "
+                "`off`: tags are text"
+            )
+        ),
     ] = "auto"
-    llama_server: Annotated[Path | None, Field(description="the llama-server to start; default: the one on PATH, else the wheel's")] = None
+    llama_server: Annotated[
+        Path | None,
+        Field(description="the llama-server to start; default: the one on PATH, else the wheel's"),
+    ] = None
     llama_server_conf: Annotated[
         Path | None,
-        Field(description="options of llama-server and further models; default: `llama-server.conf` in this folder, or beside the key"),
+        Field(
+            description=(
+                "options of llama-server and further models; default: "
+                "`llama-server.conf` in this folder, or beside the key"
+            )
+        ),
     ] = None
     llama_model: Annotated[
         str | None,
         Field(
-            description="a GGUF file, a folder of them, a section of llama-server.conf, or `hf:owner/repo:quant`; default: the tiny model"
+            description=(
+                "a GGUF file, a folder of them, a section of llama-server.conf, "
+                "or `hf:owner/repo:quant`; default: the tiny model"
+            )
         ),
     ] = None
 
@@ -119,7 +205,10 @@ class Settings(BaseModel):
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             if origin not in ("*", "null") and not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is no origin; one is written https://chat.example.com, without a path")
+                raise ValueError(
+                    f"{origin!r} is no origin; one is written https://chat.example.com, "
+                    f"without a path"
+                )
         return value
 
     @field_validator("proxy_api_keys", mode="before")
@@ -172,17 +261,26 @@ class Settings(BaseModel):
 
     @property
     def backend_address(self) -> address.Address:
-        """With the one key that may go there: zen's own to zen alone, where `public` stands for none."""
+        """With the one key that may go there: zen's own to zen alone, where `public` stands for
+        none.
+        """
         own = _secret(self.backend_api_key)
         is_zen = address.parse(self.backend_url).is_zen
         if is_zen:
             own = _secret(self.zen_api_key) or own
-        return address.parse(self.backend_url, own or (address.NO_KEY if is_zen or self.backend_kind == "zen" else None))
+        return address.parse(
+            self.backend_url,
+            own or (address.NO_KEY if is_zen or self.backend_kind == "zen" else None),
+        )
 
     @property
     def keys(self) -> tuple[str, ...] | None:
         """None where nothing was said of keys, empty where the door is open on purpose."""
-        return None if self.proxy_api_keys is None else tuple(key.get_secret_value() for key in self.proxy_api_keys)
+        return (
+            None
+            if self.proxy_api_keys is None
+            else tuple(key.get_secret_value() for key in self.proxy_api_keys)
+        )
 
     @property
     def listens_beyond_loopback(self) -> bool:
@@ -194,7 +292,9 @@ def _secret(value: SecretStr | None) -> str | None:
 
 
 def _text(key: Any) -> Any:
-    """It must fit into the head of a request, and so must what a shell made of bytes that are no text."""
+    """It must fit into the head of a request, and so must what a shell made of bytes that are no
+    text.
+    """
     if isinstance(key, str) and not key.isprintable():
         raise ValueError("a key must be one line of text")
     return key
@@ -215,7 +315,11 @@ def _from_file(value: Any) -> Any:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     for name, field in Settings.model_fields.items():
-        parser.add_argument("--" + name.replace("_", "-"), metavar="VALUE", help=f"{field.description} [{name.upper()}]")
+        parser.add_argument(
+            "--" + name.replace("_", "-"),
+            metavar="VALUE",
+            help=f"{field.description} [{name.upper()}]",
+        )
 
 
 def load(environment: Mapping[str, str], flags: Mapping[str, str | None] | None = None) -> Settings:

@@ -1,4 +1,7 @@
-"""Who answers: how to ask each kind of server, and what is odd about its reply. One file each, one line here."""
+"""Who answers: how to ask each kind of server, and what is odd about its reply.
+
+One file each, one line here.
+"""
 
 import re
 
@@ -17,15 +20,24 @@ KINDS: tuple[type[Backend], ...] = (Zen, LlamaCpp, Vllm, LlamaCppPython, LmStudi
 
 
 def spelled(wanted: str) -> str:
-    """The name of a kind, however it is written: llamacpp, LM Studio, llama-cpp-python. ValueError names those that exist."""
+    """The name of a kind, however it is written: llamacpp, LM Studio, llama-cpp-python.
+
+    ValueError names those that exist.
+    """
     for name in ("auto", *(kind.kind for kind in KINDS)):
         if _letters(name) == _letters(wanted):
             return name
-    raise ValueError(f"{wanted!r} is no kind of server that is known here: auto, {', '.join(kind.kind for kind in KINDS)}")
+    raise ValueError(
+        f"{wanted!r} is no kind of server that is known here: auto, "
+        f"{', '.join(kind.kind for kind in KINDS)}"
+    )
 
 
 def kinds_at(address: Address, wanted: str) -> tuple[type[Backend], ...]:
-    """Those that may answer there. More than one must be found out by asking; zen is known by its name and never probed."""
+    """Those that may answer there.
+
+    More than one must be found out by asking; zen is known by its name and never probed.
+    """
     if wanted == "auto":
         return (Zen,) if address.is_zen else KINDS
     return tuple(kind for kind in KINDS if kind.kind == wanted)

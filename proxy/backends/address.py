@@ -1,4 +1,6 @@
-"""Where a backend is: the base of its API, what stands before the base, and whether a stranger runs it."""
+"""Where a backend is: the base of its API, what stands before the base, and whether a stranger
+runs it.
+"""
 
 import ipaddress
 import re
@@ -12,7 +14,16 @@ ZEN = f"https://{ZEN_HOST}/zen/v1"
 NO_KEY = "public"  # so zen is told that there is none
 _VERSION = re.compile(r"v\d+")
 _CLIMBS = re.compile(r"[/\\]\.\.($|[/\\;])")  # `..`, as lenient servers read it
-_HOME_NAMES = ("localhost", ".localhost", ".local", ".lan", ".home", ".internal", ".home.arpa", ".intranet")
+_HOME_NAMES = (
+    "localhost",
+    ".localhost",
+    ".local",
+    ".lan",
+    ".home",
+    ".internal",
+    ".home.arpa",
+    ".intranet",
+)
 _CARRIER_NAT = ipaddress.ip_network("100.64.0.0/10")  # Tailscale and the like hand these out
 
 
@@ -41,7 +52,12 @@ class Address:
         except ValueError:
             return "." in host and not host.endswith(_HOME_NAMES)
         address = getattr(address, "ipv4_mapped", None) or address
-        return not (address.is_private or address.is_loopback or address.is_link_local or address in _CARRIER_NAT)
+        return not (
+            address.is_private
+            or address.is_loopback
+            or address.is_link_local
+            or address in _CARRIER_NAT
+        )
 
     def of(self, path: str) -> str | None:
         """The URL for a path of ours; None where asking would leave the base of a public host."""
@@ -53,7 +69,10 @@ class Address:
 
 
 def parse(url: str, key: str | None = None) -> Address:
-    """A last segment `v<digits>` is the base of the API, else `/v1` is added. ValueError says what is wrong."""
+    """A last segment `v<digits>` is the base of the API, else `/v1` is added.
+
+    ValueError says what is wrong.
+    """
     try:
         parsed = httpx.URL(ZEN if url == "zen" else url if "://" in url else f"http://{url}")
         parsed.raw_host.decode("ascii").encode("idna")  # as a resolver will
@@ -68,5 +87,7 @@ def parse(url: str, key: str | None = None) -> Address:
         path += "/v1"
     address = Address(str(parsed.copy_with(path=path)), key)
     if key and parsed.scheme == "http" and address.is_public:
-        raise ValueError(f"a key is never sent to a public host over plain http: use https for {parsed.host}")
+        raise ValueError(
+            f"a key is never sent to a public host over plain http: use https for {parsed.host}"
+        )
     return address

@@ -1,4 +1,7 @@
-"""How every backend is asked. A kind that is odd in some way is a subclass in a file of its own, with only its oddities."""
+"""How every backend is asked.
+
+A kind that is odd in some way is a subclass in a file of its own, with only its oddities.
+"""
 
 import contextlib
 import time
@@ -18,7 +21,17 @@ from proxy.backends.place import Place
 from proxy.backends.raw import RawWay
 from proxy.backends.refusals import meaning
 from proxy.backends.reply import Reply
-from proxy.errors import BackendFailed, BadAnswer, BridgeError, ModelNotFound, NotFound, Refused, TimedOut, Unavailable, Vanished
+from proxy.errors import (
+    BackendFailed,
+    BadAnswer,
+    BridgeError,
+    ModelNotFound,
+    NotFound,
+    Refused,
+    TimedOut,
+    Unavailable,
+    Vanished,
+)
 from proxy.requests.offload import offload
 from proxy.requests.preparation import Needs, prepare, unread
 from proxy.requests.question import Question
@@ -28,7 +41,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 Look = Callable[[str], Awaitable[bytes]]
 """What stands at a path of a server at home; nothing where nothing is."""
 
-_OURSELVES = (b"user-agent", b"llama-bridge")  # some doors in the world stay shut to who does not say who he is
+# Some doors in the world stay shut to who does not say who he is.
+_OURSELVES = (b"user-agent", b"llama-bridge")
 _OF_THE_MOMENT = (429, 502, 503, 504)  # such a status says nothing about the kind of server
 MODELS_KEPT = 30.0  # seconds
 _LOOK_AGAIN = 1.0  # seconds
@@ -65,14 +79,22 @@ class Backend:
     never_forwarded: ClassVar[frozenset[bytes]] = frozenset()
     needs = Needs()
 
-    def __init__(self, http: Http, place: Place, wanted_model: str | None = None, *, text_is_read: bool = True) -> None:
+    def __init__(
+        self,
+        http: Http,
+        place: Place,
+        wanted_model: str | None = None,
+        *,
+        text_is_read: bool = True,
+    ) -> None:
         self.http = http
         self.place = place
         self.wanted_model = wanted_model
         self.text_is_read = text_is_read  # calls that a model writes as text are found
         self._models: list[Model] = []
         self._models_at = float("-inf")
-        self._unlisted_until = float("-inf")  # a look at the models failed: a chat does not look again before
+        # A look at the models failed: a chat does not look again before.
+        self._unlisted_until = float("-inf")
         self._missed: set[str | None] = set()  # names that a fresh list did not have
 
     def at(self, place: Place) -> Self:
@@ -90,11 +112,16 @@ class Backend:
 
     @classmethod
     async def greets(cls, _look: Look) -> bool:
-        """Whether a server at home whose models show nothing says by other ways that it is of this kind."""
+        """Whether a server at home whose models show nothing says by other ways that it is of
+        this kind.
+        """
         return False
 
     async def ask(self, question: Question, headers: Headers) -> httpx.Response:
-        """The accepted question: an answer with status 200, its body unread. A refusal is raised as what it means."""
+        """The accepted question: an answer with status 200, its body unread.
+
+        A refusal is raised as what it means.
+        """
         model = await self.model_for(question.model)
         headers = self.headers(question, headers)
         needs = self.needs  # several may be asking while the first of them learns better
@@ -104,13 +131,19 @@ class Backend:
                 return await self.accepted(body, headers)
             except BridgeError as error:
                 easier = self.easier(error, needs) if error.status in (400, 422) else None
-                if easier is None or (other := await offload(question.size, prepare, question, easier, model)) == body:
+                if (
+                    easier is None
+                    or (other := await offload(question.size, prepare, question, easier, model))
+                    == body
+                ):
                     if error.status not in _OF_THE_MOMENT:
                         self.http.doubt()
                     raise
             needs, body = easier, other
 
-    async def accepted(self, body: bytes, headers: Headers, path: str = "/v1/chat/completions") -> httpx.Response:
+    async def accepted(
+        self, body: bytes, headers: Headers, path: str = "/v1/chat/completions"
+    ) -> httpx.Response:
         response = await self._ask(lambda address: _post(path, address, body, headers))
         if response.status_code != 200:
             raise await self._refusal(response)
@@ -121,7 +154,10 @@ class Backend:
         return headers
 
     def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
-        """How to ask again without what was refused, if that can be left out. What holds for every question is remembered."""
+        """How to ask again without what was refused, if that can be left out.
+
+        What holds for every question is remembered.
+        """
         if not (change := relaxing.change(error.message, needs)):
             return None
         self.needs = replace(self.needs, **change)
@@ -147,7 +183,9 @@ class Backend:
         self._models_at = self._unlisted_until = float("-inf")
 
     def takes_context(self, _path: str) -> bool:
-        """Whether a request that passes through to `path` takes part of the context that all requests share."""
+        """Whether a request that passes through to `path` takes part of the context that all
+        requests share.
+        """
         return False
 
     def turn(self) -> contextlib.AbstractAsyncContextManager[object]:
@@ -155,7 +193,9 @@ class Backend:
         return contextlib.nullcontext()
 
     def raw_way(self) -> RawWay | None:
-        """How to get an answer without the backend's own parser, where it has one that can be left out."""
+        """How to get an answer without the backend's own parser, where it has one that can be
+        left out.
+        """
         return None
 
     def reply(self, tools: tuple[Any, ...] = ()) -> Reply:
@@ -169,7 +209,9 @@ class Backend:
         """Wait until the server has room for this request, where it has to be waited for."""
 
     async def refuse_overflow(self, _question: Question) -> bool:
-        """Raises ContextOverflow where the prompt is known to be too large; True where it is known to fit."""
+        """Raises ContextOverflow where the prompt is known to be too large; True where it is
+        known to fit.
+        """
         return False
 
     async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
@@ -181,10 +223,15 @@ class Backend:
         return self._models
 
     async def list_models(self) -> list[Model]:
-        return models_in(await self._json(await self._ask(lambda address: probe(address, "/v1/models"))))
+        return models_in(
+            await self._json(await self._ask(lambda address: probe(address, "/v1/models")))
+        )
 
     async def model_for(self, asked: str | None) -> str | None:
-        """Return the model that a client means. A name that is not in the list is looked for once in a fresh one, not at each chat."""
+        """Return the model that a client means.
+
+        A name that is not in the list is looked for once in a fresh one, not at each chat.
+        """
         models = await self._listed(MODELS_KEPT)
         if not knows(models, asked) and asked not in self._missed:
             models = await self._listed(_LOOK_AGAIN)
@@ -197,16 +244,20 @@ class Backend:
             return choose(await self._listed(_LOOK_AGAIN), asked, self.wanted_model)
 
     async def _listed(self, kept: float) -> list[Model]:
-        """Return the models as far as they are known: a chat may be answered though the list is not.
+        """Return the models as far as they are known: a chat may be answered though the list is
+        not.
 
-        A server that refuses the list has none: it is asked again when a list would be. One that fails may be busy generating.
+        A server that refuses the list has none: it is asked again when a list would be. One that
+        fails may be busy generating.
         """
         if time.monotonic() < self._unlisted_until:
             return self._models
         try:
             return await self.models(kept)
         except (Refused, TimedOut, BackendFailed, BadAnswer) as error:
-            self._unlisted_until = time.monotonic() + (_LOOK_AGAIN if error.may_pass else MODELS_KEPT)
+            self._unlisted_until = time.monotonic() + (
+                _LOOK_AGAIN if error.may_pass else MODELS_KEPT
+            )
             return self._models
 
     async def facts(self, kept: float = 0.0) -> Facts:
@@ -241,14 +292,19 @@ class Backend:
             return orjson.loads(await self.http.read(response))
         except orjson.JSONDecodeError:
             raise BadAnswer(
-                "the backend answered with something that is no JSON; is BACKEND_URL the base of its API?", may_pass=False
+                (
+                    "the backend answered with something that is no JSON; "
+                    "is BACKEND_URL the base of its API?"
+                ),
+                may_pass=False,
             ) from None
 
     async def _ask(self, request: Callable[[Address], httpx.Request]) -> httpx.Response:
         address = await self.place.address()
         try:
             return await self.http.ask(request(address))
-        except (Unavailable, Vanished):  # nobody there, or nobody who answered: it may just have died
+        # Nobody there, or nobody who answered: it may just have died.
+        except (Unavailable, Vanished):
             if (other := await self.place.after(address)) is None:
                 raise
         return await self.http.ask(request(other))
@@ -260,19 +316,35 @@ class Backend:
 def probe(address: Address, path: str, body: Any = None) -> httpx.Request:
     """A quick question of our own."""
     headers, extensions = authorized(address, [_OURSELVES]), {"timeout": PROBE_TIMEOUTS}
-    return httpx.Request("GET" if body is None else "POST", _url(path, address), headers=headers, json=body, extensions=extensions)
+    return httpx.Request(
+        "GET" if body is None else "POST",
+        _url(path, address),
+        headers=headers,
+        json=body,
+        extensions=extensions,
+    )
 
 
 def _post(path: str, address: Address, body: bytes, headers: Headers) -> httpx.Request:
-    sent = [*authorized(address, headers), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
+    sent = [
+        *authorized(address, headers),
+        (b"content-type", b"application/json"),
+        (b"accept-encoding", b"identity"),
+    ]
     return httpx.Request("POST", _url(path, address), headers=sent, content=body)
 
 
 def _url(path: str, address: Address) -> str:
     if (url := address.of(path)) is None:
-        raise NotFound(f"{path} lies outside the API of {address.host}, and nothing else is asked there")
+        raise NotFound(
+            f"{path} lies outside the API of {address.host}, and nothing else is asked there"
+        )
     return url
 
 
 def authorized(address: Address, headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [*headers, (b"authorization", b"Bearer " + address.key.encode())] if address.key else list(headers)
+    return (
+        [*headers, (b"authorization", b"Bearer " + address.key.encode())]
+        if address.key
+        else list(headers)
+    )

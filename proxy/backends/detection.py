@@ -1,7 +1,7 @@
 """Which kind of server answers: one GET of its models, which are wanted anyway.
 
-A server at home whose models show nothing is looked at more closely. Nothing depends on getting it right: an answer is read
-by its shape, and the plainest way of asking suits everybody.
+A server at home whose models show nothing is looked at more closely. Nothing depends on getting it
+right: an answer is read by its shape, and the plainest way of asking suits everybody.
 """
 
 import contextlib
@@ -25,20 +25,31 @@ _NOT_UP_YET = (502, 503, 504)  # so says a gateway before it, or a server that s
 
 
 class Detection:
-    """Gives the backend. What it is, is found out at the first question, and checked again when there is reason to.
+    """Gives the backend.
+
+    What it is, is found out at the first question, and checked again when there is reason to.
 
     1. After a refusal, a lost or a refused connection: before the next request, which waits for it.
     2. Every KEPT seconds while there are requests: beside them, none waits.
 
-    So another server that takes over the address is known one failed request later, or after KEPT seconds where all of its
-    answers fit. However many requests wait, the server is asked once, and where it gives no answer that holds for HELD seconds.
+    So another server that takes over the address is known one failed request later, or after KEPT
+    seconds where all of its answers fit. However many requests wait, the server is asked once, and
+    where it gives no answer that holds for HELD seconds.
     """
 
     def __init__(
-        self, kinds: tuple[type[Backend], ...], http: Http, place: Place, wanted_model: str | None, *, text_is_read: bool = True
+        self,
+        kinds: tuple[type[Backend], ...],
+        http: Http,
+        place: Place,
+        wanted_model: str | None,
+        *,
+        text_is_read: bool = True,
     ) -> None:
         self._kinds = kinds
-        self._make: Callable[[type[Backend]], Backend] = lambda kind: kind(http, place, wanted_model, text_is_read=text_is_read)
+        self._make: Callable[[type[Backend]], Backend] = lambda kind: kind(
+            http, place, wanted_model, text_is_read=text_is_read
+        )
         self._plain = self._make(kinds[-1])
         self._http = http
         self._place = place
@@ -51,7 +62,9 @@ class Detection:
         if self._known is None or self._doubts != self._settled:
             try:
                 return await self._check.outcome()
-            except (TimedOut, BackendFailed):  # it generates, or is not up yet: it is asked as before, else plainly, and found out later
+            # It generates, or is not up yet: it is asked as before, else plainly, and found out
+            # later.
+            except (TimedOut, BackendFailed):
                 return self._known or self._plain
         if len(self._kinds) > 1 and time.monotonic() - self._checked > KEPT:
             self._check.begin()

@@ -13,28 +13,37 @@ from proxy.errors import BridgeError, TimedOut, Unavailable, Vanished
 MARK = b"x-llama-bridge"
 TIMEOUTS = {"connect": 10.0, "read": 600.0, "write": 600.0, "pool": None}
 PROBE_TIMEOUTS = {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": None}
-# No limit on connections: httpx's own 100 would queue the 101st stream. Few are kept: its pool is searched at each request.
+# No limit on connections: httpx's own 100 would queue the 101st stream. Few are kept: its pool is
+# searched at each request.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=4.0)
-_NO_SUCH_NAME = re.compile("name or service not known|name resolution|nodename nor servname|no address associated", re.IGNORECASE)
+_NO_SUCH_NAME = re.compile(
+    "name or service not known|name resolution|nodename nor servname|no address associated",
+    re.IGNORECASE,
+)
 _OF_THE_LIBRARY = re.compile(r"\[SSL[^\]]*\] | \(_ssl[^)]*\)")
 _NO_ANSWER_YET = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 def default_transport(url: str, *, public: bool) -> httpx.AsyncBaseTransport:
-    """A public host may lie behind the proxy that the environment names; a server at home never does."""
+    """A public host may lie behind the proxy that the environment names; a server at home never
+    does.
+    """
     if not public and url.startswith("http:"):
         return Transport(_LIMITS)
     proxy = None
     if public and not urllib.request.proxy_bypass(httpx.URL(url).host):
         proxy = urllib.request.getproxies().get(httpx.URL(url).scheme)
-    return httpx.AsyncHTTPTransport(limits=_LIMITS, proxy=proxy, socket_options=SOCKET_OPTIONS, http2=False)
+    return httpx.AsyncHTTPTransport(
+        limits=_LIMITS, proxy=proxy, socket_options=SOCKET_OPTIONS, http2=False
+    )
 
 
 def _unreachable(place: str, why: str) -> str:
     if "SSL" in why:
         reason = _OF_THE_LIBRARY.sub("", why)
         return (
-            f"no secure connection to {place} ({reason}): is it https at all, and does this machine know its certificate? "
+            f"no secure connection to {place} ({reason}): is it https at all, "
+            f"and does this machine know its certificate? "
             "SSL_CERT_FILE can name it"
         )
     if _NO_SUCH_NAME.search(why):
@@ -43,10 +52,14 @@ def _unreachable(place: str, why: str) -> str:
 
 
 class Http:
-    def __init__(self, transport: httpx.AsyncBaseTransport, on_doubt: Callable[[], None] = lambda: None) -> None:
-        self.mark = secrets.token_hex(8).encode()  # every request carries it; who meets it again is asked by itself
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport, on_doubt: Callable[[], None] = lambda: None
+    ) -> None:
+        # Every request carries it; who meets it again is asked by itself.
+        self.mark = secrets.token_hex(8).encode()
         self._transport = transport
-        self.doubt = on_doubt  # called when another server may have taken the place of the known one
+        # Called when another server may have taken the place of the known one.
+        self.doubt = on_doubt
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """The head of the answer; the body is still to be read, or closed."""
@@ -56,8 +69,8 @@ class Http:
             raise self._translated(error, request) from error
 
     async def ask(self, request: httpx.Request) -> httpx.Response:
-        """As `send`, for a question that may be asked twice: a kept connection may have been closed at the other end, and
-        this shows only when no answer comes at all."""
+        """As `send`, for a question that may be asked twice: a kept connection may have been closed
+        at the other end, and this shows only when no answer comes at all."""
         try:
             return await self._once(request)
         except _NO_ANSWER_YET:
@@ -92,9 +105,14 @@ class Http:
             async for piece in response.stream:
                 yield piece
         except httpx.ReadTimeout as error:
-            raise TimedOut("the backend has sent nothing for 10 minutes (request timeout)") from error
+            raise TimedOut(
+                "the backend has sent nothing for 10 minutes (request timeout)"
+            ) from error
         except httpx.TransportError as error:
-            raise Vanished("the connection to the backend was lost in the middle of the answer (connection lost)") from error
+            raise Vanished(
+                "the connection to the backend was lost in the middle of the answer "
+                "(connection lost)"
+            ) from error
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -106,11 +124,19 @@ class Http:
                 self.doubt()
                 return Unavailable(_unreachable(place, str(error)))
             case httpx.WriteTimeout():
-                return TimedOut(f"{place} has not taken the request within {request.extensions['timeout']['write']:.0f} seconds")
+                return TimedOut(
+                    f"{place} has not taken the request within "
+                    f"{request.extensions['timeout']['write']:.0f} seconds"
+                )
             case httpx.TimeoutException():
-                return TimedOut(f"{place} has sent nothing for {request.extensions['timeout']['read']:.0f} seconds")
+                return TimedOut(
+                    f"{place} has sent nothing for {request.extensions['timeout']['read']:.0f} "
+                    f"seconds"
+                )
             case httpx.UnsupportedProtocol() | httpx.ProxyError():
                 return Unavailable(f"{place} cannot be reached: {error}")
             case _:
                 self.doubt()
-                return Vanished(f"{place} closed the connection without an answer (connection lost)")
+                return Vanished(
+                    f"{place} closed the connection without an answer (connection lost)"
+                )

@@ -1,8 +1,9 @@
 """llama.cpp's llama-server: our own child, or one that somebody else runs.
 
-It sends nothing before it has read the whole prompt, unless it is asked for its progress; it takes a tool_choice that
-names a tool for "auto"; it answers 500 to questions that can never be answered; it counts the tokens of each choice by
-themselves; and a request with X-Conversation-Id goes on generating when the client has left.
+It sends nothing before it has read the whole prompt, unless it is asked for its progress; it takes
+a tool_choice that names a tool for "auto"; it answers 500 to questions that can never be answered;
+it counts the tokens of each choice by themselves; and a request with X-Conversation-Id goes on
+generating when the client has left.
 """
 
 import asyncio
@@ -18,22 +19,34 @@ from proxy.backends.base import Backend, Facts, Headers, Seen
 from proxy.backends.place import Claim, Place
 from proxy.backends.raw import RawWay
 from proxy.backends.reply import Reply, Said
-from proxy.errors import BackendFailed, BackendRefused, BadAnswer, BridgeError, ContextOverflow, NotFound
+from proxy.errors import (
+    BackendFailed,
+    BackendRefused,
+    BadAnswer,
+    BridgeError,
+    ContextOverflow,
+    NotFound,
+)
 from proxy.requests.preparation import Needs, output_limit, prepare
 from proxy.requests.question import Question
 from proxy.requests.session import session_of
 from proxy.stream.dialect import Hint
 from proxy.stream.events import Finish, Usage
 
-# Template, schema, history, image: asked again, the answer is the same, so a client must not ask again.
+# Template, schema, history, image: asked again, the answer is the same, so a client must not ask
+# again.
 _FOR_EVER = re.compile(
-    r"JSON schema error|failed to parse grammar|Failed to initialize samplers|Unable to generate parser|While executing|Jinja|jinja|"
-    r"Failed to parse (messages|tools|tool call arguments)|is not supported|json\.exception|Unknown reasoning format"
+    r"JSON schema error|failed to parse grammar|Failed to initialize samplers|"
+    r"Unable to generate parser|While executing|Jinja|jinja|"
+    r"Failed to parse (messages|tools|tool call arguments)|is not supported|json\.exception|"
+    r"Unknown reasoning format"
 )
 _COUNTING = 5.0  # seconds
-# What is posted there generates nothing. Every other path may, so that it takes the context of a conversation.
+# What is posted there generates nothing. Every other path may, so that it takes the context of a
+# conversation.
 _NO_CONTEXT = re.compile(
-    r"/(tokenize|detokenize|apply-template|input_tokens|count_tokens|embeddings?|rerank|reranking|props|lora-adapters|slots/\d+)/?$"
+    r"/(tokenize|detokenize|apply-template|input_tokens|count_tokens|embeddings?|rerank|"
+    r"reranking|props|lora-adapters|slots/\d+)/?$"
 )
 _BY_CHANCE = re.compile(r"does not match the expected|Failed to parse input")
 
@@ -41,8 +54,9 @@ _BY_CHANCE = re.compile(r"does not match the expected|Failed to parse input")
 class _Reply(Reply):
     """Adds up the tokens of several choices.
 
-    The usage of a choice follows its finish and does not say whose it is. So a report belongs to the choice that finished
-    last, and a further one for the same choice takes the place of the one before.
+    The usage of a choice follows its finish and does not say whose it is. So a report belongs to
+    the choice that finished last, and a further one for the same choice takes the place of the one
+    before.
     """
 
     def __init__(self, tools: tuple[Any, ...] = ()) -> None:
@@ -83,7 +97,11 @@ class LlamaCpp(Backend):
 
     def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
         error = super().meaning(status, body, headers)
-        if isinstance(error, BackendFailed) and _FOR_EVER.search(error.message) and not _BY_CHANCE.search(error.message):
+        if (
+            isinstance(error, BackendFailed)
+            and _FOR_EVER.search(error.message)
+            and not _BY_CHANCE.search(error.message)
+        ):
             return BackendRefused(error.message)
         return error
 
@@ -109,30 +127,55 @@ class LlamaCpp(Backend):
 
     async def admit(self, question: Question) -> None:
         count = partial(self._fitting_prompt, question)
-        await self.place.admit(Claim(count, output_limit(question), bool(question.tools), question.choices, session_of(question.body)))
+        await self.place.admit(
+            Claim(
+                count,
+                output_limit(question),
+                bool(question.tools),
+                question.choices,
+                session_of(question.body),
+            )
+        )
 
     async def refuse_overflow(self, question: Question) -> bool:
-        """It counts while it is busy with others; its own refusal would only come when a slot is free."""
+        """It counts while it is busy with others; its own refusal would only come when a slot is
+        free.
+        """
         return await self._fitting_prompt(question) is not None
 
     async def _fitting_prompt(self, question: Question) -> int | None:
-        """Return the tokens of the prompt, or None if the server does not count them. Raises ContextOverflow if they are too many."""
+        """Return the tokens of the prompt, or None if the server does not count them.
+
+        Raises ContextOverflow if they are too many.
+        """
         try:
             async with asyncio.timeout(_COUNTING):
                 name = self.place.model() or await self.model_for(question.model)
                 prompt = await self._count(question, name)
-                context = next((model.context for model in await self.models() if name in (model.id, *model.aliases)), None)
+                context = next(
+                    (
+                        model.context
+                        for model in await self.models()
+                        if name in (model.id, *model.aliases)
+                    ),
+                    None,
+                )
         except (TimeoutError, BridgeError):
             return None  # it was only asked in order to know early
         if prompt is None or context is None:
             return None
         if prompt >= context:
-            sentence = f"request ({prompt} tokens) exceeds the available context size ({context} tokens), try increasing it"
+            sentence = (
+                f"request ({prompt} tokens) exceeds the available context size ({context} "
+                f"tokens), try increasing it"
+            )
             raise ContextOverflow(sentence, context=context, prompt=prompt)
         return prompt
 
     async def _count(self, question: Question, name: str | None) -> int | None:
-        counted = await self.post_json("/v1/chat/completions/input_tokens", prepare(question, self.needs, name))
+        counted = await self.post_json(
+            "/v1/chat/completions/input_tokens", prepare(question, self.needs, name)
+        )
         prompt = counted.get("input_tokens") if isinstance(counted, dict) else None
         return prompt if isinstance(prompt, int) else None
 
@@ -146,7 +189,8 @@ class LlamaCpp(Backend):
         settings = _dict(props, "default_generation_settings")
         context, alias = settings.get("n_ctx"), props.get("model_alias")
         has_tools = _dict(props, "chat_template_caps").get("supports_tools")
-        listed = Facts(alias) if isinstance(alias, str) and alias else await super().facts(kept)  # as a router of several it has no props
+        # As a router of several it has no props.
+        listed = Facts(alias) if isinstance(alias, str) and alias else await super().facts(kept)
         return Facts(
             model=listed.model,
             context=context if isinstance(context, int) and context > 0 else listed.context,
@@ -158,7 +202,14 @@ class LlamaCpp(Backend):
 def _inputs(modalities: Any) -> tuple[str, ...] | None:
     if not isinstance(modalities, dict):
         return None
-    return ("text", *(name for name, tells in (("image", "vision"), ("audio", "audio")) if modalities.get(tells) is True))
+    return (
+        "text",
+        *(
+            name
+            for name, tells in (("image", "vision"), ("audio", "audio"))
+            if modalities.get(tells) is True
+        ),
+    )
 
 
 def _dict(value: Any, key: str) -> dict[str, Any]:

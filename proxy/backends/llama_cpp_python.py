@@ -1,9 +1,10 @@
 """llama-cpp-python's server.
 
-It answers one question at a time, and by default whoever else asks, be it for its models, cuts the answer that is under way.
-So questions wait for each other here, and nothing else is asked meanwhile. It punishes every repetition unless told not to,
-which JSON and tags do not survive. It never counts tokens in a stream, and a stream that fails before its first word is
-empty: the reason is told only to who does not stream.
+It answers one question at a time, and by default whoever else asks, be it for its models, cuts the
+answer that is under way. So questions wait for each other here, and nothing else is asked
+meanwhile. It punishes every repetition unless told not to, which JSON and tags do not survive. It
+never counts tokens in a stream, and a stream that fails before its first word is empty: the reason
+is told only to who does not stream.
 """
 
 import asyncio
@@ -21,16 +22,24 @@ from proxy.requests.preparation import Needs, prepare
 from proxy.requests.question import Question
 from proxy.stream import exact_json
 
-# It calls a question that it cannot read its own failure, and tells everything that the question might have been.
+# It calls a question that it cannot read its own failure, and tells everything that the question
+# might have been.
 _SEARCHED = 16_384  # letters; the first of the errors is enough
 _UNREADABLE = re.compile(
-    r"""\d+ validation errors?:\n.*?'loc': \('body', (?P<place>'[^']*'(, \d+)*).*?'msg': (["'])(?P<reason>.*?)\3""", re.DOTALL
+    r"""\d+ validation errors?:\n.*?'loc': \('body', (?P<place>'[^']*'(, \d+)*)"""
+    r""".*?'msg': (["'])(?P<reason>.*?)\3""",
+    re.DOTALL,
 )
 
 
 class LlamaCppPython(Backend):
     kind: ClassVar[str] = "llama_cpp_python"
-    needs = Needs(max_completion_tokens=False, joined_text=True, unread=frozenset({"n"}), unless_said=(("repeat_penalty", 1.0),))
+    needs = Needs(
+        max_completion_tokens=False,
+        joined_text=True,
+        unread=frozenset({"n"}),
+        unless_said=(("repeat_penalty", 1.0),),
+    )
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -38,26 +47,35 @@ class LlamaCppPython(Backend):
 
     @classmethod
     def recognises(cls, seen: Seen) -> bool:
-        return (seen.owned_by("me") and seen.tells("permissions")) or seen.owned_by("llama-cpp-python")
+        return (seen.owned_by("me") and seen.tells("permissions")) or seen.owned_by(
+            "llama-cpp-python"
+        )
 
     async def ask(self, question: Question, headers: Headers) -> httpx.Response:
         await self._turn.acquire()
         try:
-            with contextlib.suppress(BridgeError):  # somebody else keeps it busy, or it does not list its models
+            # Somebody else keeps it busy, or it does not list its models.
+            with contextlib.suppress(BridgeError):
                 await super().models()
             response = await super().ask(question, headers)
         except BaseException:  # also a client that leaves: its turn goes to the next
             self._turn.release()
             raise
         assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
-        response.stream = _Turn(response.stream, self._turn.release, lambda: self._refuse_aloud(question, headers))
+        response.stream = _Turn(
+            response.stream, self._turn.release, lambda: self._refuse_aloud(question, headers)
+        )
         return response
 
     def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
         error = super().meaning(status, body, headers)
-        if isinstance(error, BackendFailed) and (unreadable := _UNREADABLE.match(error.message[:_SEARCHED])):
+        if isinstance(error, BackendFailed) and (
+            unreadable := _UNREADABLE.match(error.message[:_SEARCHED])
+        ):
             place = unreadable["place"].replace(", ", ".").replace("'", "")
-            return BackendRefused(f"{place} is not as llama-cpp-python takes it: {unreadable['reason']}", param=place)
+            return BackendRefused(
+                f"{place} is not as llama-cpp-python takes it: {unreadable['reason']}", param=place
+            )
         return error
 
     @property
@@ -68,7 +86,10 @@ class LlamaCppPython(Backend):
         return self._turn
 
     async def _refuse_aloud(self, question: Question, headers: Headers) -> None:
-        body = exact_json.loads(prepare(question, self.needs, None)) | {"stream": False, "max_tokens": 1}
+        body = exact_json.loads(prepare(question, self.needs, None)) | {
+            "stream": False,
+            "max_tokens": 1,
+        }
         await (await self.accepted(exact_json.dumps(body), headers)).aclose()
 
     async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
@@ -81,7 +102,12 @@ class LlamaCppPython(Backend):
 class _Turn(httpx.AsyncByteStream):
     """An answer at whose end the next question may be asked."""
 
-    def __init__(self, stream: httpx.AsyncByteStream, over: Callable[[], None], if_empty: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        stream: httpx.AsyncByteStream,
+        over: Callable[[], None],
+        if_empty: Callable[[], Awaitable[None]],
+    ) -> None:
         self._stream = stream
         self._over = over
         self._if_empty = if_empty

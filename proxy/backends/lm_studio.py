@@ -1,7 +1,8 @@
 """LM Studio.
 
-Its list holds every model on the disk, whether loaded or not, and no limits; its own API tells both. It answers 200 under any
-path, so a status proves nothing. A tool_choice must be one word, and JSON must have a schema.
+Its list holds every model on the disk, whether loaded or not, and no limits; its own API tells
+both. It answers 200 under any path, so a status proves nothing. A tool_choice must be one word, and
+JSON must have a schema.
 """
 
 from dataclasses import replace
@@ -13,7 +14,8 @@ from proxy.backends.base import Backend, Look
 from proxy.backends.models import Model, items_in, name_of
 from proxy.requests.preparation import Needs
 
-_EMBEDS = ("embeddings", "embedding")  # it ships with one, so that the only model to talk to is never the only one in the list
+# It ships with one, so that the only model to talk to is never the only one in the list.
+_EMBEDS = ("embeddings", "embedding")
 
 
 class LmStudio(Backend):
@@ -28,7 +30,9 @@ class LmStudio(Backend):
             return False
 
     async def list_models(self) -> list[Model]:
-        listed = items_in(await self.json_if_any("/api/v0/models")) or items_in(await self.json_if_any("/api/v1/models"))
+        listed = items_in(await self.json_if_any("/api/v0/models")) or items_in(
+            await self.json_if_any("/api/v1/models")
+        )
         held, shown = _held(listed), {_name(item): item for item in listed}
         return [_with(model, held, shown.get(model.id)) for model in await super().list_models()]
 

@@ -19,14 +19,22 @@ class Model:
 
 
 def models_in(listed: Any) -> list[Model]:
-    return [_model(name, fields) for fields in items_in(listed) if isinstance(name := name_of(fields), str)]
+    return [
+        _model(name, fields)
+        for fields in items_in(listed)
+        if isinstance(name := name_of(fields), str)
+    ]
 
 
 def items_in(listed: Any) -> list[dict[str, Any]]:
     """A list object, a bare array, Ollama's `models`, bare names, no data at all."""
     if isinstance(listed, dict):
         listed = listed.get("data") or listed.get("models")
-    return [item if isinstance(item, dict) else {"id": item} for item in listed] if isinstance(listed, list) else []
+    return (
+        [item if isinstance(item, dict) else {"id": item} for item in listed]
+        if isinstance(listed, list)
+        else []
+    )
 
 
 def name_of(fields: dict[str, Any]) -> Any:
@@ -35,23 +43,32 @@ def name_of(fields: dict[str, Any]) -> Any:
 
 def _model(name: str, fields: dict[str, Any]) -> Model:
     meta, status = fields.get("meta"), fields.get("status")
-    limits = [meta.get("n_ctx") if isinstance(meta, dict) else None, fields.get("max_model_len"), fields.get("context_length")]
+    limits = [
+        meta.get("n_ctx") if isinstance(meta, dict) else None,
+        fields.get("max_model_len"),
+        fields.get("context_length"),
+    ]
     aliases, owner, created = fields.get("aliases"), fields.get("owned_by"), fields.get("created")
     return Model(
         id=name,
         created=created if isinstance(created, int) else 0,
         owned_by=owner if isinstance(owner, str) else "unknown",
         context=next((limit for limit in limits if isinstance(limit, int) and limit > 0), None),
-        aliases=tuple(alias for alias in aliases if isinstance(alias, str)) if isinstance(aliases, list) else (),
+        aliases=tuple(alias for alias in aliases if isinstance(alias, str))
+        if isinstance(aliases, list)
+        else (),
         inputs=_inputs(fields.get("architecture")),
-        loaded=isinstance(status, dict) and status.get("value") == "loaded",  # llama.cpp as a router of several
+        # llama.cpp as a router of several.
+        loaded=isinstance(status, dict) and status.get("value") == "loaded",
     )
 
 
 def _inputs(architecture: Any) -> tuple[str, ...] | None:
     """As llama.cpp tells it, and OpenRouter."""
     listed = architecture.get("input_modalities") if isinstance(architecture, dict) else None
-    return tuple(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else None
+    return (
+        tuple(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else None
+    )
 
 
 def knows(models: list[Model], name: str | None) -> bool:
@@ -59,7 +76,9 @@ def knows(models: list[Model], name: str | None) -> bool:
 
 
 def choose(models: list[Model], asked: str | None, wanted: str | None) -> str | None:
-    """With an unchanged client, switching the backend still works: an unknown name means the chosen, the only or the loaded model."""
+    """With an unchanged client, switching the backend still works: an unknown name means the
+    chosen, the only or the loaded model.
+    """
     chosen = asked if knows(models, asked) else wanted
     if chosen:
         _refuse_other_wire(models, chosen)
@@ -71,7 +90,11 @@ def choose(models: list[Model], asked: str | None, wanted: str | None) -> str | 
     if not models:
         return asked
     raise ModelNotFound(
-        f"the backend has no model {asked!r}; name one of these or set BACKEND_MODEL: {usable_names(models)}", param="model"
+        (
+            f"the backend has no model {asked!r}; name one of these or set BACKEND_MODEL: "
+            f"{usable_names(models)}"
+        ),
+        param="model",
     )
 
 
@@ -84,5 +107,9 @@ def _refuse_other_wire(models: list[Model], chosen: str) -> None:
     if wire is not None:
         names = usable_names(models)
         raise BackendRefused(
-            f"{chosen!r} answers only under {wire}, not under /chat/completions; these answer here: {names}", param="model"
+            (
+                f"{chosen!r} answers only under {wire}, not under /chat/completions; "
+                f"these answer here: {names}"
+            ),
+            param="model",
         )

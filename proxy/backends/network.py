@@ -1,7 +1,7 @@
 """The connection to a server at home: of what it sends, no more is taken in than somebody asks for.
 
-An event loop reads ahead, a quarter of a megabyte for each connection, and also for a client that reads nothing. Here the rest
-waits in the kernel, and with it the backend.
+An event loop reads ahead, a quarter of a megabyte for each connection, and also for a client that
+reads nothing. Here the rest waits in the kernel, and with it the backend.
 """
 
 import asyncio
@@ -17,14 +17,22 @@ import httpx
 
 from proxy.errors import Busy
 
-PIECE = 4 * 1024  # read at 150 MB a second; with twice as much a thousand clients that do not read cost 15 MB more
+# Read at 150 MB a second; with twice as much a thousand clients that do not read cost 15 MB more.
+PIECE = 4 * 1024
 
 
 def _keepalive() -> Iterator[tuple[int, int, int]]:
-    """Notice a cut link: probe a connection that is silent for 30 s every 10 s, and give it up after 6 probes without an answer."""
+    """Notice a cut link: probe a connection that is silent for 30 s every 10 s, and give it up
+    after 6 probes without an answer.
+    """
     yield socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
-    seconds = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}  # macOS calls the first TCP_KEEPALIVE
-    yield from ((socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in seconds.items() if hasattr(socket, name))
+    # macOS calls the first TCP_KEEPALIVE.
+    seconds = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
+    yield from (
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in seconds.items()
+        if hasattr(socket, name)
+    )
 
 
 SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *_keepalive())
@@ -35,7 +43,8 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._socket = connected
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        await asyncio.sleep(0)  # what lies there already comes at once: others have their turn all the same
+        # What lies there already comes at once: others have their turn all the same.
+        await asyncio.sleep(0)
         async with _translated(httpcore.ReadTimeout, httpcore.ReadError, timeout):
             return await asyncio.get_running_loop().sock_recv(self._socket, min(max_bytes, PIECE))
 
@@ -47,7 +56,9 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._socket.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """Asked of a kept connection: one that has something to say without being asked has been closed at the other end."""
+        """Asked of a kept connection: one that has something to say without being asked has been
+        closed at the other end.
+        """
         if info != "is_readable":
             return None
         poll = select.poll()
@@ -61,14 +72,18 @@ class _Network(httpcore.AsyncNetworkBackend):
         host: str,
         port: int,
         timeout: float | None = None,
-        local_address: str | None = None,  # noqa: ARG002 - nobody here asks for one, nor for options
+        # Nobody here asks for one, nor for options.
+        local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
         async with _translated(httpcore.ConnectTimeout, httpcore.ConnectError, timeout):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(
+                host, port, type=socket.SOCK_STREAM
+            )
             share = timeout / len(found) if timeout is not None else None
             for at in found[:-1]:
-                with contextlib.suppress(OSError):  # a TimeoutError too: each has its share of the time
+                # A TimeoutError too: each has its share of the time.
+                with contextlib.suppress(OSError):
                     async with asyncio.timeout(share):
                         return await _connected(*at)
             return await _connected(*found[-1])
@@ -80,8 +95,10 @@ class Transport(httpx.AsyncHTTPTransport):
 
 
 class _Connections:
-    """Each is in use by one request, or kept for the next, or closed. The library's own pool loses one for ever where a request is
-    cancelled at a moment that it does not expect: right after the connection, or while an answer is closed."""
+    """Each is in use by one request, or kept for the next, or closed.
+
+    The library's own pool loses one for ever where a request is cancelled at a moment that it does
+    not expect: right after the connection, or while an answer is closed."""
 
     def __init__(self, limits: httpx.Limits) -> None:
         self._limits = limits
@@ -95,7 +112,9 @@ class _Connections:
             await connection.aclose()
             raise
         body = _Body(response.stream, connection, self)
-        return httpcore.Response(response.status, headers=response.headers, content=body, extensions=response.extensions)
+        return httpcore.Response(
+            response.status, headers=response.headers, content=body, extensions=response.extensions
+        )
 
     async def _one(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
         for kept in [kept for kept in self._kept if kept.has_expired()]:
@@ -104,7 +123,9 @@ class _Connections:
             if kept.can_handle_request(origin):
                 self._kept.remove(kept)
                 return kept
-        return httpcore.AsyncHTTPConnection(origin, keepalive_expiry=self._limits.keepalive_expiry, network_backend=_Network())
+        return httpcore.AsyncHTTPConnection(
+            origin, keepalive_expiry=self._limits.keepalive_expiry, network_backend=_Network()
+        )
 
     async def done_with(self, connection: httpcore.AsyncHTTPConnection) -> None:
         if not connection.is_idle():
@@ -126,7 +147,9 @@ class _Connections:
 class _Body:
     """Of an answer. Who reads it closes it, once, however it ends."""
 
-    def __init__(self, body: Any, connection: httpcore.AsyncHTTPConnection, connections: _Connections) -> None:
+    def __init__(
+        self, body: Any, connection: httpcore.AsyncHTTPConnection, connections: _Connections
+    ) -> None:
         self._body = body
         self._connection = connection
         self._connections = connections
@@ -146,7 +169,10 @@ async def _connected(family: int, kind: int, protocol: int, _: str, address: Any
         connecting = socket.socket(family, kind, protocol)
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):  # ours, not the backend's
-            raise Busy("this proxy has no file descriptor left for a connection to the backend: raise `ulimit -n`") from error
+            raise Busy(
+                "this proxy has no file descriptor left for a connection to the backend: "
+                "raise `ulimit -n`"
+            ) from error
         raise
     try:
         connecting.setblocking(False)
@@ -160,7 +186,9 @@ async def _connected(family: int, kind: int, protocol: int, _: str, address: Any
 
 
 @contextlib.asynccontextmanager
-async def _translated(late: type[Exception], failed: type[Exception], seconds: float | None) -> AsyncIterator[None]:
+async def _translated(
+    late: type[Exception], failed: type[Exception], seconds: float | None
+) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(seconds):
             yield

@@ -1,4 +1,7 @@
-"""Where a backend is at this moment. Our own child must first be made ready, and has another port after each start."""
+"""Where a backend is at this moment.
+
+Our own child must first be made ready, and has another port after each start.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +25,8 @@ class Wish:
 class Claim:
     """What a request takes of the model's context."""
 
-    count: Callable[[], Awaitable[int | None]] | None = None  # counts the tokens of the prompt; without it all of the context is taken
+    # Counts the tokens of the prompt; without it all of the context is taken.
+    count: Callable[[], Awaitable[int | None]] | None = None
     output: int | None = None  # tokens; None: as many as there is room for
     tools: bool = False
     choices: int = 1
@@ -41,7 +45,9 @@ class Place(Protocol):
         """Waits until somebody can answer there, where we can do something about it."""
 
     async def admit(self, claim: Claim) -> None:
-        """Wait until the request fits into the context beside those that run, where we start them all. `leave` releases it."""
+        """Wait until the request fits into the context beside those that run, where we start
+        them all. `leave` releases it.
+        """
 
     def waits_for(self) -> str | None:
         """Return why the request is not admitted yet, in one line."""
@@ -50,7 +56,10 @@ class Place(Protocol):
         """Nobody answered at that address: where to ask once more, if there is such a place."""
 
     async def next_life(self) -> bool:
-        """An answer broke off: whether somebody else can be asked for the rest of it. Waits for that one."""
+        """An answer broke off: whether somebody else can be asked for the rest of it.
+
+        Waits for that one.
+        """
 
     def not_ready(self) -> str | None:
         """Why nobody answers there now, as far as it is known without asking."""
@@ -59,8 +68,8 @@ class Place(Protocol):
         """What the model runs on, as far as it is known."""
 
     def answered(self, prompt: int = 0, cached: int = 0) -> None:
-        """An answer was finished: whoever looks after the place may want to know, also how many tokens the question had and how
-        many of them were known, where that was told."""
+        """An answer was finished: whoever looks after the place may want to know, also how many
+        tokens the question had and how many of them were known, where that was told."""
 
     def at(self, wish: Wish) -> "Place":
         """Where this one request is answered. `leave` ends it."""
@@ -96,7 +105,8 @@ class Named:
     async def address(self) -> Address:
         return self.named
 
-    async def admit(self, claim: Claim) -> None:  # noqa: ARG002 others may use that server too: it has to see to that itself
+    # Others may use that server too: it has to see to that itself.
+    async def admit(self, claim: Claim) -> None:  # noqa: ARG002
         return None
 
     def waits_for(self) -> str | None:
@@ -114,7 +124,8 @@ class Named:
     def device(self) -> str | None:
         return None
 
-    def answered(self, prompt: int = 0, cached: int = 0) -> None:  # noqa: ARG002 nobody here looks after it
+    # Nobody here looks after it.
+    def answered(self, prompt: int = 0, cached: int = 0) -> None:  # noqa: ARG002
         return None
 
     def at(self, wish: Wish) -> Place:  # noqa: ARG002 the server there has the models that it has

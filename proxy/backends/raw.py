@@ -1,7 +1,8 @@
 """llama.cpp without its own parser: where it has given up over an answer, or over the question.
 
-Its parser dies on what it does not expect, but the answer is often at hand: in the error of older builds, in the log of our own
-child. Otherwise the same prompt is asked once more with parser and grammar off, and what the model writes comes as text.
+Its parser dies on what it does not expect, but the answer is often at hand: in the error of older
+builds, in the log of our own child. Otherwise the same prompt is asked once more with parser and
+grammar off, and what the model writes comes as text.
 """
 
 import asyncio
@@ -23,9 +24,18 @@ if TYPE_CHECKING:
     from proxy.backends.base import Backend, Headers
 
 _SCHEMA = ("JSON schema error", "failed to parse grammar", "Failed to initialize samplers")
-_LOGGED = "does not match the expected"  # builds that say no more than this show the answer in their log
-_GAVE_UP = (_LOGGED, "Failed to parse input", "Unable to generate parser", "While executing", "Jinja", *_SCHEMA)
-# Their chat route drops a call that was not asked for, or throws all the same: gpt-oss, Functionary 3.2, Command-R7B.
+# Builds that say no more than this show the answer in their log.
+_LOGGED = "does not match the expected"
+_GAVE_UP = (
+    _LOGGED,
+    "Failed to parse input",
+    "Unable to generate parser",
+    "While executing",
+    "Jinja",
+    *_SCHEMA,
+)
+# Their chat route drops a call that was not asked for, or throws all the same: gpt-oss, Functionary
+# 3.2, Command-R7B.
 _LOSES_CALLS = re.compile(r"<\|channel\|>|>>>all|<\|START_ACTION\|>")
 _OLD_ERROR = re.compile(r"Failed to parse input at pos (\d{1,12}): (.*)", re.DOTALL)
 _UNPARSED = re.compile(r"unparsed \S+ output: (.*)", re.DOTALL)
@@ -98,7 +108,10 @@ class RawWay:
         return any(sign in error.message for sign in _SCHEMA)
 
     async def answer_at_hand(self, error: BridgeError, said: str, watch: Watch) -> str | None:
-        """What the model wrote, from the beginning or from where the parser gave up. `said` is the text that came before."""
+        """What the model wrote, from the beginning or from where the parser gave up.
+
+        `said` is the text that came before.
+        """
         if old := _OLD_ERROR.search(error.message):
             return {0: old[2], len(said.encode()): said + old[2]}.get(int(old[1]))
         log = self._backend.place.log()
@@ -106,20 +119,27 @@ class RawWay:
             return None
         for _ in range(_LOOKS):
             if found := _unparsed(log.since(watch.written)):
-                return found[0] if watch.alone and len(found) == 1 else None  # of two nobody can say which is ours
+                # Of two nobody can say which is ours.
+                return found[0] if watch.alone and len(found) == 1 else None
             await asyncio.sleep(_LOOK)
         return None
 
     async def ask(self, question: Question, headers: "Headers", markers: Sequence[str]) -> Opened:
         if _LOSES_CALLS.search(await self.chat_template()) and fits_a_prompt(question.body):
             return await self.complete(question, headers, markers)
-        return Opened(await self._backend.ask(replace(question, body=raw(question.body)), headers), None)
+        return Opened(
+            await self._backend.ask(replace(question, body=raw(question.body)), headers), None
+        )
 
-    async def complete(self, question: Question, headers: "Headers", markers: Sequence[str]) -> Opened:
+    async def complete(
+        self, question: Question, headers: "Headers", markers: Sequence[str]
+    ) -> Opened:
         """Without the chat route: its prompt, as plain text to be completed."""
         prompt = await self.prompt(question)
         body = of_prompt(question.body, prompt, list(markers)) | await self._model(question)
-        return Opened(await self._backend.accepted(exact_json.dumps(body), headers, "/completion"), prompt)
+        return Opened(
+            await self._backend.accepted(exact_json.dumps(body), headers, "/completion"), prompt
+        )
 
     async def prompt(self, question: Question) -> str:
         """As the chat route would make it for the raw question."""
@@ -127,7 +147,10 @@ class RawWay:
         answered = await self._backend.post_json("/apply-template", exact_json.dumps(asked))
         prompt = answered.get("prompt") if isinstance(answered, dict) else None
         if not isinstance(prompt, str):
-            raise BadAnswer("the backend was asked for a prompt (POST /apply-template) and answered with something else")
+            raise BadAnswer(
+                "the backend was asked for a prompt (POST /apply-template) and answered with "
+                "something else"
+            )
         return prompt
 
     async def tokens(self, question: Question, text: str) -> int:
@@ -138,9 +161,11 @@ class RawWay:
         return len(tokens) if isinstance(tokens, list) else 0
 
     async def chat_template(self) -> str:
-        """Return the model's template, or nothing: at a public host, for example, only the API is asked.
+        """Return the model's template, or nothing: at a public host, for example, only the API is
+        asked.
 
-        It is read again every TEMPLATE_KEPT seconds: another model may have been loaded at the same address.
+        It is read again every TEMPLATE_KEPT seconds: another model may have been loaded at the same
+        address.
         """
         known = None
         try:
@@ -151,7 +176,8 @@ class RawWay:
         except BridgeError:
             if known is None:
                 return ""  # later it may be
-            known.at = time.monotonic()  # it does not tell now: no request waits for that again in the next seconds
+            # It does not tell now: no request waits for that again in the next seconds.
+            known.at = time.monotonic()
         self.template = known.text
         return known.text
 
@@ -176,7 +202,10 @@ class RawWay:
 
 
 def _unparsed(lines: Sequence[str]) -> list[str | None]:
-    """What the log shows because it could not be parsed; None for what is not whole there. The last counts when a line comes after it."""
+    """What the log shows because it could not be parsed; None for what is not whole there.
+
+    The last counts when a line comes after it.
+    """
     found: list[str | None] = []
     open_block: list[str] | None = None
     for line in lines:

@@ -1,4 +1,6 @@
-"""What a backend means when it does not answer: a status and a body in any shape become one of our errors."""
+"""What a backend means when it does not answer: a status and a body in any shape become one of
+our errors.
+"""
 
 import re
 from collections.abc import Mapping
@@ -6,14 +8,28 @@ from typing import Any
 
 import orjson
 
-from proxy.errors import BackendFailed, BackendRefused, BackendSaid, BadAnswer, BridgeError, ContextOverflow, ModelLoading, ModelNotFound
+from proxy.errors import (
+    BackendFailed,
+    BackendRefused,
+    BackendSaid,
+    BadAnswer,
+    BridgeError,
+    ContextOverflow,
+    ModelLoading,
+    ModelNotFound,
+)
 
 _OVERFLOW = re.compile(
-    r"exceeds the available context size|maximum context length|context_length_exceeded|greater than the context length|"
-    r"exceed_context_size|too many tokens|longer than the maximum model length|exceeded model token limit|context window exceeds limit|"
-    r"exceeds the context window|prompt (?:is )?too long|input is too long for requested model|context length is only|"
-    r"longer than the model'?s context length|input token count.{0,80}exceeds the maximum|tokens in request more than max tokens|"
-    r"maximum prompt length|maximum allowed input length|configured context size|model_context_window_exceeded|token limit exceeded|"
+    r"exceeds the available context size|maximum context length|context_length_exceeded|"
+    r"greater than the context length|"
+    r"exceed_context_size|too many tokens|longer than the maximum model length|"
+    r"exceeded model token limit|context window exceeds limit|"
+    r"exceeds the context window|prompt (?:is )?too long|input is too long for requested model|"
+    r"context length is only|"
+    r"longer than the model'?s context length|input token count.{0,80}exceeds the maximum|"
+    r"tokens in request more than max tokens|"
+    r"maximum prompt length|maximum allowed input length|configured context size|"
+    r"model_context_window_exceeded|token limit exceeded|"
     r"reduce the length of the messages",
     re.IGNORECASE,
 )
@@ -30,11 +46,15 @@ def meaning(status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError
     return error
 
 
-def _meaning(status: int, body: bytes, headers: Mapping[str, str], message: str, fields: dict[str, Any]) -> BridgeError:
+def _meaning(
+    status: int, body: bytes, headers: Mapping[str, str], message: str, fields: dict[str, Any]
+) -> BridgeError:
     kind = fields.get("type")
     says_so = kind == "exceed_context_size_error" or fields.get("code") == "context_length_exceeded"
     if status == 413 or (status != 429 and (says_so or _OVERFLOW.search(message[:_SEARCHED]))):
-        return ContextOverflow(message, context=_number(fields, "n_ctx"), prompt=_number(fields, "n_prompt_tokens"))
+        return ContextOverflow(
+            message, context=_number(fields, "n_ctx"), prompt=_number(fields, "n_prompt_tokens")
+        )
     kept = when_to_come_again(headers)
     if status == 503 and "loading model" in message.lower():
         return ModelLoading(message)
@@ -50,11 +70,18 @@ def _meaning(status: int, body: bytes, headers: Mapping[str, str], message: str,
         return BackendRefused(message)
     if status > 400:
         return BackendSaid(
-            message + _advice(status, message), status=status, type=kind if isinstance(kind, str) else "invalid_request_error", headers=kept
+            message + _advice(status, message),
+            status=status,
+            type=kind if isinstance(kind, str) else "invalid_request_error",
+            headers=kept,
         )
     if (elsewhere := headers.get("location")) is not None:
         return BadAnswer(
-            f"the backend has moved to {elsewhere.partition('?')[0]}: nothing is sent there unless BACKEND_URL names it", may_pass=False
+            (
+                f"the backend has moved to {elsewhere.partition('?')[0]}: nothing is sent there "
+                f"unless BACKEND_URL names it"
+            ),
+            may_pass=False,
         )
     return BadAnswer(f"the backend answered with status {status}: {message}")
 
@@ -68,13 +95,26 @@ def _advice(status: int, message: str) -> str:
 
 
 def when_to_come_again(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: headers[name] for name in ("retry-after", "retry-after-ms", "x-should-retry") if name in headers}
+    return {
+        name: headers[name]
+        for name in ("retry-after", "retry-after-ms", "x-should-retry")
+        if name in headers
+    }
 
 
 def told(body: bytes) -> tuple[str, dict[str, Any]]:
-    """The message of an error and its fields: an object, a text, `detail`, an SSE event, a web page."""
+    """The message of an error and its fields: an object, a text, `detail`, an SSE event, a web
+    page.
+    """
     text = body.decode("utf-8", "replace").strip()
-    for line in (text, *(line.partition(":")[2] for line in text.splitlines() if line.startswith(("data:", "error:")))):
+    for line in (
+        text,
+        *(
+            line.partition(":")[2]
+            for line in text.splitlines()
+            if line.startswith(("data:", "error:"))
+        ),
+    ):
         try:
             parsed = orjson.loads(line)
         except orjson.JSONDecodeError:
@@ -91,7 +131,11 @@ def told(body: bytes) -> tuple[str, dict[str, Any]]:
 def _fields(parsed: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     error = parsed.get("error", parsed)
     fields = error if isinstance(error, dict) else {}
-    message = error if isinstance(error, str) else fields.get("message") or parsed.get("message") or parsed.get("detail")
+    message = (
+        error
+        if isinstance(error, str)
+        else fields.get("message") or parsed.get("message") or parsed.get("detail")
+    )
     if isinstance(message, list):
         message = "; ".join(_place_and_reason(item) for item in message)
     return message if isinstance(message, str) else orjson.dumps(parsed).decode(), fields
@@ -99,7 +143,11 @@ def _fields(parsed: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def _place_and_reason(item: Any) -> str:
     """One of several, as FastAPI tells them: `body.messages: Field required`."""
-    if not isinstance(item, dict) or not isinstance(place := item.get("loc"), list) or not isinstance(reason := item.get("msg"), str):
+    if (
+        not isinstance(item, dict)
+        or not isinstance(place := item.get("loc"), list)
+        or not isinstance(reason := item.get("msg"), str)
+    ):
         return orjson.dumps(item).decode()
     return f"{'.'.join(map(str, place))}: {reason}"
 

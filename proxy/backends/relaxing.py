@@ -1,4 +1,5 @@
-"""What a refusal says that can be left out or said another way, so that the same question is asked once more.
+"""What a refusal says that can be left out or said another way, so that the same question is asked
+once more.
 
 Each of these is something that a client sends to every server, and that no answer depends on.
 """
@@ -8,17 +9,24 @@ from typing import Any
 
 from proxy.requests.preparation import Needs
 
-_UNKNOWN = re.compile(r"unsupported|not (supported|permitted|allowed)|unknown|unrecogni[sz]ed|unexpected|extra", re.IGNORECASE)
+_UNKNOWN = re.compile(
+    r"unsupported|not (supported|permitted|allowed)|unknown|unrecogni[sz]ed|unexpected|extra",
+    re.IGNORECASE,
+)
 _READ = 16_384  # letters: a message may repeat a whole conversation
 _HINTS = ("store", "strict", "prompt_cache_key")
 _ALTERNATION = re.compile(r"roles must alternate", re.IGNORECASE)
 _PREFILL = re.compile(
-    r"prefill|assistant messages at the end|last (message|role)|(must|should) end with a user", re.IGNORECASE
+    r"prefill|assistant messages at the end|last (message|role)|(must|should) end with a user",
+    re.IGNORECASE,
 )  # llama.cpp, Mistral, Anthropic
 
 
 def change(message: str, needs: Needs) -> dict[str, Any]:
-    """Return the fields of `needs` that a refusal with this message changes. Its reason is expected at its beginning."""
+    """Return the fields of `needs` that a refusal with this message changes.
+
+    Its reason is expected at its beginning.
+    """
     message = message[:_READ]
     if "stream_options" in message:
         return {"stream_options": False}

@@ -1,10 +1,23 @@
-"""What a backend answered, read by its shape and not by its kind: chunks of a stream, or a whole completion as one big delta."""
+"""What a backend answered, read by its shape and not by its kind: chunks of a stream, or a whole
+completion as one big delta.
+"""
 
 from collections.abc import Collection, Iterator
 from typing import Any, TypeAlias
 
 from proxy.requests.tools import DeclaredNames
-from proxy.stream.events import Beside, CallEnd, Content, Event, Failed, Finish, Logprobs, Progress, Reasoning, Usage
+from proxy.stream.events import (
+    Beside,
+    CallEnd,
+    Content,
+    Event,
+    Failed,
+    Finish,
+    Logprobs,
+    Progress,
+    Reasoning,
+    Usage,
+)
 from proxy.stream.native import NativeCalls
 from proxy.stream.schema import ValueSchema
 
@@ -13,7 +26,10 @@ Said: TypeAlias = tuple[int, Event]
 
 
 _PASSED = ("refusal", "annotations", "audio")
-_NAMELESS = {"message": "the backend sent a tool call without a name, which no client can run", "code": 502}
+_NAMELESS = {
+    "message": "the backend sent a tool call without a name, which no client can run",
+    "code": 502,
+}
 
 
 class Reply:
@@ -23,9 +39,12 @@ class Reply:
         self._names = DeclaredNames(tools)
         self._schemas: dict[str, ValueSchema | None] = {}
         self._calls: dict[int, NativeCalls] = {}
-        self._listed: set[int] = set()  # choices whose calls stand in `tool_calls`: a `function_call` beside them says them again
-        self._known: dict[int, tuple[set[str], set[str]]] = {}  # of each choice: what has come in deltas, and in messages
-        self._in_chunks = False  # an object has called itself something else than a whole completion
+        # Choices whose calls stand in `tool_calls`: a `function_call` beside them says them again.
+        self._listed: set[int] = set()
+        # Of each choice: what has come in deltas, and in messages.
+        self._known: dict[int, tuple[set[str], set[str]]] = {}
+        # An object has called itself something else than a whole completion.
+        self._in_chunks = False
         self._ends_with_usage = False  # the last object was the usage alone
 
     def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
@@ -39,7 +58,11 @@ class Reply:
         for at, choice in enumerate(choices if isinstance(choices, list) else []):
             if isinstance(choice, dict):
                 index = choice.get("index")
-                yield from self._choice(index if isinstance(index, int) else at, choice, repeats=is_whole and self._in_chunks)
+                yield from self._choice(
+                    index if isinstance(index, int) else at,
+                    choice,
+                    repeats=is_whole and self._in_chunks,
+                )
         if choices is None and isinstance(text := chunk.get("content"), str):
             yield from self._completed(text, chunk)
         if usage := _usage_in(chunk):
@@ -48,8 +71,8 @@ class Reply:
         self._ends_with_usage = usage is not None and not choices
 
     def end(self) -> Iterator[Said]:
-        """What is certain of a choice that got no finish, when the backend has said that there is no more: behind the usage, calls
-        whose arguments are closed are whole."""
+        """What is certain of a choice that got no finish, when the backend has said that there is
+        no more: behind the usage, calls whose arguments are closed are whole."""
         for index, calls in self._calls.items() if self._ends_with_usage else ():
             if calls.are_whole:
                 yield from self._finish(index, "tool_calls")
@@ -64,18 +87,30 @@ class Reply:
             yield 0, Usage(prompt, _count(chunk.get("tokens_predicted")), _not_read(chunk, prompt))
 
     def _choice(self, index: int, choice: dict[str, Any], *, repeats: bool) -> Iterator[Said]:
-        """`repeats`: the object calls itself a whole completion and follows chunks, as the last one of MiniMax does. A `message` behind
-        deltas repeats them, too. Of both, only fields that have not come yet are new."""
-        in_deltas, in_messages = self._known.get(index) or self._known.setdefault(index, (set(), set()))
-        delta, message, logprobs = choice.get("delta"), choice.get("message"), choice.get("logprobs")
+        """`repeats`: the object calls itself a whole completion and follows chunks, as the last one
+        of MiniMax does. A `message` behind deltas repeats them, too. Of both, only fields that have
+        not come yet are new."""
+        in_deltas, in_messages = self._known.get(index) or self._known.setdefault(
+            index, (set(), set())
+        )
+        delta, message, logprobs = (
+            choice.get("delta"),
+            choice.get("message"),
+            choice.get("logprobs"),
+        )
         if isinstance(delta, dict) and delta:
-            yield from self._delta(index, delta, in_deltas, in_deltas | in_messages if repeats else ())
+            yield from self._delta(
+                index, delta, in_deltas, in_deltas | in_messages if repeats else ()
+            )
         if isinstance(message, dict):
-            yield from self._delta(index, message, in_messages, in_deltas | in_messages if repeats else in_deltas)
+            yield from self._delta(
+                index, message, in_messages, in_deltas | in_messages if repeats else in_deltas
+            )
         if isinstance(logprobs, dict) and not (repeats and "logprobs" in in_deltas):
             in_deltas.add("logprobs")
             yield index, Logprobs(logprobs)
-        if isinstance(reason := choice.get("finish_reason"), str) and reason:  # some say "" in every chunk
+        # Some say "" in every chunk.
+        if isinstance(reason := choice.get("finish_reason"), str) and reason:
             yield from self._finish(index, reason)
 
     def _finish(self, index: int, reason: str) -> Iterator[Said]:
@@ -85,12 +120,18 @@ class Reply:
             if calls.has_nameless(reason):
                 yield index, Failed(_NAMELESS)
                 return
-            if reason != "content_filter" and any(isinstance(event, CallEnd) and not event.whole for event in ends):
+            if reason != "content_filter" and any(
+                isinstance(event, CallEnd) and not event.whole for event in ends
+            ):
                 reason = "length"  # llama-cpp-python calls a cut call whole
         yield index, Finish(reason)
 
-    def _delta(self, index: int, delta: dict[str, Any], known: set[str], left_out: Collection[str]) -> Iterator[Said]:
-        """Read what has come, and note it in `known`: the names of fields, `calls` for calls of either form."""
+    def _delta(
+        self, index: int, delta: dict[str, Any], known: set[str], left_out: Collection[str]
+    ) -> Iterator[Said]:
+        """Read what has come, and note it in `known`: the names of fields, `calls` for calls of
+        either form.
+        """
         if "reasoning" not in left_out and (thought := _thought(delta)):
             known.add("reasoning")
             yield index, Reasoning(thought)
@@ -128,12 +169,19 @@ class Reply:
 
 
 def _error_without_a_name(chunk: dict[str, Any]) -> dict[str, Any] | None:
-    """vLLM before 0.10.1 says it flatly. Ollama reads an error in the middle of an answer as an answer, and sends on what is left
-    of it: nothing."""
+    """vLLM before 0.10.1 says it flatly.
+
+    Ollama reads an error in the middle of an answer as an answer, and sends on what is left of it:
+    nothing."""
     if chunk.get("object") == "error":
         return chunk
     if chunk.get("system_fingerprint") == "fp_ollama" and chunk.get("model") == "":
-        return {"message": "the backend broke off with an error that it does not tell; its own log does (connection lost)"}
+        return {
+            "message": (
+                "the backend broke off with an error that it does not tell; "
+                "its own log does (connection lost)"
+            )
+        }
     return None
 
 
@@ -142,9 +190,17 @@ def _thought(delta: dict[str, Any]) -> str:
         if isinstance(thought := delta.get(key), str) and thought:
             return thought
     if isinstance(details := delta.get("reasoning_details"), list):
-        return "".join(_text(item.get("text") or item.get("summary")) for item in details if isinstance(item, dict))
+        return "".join(
+            _text(item.get("text") or item.get("summary"))
+            for item in details
+            if isinstance(item, dict)
+        )
     parts = delta.get("content")  # Mistral: thoughts are parts of the content
-    return "".join(_text(part.get("thinking")) for part in parts if isinstance(part, dict)) if isinstance(parts, list) else ""
+    return (
+        "".join(_text(part.get("thinking")) for part in parts if isinstance(part, dict))
+        if isinstance(parts, list)
+        else ""
+    )
 
 
 def _text(content: Any) -> str:
@@ -162,7 +218,9 @@ def _usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
     choices, corner = chunk.get("choices"), chunk.get("x_groq")
     places = [chunk, *(choices if isinstance(choices, list) else []), corner]
     found = (place.get("usage") for place in places if isinstance(place, dict))
-    return next((usage for usage in found if isinstance(usage, dict) and "prompt_tokens" in usage), None)
+    return next(
+        (usage for usage in found if isinstance(usage, dict) and "prompt_tokens" in usage), None
+    )
 
 
 def _not_read(chunk: dict[str, Any], prompt: int) -> int:
@@ -182,7 +240,11 @@ def _usage(usage: dict[str, Any], chunk: dict[str, Any]) -> Usage:
         usage.get("prompt_cache_hit_tokens"),
         _not_read(chunk, _count(usage.get("prompt_tokens"))),
     ]
-    reasoning = completion.get("reasoning_tokens") if isinstance(completion, dict) else usage.get("reasoning_tokens")
+    reasoning = (
+        completion.get("reasoning_tokens")
+        if isinstance(completion, dict)
+        else usage.get("reasoning_tokens")
+    )
     return Usage(
         prompt=_count(usage.get("prompt_tokens")),
         completion=_count(usage.get("completion_tokens")),

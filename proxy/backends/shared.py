@@ -11,8 +11,9 @@ T = TypeVar("T")
 class Shared(Generic[T]):
     """Runs `attempt` at most once at a time, however many wait for it.
 
-    A caller that is cancelled does not cancel it for the others; when the last one has left, it ends too. An error holds for
-    `held` seconds: who comes in that time gets it too. Otherwise the next caller starts the next attempt.
+    A caller that is cancelled does not cancel it for the others; when the last one has left, it
+    ends too. An error holds for `held` seconds: who comes in that time gets it too. Otherwise the
+    next caller starts the next attempt.
     """
 
     def __init__(self, attempt: Callable[[], Coroutine[Any, Any, T]], held: float = 0.0) -> None:
@@ -42,11 +43,14 @@ class Shared(Generic[T]):
 
     def _current(self) -> asyncio.Task[T]:
         """Return the attempt that runs, or the last one while its error holds, or a new one."""
-        if self._task is None or (self._task.done() and time.monotonic() - self._failed >= self._held):
+        if self._task is None or (
+            self._task.done() and time.monotonic() - self._failed >= self._held
+        ):
             self._task = asyncio.create_task(self._attempt())
             self._task.add_done_callback(self._end)
         return self._task
 
     def _end(self, task: asyncio.Task[T]) -> None:
-        failed = not task.cancelled() and task.exception() is not None  # retrieved, also when everyone who waited has left
+        # Retrieved, also when everyone who waited has left.
+        failed = not task.cancelled() and task.exception() is not None
         self._failed = time.monotonic() if failed else float("-inf")

@@ -1,7 +1,8 @@
 """vLLM: close to OpenAI's own words.
 
-Started without its parser of calls it refuses every question that offers tools and leaves the choice to the model. The same
-tools with `tool_choice: "none"` stand in the prompt all the same, the model writes its calls as text, and we read text.
+Started without its parser of calls it refuses every question that offers tools and leaves the
+choice to the model. The same tools with `tool_choice: "none"` stand in the prompt all the same, the
+model writes its calls as text, and we read text.
 """
 
 from dataclasses import replace

@@ -1,8 +1,9 @@
 """OpenCode's zen: a gateway to many providers, each model bound to one way of speaking.
 
-It sends every question of a conversation to the same provider by the session's name, and refuses who names none; its errors
-are told by their type, under statuses that mean something else to clients; its free models answer OpenCode alone. Who asks is
-passed on as it is: nobody here pretends to be OpenCode.
+It sends every question of a conversation to the same provider by the session's name, and refuses
+who names none; its errors are told by their type, under statuses that mean something else to
+clients; its free models answer OpenCode alone. Who asks is passed on as it is: nobody here pretends
+to be OpenCode.
 """
 
 import re
@@ -28,7 +29,10 @@ _WIRES = {
     re.compile(r"gemini-"): "/models/{id}:generateContent",
 }
 _KEY = "zen needs your own key: set ZEN_API_KEY, from https://opencode.ai/auth"
-_PAID = f"{_KEY}, and choose a model that is not free: the free ones answer OpenCode alone, and llama-bridge does not pretend to be it"
+_PAID = (
+    f"{_KEY}, and choose a model that is not free: the free ones answer OpenCode alone, "
+    f"and llama-bridge does not pretend to be it"
+)
 _STATUSES = {
     "AuthError": 401,
     "CreditsError": 402,
@@ -75,14 +79,18 @@ class Zen(Backend):
                 error.type = kind
             return error
         if "not supported for format" in message:  # a family that is not named above
-            error = BackendRefused(f"{message}; these models answer here: {usable_names(self._models)}", param="model")
+            error = BackendRefused(
+                f"{message}; these models answer here: {usable_names(self._models)}", param="model"
+            )
         elif said == 404:
             error = ModelNotFound(message, param="model")
         elif said == 402:
             error = OutOfCredit(message)
         else:
             explained = f"{message} ({_EXPLAINED[kind]})" if kind in _EXPLAINED else message
-            error = BackendSaid(explained, status=said, type=kind, headers=when_to_come_again(headers))
+            error = BackendSaid(
+                explained, status=said, type=kind, headers=when_to_come_again(headers)
+            )
         error.type = kind  # clients know these words
         return error
 
@@ -93,7 +101,11 @@ class Zen(Backend):
         """Not at every look at /health: it is a server in the world."""
         facts = await super().facts(kept)
         address = await self.place.address()
-        return replace(facts, advice=_KEY) if address.is_zen and address.key in (None, NO_KEY) else facts
+        return (
+            replace(facts, advice=_KEY)
+            if address.is_zen and address.key in (None, NO_KEY)
+            else facts
+        )
 
 
 def _wire(name: str) -> str | None:

@@ -1,4 +1,7 @@
-"""How models write calls and thoughts. One small file each; this is the one list, in order of trial."""
+"""How models write calls and thoughts.
+
+One small file each; this is the one list, in order of trial.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -88,7 +91,8 @@ UNKNOWN = Hint()
 
 
 def chosen(dialect: str | Iterable[str], hint: Hint = UNKNOWN) -> list[Dialect]:
-    """Return the dialects that a setting names: `auto` for all of them, one, or several, each with its family.
+    """Return the dialects that a setting names: `auto` for all of them, one, or several, each with
+    its family.
 
     Those that the model is known for come first.
     """
@@ -101,17 +105,31 @@ def _with_family(names: Iterable[str]) -> set[str]:
     more = set(names)
     while more:
         known |= more
-        more = {other for name in more if name in DIALECTS for other in DIALECTS[name].family} - known
+        more = {
+            other for name in more if name in DIALECTS for other in DIALECTS[name].family
+        } - known
     return known
 
 
 @lru_cache(maxsize=256)
 def _chosen(names: tuple[str, ...], hint: Hint) -> tuple[Dialect, ...]:
     if unknown := [name for name in names if name != "auto" and name not in DIALECTS]:
-        raise ValueError(f"unknown dialect {', '.join(map(repr, unknown))}: auto, or any of {', '.join(DIALECTS)}")
+        raise ValueError(
+            f"unknown dialect {', '.join(map(repr, unknown))}: auto, "
+            f"or any of {', '.join(DIALECTS)}"
+        )
     known = _with_family(names)
-    found = [one for name, one in DIALECTS.items() if name in known or ("auto" in names and (not one.hinted or one.spoken(hint)))]
-    return tuple(sorted(found, key=lambda one: (not one.spoken(hint), "auto" not in names and one.name not in names)))
+    found = [
+        one
+        for name, one in DIALECTS.items()
+        if name in known or ("auto" in names and (not one.hinted or one.spoken(hint)))
+    ]
+    return tuple(
+        sorted(
+            found,
+            key=lambda one: (not one.spoken(hint), "auto" not in names and one.name not in names),
+        )
+    )
 
 
 @lru_cache(maxsize=64)
@@ -123,17 +141,24 @@ OPENERS_OF_THOUGHTS = tuple(one.opener.rstrip() for one in THOUGHTS)
 
 
 def markers(dialect: str | Iterable[str]) -> list[str]:
-    """All that may stand in an answer beside its words, and must not be left out when it is written down."""
+    """All that may stand in an answer beside its words, and must not be left out when it is
+    written down.
+    """
     thoughts = [tag for one in THOUGHTS for tag in (one.opener, *one.closers)]
-    calls = [marker for one in chosen(dialect) for marker in (*one.openers, *one.headers, *one.turns, *one.marks)]
+    calls = [
+        marker
+        for one in chosen(dialect)
+        for marker in (*one.openers, *one.headers, *one.turns, *one.marks)
+    ]
     return list(dict.fromkeys(marker.strip() for marker in (*thoughts, *calls)))
 
 
 class Parser(parser.Parser):
     """A parser that knows the dialects by name.
 
-    `hint` is what is known of the model. Of `request_texts`, what user and tools say in the request, a call that repeats
-    them word for word is text. `quoted_calls="run"` switches off the rules by which quoted calls are text, except in code.
+    `hint` is what is known of the model. Of `request_texts`, what user and tools say in the
+    request, a call that repeats them word for word is text. `quoted_calls="run"` switches off the
+    rules by which quoted calls are text, except in code.
     """
 
     def __init__(
@@ -154,7 +179,12 @@ class Parser(parser.Parser):
             thoughts=thoughts,
             turns=(*TURNS, *(token for one in thoughts for token in one.turns)),
             labels=LABELS,
-            own_turns=tuple(token for one in known if one.name in names or one.spoken(hint) for token in one.turns),
+            own_turns=tuple(
+                token
+                for one in known
+                if one.name in names or one.spoken(hint)
+                for token in one.turns
+            ),
             thinking=thinking,
             hint=replace(hint, named=tuple(name for name in names if name != "auto")),
             request_texts=request_texts,
@@ -162,14 +192,23 @@ class Parser(parser.Parser):
         )
 
 
-def parse(text: str, *, tools: object = (), dialect: str | Iterable[str] = "auto", thinking: ThinkingMode = "tags") -> dict[str, Any]:
+def parse(
+    text: str,
+    *,
+    tools: object = (),
+    dialect: str | Iterable[str] = "auto",
+    thinking: ThinkingMode = "tags",
+) -> dict[str, Any]:
     """A whole answer as an OpenAI assistant message."""
     reader = Parser(tools, dialect, thinking)
     events = [*reader.feed(text), *reader.close()]
     calls = entries(events)
     content = "".join(event.text for event in events if isinstance(event, Content))
     thoughts = "".join(event.text for event in events if isinstance(event, Reasoning))
-    message: dict[str, Any] = {"role": "assistant", "content": content or (None if calls or thoughts else "")}
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": content or (None if calls or thoughts else ""),
+    }
     if thoughts:
         message["reasoning_content"] = thoughts
     if calls:

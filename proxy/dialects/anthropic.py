@@ -1,4 +1,5 @@
-"""Models distilled from Claude, and prompts made for it: parameters as tags with the name in quotes.
+"""Models distilled from Claude, and prompts made for it: parameters as tags with the name in
+quotes.
 
 SAMPLE:
 <function_calls>
@@ -7,7 +8,8 @@ SAMPLE:
 </invoke>
 </function_calls>
 
-Seen as well: the outer tag or any closing tag missing, other quotes or none; dots.llm has another outer tag, Muse a prefix in every tag.
+Seen as well: the outer tag or any closing tag missing, other quotes or none; dots.llm has another
+outer tag, Muse a prefix in every tag.
 """
 
 import re
@@ -35,7 +37,8 @@ def layout(*outer: str, prefix: str = "") -> Layout:
 
 
 PLAIN = layout("function_calls", "dots_function_call")
-PLAIN = replace(PLAIN, closers=(*PLAIN.closers, "</minimax:tool_call>"))  # what is left where the opener was lost
+# What is left where the opener was lost.
+PLAIN = replace(PLAIN, closers=(*PLAIN.closers, "</minimax:tool_call>"))
 
 DIALECT = Dialect(
     "anthropic",

@@ -1,4 +1,5 @@
-"""Apertus: an array of objects between two markers; the name of each tool is the key of its arguments.
+"""Apertus: an array of objects between two markers; the name of each tool is the key of its
+arguments.
 
 SAMPLE:
 <|tools_prefix|>[{"read_file": {"path": "notes.md"}}]<|tools_suffix|>
@@ -38,5 +39,11 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
 
 
 DIALECT = Dialect(
-    "apertus", sample(__doc__), grammar=grammar, openers=(OPENER,), turns=("<|assistant_end|>",), marks=(OPENER,), models="apertus"
+    "apertus",
+    sample(__doc__),
+    grammar=grammar,
+    openers=(OPENER,),
+    turns=("<|assistant_end|>",),
+    marks=(OPENER,),
+    models="apertus",
 )

@@ -7,8 +7,8 @@ SAMPLE:
 </｜DSML｜invoke>
 </｜DSML｜function_calls>
 
-Seen as well: other outer tags or none, doubled or other bars, a blank after the mark (V4.1), JSON in place of the parameters, a parameter's
-tag without its mark.
+Seen as well: other outer tags or none, doubled or other bars, a blank after the mark (V4.1), JSON
+in place of the parameters, a parameter's tag without its mark.
 """
 
 import re
@@ -19,10 +19,15 @@ from proxy.stream.layout import Layout, Tag
 from proxy.stream.reader import Reader, Steps
 from proxy.stream.tagged_calls import tagged_calls
 
-MARKS = tuple(f"{bar}{word}{bar}" for word in ("DSML", "GCML") for bar in ("｜", "｜｜", "|", "||", "‖"))
+MARKS = tuple(
+    f"{bar}{word}{bar}" for word in ("DSML", "GCML") for bar in ("｜", "｜｜", "|", "||", "‖")
+)
 OUTER = ("function_calls", "tool_calls", "calls", "toolcalls", "tool")
 UNMARKED = ("<function_calls>", "<tool_calls>")
-NAMED = r"\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?(?:\s+string\s*=\s*[\"']?(?P<type>true|false)[\"']?)?[^<>]*>?"
+NAMED = (
+    r"\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?"
+    r"(?:\s+string\s*=\s*[\"']?(?P<type>true|false)[\"']?)?[^<>]*>?"
+)
 
 
 def layout(mark: str) -> Layout:

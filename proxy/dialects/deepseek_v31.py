@@ -1,11 +1,12 @@
-"""DeepSeek V3.1 and its family (Cogito, Ling), and V3 and R1 before it: a list of blocks with a name and JSON.
+"""DeepSeek V3.1 and its family (Cogito, Ling), and V3 and R1 before it: a list of blocks with a
+name and JSON.
 
 SAMPLE:
 <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>read_file<｜tool▁sep｜>{"path": "notes.md"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>
 
-Seen as well: V3's layout, in which the word `function` stands before the mark and the name behind it, and the JSON in a fence; the markers
-in other letters, or some of them missing.
-"""
+Seen as well: V3's layout, in which the word `function` stands before the mark and the name behind
+it, and the JSON in a fence; the markers in other letters, or some of them missing.
+"""  # noqa: E501 - the sample is one line
 
 import re
 from dataclasses import replace
@@ -20,7 +21,11 @@ NAME = re.compile(r"[\w.:/@-]*")
 
 def spelled(marker: str) -> tuple[str, ...]:
     """As the model writes a marker, and as others do."""
-    return tuple(f"<{bar}{marker.replace(' ', blank)}{bar}>" for bar in "｜|" for blank in ("▁", "_", " ", "\\_"))
+    return tuple(
+        f"<{bar}{marker.replace(' ', blank)}{bar}>"
+        for bar in "｜|"
+        for blank in ("▁", "_", " ", "\\_")
+    )
 
 
 APART = spelled("tool sep")

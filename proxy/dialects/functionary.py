@@ -1,4 +1,6 @@
-"""Functionary v3.2: a line with the tool's name, or `all` for what is said, then its text. (v3.1 writes like Llama 3.1.)
+"""Functionary v3.2: a line with the tool's name, or `all` for what is said, then its text.
+
+(v3.1 writes like Llama 3.1.)
 
 SAMPLE:
 >>>read_file
@@ -23,7 +25,9 @@ def heading(read: Reader, calls: Calls) -> Steps[Head | None]:
 
 
 def opener_missing(read: Reader, calls: Calls) -> Steps[None]:
-    """Only the first line lacks its marker, and only an object with the next one or nothing behind it is a call."""
+    """Only the first line lacks its marker, and only an object with the next one or nothing
+    behind it is a call.
+    """
     head = yield from heading(read, calls)
     if head:
         yield from json_body(read, calls, head.name, ())

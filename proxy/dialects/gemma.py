@@ -1,10 +1,11 @@
-"""Gemma 4 and FunctionGemma: `call:` and a name, then an object in a syntax of their own: bare keys, and marks in place of quotes.
+"""Gemma 4 and FunctionGemma: `call:` and a name, then an object in a syntax of their own: bare
+keys, and marks in place of quotes.
 
 SAMPLE:
 <|tool_call>call:read_file{path:<|"|>notes.md<|"|>}<tool_call|>
 
-Seen as well: the marks inside a text, where they are quotes, or one of them missing; texts without any; keys with blanks; too many closing
-brackets or markers; JSON; no opening marker; no `call:`.
+Seen as well: the marks inside a text, where they are quotes, or one of them missing; texts without
+any; keys with blanks; too many closing brackets or markers; JSON; no opening marker; no `call:`.
 """
 
 import re
@@ -23,14 +24,22 @@ from proxy.stream.reader import WORD_LIMIT, Emit, Reader, Steps
 from proxy.stream.schema import Kinds, quote, typed
 
 QUOTES = ('<|"|>', "<escape>")
-OPENERS, CLOSERS = ("<|tool_call>", "<start_function_call>"), ("<tool_call|>", "<end_function_call>")
+OPENERS, CLOSERS = (
+    ("<|tool_call>", "<start_function_call>"),
+    ("<tool_call|>", "<end_function_call>"),
+)
 TURNS = ("<end_of_turn>", "<turn|>", "<start_function_response>", "<|tool_response>")
 KEY, BARE = re.compile(r"[^:{}\[\],\"'<\n]*"), re.compile(r"[^,{}\[\]<>\"\n]*")
 SPACE, LOOSE = re.compile(r"[\s,]*"), re.compile(r"[\s}\]]*")
 MEMBER = {"{": re.compile(r",\s*[^:{}\[\],<\n]{1,64}:"), "[": re.compile(r",\s*(?:<|[-\w\"'{\[])")}
 HALF = {"{": re.compile(r",\s*[^:{}\[\],<\n]{0,64}"), "[": re.compile(r",\s*")}
-NEXT_KEY = re.compile(r",\s*(?:<\|\"\|>|<escape>|[\"'])?([A-Za-z_]\w*)(?:<\|\"\|>|<escape>|[\"'])?\s*:|,\s*[}\]]")
-HALF_NEXT_KEY = re.compile(r",\s*(?:<\|\"\|>|<e?s?c?a?p?e?>?|<\|?\"?\|?|[\"'])?\w*(?:<\|\"\|>|<e?s?c?a?p?e?>?|<\|?\"?\|?|[\"'])?\s*")
+NEXT_KEY = re.compile(
+    r",\s*(?:<\|\"\|>|<escape>|[\"'])?([A-Za-z_]\w*)(?:<\|\"\|>|<escape>|[\"'])?\s*:|,\s*[}\]]"
+)
+HALF_NEXT_KEY = re.compile(
+    r",\s*(?:<\|\"\|>|<e?s?c?a?p?e?>?|<\|?\"?\|?|[\"'])?\w*"
+    r"(?:<\|\"\|>|<e?s?c?a?p?e?>?|<\|?\"?\|?|[\"'])?\s*"
+)
 ENDS, DEPTH_LIMIT = compiled(CLOSERS), 32
 RAW_STOPS = compiled((",", "}", "<"))
 UNQUOTED = tuple("}" + closer for closer in CLOSERS)
@@ -77,7 +86,11 @@ def _members(read: Reader, calls: Calls, name: str) -> Steps[bool]:
         if not calls.open:
             calls.start(name)
         calls.key(key)
-        if not (yield from _value(read, calls.write, calls.kinds.get(key, frozenset()), "{", 0, calls.kinds)):
+        if not (
+            yield from _value(
+                read, calls.write, calls.kinds.get(key, frozenset()), "{", 0, calls.kinds
+            )
+        ):
             return False
     if not calls.open and (yield from read.peek("}")):
         calls.start(name)
@@ -95,7 +108,9 @@ def _name(read: Reader) -> Steps[str]:
     return key if (yield from read.take(":")) else ""
 
 
-def _value(read: Reader, write: Emit, kinds: Kinds, inside: str, depth: int, keys: Container[str] = ()) -> Steps[bool]:
+def _value(
+    read: Reader, write: Emit, kinds: Kinds, inside: str, depth: int, keys: Container[str] = ()
+) -> Steps[bool]:
     """One value; `keys` are those that the tool declares."""
     blanks = yield from read.skip()
     letter = yield from read.next()
@@ -105,12 +120,21 @@ def _value(read: Reader, write: Emit, kinds: Kinds, inside: str, depth: int, key
         return (yield from _inner(read, write, letter, depth))
     if letter and letter in "\"'":
         write('"')
-        whole = yield from string(read, lambda text: write(escaped(text)), "object" if inside == "{" else "array", (*CLOSERS, *QUOTES))
+        whole = yield from string(
+            read,
+            lambda text: write(escaped(text)),
+            "object" if inside == "{" else "array",
+            (*CLOSERS, *QUOTES),
+        )
         write('"' if whole else "")
         yield from read.take(*QUOTES)
         return whole
     word = yield from read.run(BARE)
-    if not depth and (not kinds or "string" in kinds) and not (yield from _bare_over(read, keys, ("}",))):
+    if (
+        not depth
+        and (not kinds or "string" in kinds)
+        and not (yield from _bare_over(read, keys, ("}",)))
+    ):
         return (yield from _raw(read, write, keys, (blanks if "\n" in blanks else "") + word))
     word = word.strip()
     if not word or (not (yield from read.next()) and (read.cut or word.lower() not in LITERALS)):
@@ -120,7 +144,9 @@ def _value(read: Reader, write: Emit, kinds: Kinds, inside: str, depth: int, key
 
 
 def _raw(read: Reader, write: Emit, keys: Container[str], begun: str) -> Steps[bool]:
-    """A text without marks: it ends at the closing marker, or at a comma that the next key follows."""
+    """A text without marks: it ends at the closing marker, or at a comma that the next key
+    follows.
+    """
     held = ""
 
     def emit(text: str) -> None:  # blanks before the end are no part of it
@@ -149,7 +175,11 @@ def _bare_over(read: Reader, keys: Container[str], ends: tuple[str, ...]) -> Ste
         closed = rest[1:].lstrip() if rest[:1] == "}" else rest
         if not closed or any(closer.startswith(closed) for closer in CLOSERS):
             return True if rest.startswith(ends or CLOSERS) else None
-        if rest.startswith((*CLOSERS, *ends)) or closed.startswith(CLOSERS) or (rest[0] == "}" and closed[0] in ",}]"):
+        if (
+            rest.startswith((*CLOSERS, *ends))
+            or closed.startswith(CLOSERS)
+            or (rest[0] == "}" and closed[0] in ",}]")
+        ):
             return True
         if HALF_NEXT_KEY.fullmatch(rest):
             return None
@@ -203,7 +233,9 @@ def _text(read: Reader, write: Emit, kinds: Kinds, mark: str, inside: str) -> St
 
 
 def _closed_without_mark(read: Reader, met: str) -> Steps[bool]:
-    """Whether the closers just read are meant: if nothing but another call, or the end of the turn, follows. Then they are unread."""
+    """Whether the closers just read are meant: if nothing but another call, or the end of the
+    turn, follows. Then they are unread.
+    """
     read.back(len(met))
     here = read.mark()
     read.drop(len(met))
@@ -222,7 +254,11 @@ def _over(read: Reader, inside: str) -> Steps[bool]:
         rest = seen.lstrip()
         if rest[:1] in ("}", "]") or rest.startswith(CLOSERS) or MEMBER[inside].match(rest):
             return True
-        undecided = not rest or HALF[inside].fullmatch(rest) or any(closer.startswith(rest) for closer in CLOSERS)
+        undecided = (
+            not rest
+            or HALF[inside].fullmatch(rest)
+            or any(closer.startswith(rest) for closer in CLOSERS)
+        )
         if not undecided:
             return False
         if not more:

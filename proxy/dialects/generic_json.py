@@ -1,9 +1,11 @@
-"""Bare JSON that is the whole answer, in a fence or not: xLAM, Qwen2.5-Coder, and whoever was told to answer so.
+"""Bare JSON that is the whole answer, in a fence or not: xLAM, Qwen2.5-Coder, and whoever was told
+to answer so.
 
 SAMPLE:
 {"name": "read_file", "arguments": {"path": "notes.md"}}
 
-Seen as well: an array, `tool_call` or `tool_calls` around it. Only a declared tool with an object of arguments is believed.
+Seen as well: an array, `tool_call` or `tool_calls` around it. Only a declared tool with an object
+of arguments is believed.
 """
 
 from proxy.stream.call_objects import Shape, call_objects
@@ -24,4 +26,11 @@ def bare_objects(read: Reader, calls: Calls) -> Steps[None]:
     yield from call_objects(read, calls, STRICT)
 
 
-DIALECT = Dialect("generic_json", sample(__doc__), starts=("{", "["), doubtful=bare_objects, alone=True, models="xlam|coder")
+DIALECT = Dialect(
+    "generic_json",
+    sample(__doc__),
+    starts=("{", "["),
+    doubtful=bare_objects,
+    alone=True,
+    models="xlam|coder",
+)

@@ -1,4 +1,5 @@
-"""llama.cpp's way with models that know no calls: the whole answer is JSON, and what is said is a member of it.
+"""llama.cpp's way with models that know no calls: the whole answer is JSON, and what is said is a
+member of it.
 
 SAMPLE:
 {"response": "Calls are written in the same way: {\\"tool_call\\": …}"}
@@ -21,8 +22,17 @@ def response(read: Reader, calls: Calls) -> Steps[None]:
     if not (yield from read.peek('"')) or not (yield from string(read, parts.append, "object", ())):
         return
     yield from read.skip()
-    if (yield from read.take("}")) and not ((yield from read.skip()) + (yield from read.next())).strip():
+    if (yield from read.take("}")) and not (
+        (yield from read.skip()) + (yield from read.next())
+    ).strip():
         calls.say("".join(parts))
 
 
-DIALECT = Dialect("generic_response", sample(__doc__), starts=("{",), doubtful=response, hinted=True, models="generic")
+DIALECT = Dialect(
+    "generic_response",
+    sample(__doc__),
+    starts=("{",),
+    doubtful=response,
+    hinted=True,
+    models="generic",
+)

@@ -1,4 +1,5 @@
-"""GLM 4.5 and later, Ling-3, Spark-2.5, and the families built on it: keys and values as tags, in pairs.
+"""GLM 4.5 and later, Ling-3, Spark-2.5, and the families built on it: keys and values as tags, in
+pairs.
 
 SAMPLE:
 <tool_call>write_file
@@ -6,9 +7,10 @@ SAMPLE:
 <arg_value>notes.md</arg_value>
 </tool_call>
 
-Seen as well: no newlines (4.7), the opening tag or any closing one missing, `\\n` written out between the tags, JSON in place of the pairs.
-Hy3 and Hy4 add `<tool_sep>` or a suffix to every tag, IQuest and LongCat a prefix, K2-Horizon another one and the type of each value.
-Laguna also writes a call, in pairs or as JSON, between `<user>` and `</user>`.
+Seen as well: no newlines (4.7), the opening tag or any closing one missing, `\\n` written out
+between the tags, JSON in place of the pairs. Hy3 and Hy4 add `<tool_sep>` or a suffix to every tag,
+IQuest and LongCat a prefix, K2-Horizon another one and the type of each value. Laguna also writes a
+call, in pairs or as JSON, between `<user>` and `</user>`.
 """
 
 import re
@@ -24,7 +26,9 @@ from proxy.stream.reader import Reader, Steps
 from proxy.stream.tagged_calls import closing_tag, parameters, tagged_calls
 
 GAP = r"(?:\s|\\n)*+"
-"""Possessive: what is a gap is nothing else, and trying the shorter ones took seconds for a tag full of blanks."""
+"""Possessive: what is a gap is nothing else, and trying the shorter ones took seconds for a tag
+full of blanks.
+"""
 SAMPLE = sample(__doc__)
 
 
@@ -32,11 +36,20 @@ def layout(prefix: str = "", suffix: str = "", call: str = "tool_call") -> Layou
     """What stands before and after the word in every tag, and how the tag of the call is called."""
     opener, key, value, apart, outer = (
         f"<{word}{suffix}>"
-        for word in (prefix + call, f"{prefix}arg_key", f"{prefix}arg_value", f"{prefix}tool_sep", f"{prefix}tool_calls")
+        for word in (
+            prefix + call,
+            f"{prefix}arg_key",
+            f"{prefix}arg_value",
+            f"{prefix}tool_sep",
+            f"{prefix}tool_calls",
+        )
     )
     closers, key_closer = (opener.replace("<", "</"),), key.replace("<", "</")
     begins, behind = re.escape(opener), re.escape(value)
-    function = rf"{begins}{GAP}([\w.:/@-]+?){GAP}(?:{re.escape(apart)}{GAP})?(?:(?P<proof>(?={re.escape(key)}))|(?=<|\Z))"
+    function = (
+        rf"{begins}{GAP}([\w.:/@-]+?){GAP}(?:{re.escape(apart)}{GAP})?"
+        rf"(?:(?P<proof>(?={re.escape(key)}))|(?=<|\Z))"
+    )
     shut, following = re.escape(key_closer), f"{re.escape(key)}|{re.escape(closers[0])}"
     kind = rf"(?:<[^<>]*arg_type[^<>]*>(?P<type>[^<>]*)</[^<>]*>{GAP})?"
     unopened = rf"{shut}{GAP}(?:(?=[^\s<\\])|(?P<void>(?={following})))"
@@ -65,8 +78,12 @@ def family(
 ) -> Dialect:
     opener = tags.function.begins
     text = SAMPLE.replace("<tool_call>", opener).replace("</tool_call>", tags.function_closers[0])
-    text = text.replace("<arg_key>", tags.parameter.begins).replace("</arg_key>", tags.parameter.begins.replace("<", "</"))
-    text = text.replace("<arg_value>", tags.parameter.ends[0]).replace("</arg_value>", tags.value_closers[0])
+    text = text.replace("<arg_key>", tags.parameter.begins).replace(
+        "</arg_key>", tags.parameter.begins.replace("<", "</")
+    )
+    text = text.replace("<arg_value>", tags.parameter.ends[0]).replace(
+        "</arg_value>", tags.value_closers[0]
+    )
     return Dialect(
         name,
         text,
@@ -128,16 +145,32 @@ DIALECT = family(
     relatives=("laguna", "hermes", "generic_json"),
 )
 HY = replace(
-    family("hy", layout(suffix=":opensource"), models="hy-?[34]|hunyuan-?3", relatives=("glm", "jamba", *DIALECT.family)),
+    family(
+        "hy",
+        layout(suffix=":opensource"),
+        models="hy-?[34]|hunyuan-?3",
+        relatives=("glm", "jamba", *DIALECT.family),
+    ),
     grammar=suffixed,
     openers=HY_OPENERS,
     marks=HY_OPENERS,
 )
 IQUEST = family(
-    "iquest", layout(call="iquest_tool_call"), marks=("<iquest_tool_call>",), models="iquest", relatives=("iquest_json", *DIALECT.family)
+    "iquest",
+    layout(call="iquest_tool_call"),
+    marks=("<iquest_tool_call>",),
+    models="iquest",
+    relatives=("iquest_json", *DIALECT.family),
 )
-LONGCAT = family("longcat_pairs", layout("longcat_"), models="longcat", relatives=("longcat", *DIALECT.family))
-K2_HORIZON = family("k2_horizon", layout("ifm|"), models="k2-horizon|k2-v3", relatives=("k2_horizon_json", *DIALECT.family))
+LONGCAT = family(
+    "longcat_pairs", layout("longcat_"), models="longcat", relatives=("longcat", *DIALECT.family)
+)
+K2_HORIZON = family(
+    "k2_horizon",
+    layout("ifm|"),
+    models="k2-horizon|k2-v3",
+    relatives=("k2_horizon_json", *DIALECT.family),
+)
 LAGUNA = replace(
     family("laguna", USER, models="laguna|poolside", relatives=("glm", "hermes", "generic_json")),
     grammar=in_user_tags,

@@ -1,11 +1,13 @@
-"""gpt-oss: messages with headers. The channel says what is thought and what is said, the recipient which tool is called.
+"""gpt-oss: messages with headers.
+
+The channel says what is thought and what is said, the recipient which tool is called.
 
 SAMPLE:
 <|channel|>commentary to=functions.read_file <|constrain|>json<|message|>{"path": "notes.md"}<|call|>
 
-Seen as well: the recipient in the role, on another channel or twice; other content types; headers with words in the wrong place;
-the beginning of the first header in the prompt.
-"""
+Seen as well: the recipient in the role, on another channel or twice; other content types; headers
+with words in the wrong place; the beginning of the first header in the prompt.
+"""  # noqa: E501 - the sample is one line
 
 import re
 
@@ -40,7 +42,9 @@ def header(read: Reader) -> Steps[str]:
 
 def called(text: str) -> list[str]:
     """The tools that a header names."""
-    return [one for one in RECIPIENT.findall(text) if one not in ("user", "self", "assistant", "all")]
+    return [
+        one for one in RECIPIENT.findall(text) if one not in ("user", "self", "assistant", "all")
+    ]
 
 
 def grammar(read: Reader, calls: Calls) -> Steps[None]:

@@ -5,8 +5,9 @@ SAMPLE:
 {"name": "read_file", "arguments": {"path": "notes.md"}}
 </tool_call>
 
-Seen as well: other tags, either tag missing, several objects or an array in one tag, JSON in a fence, and in place of the JSON a call in
-Python's syntax, a name before its arguments, or an element with the tool's name.
+Seen as well: other tags, either tag missing, several objects or an array in one tag, JSON in a
+fence, and in place of the JSON a call in Python's syntax, a name before its arguments, or an
+element with the tool's name.
 """
 
 from proxy.stream.call_objects import Shape
@@ -23,7 +24,9 @@ SURE, DOUBTED = Shape(ends=CLOSERS), Shape(ends=CLOSERS, name=Calls.declared, st
 
 def grammar(read: Reader, calls: Calls) -> Steps[None]:
     weak = (yield from read.peek(*WEAK)) != ""
-    yield from marked_calls(read, calls, Marks((*OPENERS, *WEAK), CLOSERS, DOUBTED if weak else SURE, objects_only=weak))
+    yield from marked_calls(
+        read, calls, Marks((*OPENERS, *WEAK), CLOSERS, DOUBTED if weak else SURE, objects_only=weak)
+    )
 
 
 DIALECT = Dialect(

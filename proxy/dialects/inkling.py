@@ -3,8 +3,9 @@
 SAMPLE:
 <|message_model|>read_file<|content_invoke_tool_json|>{"name": "read_file", "args": {"path": "notes.md"}}<|end_message|>
 
-Seen as well: the first marker in the prompt; a call whose only argument is plain text; what a tool reported.
-"""
+Seen as well: the first marker in the prompt; a call whose only argument is plain text; what a tool
+reported.
+"""  # noqa: E501 - the sample is one line
 
 from proxy.stream.call_objects import Shape
 from proxy.stream.calls import Calls

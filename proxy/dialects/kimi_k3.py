@@ -1,4 +1,5 @@
-"""Kimi K3: everything is an element whose tags are made of tokens; calls and their arguments have attributes.
+"""Kimi K3: everything is an element whose tags are made of tokens; calls and their arguments have
+attributes.
 
 SAMPLE:
 <|open|>tools<|sep|><|open|>call tool="read_file" index="1"<|sep|><|open|>argument key="path" type="string"<|sep|>notes.md<|close|>argument<|sep|><|close|>call<|sep|><|close|>tools<|sep|>
@@ -19,11 +20,16 @@ OPEN, SEP = "<|open|>", "<|sep|>"
 def spelled(tag: str) -> tuple[str, ...]:
     """With and without the blanks that old servers put between the tokens."""
     head, word = tag.split("|>")
-    return tuple(f"{head}|>{before}{word}{after}{SEP}" for before in ("", " ") for after in ("", " "))
+    return tuple(
+        f"{head}|>{before}{word}{after}{SEP}" for before in ("", " ") for after in ("", " ")
+    )
 
 
 CALL = r"<\|open\|>\s*call\b[^<]*?\btool\s*=\s*\"?([^\s\"<]+)(?P<proof>)\"?[^<]*<\|sep\|>"
-ARGUMENT = r"<\|open\|>\s*argument\b[^<]*?\bkey\s*=\s*\"([^\"<]*)\"(?:[^<]*?\btype\s*=\s*\"?(?P<type>\w+))?[^<]*<\|sep\|>"
+ARGUMENT = (
+    r"<\|open\|>\s*argument\b[^<]*?\bkey\s*=\s*\"([^\"<]*)\""
+    r"(?:[^<]*?\btype\s*=\s*\"?(?P<type>\w+))?[^<]*<\|sep\|>"
+)
 LAYOUT = Layout(
     openers=spelled("<|open|>tools"),
     function=Tag(OPEN, re.compile(CALL), (SEP,)),

@@ -1,10 +1,11 @@
-"""Llama 3.x: bare JSON with `parameters`, several joined by semicolons; or behind a token, where built-in tools are called as in Python.
+"""Llama 3.x: bare JSON with `parameters`, several joined by semicolons; or behind a token, where
+built-in tools are called as in Python.
 
 SAMPLE:
 <|python_tag|>{"name": "read_file", "parameters": {"path": "notes.md"}}
 
-Seen as well: `<function=read_file>{"path": "notes.md"}</function>` (3.1), `<|python_tag|>brave_search.call(query="…")`, bare
-code behind the token.
+Seen as well: `<function=read_file>{"path": "notes.md"}</function>` (3.1),
+`<|python_tag|>brave_search.call(query="…")`, bare code behind the token.
 """
 
 import re
@@ -42,7 +43,11 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
 
 def _built_in(read: Reader, calls: Calls) -> Steps[None]:
     name = yield from read.run(NAME)
-    if name.endswith(".call") and (yield from read.take("(")) and (found := calls.name(name.removesuffix(".call"))):
+    if (
+        name.endswith(".call")
+        and (yield from read.take("("))
+        and (found := calls.name(name.removesuffix(".call")))
+    ):
         yield from keywords(read, calls, found, TURNS)
 
 

@@ -1,4 +1,5 @@
-"""Dialects that are a pair of markers and what stands between them: JSON above all, or Python's calls. One line each.
+"""Dialects that are a pair of markers and what stands between them: JSON above all, or Python's
+calls. One line each.
 
 SAMPLE:
 <longcat_tool_call>{"name": "read_file", "arguments": {"path": "notes.md"}}</longcat_tool_call>
@@ -27,14 +28,24 @@ def between(
     family: tuple[str, ...] = (),
     weak: bool = False,
 ) -> Dialect:
-    """`weak`: the markers are ordinary words, so that only JSON with a declared tool is believed."""
+    """`weak`: the markers are ordinary words, so that only JSON with a declared tool is
+    believed.
+    """
     closes = any(closer in CLOSERS for closer in closers)
     shape = Shape(ends=(*closers, *turns), name=Calls.declared if weak else Calls.name)
     return Dialect(
         name,
-        openers[0] + body.removeprefix("[" if openers[0].endswith("[") else "") + (closers[0] if closers else ""),
+        openers[0]
+        + body.removeprefix("[" if openers[0].endswith("[") else "")
+        + (closers[0] if closers else ""),
         grammar=partial(
-            marked_calls, marks=Marks(tuple(opener.rstrip("[{") for opener in openers), (*closers[::-1], *turns), shape, objects_only=weak)
+            marked_calls,
+            marks=Marks(
+                tuple(opener.rstrip("[{") for opener in openers),
+                (*closers[::-1], *turns),
+                shape,
+                objects_only=weak,
+            ),
         ),
         openers=openers,
         starts=("{", "[") if closes else (),
@@ -49,8 +60,21 @@ def between(
 
 
 DIALECTS = (
-    between("longcat", ("<longcat_tool_call>",), ("</longcat_tool_call>",), body=JSON, family=("longcat_pairs",)),
-    between("iquest_json", ("<iquest_tool_call>",), ("</iquest_tool_call>",), body=JSON, models="iquest", family=("iquest",)),
+    between(
+        "longcat",
+        ("<longcat_tool_call>",),
+        ("</longcat_tool_call>",),
+        body=JSON,
+        family=("longcat_pairs",),
+    ),
+    between(
+        "iquest_json",
+        ("<iquest_tool_call>",),
+        ("</iquest_tool_call>",),
+        body=JSON,
+        models="iquest",
+        family=("iquest",),
+    ),
     between(
         "k2_horizon_json",
         ("<ifm|tool_call>", "<ifm|tool_calls>"),
@@ -66,7 +90,13 @@ DIALECTS = (
         models="jamba|hunyuan-a13b|apriel|minimax-m1",
         family=("hermes", "generic_json"),
     ),
-    between("nemotron", ("<TOOLCALL>",), ("</TOOLCALL>",), models="nemotron-(nano|[12])", family=("generic_json",)),
+    between(
+        "nemotron",
+        ("<TOOLCALL>",),
+        ("</TOOLCALL>",),
+        models="nemotron-(nano|[12])",
+        family=("generic_json",),
+    ),
     between(
         "phi4",
         ("<|tool_call|>",),
@@ -75,7 +105,13 @@ DIALECTS = (
         turns=("<|end|>",),
         family=("firefunction", "hermes", "generic_json"),
     ),
-    between("firefunction", ("functools[", "functools{"), models="firefunction|phi-?4", weak=True, family=("phi4", "generic_json")),
+    between(
+        "firefunction",
+        ("functools[", "functools{"),
+        models="firefunction|phi-?4",
+        weak=True,
+        family=("phi4", "generic_json"),
+    ),
     between(
         "internlm2",
         ("<|action_start|>", "<|plugin|>"),
@@ -86,7 +122,11 @@ DIALECTS = (
     ),
     between(
         "gigachat3",
-        ("function call<|role_sep|>", "<|message_sep|>\n\nfunction call<|role_sep|>", "<|function_call|>"),
+        (
+            "function call<|role_sep|>",
+            "<|message_sep|>\n\nfunction call<|role_sep|>",
+            "<|function_call|>",
+        ),
         ("<|message_sep|>",),
         body="\n" + JSON,
         turns=("<|message_sep|>",),
@@ -94,7 +134,13 @@ DIALECTS = (
         models="gigachat",
         family=("deepseek_dsml", "generic_json"),
     ),
-    between("lfm2", ("<|tool_call_start|>",), ("<|tool_call_end|>",), body="[" + PYTHON + "]", family=("pythonic", "generic_json")),
+    between(
+        "lfm2",
+        ("<|tool_call_start|>",),
+        ("<|tool_call_end|>",),
+        body="[" + PYTHON + "]",
+        family=("pythonic", "generic_json"),
+    ),
     between(
         "llama4",
         ("<|python_start|>",),
@@ -104,7 +150,14 @@ DIALECTS = (
         turns=("<|eot|>",),
         family=("pythonic", "generic_json"),
     ),
-    between("olmo3", ("<function_calls>",), ("</function_calls>",), body=PYTHON, models="olmo", family=("pythonic",)),
+    between(
+        "olmo3",
+        ("<function_calls>",),
+        ("</function_calls>",),
+        body=PYTHON,
+        models="olmo",
+        family=("pythonic",),
+    ),
     between(
         "command_r_plus",
         ("Action: ```json", "Action:\n```json", "Action:```json"),

@@ -15,9 +15,13 @@ from proxy.stream.tagged_calls import tagged_calls
 
 LAYOUT = Layout(
     openers=("<tool_call>",),
-    function=Tag("<function", re.compile(r"<function\s*name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")),
+    function=Tag(
+        "<function", re.compile(r"<function\s*name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")
+    ),
     function_closers=("</function>",),
-    parameter=Tag("<param", re.compile(r"<param(?:eter)?\s*name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")),
+    parameter=Tag(
+        "<param", re.compile(r"<param(?:eter)?\s*name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")
+    ),
     value_closers=("</param>", "</parameter>"),
     closers=("</tool_call>",),
     sections=True,

@@ -25,9 +25,15 @@ from proxy.stream.tagged_calls import closing_tag
 
 MARK = "]<]minimax[>["
 INVOKE = r"<invoke\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>"
-MARKED, UNMARKED = Tag(MARK, re.compile(re.escape(MARK) + INVOKE), (">",)), Tag("<invoke", re.compile(INVOKE))
+MARKED, UNMARKED = (
+    Tag(MARK, re.compile(re.escape(MARK) + INVOKE), (">",)),
+    Tag("<invoke", re.compile(INVOKE)),
+)
 ELEMENT = Tag(MARK, re.compile(re.escape(MARK) + r"<([^\s<>/]+)>"), (">",))
-CLOSERS, NEXT = (MARK + "</invoke>", "</invoke>"), (MARK + "</tool_call>", "</tool_call>", MARK + "<invoke")
+CLOSERS, NEXT = (
+    (MARK + "</invoke>", "</invoke>"),
+    (MARK + "</tool_call>", "</tool_call>", MARK + "<invoke"),
+)
 DEPTH_LIMIT = 32
 BROKEN = object()
 """No value: it is too deep, or the text ended inside it."""
@@ -53,7 +59,9 @@ def grammar(read: Reader, calls: Calls) -> Steps[None]:
 
 
 def _tag(read: Reader, *tags: Tag) -> Steps[str]:
-    """The name in the tag that comes next, which is read, blanks before it too; empty if no such tag does."""
+    """The name in the tag that comes next, which is read, blanks before it too; empty if no such
+    tag does.
+    """
     yield from read.skip()
     for tag in tags:
         if found := (yield from tag.at(read)):
@@ -63,7 +71,9 @@ def _tag(read: Reader, *tags: Tag) -> Steps[str]:
 
 
 def _end(read: Reader, calls: Calls, name: str) -> Steps[None]:
-    """The closing tag, or what comes in its place; at the very end half of it, but not of a parameter's tag."""
+    """The closing tag, or what comes in its place; at the very end half of it, but not of a
+    parameter's tag.
+    """
     met = (yield from read.peek(*NEXT)) or (yield from read.take_half(*CLOSERS, *NEXT[:2]))
     half = not met and (yield from ELEMENT.half(read))
     whole = met != "" or (not half and not (yield from read.next()) and calls.open and not read.cut)
@@ -101,7 +111,9 @@ def _parameter(read: Reader, calls: Calls, tool: str) -> Steps[bool]:
 
 
 def _text(read: Reader, name: str, emit: Emit) -> Steps[bool]:
-    """Up to the closing tag, or to the mark of another; without its mark a closing tag needs one behind it. False if it broke off."""
+    """Up to the closing tag, or to the mark of another; without its mark a closing tag needs one
+    behind it. False if it broke off.
+    """
     bare = f"</{name}>"
     known, closer = compiled((MARK, bare)), compiled((MARK + bare,))
     while met := (yield from read.inside(known, emit)):
@@ -144,10 +156,20 @@ def _inner(read: Reader, name: str, depth: int) -> Steps[Any]:
         items.append(value)
         members[key] = value
     closers = (f"{MARK}</{name}>", f"</{name}>")
-    if not (yield from read.take(*closers)) and ((yield from read.over(compiled(closers))) or (yield from ELEMENT.half(read))):
+    if not (yield from read.take(*closers)) and (
+        (yield from read.over(compiled(closers))) or (yield from ELEMENT.half(read))
+    ):
         return BROKEN
     return items if members.keys() <= {"item"} else members
 
 
 OPENERS = (MARK + "<tool_call>", MARK + "<invoke", "<tool_call>")
-DIALECT = Dialect("minimax_m3", sample(__doc__), grammar, OPENERS, turns=(MARK,), marks=(MARK,), models="minimax-?m3")
+DIALECT = Dialect(
+    "minimax_m3",
+    sample(__doc__),
+    grammar,
+    OPENERS,
+    turns=(MARK,),
+    marks=(MARK,),
+    models="minimax-?m3",
+)

@@ -1,10 +1,11 @@
-"""Mistral: a marker, then an array of JSON objects; since v11 a marker before each call, then its name and its JSON.
+"""Mistral: a marker, then an array of JSON objects; since v11 a marker before each call, then its
+name and its JSON.
 
 SAMPLE:
 [TOOL_CALLS]read_file[ARGS]{"path": "notes.md"}
 
-Seen as well: `[TOOL_CALLS] [{"name": …, "arguments": {…}, "id": …}]`, one object, no closing bracket, an id, no `[ARGS]`,
-the first marker missing.
+Seen as well: `[TOOL_CALLS] [{"name": …, "arguments": {…}, "id": …}]`, one object, no closing
+bracket, an id, no `[ARGS]`, the first marker missing.
 """
 
 import re
@@ -35,7 +36,9 @@ def heading(read: Reader, calls: Calls) -> Steps[Head | None]:
     return Head(name, id) if name else None
 
 
-LISTING = Listing(begins=OPENER, heading=heading, ends=(), proof=re.compile(r"\s*[\w.-]+\s*\[(?:ARGS|CALL_ID)\]"))
+LISTING = Listing(
+    begins=OPENER, heading=heading, ends=(), proof=re.compile(r"\s*[\w.-]+\s*\[(?:ARGS|CALL_ID)\]")
+)
 
 
 def grammar(read: Reader, calls: Calls) -> Steps[None]:

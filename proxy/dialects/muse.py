@@ -21,10 +21,17 @@ from proxy.stream.layout import Tag
 from proxy.stream.tagged_calls import tagged_calls
 
 TAGS = layout("atem:function_calls", prefix="atem:")
-INVOKE = re.compile(r"<atem:invoke\s+name\s*=\s*[\"']?((?:[^\s<>\"'=]|<\|message\|>)+)[\"']?\s*/?>?")
+INVOKE = re.compile(
+    r"<atem:invoke\s+name\s*=\s*[\"']?((?:[^\s<>\"'=]|<\|message\|>)+)[\"']?\s*/?>?"
+)
 ATEM = replace(
     TAGS,
-    function=Tag("<atem:invoke", INVOKE, (">\n", '">', "'>", "/>", "<atem:parameter", "</atem:"), harmony.MESSAGE),
+    function=Tag(
+        "<atem:invoke",
+        INVOKE,
+        (">\n", '">', "'>", "/>", "<atem:parameter", "</atem:"),
+        harmony.MESSAGE,
+    ),
 )
 
 DIALECT = Dialect(

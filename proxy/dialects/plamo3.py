@@ -20,7 +20,12 @@ def heading(read: Reader, calls: Calls) -> Steps[Head | None]:
     yield from read.take(marker("begin_tool_name"))
     yield from read.skip()
     name = calls.name((yield from read.run(NAME)))
-    for known in (marker("end_tool_name"), marker("begin_tool_arguments"), "<|plamo:constrain|>json", "<|plamo:msg|>"):
+    for known in (
+        marker("end_tool_name"),
+        marker("begin_tool_arguments"),
+        "<|plamo:constrain|>json",
+        "<|plamo:msg|>",
+    ):
         yield from read.skip()
         yield from read.take(known)
     return Head(name) if name else None
@@ -30,7 +35,11 @@ LISTING = Listing(
     openers=(marker("begin_tool_requests"),),
     begins=(marker("begin_tool_request"), marker("begin_tool_name")),
     heading=heading,
-    ends=(marker("end_tool_arguments") + marker("end_tool_request"), marker("end_tool_arguments"), marker("end_tool_request")),
+    ends=(
+        marker("end_tool_arguments") + marker("end_tool_request"),
+        marker("end_tool_arguments"),
+        marker("end_tool_request"),
+    ),
     closers=(marker("end_tool_requests"),),
 )
 

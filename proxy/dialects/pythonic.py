@@ -1,4 +1,5 @@
-"""Calls in Python's syntax that are the whole answer: Llama 3.2 and 4, ToolACE, Gemma 3 (in a fence).
+"""Calls in Python's syntax that are the whole answer: Llama 3.2 and 4, ToolACE, Gemma 3 (in a
+fence).
 
 SAMPLE:
 [read_file(path="notes.md")]

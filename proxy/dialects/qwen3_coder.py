@@ -1,4 +1,5 @@
-"""Qwen3-Coder, Qwen3.5 and later, Nemotron-3, MiMo-V2, Step-3.5: parameters as tags, their values as raw text.
+"""Qwen3-Coder, Qwen3.5 and later, Nemotron-3, MiMo-V2, Step-3.5: parameters as tags, their values
+as raw text.
 
 SAMPLE:
 <tool_call>
@@ -9,7 +10,8 @@ notes.md
 </function>
 </tool_call>
 
-Seen as well: the outer tag or any closing tag missing, closing tags doubled or wrong, JSON in place of the parameters.
+Seen as well: the outer tag or any closing tag missing, closing tags doubled or wrong, JSON in place
+of the parameters.
 """
 
 import re

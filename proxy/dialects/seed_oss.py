@@ -1,4 +1,5 @@
-"""Seed-OSS: Qwen3-Coder's tags in an outer tag of its own; values stand without newlines around them.
+"""Seed-OSS: Qwen3-Coder's tags in an outer tag of its own; values stand without newlines around
+them.
 
 SAMPLE:
 <seed:tool_call>
@@ -15,7 +16,9 @@ from proxy.dialects.qwen3_coder import LAYOUT
 from proxy.stream.dialect import Dialect, sample
 from proxy.stream.tagged_calls import tagged_calls
 
-SEED = replace(LAYOUT, openers=("<seed:tool_call>",), closers=("</seed:tool_call>",), edge="pair", objects=True)
+SEED = replace(
+    LAYOUT, openers=("<seed:tool_call>",), closers=("</seed:tool_call>",), edge="pair", objects=True
+)
 
 DIALECT = Dialect(
     "seed_oss",

@@ -34,12 +34,28 @@ THOUGHTS = (
     Thoughts("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThinker, Sky-T1
     Thoughts("<reasoning>", "</reasoning>", models="reason|nemotron|synthia|olmo"),
     Thoughts("Here are my reasoning steps:\n", "[BEGIN FINAL RESPONSE]", models="apriel"),
-    *(Thoughts(f"{start} my thought process:", RESPONSES[0], models="granite", other_closers=RESPONSES[1:]) for start in STARTS),
+    *(
+        Thoughts(
+            f"{start} my thought process:",
+            RESPONSES[0],
+            models="granite",
+            other_closers=RESPONSES[1:],
+        )
+        for start in STARTS
+    ),
     Thoughts(  # its answer stands between tags, too
-        "<think>", "</think>\n<answer>\n", "hunyuan", ("</think>\n<answer>",), "</think>\n<answer>", ("\n</answer>", "</answer>")
+        "<think>",
+        "</think>\n<answer>\n",
+        "hunyuan",
+        ("</think>\n<answer>",),
+        "</think>\n<answer>",
+        ("\n</answer>", "</answer>"),
     ),
 )
-LABELS = (*(one for one in THOUGHTS if one.models and one.opener != "<think>"), Thoughts("thought\n", "<channel|>"))
+LABELS = (
+    *(one for one in THOUGHTS if one.models and one.opener != "<think>"),
+    Thoughts("thought\n", "<channel|>"),
+)
 """How thoughts begin that the prompt has opened: there these words are certain."""
 
 DIALECT = Dialect(
@@ -47,7 +63,8 @@ DIALECT = Dialect(
     sample(__doc__),
     headers=(
         *("<|begin_of_solution|>", "[BEGIN FINAL RESPONSE]"),
-        *(f"{start} my thought process:{response}" for start in STARTS for response in RESPONSES),  # no thoughts at all
+        # No thoughts at all.
+        *(f"{start} my thought process:{response}" for start in STARTS for response in RESPONSES),
     ),
     turns=("<|end_of_solution|>", "[END FINAL RESPONSE]"),
 )

@@ -1,9 +1,9 @@
 """Which requests may use one KV cache at the same time: rules without a clock and without I/O.
 
-llama-server ends every running request when a shared cache overflows, so a request starts only while its prompt and its
-`max_tokens` fit beside those of all running requests. The others wait. The first of them starts first, and nothing passes it
-because it is smaller: a large request would never start otherwise. A request with tools goes before one without, at most
-`OVERTAKEN` times.
+llama-server ends every running request when a shared cache overflows, so a request starts only
+while its prompt and its `max_tokens` fit beside those of all running requests. The others wait. The
+first of them starts first, and nothing passes it because it is smaller: a large request would never
+start otherwise. A request with tools goes before one without, at most `OVERTAKEN` times.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ SPARE = 64  # tokens: speculative drafts, and a continuation whose text is token
 class Reservation:
     """What one request takes of the cache."""
 
-    count: Callable[[], Awaitable[int | None]] | None = None  # counts the prompt; without it the whole cache is reserved
+    # Counts the prompt; without it the whole cache is reserved.
+    count: Callable[[], Awaitable[int | None]] | None = None
     output: int | None = None  # tokens; None: as many as the context has room for
     tools: bool = False
     slots: int = 1
@@ -26,7 +27,8 @@ class Reservation:
     prompt: int | None = None  # tokens, once counted
     uncountable: bool = False
     overtaken: int = 0
-    admitted: asyncio.Event = field(default_factory=asyncio.Event)  # it may start, or there is an error to raise
+    # It may start, or there is an error to raise.
+    admitted: asyncio.Event = field(default_factory=asyncio.Event)
     error: Exception | None = None
 
     @property
@@ -34,7 +36,9 @@ class Reservation:
         return self.count is None or self.output is None or self.uncountable
 
     def tokens(self, capacity: int) -> int | None:
-        """Return how many tokens of the cache are reserved; None if that depends on a count that was not made yet."""
+        """Return how many tokens of the cache are reserved; None if that depends on a count that
+        was not made yet.
+        """
         if self.takes_all:
             return capacity
         if self.prompt is None or self.output is None:
@@ -44,7 +48,8 @@ class Reservation:
 
 @dataclass(frozen=True)
 class Capacity:
-    tokens: int | None = None  # of the cache that all slots share; None: each slot has a cache of its own
+    # Of the cache that all slots share; None: each slot has a cache of its own.
+    tokens: int | None = None
     slots: int | None = None
 
 
@@ -53,7 +58,8 @@ class Admission:
     capacity: Capacity = Capacity()
     waiting: list[Reservation] = field(default_factory=list)
     running: list[Reservation] = field(default_factory=list)
-    ending: list[Reservation] = field(default_factory=list)  # their clients have left, and the engine may still work on them
+    # Their clients have left, and the engine may still work on them.
+    ending: list[Reservation] = field(default_factory=list)
 
     def enter(self, reservation: Reservation) -> None:
         self.waiting.append(reservation)
@@ -74,11 +80,17 @@ class Admission:
         return [
             one
             for one in [*self.running, *self.ending, reservation]
-            if self.capacity.tokens is not None and one.count is not None and one.prompt is None and not one.uncountable
+            if self.capacity.tokens is not None
+            and one.count is not None
+            and one.prompt is None
+            and not one.uncountable
         ]
 
     def left(self, reservation: Reservation, *, finished: bool) -> bool:
-        """End a reservation. Return whether it is kept in `ending` until `freed`, because its answer was not finished."""
+        """End a reservation.
+
+        Return whether it is kept in `ending` until `freed`, because its answer was not finished.
+        """
         kept = reservation in self.running and not finished
         if kept:
             self.ending.append(reservation)
@@ -93,7 +105,10 @@ class Admission:
         self.admit()
 
     def reserved(self) -> int:
-        """Return the tokens that are reserved now. A request that was not counted yet runs alone."""
+        """Return the tokens that are reserved now.
+
+        A request that was not counted yet runs alone.
+        """
         total = self.capacity.tokens or 0
         return min(total, sum(one.tokens(total) or 0 for one in [*self.running, *self.ending]))
 
@@ -104,7 +119,10 @@ class Admission:
         )
 
     def _fits(self, reservation: Reservation) -> bool:
-        """Whether it fits beside those that run. One alone always does: the engine itself refuses what is too long."""
+        """Whether it fits beside those that run.
+
+        One alone always does: the engine itself refuses what is too long.
+        """
         others = [*self.running, *self.ending]
         if not others:
             return True
@@ -114,4 +132,6 @@ class Admission:
         if total is None:
             return True
         reserved = [one.tokens(total) for one in [*others, reservation]]
-        return all(tokens is not None for tokens in reserved) and sum(filter(None, reserved)) <= total
+        return (
+            all(tokens is not None for tokens in reserved) and sum(filter(None, reserved)) <= total
+        )

@@ -1,4 +1,6 @@
-"""The queue in front of one child's KV cache: counts prompts when it matters, and waits until the engine has let go of a request."""
+"""The queue in front of one child's KV cache: counts prompts when it matters, and waits until
+the engine has let go of a request.
+"""
 
 import asyncio
 import contextlib
@@ -14,14 +16,18 @@ from proxy.llama_server.readiness import Address
 from proxy.llama_server.residents import Residents
 
 _FIRST_LOOK = 0.25  # seconds; the engine notices within one batch that a client has left
-_NEXT_LOOK = 1.3  # the engine looks for lost clients after a second of silence, and each look of ours restarts that second
+# The engine looks for lost clients after a second of silence, and each look of ours restarts that
+# second.
+_NEXT_LOOK = 1.3
 _LOOKS = 50
 _PATIENCE = 2.0
 
 
 class Slots(Protocol):
     async def at_most(self, busy: int) -> bool:
-        """Return whether no more than `busy` slots are at work; also true if the engine has gone or does not say."""
+        """Return whether no more than `busy` slots are at work; also true if the engine has gone
+        or does not say.
+        """
 
     async def clear_idle(self) -> None:
         """Make the engine move what idle slots hold from its KV cache to RAM."""
@@ -42,13 +48,19 @@ class EngineSlots:
 
     async def clear_idle(self) -> None:
         with contextlib.suppress(httpx.HTTPError, ValueError):
-            await self._ask("POST", "/completion", {"prompt": "a", "n_predict": 0, "cache_prompt": False})
+            await self._ask(
+                "POST", "/completion", {"prompt": "a", "n_predict": 0, "cache_prompt": False}
+            )
 
     async def _ask(self, method: str, path: str, body: object = None) -> Any:
         at = self.address()
         # verify=False: there is no TLS on loopback, and reading the certificates takes time.
-        async with httpx.AsyncClient(base_url=at.url, trust_env=False, verify=False, timeout=_PATIENCE) as client:
-            answer = await client.request(method, path, headers={"authorization": f"Bearer {at.key}"}, json=body)
+        async with httpx.AsyncClient(
+            base_url=at.url, trust_env=False, verify=False, timeout=_PATIENCE
+        ) as client:
+            answer = await client.request(
+                method, path, headers={"authorization": f"Bearer {at.key}"}, json=body
+            )
             return answer.json()
 
 
@@ -63,7 +75,8 @@ class AdmissionQueue:
     async def admit(self, reservation: Reservation, capacity: Capacity) -> None:
         """Return when the request may start. Whatever happens, `leave` has to follow.
 
-        A request that meets no other starts without being counted; it is counted when the next one arrives.
+        A request that meets no other starts without being counted; it is counted when the next one
+        arrives.
         """
         self._rules.capacity = capacity
         self._rules.enter(reservation)
@@ -79,7 +92,9 @@ class AdmissionQueue:
             self._residents.started(reservation, running)
 
     def leave(self, reservation: Reservation, *, finished: bool, tokens: int = 0) -> None:
-        """Release what is reserved: of an unfinished answer only when the engine no longer works on it."""
+        """Release what is reserved: of an unfinished answer only when the engine no longer works
+        on it.
+        """
         self._residents.answered(reservation.session, tokens)
         if self._rules.left(reservation, finished=finished):
             task = asyncio.create_task(self._until_free())
@@ -104,9 +119,14 @@ class AdmissionQueue:
         queue = f", {before} more before it" if before else ""
         running = len(rules.running) + len(rules.ending)
         words = f"waiting for {running} running request{'' if running == 1 else 's'}{queue}"
-        if (total := rules.capacity.tokens) is None or (needed := reservation.tokens(total)) is None:
+        if (total := rules.capacity.tokens) is None or (
+            needed := reservation.tokens(total)
+        ) is None:
             return words
-        return f"{words}: {rules.reserved():,} of {total:,} tokens of context are reserved, and it needs {needed:,}"
+        return (
+            f"{words}: {rules.reserved():,} of {total:,} tokens of context are reserved, "
+            f"and it needs {needed:,}"
+        )
 
     async def _count(self, reservation: Reservation) -> None:
         """Count what is not counted yet. Raises ContextOverflow if the request can never fit."""
@@ -122,13 +142,18 @@ class AdmissionQueue:
             self._rules.admit()
 
     def _beside(self, reservation: Reservation) -> Sequence[Reservation]:
-        return [one for one in [*self._rules.running, *self._rules.ending] if one is not reservation]
+        return [
+            one for one in [*self._rules.running, *self._rules.ending] if one is not reservation
+        ]
 
     async def _until_free(self) -> None:
-        """Wait until the engine works on no more requests than run; not for ever, if it does other work as well."""
+        """Wait until the engine works on no more requests than run; not for ever, if it does
+        other work as well.
+        """
         pause = _FIRST_LOOK
         for _ in range(_LOOKS):
-            began = list(self._rules.running)  # requests that start while we wait may not be in a slot yet
+            # Requests that start while we wait may not be in a slot yet.
+            began = list(self._rules.running)
             await asyncio.sleep(pause)
             others = sum(one.slots for one in began if one in self._rules.running)
             if await self._slots.at_most(others):

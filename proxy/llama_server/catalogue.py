@@ -1,4 +1,7 @@
-"""Which models there are: from LLAMA_MODEL, from the sections of llama-server.conf, from a folder. Plain values, ready to launch."""
+"""Which models there are: from LLAMA_MODEL, from the sections of llama-server.conf, from a folder.
+
+Plain values, ready to launch.
+"""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +20,19 @@ from proxy.llama_server.shelf import NoModel
 from proxy.printable import encodable, printable
 
 # Keys of ours; all others are options of llama-server.
-PER_MODEL = ("model", "hf", "hf-repo", "aliases", "preload", "idle-unload", "group", "dialect", "binary", "env", "require-gpu")
+PER_MODEL = (
+    "model",
+    "hf",
+    "hf-repo",
+    "aliases",
+    "preload",
+    "idle-unload",
+    "group",
+    "dialect",
+    "binary",
+    "env",
+    "require-gpu",
+)
 ONLY_ONE = ("model", "hf", "hf-repo", "aliases")  # make no sense for all models
 FOR_ALL = ("models-max", "side-requests")
 CONTEXT = 32768
@@ -25,7 +40,10 @@ SLOTS = 2  # a conversation, and a title or a sub-agent beside it
 MEMORY = Path("/proc/meminfo")
 HF = "hf:"
 T = TypeVar("T")
-_NOT_UTF_8 = "its name is not UTF-8, and the llama-server of the xllamacpp wheel opens no such file; rename it"
+_NOT_UTF_8 = (
+    "its name is not UTF-8, and the llama-server of the xllamacpp wheel opens no such file; "
+    "rename it"
+)
 
 
 @dataclass(frozen=True)
@@ -61,9 +79,17 @@ class Catalogue:
 
     def changes(self, after: "Catalogue") -> list[str]:
         """Return what differs: models by name, and keys for all models."""
-        old, new = ({model.name: model for model in catalogue.models} for catalogue in (self, after))
-        keys = {"models-max": self.models_max != after.models_max, "side-requests": self.side_requests != after.side_requests}
-        return [*(name for name in old | new if old.get(name) != new.get(name)), *(key for key, differs in keys.items() if differs)]
+        old, new = (
+            {model.name: model for model in catalogue.models} for catalogue in (self, after)
+        )
+        keys = {
+            "models-max": self.models_max != after.models_max,
+            "side-requests": self.side_requests != after.side_requests,
+        }
+        return [
+            *(name for name in old | new if old.get(name) != new.get(name)),
+            *(key for key, differs in keys.items() if differs),
+        ]
 
 
 @dataclass(frozen=True)
@@ -77,7 +103,9 @@ class Wishes:
 
 
 def make(configuration: Configuration, wishes: Wishes) -> Catalogue:
-    """ConfigurationError tells all that is wrong, EngineMissing that there is nothing to run a model with."""
+    """ConfigurationError tells all that is wrong, EngineMissing that there is nothing to run a
+    model with.
+    """
     return _Making(configuration, wishes).catalogue()
 
 
@@ -92,7 +120,9 @@ def free_memory() -> int | None:
 
 @cache
 def memory_at_start() -> int | None:
-    """Measured once: what is derived from it must not change from one reading of the configuration to the next."""
+    """Measured once: what is derived from it must not change from one reading of the
+    configuration to the next.
+    """
     return free_memory()
 
 
@@ -106,8 +136,16 @@ class _Making:
     def catalogue(self) -> Catalogue:
         for entry in self._conf.common.values():
             if entry.key in ONLY_ONE:
-                self._wrong[str(entry.wrong(f"{entry.key} belongs into the section of one model, not into [*]"))] = None
-        models = [model for name in self._conf.models if (model := self._tried(self._section, name))]
+                self._wrong[
+                    str(
+                        entry.wrong(
+                            f"{entry.key} belongs into the section of one model, not into [*]"
+                        )
+                    )
+                ] = None
+        models = [
+            model for name in self._conf.models if (model := self._tried(self._section, name))
+        ]
         default, named = self._named()
         models = [*named, *models] or [model for model in [self._tried(self._tiny)] if model]
         maximum, side = self._conf.common.get("models-max"), self._conf.common.get("side-requests")
@@ -116,7 +154,13 @@ class _Making:
         self._unique(models)
         if self._wrong:
             raise ConfigurationError("\n".join(self._wrong))
-        return Catalogue(tuple(models), default or models[0].name, count or 1, answered_by or "loaded", tuple(self._notes))
+        return Catalogue(
+            tuple(models),
+            default or models[0].name,
+            count or 1,
+            answered_by or "loaded",
+            tuple(self._notes),
+        )
 
     def _tried(self, make: Callable[..., T], *arguments: object) -> T | None:
         try:
@@ -137,7 +181,14 @@ class _Making:
         except NoModel as error:
             if Path(named).is_absolute() and Path(named).suffix and not Path(named).parent.exists():
                 # A disk that is not mounted yet: the proxy serves, and reports the missing file.
-                return None, [self._made(Path(named), printable(Path(named).stem), self._conf.of(""), {"ctx-size": str(CONTEXT)})]
+                return None, [
+                    self._made(
+                        Path(named),
+                        printable(Path(named).stem),
+                        self._conf.of(""),
+                        {"ctx-size": str(CONTEXT)},
+                    )
+                ]
             near = closest(named, self._conf.models)
             self._wrong[f"LLAMA_MODEL: {error}{near}"] = None
             return None, []
@@ -149,7 +200,10 @@ class _Making:
     def _folder(self, path: Path) -> list[Model]:
         found = shelf.scan(path)
         opened = [one for one in found.models if self._can_open(one.path, self._conf.of(""))]
-        left_out = [*found.damaged, *((one.path, _NOT_UTF_8) for one in found.models if one not in opened)]
+        left_out = [
+            *found.damaged,
+            *((one.path, _NOT_UTF_8) for one in found.models if one not in opened),
+        ]
         self._notes += [f"{file} is left out: {reason}" for file, reason in left_out]
         if not opened:
             self._wrong[f"LLAMA_MODEL: there is no whole model in the folder {path}"] = None
@@ -157,7 +211,9 @@ class _Making:
         for one in opened:
             if one.name not in self._conf.models:
                 beside = {} if one.projector is None else {"mmproj": str(one.projector)}
-                model = self._tried(self._file, one.path, one.name, self._conf.of(""), "LLAMA_MODEL", beside)
+                model = self._tried(
+                    self._file, one.path, one.name, self._conf.of(""), "LLAMA_MODEL", beside
+                )
                 models += [model] if model else []
         return models
 
@@ -169,35 +225,58 @@ class _Making:
             return self._hf(hf.text() if hf else model.text() if model else name, entries, name)
         if model is None:
             place = f"{where.file}:{where.line}: " if where else ""
-            raise ConfigurationError(f"{place}[{name}] says no model: `model = /path/of/a.gguf` or `model = hf:owner/repo:quant`")
+            raise ConfigurationError(
+                f"{place}[{name}] says no model: `model = /path/of/a.gguf` or "
+                f"`model = hf:owner/repo:quant`"
+            )
         try:
             path = shelf.resolve(model.text(), model.file.parent.absolute())
         except NoModel as error:
             raise model.wrong(str(error)) from None
         if path.is_dir():
-            raise model.wrong(f"{path} is a folder; a section is one model (LLAMA_MODEL may name a folder)")
+            raise model.wrong(
+                f"{path} is a folder; a section is one model (LLAMA_MODEL may name a folder)"
+            )
         return self._file(path, name, entries, f"{model.file}:{model.line}")
 
     def _tiny(self) -> Model:
-        # It knows four answers by heart: any warmth makes it stammer, a second thread makes it slow.
-        return self._file(self._wishes.tiny, None, self._conf.of(""), "the tiny model", {"temp": "0", "threads": "1"})
+        # It knows four answers by heart: any warmth makes it stammer, a second thread makes it
+        # slow.
+        return self._file(
+            self._wishes.tiny,
+            None,
+            self._conf.of(""),
+            "the tiny model",
+            {"temp": "0", "threads": "1"},
+        )
 
     def _hf(self, repository: str, entries: Mapping[str, Entry], name: str | None = None) -> Model:
         repository = repository.removeprefix(HF)
         engine = self._engine(entries)
         if engine is None:
             raise ConfigurationError(
-                f"hf:{repository}: the server in the xllamacpp wheel downloads nothing. Name a llama-server in LLAMA_SERVER, or a GGUF file"
+                f"hf:{repository}: the server in the xllamacpp wheel downloads nothing. "
+                f"Name a llama-server in LLAMA_SERVER, or a GGUF file"
             )
         return self._made(repository, name or repository, entries, {"ctx-size": str(CONTEXT)})
 
-    def _file(self, path: Path, name: str | None, entries: Mapping[str, Entry], where: str, more: Mapping[str, str] | None = None) -> Model:
+    def _file(
+        self,
+        path: Path,
+        name: str | None,
+        entries: Mapping[str, Entry],
+        where: str,
+        more: Mapping[str, str] | None = None,
+    ) -> Model:
         try:
             header = gguf.read(path)
         except Damaged as reason:
             raise ConfigurationError(f"{where}: {path}: {reason}") from None
         if header.is_projector:
-            raise ConfigurationError(f"{where}: {path} is no model but a projector for images: name the model, and this file as `mmproj`")
+            raise ConfigurationError(
+                f"{where}: {path} is no model but a projector for images: name the model, "
+                f"and this file as `mmproj`"
+            )
         if missing := shelf.incomplete(header):
             raise ConfigurationError(f"{where}: {path}: {missing}")
         if not self._can_open(path, entries):
@@ -226,12 +305,19 @@ class _Making:
         return self._builds[engine]
 
     def _made(
-        self, model: Path | str, name: str, entries: Mapping[str, Entry], defaults: Mapping[str, str], header: gguf.Header | None = None
+        self,
+        model: Path | str,
+        name: str,
+        entries: Mapping[str, Entry],
+        defaults: Mapping[str, str],
+        header: gguf.Header | None = None,
     ) -> Model:
         engine = self._engine(entries)
         build = self._build(engine)
         said = [entry for entry in entries.values() if entry.key not in PER_MODEL + FOR_ALL]
-        flags = self._with_prompt_cache(build, build.flags([*said, *self._defaults(build, said, defaults)]), name, header)
+        flags = self._with_prompt_cache(
+            build, build.flags([*said, *self._defaults(build, said, defaults)]), name, header
+        )
         idle, dialect = entries.get("idle-unload"), entries.get("dialect")
         if dialect:
             self._check_dialect(dialect)
@@ -247,19 +333,35 @@ class _Making:
             **model_defaults.cache_size(build, flags),
         )
 
-    def _with_prompt_cache(self, build: Build, flags: tuple[str, ...], name: str, header: gguf.Header | None) -> tuple[str, ...]:
-        """Add the limit of the cache in RAM, where none is given, and note one that is too small."""
+    def _with_prompt_cache(
+        self, build: Build, flags: tuple[str, ...], name: str, header: gguf.Header | None
+    ) -> tuple[str, ...]:
+        """Add the limit of the cache in RAM, where none is given, and note one that is too
+        small.
+        """
         if not build.knows("cache-ram"):
             return flags
         conversation = model_defaults.conversation_size(header, build, flags) if header else None
         in_memory = header.size >> 20 if header and visible_gpu() is None else 0
         said = build.value(flags, "cache-ram")
-        limit = int(float(said)) if said else model_defaults.prompt_cache(memory_at_start(), in_memory, conversation)
-        if note := model_defaults.too_small(name, model_defaults.PROMPT_CACHE if limit is None else limit, conversation):
+        limit = (
+            int(float(said))
+            if said
+            else model_defaults.prompt_cache(memory_at_start(), in_memory, conversation)
+        )
+        if note := model_defaults.too_small(
+            name, model_defaults.PROMPT_CACHE if limit is None else limit, conversation
+        ):
             self._notes.append(note)
-        return flags if said or limit is None else (*flags, build.options["cache-ram"].flag, str(limit))
+        return (
+            flags
+            if said or limit is None
+            else (*flags, build.options["cache-ram"].flag, str(limit))
+        )
 
-    def _defaults(self, build: Build, said: Iterable[Entry], defaults: Mapping[str, str]) -> list[Entry]:
+    def _defaults(
+        self, build: Build, said: Iterable[Entry], defaults: Mapping[str, str]
+    ) -> list[Entry]:
         """What nobody said, of what this build knows."""
         wanted, spoken = dict(defaults), {build.meant(entry.key) for entry in said}
         if build.tells_more:
@@ -268,9 +370,17 @@ class _Making:
             wanted["jinja"] = "true"  # an older build, where it is not the default
         if "kv-unified-per-slot" in spoken:
             wanted.pop("ctx-size", None)  # the engine multiplies it by the slots
-        if build.knows("kv-unified") and "parallel" not in spoken and "embeddings" not in spoken | wanted.keys():
+        if (
+            build.knows("kv-unified")
+            and "parallel" not in spoken
+            and "embeddings" not in spoken | wanted.keys()
+        ):
             wanted |= {"parallel": str(SLOTS), "kv-unified": "true"}
-        unsaid = {key: value for key, value in wanted.items() if build.knows(key) and build.meant(key) not in spoken}
+        unsaid = {
+            key: value
+            for key, value in wanted.items()
+            if build.knows(key) and build.meant(key) not in spoken
+        }
         return [Entry(key, value, Path("default"), 0) for key, value in unsaid.items()]
 
     def _check_dialect(self, entry: Entry) -> None:
@@ -284,7 +394,9 @@ class _Making:
         for model in models:
             for name in dict.fromkeys((model.name, *model.aliases)):
                 if name in taken:
-                    self._wrong[f"two models answer to the name {name}: [{taken[name]}] and [{model.name}]"] = None
+                    self._wrong[
+                        f"two models answer to the name {name}: [{taken[name]}] and [{model.name}]"
+                    ] = None
                 taken[name] = model.name
 
 

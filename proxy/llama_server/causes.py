@@ -1,4 +1,7 @@
-"""Why did the child die? Read from its last lines and its exit code: a cause by name, and the cure in one sentence."""
+"""Why did the child die?
+
+Read from its last lines and its exit code: a cause by name, and the cure in one sentence.
+"""
 
 import re
 import signal
@@ -6,7 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _GPU = r"cuda|rocm|hip|vulkan|metal|sycl|device memory|vram"
-_NO_MEMORY = r"out of memory|outofdevicememory|insufficient memory|failed to allocate|unable to allocate|\w*alloc failed|bad_alloc"
+_NO_MEMORY = (
+    r"out of memory|outofdevicememory|insufficient memory|failed to allocate|unable to allocate|"
+    r"\w*alloc failed|bad_alloc"
+)
 
 
 @dataclass(frozen=True)
@@ -30,39 +36,64 @@ CAUSES = (
     _cause(
         rf"(?:{_GPU}).*(?:{_NO_MEMORY})|(?:{_NO_MEMORY}).*(?:{_GPU})",
         "out of GPU memory",
-        "In llama-server.conf: a smaller `ctx-size` (half of it), fewer `n-gpu-layers`, `cache-type-k = q8_0`, for a mixture of experts "
+        "In llama-server.conf: a smaller `ctx-size` (half of it), fewer `n-gpu-layers`, "
+        "`cache-type-k = q8_0`, for a mixture of experts "
         "`n-cpu-moe`; or a smaller model, or close what else uses the GPU.",
     ),
     _cause(
         _NO_MEMORY,
         "out of memory",
-        "In llama-server.conf: a smaller `ctx-size` (half of it), `cache-ram = 0`; or a smaller model, or close other programs.",
+        (
+            "In llama-server.conf: a smaller `ctx-size` (half of it), `cache-ram = 0`; "
+            "or a smaller model, or close other programs."
+        ),
     ),
     _cause(
         r"invalid device: (\S+)",
         "no usable GPU: this llama-server does not know {0}",
-        "`llama-server --list-devices` shows what it can use; take a build made for this GPU, or leave `device` out.",
+        (
+            "`llama-server --list-devices` shows what it can use; take a build made for this GPU, "
+            "or leave `device` out."
+        ),
     ),
     _cause(
         r"(?:invalid|unknown) argument: (\S+)|error while handling argument \"([^\"]+)",
         "bad flag {0}",
-        "This build of llama-server does not take it: see `llama-server --help`, and take the key out of llama-server.conf.",
+        (
+            "This build of llama-server does not take it: see `llama-server --help`, "
+            "and take the key out of llama-server.conf."
+        ),
     ),
-    _cause(r"(?:invalid|expected) value for argument: (.+)", "bad value for the flag {0}", "See `llama-server --help`."),
-    _cause(r"couldn't bind|address already in use", "port in use", "The next start takes another port by itself."),
+    _cause(
+        r"(?:invalid|expected) value for argument: (.+)",
+        "bad value for the flag {0}",
+        "See `llama-server --help`.",
+    ),
+    _cause(
+        r"couldn't bind|address already in use",
+        "port in use",
+        "The next start takes another port by itself.",
+    ),
     _cause(
         r"failed to open (?:GGUF file )?'?(.+?)'?:? ['(]?No such file or directory",
         "model file missing: {0}",
         "Check the path of the model.",
     ),
-    _cause(r"failed to open (?:GGUF file )?'?(.+?)'?:? ['(]?Permission denied", "model file not readable: {0}", "Check its permissions."),
+    _cause(
+        r"failed to open (?:GGUF file )?'?(.+?)'?:? ['(]?Permission denied",
+        "model file not readable: {0}",
+        "Check its permissions.",
+    ),
     _cause(
         r"unknown (?:model|pre-tokenizer) (?:architecture|type): (\S+)",
         "unknown kind of model {0}",
         "It is newer than this build of llama.cpp: update llama-server.",
     ),
     _cause(
-        r"not within the file bounds|invalid magic|corrupted or incomplete|failed to read (?:magic|tensor|header|key-value)",
+        (
+            r"not within the file bounds|invalid magic|corrupted or incomplete|"
+            r"failed to read (?:magic|tensor|header|key-value)"
+        ),
         "model file damaged",
         "It is no whole GGUF file: download it again.",
     ),
@@ -74,23 +105,44 @@ CAUSES = (
     _cause(
         r"(GGML_ASSERT\(.+\)) failed",
         "the engine gave up, {0}",
-        "It was asked for what it cannot do, or has a defect: take back the last change in llama-server.conf, or update llama-server.",
+        (
+            "It was asked for what it cannot do, or has a defect: "
+            "take back the last change in llama-server.conf, or update llama-server."
+        ),
     ),
     _cause(
         r"chat template (?:is not supported|parsing error)",
         "bad chat template",
-        "Leave `chat-template` and `chat-template-file` out: the model's own is taken. If that is bad, name a file with a good one.",
+        (
+            "Leave `chat-template` and `chat-template-file` out: the model's own is taken. "
+            "If that is bad, name a file with a good one."
+        ),
     ),
-    _cause(r"failed to load model", "model not loadable", "The lines below say why; most often the file is damaged or too new."),
+    _cause(
+        r"failed to load model",
+        "model not loadable",
+        "The lines below say why; most often the file is damaged or too new.",
+    ),
 )
 MEMORY = ("out of GPU memory", "out of memory")
 _WANTED = re.compile(r"(?:allocating|attempted to allocate|projected to use) +([\d.]+) (?:MiB|MB)")
 _FREE = re.compile(r"(?:, |vs\. |- )([\d.]+) MiB (?:of )?free")
 SIGNALS = {number.value: number.name for number in signal.Signals}
-_FAULTS = {signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS}
+_FAULTS = {
+    signal.SIGILL,
+    signal.SIGTRAP,
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGSEGV,
+    signal.SIGSYS,
+}
 _BY_SHELL = 128  # a shell between us and the engine reports a signal as this exit code and more
 KILLED: dict[int, str] = {
-    signal.SIGKILL: "When nobody did that by hand, the system was out of memory: take a smaller context or model.",
+    signal.SIGKILL: (
+        "When nobody did that by hand, the system was out of memory: "
+        "take a smaller context or model."
+    ),
     signal.SIGILL: "This llama-server was built for another processor: take a build for this one.",
 }
 
@@ -98,7 +150,8 @@ KILLED: dict[int, str] = {
 def crashed(exit_code: int | None) -> bool:
     """Return whether the engine ended because of its own fault.
 
-    False for a signal from outside (also the kernel's when memory runs out), for an orderly end, and where nothing is known.
+    False for a signal from outside (also the kernel's when memory runs out), for an orderly end,
+    and where nothing is known.
     """
     if not exit_code:
         return False
@@ -112,7 +165,10 @@ def cause_of_death(lines: Sequence[str], exit_code: int | None) -> str:
     for cause in CAUSES:
         for line in lines:
             if found := cause.sign.search(line):
-                return f"{cause.name.format(*filter(None, found.groups()))}. {_figures(lines) if cause.name in MEMORY else ''}{cause.cure}"
+                return (
+                    f"{cause.name.format(*filter(None, found.groups()))}. "
+                    f"{_figures(lines) if cause.name in MEMORY else ''}{cause.cure}"
+                )
     if exit_code is not None and exit_code < 0:
         return _killed(-exit_code)
     last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
@@ -123,10 +179,15 @@ def cause_of_death(lines: Sequence[str], exit_code: int | None) -> str:
 def _figures(lines: Sequence[str]) -> str:
     """`Wanted: 9,000 MiB, free: 7,900 MiB. `, as far as it was told."""
     wanted = [float(found[1]) for line in lines if (found := _WANTED.search(line))]
-    free = [float(found[1]) for line in lines if (found := _FREE.search(line)) and "CPU" not in line]
+    free = [
+        float(found[1]) for line in lines if (found := _FREE.search(line)) and "CPU" not in line
+    ]
     told = [
         f"{what}: {figure:,.0f} MiB"
-        for what, figure in (("wanted", max(wanted, default=None)), ("free", max(free, default=None)))
+        for what, figure in (
+            ("wanted", max(wanted, default=None)),
+            ("free", max(free, default=None)),
+        )
         if figure
     ]
     return f"{', '.join(told).capitalize()}. ".replace("mib", "MiB") if told else ""

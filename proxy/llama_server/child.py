@@ -15,11 +15,20 @@ GUARD = (sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")))
 
 
 class Child:
-    """`over` is done when the group has ended, whoever ended it. The exit code is None when the guard could not tell it.
-    What a `private` one writes is for nobody else to read."""
+    """`over` is done when the group has ended, whoever ended it.
+
+    The exit code is None when the guard could not tell it. What a `private` one writes is for
+    nobody else to read."""
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], log: Log, *, grace: float, kill: float, private: bool = False
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Log,
+        *,
+        grace: float,
+        kill: float,
+        private: bool = False,
     ) -> None:
         self.pid: int | None = None
         self.exit_code: int | None = None
@@ -47,7 +56,10 @@ class Child:
         return self._guard.pid
 
     async def end(self) -> None:
-        """The guard does it: SIGTERM, grace, SIGKILL. If it does not, we do. Bounded, whatever the group does."""
+        """The guard does it: SIGTERM, grace, SIGKILL.
+
+        If it does not, we do. Bounded, whatever the group does.
+        """
         if self.over.done():
             return
         self._lifeline.close()
@@ -59,13 +71,17 @@ class Child:
     async def _until_over(self) -> None:
         try:
             try:
-                await self._report.ended.wait()  # only the guard holds that pipe: it is gone, or just going
+                # Only the guard holds that pipe: it is gone, or just going.
+                await self._report.ended.wait()
             finally:  # or our loop is, and there is no time for manners
                 self._bury()
             async with asyncio.timeout(self._kill):
                 await self._output.ended.wait()
         except TimeoutError:
-            self._log.add(f"[llama-bridge] something that the child started (group {self.group}) still lives and is left alone")
+            self._log.add(
+                f"[llama-bridge] something that the child started (group {self.group}) still "
+                f"lives and is left alone"
+            )
         finally:
             self._output.close()
 
@@ -76,9 +92,12 @@ class Child:
         self._guard.wait()  # killed: this takes a moment at most
 
     def _kill_group(self) -> None:
-        """Only while the guard is not reaped: until then the group's number cannot belong to anybody else."""
+        """Only while the guard is not reaped: until then the group's number cannot belong to
+        anybody else.
+        """
         if self._guard.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):  # macOS says the second of a group of zombies
+            # macOS says the second of a group of zombies.
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._guard.pid, signal.SIGKILL)
 
     def _told(self, line: str) -> None:

@@ -1,7 +1,10 @@
-"""llama-server.conf: an INI in the style of llama.cpp's own presets. `[*]` is for all models, `[name]` for one.
+"""llama-server.conf: an INI in the style of llama.cpp's own presets.
 
-Read into plain values, each with the file and the line it came from, so that whoever cannot use one can say where it stands.
-A file `llama-server.local.conf` beside it overrides it, value by value: an update of the first never meets your own changes.
+`[*]` is for all models, `[name]` for one.
+
+Read into plain values, each with the file and the line it came from, so that whoever cannot use one
+can say where it stands. A file `llama-server.local.conf` beside it overrides it, value by value: an
+update of the first never meets your own changes.
 """
 
 import difflib
@@ -44,16 +47,23 @@ class Entry:
         except ValueError:
             number = least - 1
         if not number >= least:
-            raise self.wrong(f"{self.key} is a number, {least:g} or more, not {self.value or 'nothing'!r}")
+            raise self.wrong(
+                f"{self.key} is a number, {least:g} or more, not {self.value or 'nothing'!r}"
+            )
         return number
 
     def one_of(self, *words: str) -> str:
         if self.value not in words:
-            raise self.wrong(f"{self.key} is {' or '.join(f'`{word}`' for word in words)}, not {self.value or 'nothing'!r}")
+            raise self.wrong(
+                f"{self.key} is {' or '.join(f'`{word}`' for word in words)}, "
+                f"not {self.value or 'nothing'!r}"
+            )
         return self.value
 
     def words(self) -> tuple[str, ...]:
-        return tuple(_unquoted(word.strip()) for word in (self.value or "").split(",") if word.strip())
+        return tuple(
+            _unquoted(word.strip()) for word in (self.value or "").split(",") if word.strip()
+        )
 
     def text(self) -> str:
         if not self.value:
@@ -78,7 +88,11 @@ def local_beside(path: Path) -> Path:
 
 
 def read(path: Path | None) -> Configuration:
-    """Both files. No file at all is an empty configuration; one that was named and is not there is an error of its reader."""
+    """Both files.
+
+    No file at all is an empty configuration; one that was named and is not there is an error of its
+    reader.
+    """
     sections: dict[str, dict[str, Entry]] = {}
     wrong: list[str] = []
     for file in [path, local_beside(path)] if path else []:
@@ -110,7 +124,10 @@ def _read_one(file: Path, sections: dict[str, dict[str, Entry]], wrong: list[str
                 if section is None and entry.key == "version":
                     continue  # llama.cpp's presets begin with it
                 if section is None:
-                    raise entry.wrong(f"{entry.key} stands before the first section; write [*] above it to mean all models")
+                    raise entry.wrong(
+                        f"{entry.key} stands before the first section; write [*] above it to "
+                        f"mean all models"
+                    )
                 if (id(section), entry.key) in seen:
                     raise entry.wrong(f"{entry.key} was said in this section already")
                 seen.add((id(section), entry.key))
@@ -122,26 +139,34 @@ def _read_one(file: Path, sections: dict[str, dict[str, Entry]], wrong: list[str
 def _section(file: Path, number: int, line: str) -> str:
     found = _SECTION.fullmatch(_without_comment(line))
     if found is None:
-        raise ConfigurationError(f"{file}:{number}: {line!r} is no section; write [*] for all models, [name] for one")
+        raise ConfigurationError(
+            f"{file}:{number}: {line!r} is no section; write [*] for all models, [name] for one"
+        )
     return found["name"].strip()
 
 
 def _entry(file: Path, number: int, line: str) -> Entry:
     found = _LINE.fullmatch(line)
     if found is None:
-        raise ConfigurationError(f"{file}:{number}: {line!r} is no line of a configuration; write `key = value`")
+        raise ConfigurationError(
+            f"{file}:{number}: {line!r} is no line of a configuration; write `key = value`"
+        )
     name, rest = found["key"], found["rest"]
     if rest.startswith("="):
         value: str | None = _unquoted(_without_comment(rest[1:].strip()))
     elif meant := _without_comment(rest).replace(" = ", " "):
-        raise ConfigurationError(f"{file}:{number}: there is no `=` after {name}. Probably meant: `{name} = {meant}`")
+        raise ConfigurationError(
+            f"{file}:{number}: there is no `=` after {name}. Probably meant: `{name} = {meant}`"
+        )
     else:
         value = None
     return Entry(name.replace("_", "-").lower(), value, file, number)
 
 
 def _without_comment(value: str) -> str:
-    """Cut a comment: `#` or `;` after a blank, unless it is inside quotes, an array or an object."""
+    """Cut a comment: `#` or `;` after a blank, unless it is inside quotes, an array or an
+    object.
+    """
     quote, depth, before = "", 0, " "
     for at, letter in enumerate(value):
         if quote:
@@ -160,7 +185,11 @@ def _without_comment(value: str) -> str:
 def _unquoted(value: str) -> str:
     """Take the quotes off a value that is one quoted text; `"a", "b"` is two."""
     quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-    return value[1:-1] if quoted and value[0] not in value[1:-1].replace("\\" + value[0], "") else value
+    return (
+        value[1:-1]
+        if quoted and value[0] not in value[1:-1].replace("\\" + value[0], "")
+        else value
+    )
 
 
 def closest(word: str, known: Iterable[str]) -> str:

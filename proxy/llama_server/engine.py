@@ -1,7 +1,9 @@
-"""The C++ server of the xllamacpp wheel as a program that takes llama-server's flags: what runs where there is no llama-server.
+"""The C++ server of the xllamacpp wheel as a program that takes llama-server's flags: what runs
+where there is no llama-server.
 
-Run as a file, with nothing of ours imported but the table: it is a child process like any other llama-server. Only public attributes of
-the wheel are set, so that a flag is known if and only if it stands in the table (wheel_options.py).
+Run as a file, with nothing of ours imported but the table: it is a child process like any other
+llama-server. Only public attributes of the wheel are set, so that a flag is known if and only if it
+stands in the table (wheel_options.py).
 """
 
 import os
@@ -12,8 +14,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-if __name__ == "__main__":  # the table is imported without the package around it, which is large and may not be importable here
-    for name, folder in (("proxy", Path(__file__).parent.parent), ("proxy.llama_server", Path(__file__).parent)):
+# The table is imported without the package around it, which is large and may not be importable
+# here.
+if __name__ == "__main__":
+    for name, folder in (
+        ("proxy", Path(__file__).parent.parent),
+        ("proxy.llama_server", Path(__file__).parent),
+    ):
         sys.modules[name] = ModuleType(name)
         sys.modules[name].__path__ = [str(folder)]
 
@@ -26,20 +33,40 @@ SLOTS = -1
 
 def _flags() -> dict[str, tuple[Attribute, bool]]:
     """Each flag with its attribute, and whether a switch is on with it."""
-    found = {flag: (attribute, not attribute.inverted) for names, attribute in OPTIONS.items() for flag in names.split()}
-    off = {f"--no-{names.split()[0][2:]}": (attribute, attribute.inverted) for names, attribute in OPTIONS.items() if attribute.is_switch}
+    found = {
+        flag: (attribute, not attribute.inverted)
+        for names, attribute in OPTIONS.items()
+        for flag in names.split()
+    }
+    off = {
+        f"--no-{names.split()[0][2:]}": (attribute, attribute.inverted)
+        for names, attribute in OPTIONS.items()
+        if attribute.is_switch
+    }
     return found | off
 
 
 def help_text() -> str:
-    """In the form of llama-server's own, so that one reader understands both. `4: trace` tells what is logged."""
+    """In the form of llama-server's own, so that one reader understands both.
+
+    `4: trace` tells what is logged.
+    """
     lines = ["llama-server of the xllamacpp wheel; verbosity 4: trace", ""]
     for names, attribute in OPTIONS.items():
         flag, *others = names.split()
         turned = [f"--no-{flag[2:]}"] if attribute.is_switch else []
-        words = f"  allowed values: {', '.join(attribute.words)}" if attribute.words and attribute.hint != "N" else ""
-        numbers = "".join(f"  '{word}'" for word in attribute.words) if attribute.hint == "N" else ""
-        lines.append(f"{', '.join([*others, flag, *turned])}{f' {attribute.hint}' if attribute.hint else ''}{words}{numbers}")
+        words = (
+            f"  allowed values: {', '.join(attribute.words)}"
+            if attribute.words and attribute.hint != "N"
+            else ""
+        )
+        numbers = (
+            "".join(f"  '{word}'" for word in attribute.words) if attribute.hint == "N" else ""
+        )
+        lines.append(
+            f"{', '.join([*others, flag, *turned])}{f' {attribute.hint}' if attribute.hint else ''}"
+            f"{words}{numbers}"
+        )
     return "\n".join(lines)
 
 
@@ -65,23 +92,34 @@ def configure(parameters: Any, arguments: Sequence[str], key: str) -> None:
 
 def devices(found: Sequence[dict[str, Any]]) -> list[str]:
     """In llama-server's own words, so that one reader understands both."""
-    size = {name: [int(device[name]) // 2**20 for device in found] for name in ("memory_total", "memory_free")}
+    size = {
+        name: [int(device[name]) // 2**20 for device in found]
+        for name in ("memory_total", "memory_free")
+    }
     rows = zip(found, size["memory_total"], size["memory_free"], strict=True)
-    return ["device_info:", *(f"  - {row['name']:<8}: {row['description']} ({total} MiB, {free} MiB free)" for row, total, free in rows)]
+    return [
+        "device_info:",
+        *(
+            f"  - {row['name']:<8}: {row['description']} ({total} MiB, {free} MiB free)"
+            for row, total, free in rows
+        ),
+    ]
 
 
 def main(arguments: Sequence[str]) -> None:
     if "--help" in arguments:
         print(help_text())
         return
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # like SIGTERM: this process has nothing to tidy up
+    # Like SIGTERM: this process has nothing to tidy up.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     import xllamacpp
 
     parameters = xllamacpp.CommonParams()
     try:
         configure(parameters, arguments, os.environ.get("LLAMA_API_KEY", ""))
         print(*devices(xllamacpp.get_device_info()), sep="\n", file=sys.stderr, flush=True)
-        _serving = xllamacpp.Server(parameters)  # returns when the model is loaded, and serves while it is referred to
+        # Returns when the model is loaded, and serves while it is referred to.
+        _serving = xllamacpp.Server(parameters)
     except (ValueError, RuntimeError) as error:
         sys.exit(f"error: {error}")
     while True:

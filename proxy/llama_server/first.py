@@ -1,19 +1,31 @@
-"""As process 1 of a container we have duties that only the first process has: to bury whoever is left to it, and to pass on signals.
+"""As process 1 of a container we have duties that only the first process has: to bury whoever is
+left to it, and to pass on signals.
 
-So the first process does nothing else: it starts a second one, which is llama-bridge, and ends as that ends. Without it the
-dead would pile up, and a signal would find nobody who listens.
+So the first process does nothing else: it starts a second one, which is llama-bridge, and ends as
+that ends. Without it the dead would pile up, and a signal would find nobody who listens.
 """
 
 import os
 import signal
 from types import FrameType
 
-PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+PASSED_ON = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 
 
 def step_aside() -> None:
-    """Returns in the second process. The first never returns. To be called before anything else was started."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until there is a handler that passes them on
+    """Returns in the second process.
+
+    The first never returns. To be called before anything else was started.
+    """
+    # Until there is a handler that passes them on.
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     second = os.fork()
     if second == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
@@ -22,7 +34,9 @@ def step_aside() -> None:
 
 
 def tend(second: int) -> int:
-    """Buries everybody until the second process is dead; its exit code, as a shell would tell it."""
+    """Buries everybody until the second process is dead; its exit code, as a shell would tell
+    it.
+    """
 
     def pass_on(number: int, _: FrameType | None) -> None:
         os.kill(second, number)

@@ -1,6 +1,8 @@
-"""What a GGUF file tells of itself, read from its head only: a model of 20 GB is known in milliseconds.
+"""What a GGUF file tells of itself, read from its head only: a model of 20 GB is known in
+milliseconds.
 
-A file that is damaged is named with the reason; a file that is cut off is found out by the place its last tensor should have.
+A file that is damaged is named with the reason; a file that is cut off is found out by the place
+its last tensor should have.
 """
 
 import re
@@ -15,10 +17,25 @@ from typing import Any, BinaryIO
 from proxy.printable import printable
 
 MAGIC = b"GGUF"
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
 _STRING, _ARRAY = 8, 9
 _LONG = 64  # of a longer list only the length is kept: vocabularies have 100,000 words
-_LEAST = {_STRING: 8, _ARRAY: 12} | {kind: struct.calcsize("<" + letter) for kind, letter in _SCALARS.items()}  # bytes of a value
+# Bytes of a value.
+_LEAST = {_STRING: 8, _ARRAY: 12} | {
+    kind: struct.calcsize("<" + letter) for kind, letter in _SCALARS.items()
+}
 # Beyond these a file is damaged, or made to be read without end.
 _TEXT_LIMIT = 64 * 2**20
 _TENSORS_LIMIT, _PAIRS_LIMIT = 2**20, 2**16
@@ -28,19 +45,24 @@ _DIMENSIONS_LIMIT = 8
 
 # ggml's types: name, weights in a block, bytes of a block.
 TYPES = {
-    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24),
-    8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144),
-    13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292), 16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74),
-    18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50), 20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82),
-    23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8),
-    29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
-    40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36),
+    10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292), 16: ("IQ2_XXS", 256, 66),
+    17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
+    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82),
+    23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4),
+    27: ("I64", 1, 8), 28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2),
+    34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36),
+    41: ("Q1_0", 128, 18),
 }  # fmt: skip
 FILE_TYPES = {
-    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S", 12: "Q3_K_M", 13: "Q3_K_L",
-    14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS",
-    23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M",
-    32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE", 39: "NVFP4", 40: "Q1_0",
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K",
+    11: "Q3_K_S", 12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S",
+    17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS",
+    23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M",
+    30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE", 39: "NVFP4",
+    40: "Q1_0",
 }  # fmt: skip
 _SPLIT = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<of>\d{5})\.gguf", re.IGNORECASE)
 
@@ -96,7 +118,11 @@ class Header:
 
     @property
     def quantisation(self) -> str:
-        return FILE_TYPES.get(self._number("general.file_type") or 0, "unknown") if "general.file_type" in self.values else "unknown"
+        return (
+            FILE_TYPES.get(self._number("general.file_type") or 0, "unknown")
+            if "general.file_type" in self.values
+            else "unknown"
+        )
 
     @property
     def is_embedding(self) -> bool:
@@ -150,7 +176,10 @@ class _Reader:
         begin = -(-self._file.tell() // alignment) * alignment
         needed = begin + max(ends, default=0)
         if ends and needed > self._size:
-            raise Damaged(f"it is cut off: {self._size:,} of at least {needed:,} bytes are there; download it again")
+            raise Damaged(
+                f"it is cut off: {self._size:,} of at least {needed:,} bytes are there; "
+                f"download it again"
+            )
 
     def _tensor(self) -> int:
         """Where it ends, counted from the first one."""
@@ -212,7 +241,9 @@ class _Reader:
         return length
 
     def _one(self, kind: str) -> Any:
-        return struct.unpack(self._order + kind, self._bytes(struct.calcsize(self._order + kind)))[0]
+        return struct.unpack(self._order + kind, self._bytes(struct.calcsize(self._order + kind)))[
+            0
+        ]
 
     def _bytes(self, count: int) -> bytes:
         data = self._file.read(count)

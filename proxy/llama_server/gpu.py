@@ -1,6 +1,9 @@
-"""Is there a graphics card that the engine could use, and is its memory free again? Looked at from outside.
+"""Is there a graphics card that the engine could use, and is its memory free again?
 
-The engine cannot tell what it cannot drive; and the memory of a process that has gone is free only some time later.
+Looked at from outside.
+
+The engine cannot tell what it cannot drive; and the memory of a process that has gone is free only
+some time later.
 """
 
 import asyncio
@@ -12,7 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 # In this order: what a driver made for computing is worth more than a display's.
-NODES = {"nvidia[0-9]*": "an NVIDIA GPU", "kfd": "an AMD GPU", "dxg": "a GPU (WSL2)", "dri/renderD*": "a GPU"}
+NODES = {
+    "nvidia[0-9]*": "an NVIDIA GPU",
+    "kfd": "an AMD GPU",
+    "dxg": "a GPU (WSL2)",
+    "dri/renderD*": "a GPU",
+}
 
 
 def since_boot(uptime: Path = Path("/proc/uptime")) -> float:
@@ -65,7 +73,11 @@ async def used_memory() -> int | None:
 async def _asked(program: str, arguments: tuple[str, ...]) -> int | None:
     try:
         process = await asyncio.create_subprocess_exec(
-            program, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+            program,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
         )
     except OSError:
         return None
@@ -76,5 +88,10 @@ async def _asked(program: str, arguments: tuple[str, ...]) -> int | None:
         process.kill()
         await process.wait()
         return None
-    numbers = [int(number) for number in re.findall(r"(?:^|,)\s*(\d+)\s*$", told.decode(errors="replace"), re.MULTILINE)]
+    numbers = [
+        int(number)
+        for number in re.findall(
+            r"(?:^|,)\s*(\d+)\s*$", told.decode(errors="replace"), re.MULTILINE
+        )
+    ]
     return sum(numbers) if numbers else None

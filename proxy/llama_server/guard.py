@@ -1,12 +1,15 @@
-"""The guard: a process of its own between us and the engine. It leads the engine's group and ends it when we are gone.
+"""The guard: a process of its own between us and the engine.
+
+It leads the engine's group and ends it when we are gone.
 
     python -I -S guard.py GRACE PROGRAM ARGUMENT…
 
-It reads standard input, whose other end only we hold, and never gets a byte: the end of file means "end the group", be it
-that we closed it or that we were killed. SIGTERM to the group, GRACE seconds, SIGKILL. The guard is part of the group and
-leaves with it: so its process id, unreaped by us, keeps the group's number from being given to strangers.
-On standard output it tells `pid N`, then `exit N` (negative: a signal), or `cannot …`. The engine gets standard error only.
-Nothing but a handful of standard modules: it has to be there at once and to weigh nothing.
+It reads standard input, whose other end only we hold, and never gets a byte: the end of file means
+"end the group", be it that we closed it or that we were killed. SIGTERM to the group, GRACE
+seconds, SIGKILL. The guard is part of the group and leaves with it: so its process id, unreaped by
+us, keeps the group's number from being given to strangers. On standard output it tells `pid N`,
+then `exit N` (negative: a signal), or `cannot …`. The engine gets standard error only. Nothing but
+a handful of standard modules: it has to be there at once and to weigh nothing.
 """
 
 import os
@@ -37,7 +40,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _bell() -> int:
-    """A pipe that rings for every signal, so that one select hears signals and the lifeline alike."""
+    """A pipe that rings for every signal, so that one select hears signals and the lifeline
+    alike.
+    """
     heard, ring = os.pipe()
     for end in (heard, ring):
         os.set_blocking(end, False)
@@ -49,8 +54,17 @@ def _bell() -> int:
 
 def _spawn(command: Sequence[str]) -> int:
     # The engine must hold neither the lifeline (our end of file would never come) nor the report.
-    wires = [(os.POSIX_SPAWN_OPEN, LIFELINE, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, LOG, REPORT)]
-    return os.posix_spawn(command[0], list(command), os.environ, file_actions=wires, setsigdef=[signal.SIGPIPE, *ENDING])
+    wires = [
+        (os.POSIX_SPAWN_OPEN, LIFELINE, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, LOG, REPORT),
+    ]
+    return os.posix_spawn(
+        command[0],
+        list(command),
+        os.environ,
+        file_actions=wires,
+        setsigdef=[signal.SIGPIPE, *ENDING],
+    )
 
 
 def _watch(child: int, bell: int) -> int | None:

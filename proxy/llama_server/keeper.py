@@ -1,4 +1,7 @@
-"""Keeps all models: one supervisor for each, and one task that decides who is loaded. Requests hold a lease and wait their turn."""
+"""Keeps all models: one supervisor for each, and one task that decides who is loaded.
+
+Requests hold a lease and wait their turn.
+"""
 
 import asyncio
 import logging
@@ -22,11 +25,18 @@ logger = logging.getLogger("llama_bridge.child")
 
 
 class Keeper:
-    def __init__(self, catalogue: Catalogue, *, timings: Timings = USUAL, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        timings: Timings = USUAL,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._timings, self._clock = timings, clock
         self.rings: dict[str, Ring] = {}
         self._supervisors: dict[str, Supervisor] = {}
-        self._retired: list[tuple[str, Supervisor]] = []  # of before a reload; they finish what they began
+        # Of before a reload; they finish what they began.
+        self._retired: list[tuple[str, Supervisor]] = []
         self._turns = Turns(Rules())
         self._leases: dict[Ticket, Lease] = {}
         self._changed = asyncio.Event()
@@ -54,7 +64,9 @@ class Keeper:
         return self._supervisors[name]
 
     def named(self, asked: str | None, wanted: str | None = None) -> Model:
-        """The model that a name means: its own, an alias, BACKEND_MODEL, the only one, the loaded one."""
+        """The model that a name means: its own, an alias, BACKEND_MODEL, the only one, the
+        loaded one.
+        """
         for name in (asked, wanted):
             for model in self.models:
                 if name == model.name or name in model.aliases:
@@ -67,14 +79,29 @@ class Keeper:
         if asked is None:
             return self._model(self.catalogue.default)
         names = ", ".join(sorted(model.name for model in self.models))
-        raise ModelNotFound(f"there is no model {asked!r}; name one of these or set BACKEND_MODEL: {names}", param="model")
+        raise ModelNotFound(
+            f"there is no model {asked!r}; name one of these or set BACKEND_MODEL: {names}",
+            param="model",
+        )
 
     def lease(
-        self, asked: str | None, *, wanted: str | None = None, side: bool = False, tools: bool = False, mark: str | None = None
+        self,
+        asked: str | None,
+        *,
+        wanted: str | None = None,
+        side: bool = False,
+        tools: bool = False,
+        mark: str | None = None,
     ) -> Lease:
-        """A side request is answered by the model that somebody works with: a title is not worth a swap."""
+        """A side request is answered by the model that somebody works with: a title is not worth
+        a swap.
+        """
         model = self.named(asked, wanted)
-        if side and self.catalogue.side_requests == "loaded" and model.name not in self._turns.loaded:
+        if (
+            side
+            and self.catalogue.side_requests == "loaded"
+            and model.name not in self._turns.loaded
+        ):
             model = self._model(self._turns.in_use(self._clock()) or model.name)
         supervisor = self._supervisors[model.name]
         supervisor.suspects.refuse(mark)
@@ -82,7 +109,9 @@ class Keeper:
 
     def ready_one(self) -> Supervisor | None:
         """The one that was used last, of those that are ready now."""
-        ready = [name for name in self._turns.loaded if self._supervisors[name].state is State.READY]
+        ready = [
+            name for name in self._turns.loaded if self._supervisors[name].state is State.READY
+        ]
         return self._supervisors[max(ready, key=self._turns.loaded.__getitem__)] if ready else None
 
     async def news(self) -> None:
@@ -108,7 +137,12 @@ class Keeper:
             self._load(name)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._closed = True
         tasks = [self._main, *self._tasks, *([self._changing] if self._changing else [])]
         for task in tasks:
@@ -120,14 +154,20 @@ class Keeper:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def reload(self, catalogue: Catalogue) -> list[str]:
-        """Apply a new configuration and return what it changed: models by name, and keys for all models.
+        """Apply a new configuration and return what it changed: models by name, and keys for all
+        models.
 
-        A model whose process stays the same keeps running and answering; the others finish what they began.
+        A model whose process stays the same keeps running and answering; the others finish what
+        they began.
         """
         changed = self.catalogue.changes(catalogue)
         before = {model.name: model for model in self.models}
         after = {model.name: model for model in catalogue.models}
-        touched = [name for name in before | after if _process(before.get(name)) != _process(after.get(name))]
+        touched = [
+            name
+            for name in before | after
+            if _process(before.get(name)) != _process(after.get(name))
+        ]
         again = [name for name in touched if name in self._turns.loaded and name in after]
         for name in touched:
             if name in before:
@@ -176,7 +216,9 @@ class Keeper:
                 continue
 
     def _next_change(self) -> asyncio.Task[None] | None:
-        gone = next(((name, old) for name, old in self._retired if not self._turns.busy(name)), None)
+        gone = next(
+            ((name, old) for name, old in self._retired if not self._turns.busy(name)), None
+        )
         if gone is not None:
             return self._background(self._end_retired(*gone))
         if self._retired:
@@ -185,7 +227,8 @@ class Keeper:
         if change is None:
             return None
         if self._supervisors[change.into].gave_up:
-            return self._background(self._come(change.into))  # it says why; nobody has to go for that
+            # It says why; nobody has to go for that.
+            return self._background(self._come(change.into))
         return self._background(self._swap(self._withdraw(change.out), change.into))
 
     def _next_idle(self) -> float | None:
@@ -200,9 +243,12 @@ class Keeper:
         return task
 
     def _withdraw(self, names: Sequence[str]) -> list[Supervisor]:
-        """Admit no request to these models from now on. Return their supervisors, which are still to be stopped.
+        """Admit no request to these models from now on.
 
-        It takes effect in the same step as the decision: a request that comes later waits until the model is loaded again.
+        Return their supervisors, which are still to be stopped.
+
+        It takes effect in the same step as the decision: a request that comes later waits until the
+        model is loaded again.
         """
         for name in names:
             self._turns.went(name)
@@ -233,7 +279,8 @@ class Keeper:
             return  # a reload came first: who still wants the model waits for the new one
         if failure is not None:
             self._turns.refuse(name, failure)
-        if failure is None or isinstance(failure, ModelLoading):  # that is still on its way, and its place is taken
+        # That is still on its way, and its place is taken.
+        if failure is None or isinstance(failure, ModelLoading):
             self._turns.came(name, self._clock())
 
     # our own
@@ -251,7 +298,11 @@ class Keeper:
     def _take(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         by_name = {model.name: model for model in catalogue.models}
-        self._turns.rules = Rules(catalogue.models_max, lambda name: by_name[name].together, lambda name: by_name[name].preload)
+        self._turns.rules = Rules(
+            catalogue.models_max,
+            lambda name: by_name[name].together,
+            lambda name: by_name[name].preload,
+        )
         for model in catalogue.models:
             ring = self.rings.setdefault(model.name, Ring())
             if model.name not in self._supervisors:

@@ -1,4 +1,6 @@
-"""One request's hold on a model: its turn, the child's address, and its replacement when the child ends."""
+"""One request's hold on a model: its turn, the child's address, and its replacement when the
+child ends.
+"""
 
 import asyncio
 import contextlib
@@ -25,9 +27,14 @@ class Desk(Protocol):
 
 
 class Lease:
-    """One request and the model that answers it. Its turn is waited for when the address is asked for the first time."""
+    """One request and the model that answers it.
 
-    def __init__(self, keeper: Desk, model: Model, supervisor: Supervisor, ticket: Ticket, mark: str | None) -> None:
+    Its turn is waited for when the address is asked for the first time.
+    """
+
+    def __init__(
+        self, keeper: Desk, model: Model, supervisor: Supervisor, ticket: Ticket, mark: str | None
+    ) -> None:
         self.model, self.supervisor = model, supervisor
         self._keeper, self._ticket = keeper, ticket
         self._run = Run(mark)
@@ -35,10 +42,14 @@ class Lease:
         self._address: Address | None = None
         self._queue: AdmissionQueue | None = None
         self._reservation: Reservation | None = None
-        self._answered: int | None = None  # tokens of its prompt, once it has its answer; 0 if they are not known
+        # Tokens of its prompt, once it has its answer; 0 if they are not known.
+        self._answered: int | None = None
 
     async def ready(self) -> Address:
-        """Return the address of the ready child, once this request may run on it. KillsModel if it crashed the child too often."""
+        """Return the address of the ready child, once this request may run on it.
+
+        KillsModel if it crashed the child too often.
+        """
         async with self._patience():
             await self._turn()
             await self.supervisor.suspects.enter(self._run)
@@ -58,7 +69,9 @@ class Lease:
             async with asyncio.timeout(wait):
                 yield
         except TimeoutError:
-            raise ModelLoading(f"{self.model.name} did not come within {wait:g} s: {self._delay}.") from None
+            raise ModelLoading(
+                f"{self.model.name} did not come within {wait:g} s: {self._delay}."
+            ) from None
 
     async def _turn(self) -> None:
         if not self._entered:
@@ -69,10 +82,11 @@ class Lease:
             raise self._ticket.error
 
     async def admit(self, reservation: Reservation) -> None:
-        """Wait until the model is loaded, its KV cache holds the request beside all that run, and it may run beside them.
+        """Wait until the model is loaded, its KV cache holds the request beside all that run, and
+        it may run beside them.
 
-        `leave` releases it. A suspect waits last, with what it has reserved: a request that waited for its reservation while
-        others wait for it to leave would never get one.
+        `leave` releases it. A suspect waits last, with what it has reserved: a request that waited
+        for its reservation while others wait for it to leave would never get one.
         """
         await self.load()
         facts, model = self.supervisor.facts, self.model
@@ -84,7 +98,11 @@ class Lease:
     @property
     def waits_for(self) -> str | None:
         """Why the request waits for others on its model, in one line; None if it does not."""
-        return self._queue.sentence(self._reservation) if self._queue is not None and self._reservation is not None else None
+        return (
+            self._queue.sentence(self._reservation)
+            if self._queue is not None and self._reservation is not None
+            else None
+        )
 
     @property
     def _delay(self) -> str:
@@ -94,7 +112,9 @@ class Lease:
         return "other models answer" if state is State.STOPPED else f"it is still {state.value}"
 
     async def elsewhere(self, url: str) -> Address:
-        """Return the address of the child that replaces the one at `url`; raises as `ready` does."""
+        """Return the address of the child that replaces the one at `url`; raises as `ready`
+        does.
+        """
         await self.supervisor.exit_noticed(url)
         return await self.ready()
 
@@ -111,6 +131,8 @@ class Lease:
     def leave(self) -> None:
         self.supervisor.suspects.leave(self._run)
         if self._queue is not None and self._reservation is not None:
-            self._queue.leave(self._reservation, finished=self._answered is not None, tokens=self._answered or 0)
+            self._queue.leave(
+                self._reservation, finished=self._answered is not None, tokens=self._answered or 0
+            )
         if self._entered:
             self._keeper.leave(self._ticket)

@@ -1,7 +1,10 @@
-"""The life of the child: its states, what can happen to it, and the one table of what follows. No clock and no I/O.
+"""The life of the child: its states, what can happen to it, and the one table of what follows.
 
-A death before READY counts, three in a row are FAILED. READY and dead before a single answer was finished: a rest that
-doubles. A death after a finished answer is an accident: up again at once, and all is forgiven.
+No clock and no I/O.
+
+A death before READY counts, three in a row are FAILED. READY and dead before a single answer was
+finished: a rest that doubles. A death after a finished answer is an accident: up again at once, and
+all is forgiven.
 """
 
 from collections.abc import Callable
@@ -54,7 +57,9 @@ class Life:
         return min(1 << self.idle_deaths - 1, LONGEST_REST)
 
     def after(self, happening: Happening, reason: str = "") -> "Life":
-        """What has no line in the table changes nothing: a late message must not disturb the next life."""
+        """What has no line in the table changes nothing: a late message must not disturb the
+        next life.
+        """
         step = TABLE.get((self.state, happening))
         return replace(step(self), reason=reason) if step else self
 
@@ -74,7 +79,9 @@ def _answered(life: Life) -> Life:
 def _died_early(life: Life) -> Life:
     # FAILED keeps the count: the one try after it must not be three.
     deaths = life.early_deaths + 1
-    return replace(life, state=State.FAILED if deaths >= TRIES else State.STARTING, early_deaths=deaths)
+    return replace(
+        life, state=State.FAILED if deaths >= TRIES else State.STARTING, early_deaths=deaths
+    )
 
 
 def _cannot_start(life: Life) -> Life:

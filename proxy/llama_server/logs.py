@@ -1,4 +1,6 @@
-"""What the child writes: its pipes as lines, the last of them kept, and the facts that stand in them."""
+"""What the child writes: its pipes as lines, the last of them kept, and the facts that stand in
+them.
+"""
 
 import asyncio
 import os
@@ -17,7 +19,10 @@ LONGEST = 65536  # a line without an end is cut here
 _DEVICE = re.compile(r"- (?P<name>\w+)\s*: (?P<what>.+) \(\d+ MiB, \d+ MiB free\)\s*$")
 _USING = re.compile(r"using device (?P<name>\w+) \((?P<what>[^()]*(?:\([^()]*\)[^()]*)*)\)")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers")
-_BUFFER = re.compile(r"(?:\b(?P<device>\w{1,64}) +)?(?:model|KV|RS|compute|output) +buffer size = +(?P<size>[\d.]+) MiB")
+_BUFFER = re.compile(
+    r"(?:\b(?P<device>\w{1,64}) +)?(?:model|KV|RS|compute|"
+    r"output) +buffer size = +(?P<size>[\d.]+) MiB"
+)
 _HOST_BUFFER = re.compile(r"(?:CPU|BLAS|AMX)|.*_Host$")
 _NO_GPU = re.compile(r"no usable GPU found")
 _ALL_IS_WELL = re.compile(r"\d+(?:\.\d+)+ [ID] ")
@@ -29,7 +34,9 @@ def what_went_wrong(lines: Sequence[str]) -> Sequence[str]:
 
 
 def last_lines(lines: Sequence[str]) -> str:
-    """Return what goes below an error: the lines that explain it, or nothing where there are none."""
+    """Return what goes below an error: the lines that explain it, or nothing where there are
+    none.
+    """
     return "\nThe last lines of its log:\n" + "\n".join(what_went_wrong(lines)) if lines else ""
 
 
@@ -53,18 +60,30 @@ class Facts:
 
     @property
     def runs_on(self) -> str | None:
-        """The device that does the work: an engine built for a GPU names it also where no layer went there."""
+        """The device that does the work: an engine built for a GPU names it also where no layer
+        went there.
+        """
         return "CPU" if self.on_cpu else self.device
 
     @property
     def where(self) -> str:
         """In words: device, layers, context of a slot, memory."""
-        layers = f"{self.offloaded} of {self.layers} layers on the GPU" if self.layers is not None else None
-        context = f"context {self.context:,} in {self.slots} slots" if self.context and self.slots else None
+        layers = (
+            f"{self.offloaded} of {self.layers} layers on the GPU"
+            if self.layers is not None
+            else None
+        )
+        context = (
+            f"context {self.context:,} in {self.slots} slots"
+            if self.context and self.slots
+            else None
+        )
         memory = f"{self.memory:,.0f} MiB" if self.memory else None
         if memory and 0 < round(self.gpu_memory) < round(self.memory):
             memory += f" ({self.gpu_memory:,.0f} MiB of it on the GPU)"
-        return ", ".join(part for part in (self.runs_on or "device unknown", layers, context, memory) if part)
+        return ", ".join(
+            part for part in (self.runs_on or "device unknown", layers, context, memory) if part
+        )
 
     def told(self, line: str) -> "Facts":
         if found := _OFFLOADED.search(line):
@@ -72,7 +91,9 @@ class Facts:
         if found := _BUFFER.search(line):
             on_gpu = found["device"] is not None and not _HOST_BUFFER.match(found["device"])
             size = float(found["size"])
-            return replace(self, memory=self.memory + size, gpu_memory=self.gpu_memory + on_gpu * size)
+            return replace(
+                self, memory=self.memory + size, gpu_memory=self.gpu_memory + on_gpu * size
+            )
         if _NO_GPU.search(line):
             return replace(self, layers_ignored=True)
         found = _DEVICE.search(line) or _USING.search(line)
@@ -97,7 +118,9 @@ class Log:
         self._on_line(line)
 
     def since(self, written: int) -> list[str]:
-        """What was written since `written` was asked; nothing where some of it is not kept any more."""
+        """What was written since `written` was asked; nothing where some of it is not kept any
+        more.
+        """
         new = self.written - written
         return list(self.lines)[len(self.lines) - new :] if 0 <= new <= len(self.lines) else []
 
@@ -107,7 +130,9 @@ class Log:
 
 
 class Ring:
-    """The last lines of a model over all its lives, ours among the child's, and whoever follows them."""
+    """The last lines of a model over all its lives, ours among the child's, and whoever follows
+    them.
+    """
 
     def __init__(self) -> None:
         self.lines: deque[str] = deque(maxlen=RING)
@@ -117,7 +142,8 @@ class Ring:
         self.lines.append(line)
         for follower in self._followers:
             if follower.full():
-                follower.get_nowait()  # who reads too slowly misses the oldest lines, and holds up nobody
+                # Who reads too slowly misses the oldest lines, and holds up nobody.
+                follower.get_nowait()
             follower.put_nowait(line)
 
     async def follow(self) -> AsyncGenerator[str, None]:

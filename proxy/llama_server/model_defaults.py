@@ -1,4 +1,6 @@
-"""What follows from a model's file and its options: what llama-server makes of them, and what is set where they say nothing."""
+"""What follows from a model's file and its options: what llama-server makes of them, and what is
+set where they say nothing.
+"""
 
 from collections.abc import Mapping
 from typing import TypedDict
@@ -31,8 +33,12 @@ class CacheSize(TypedDict):
 
 
 def cache_size(build: Build, flags: tuple[str, ...]) -> CacheSize:
-    """Return the context of one conversation and the cache that all share, as llama-server derives them from its flags."""
-    size, slots, most = (_whole(build.value(flags, key)) for key in ("ctx-size", "parallel", "kv-unified-per-slot"))
+    """Return the context of one conversation and the cache that all share, as llama-server
+    derives them from its flags.
+    """
+    size, slots, most = (
+        _whole(build.value(flags, key)) for key in ("ctx-size", "parallel", "kv-unified-per-slot")
+    )
     shared = build.value(flags, "kv-unified") is not None or slots in (0, -1)
     slots = slots if slots > 0 else _AUTO_SLOTS
     size = size or most * slots
@@ -41,16 +47,24 @@ def cache_size(build: Build, flags: tuple[str, ...]) -> CacheSize:
 
 
 def for_embeddings(header: Header) -> dict[str, str]:
-    """Return what an embedding model needs: a vector for each text, and each text read in one piece, as the engine demands."""
+    """Return what an embedding model needs: a vector for each text, and each text read in one
+    piece, as the engine demands.
+    """
     room = str(min(header.context or LONGEST_EMBEDDED, LONGEST_EMBEDDED))
     pooling = {} if f"{header.architecture}.pooling_type" in header.values else {"pooling": "mean"}
     return {"embeddings": "true", "batch-size": room, "ubatch-size": room} | pooling
 
 
 def conversation_size(header: Header, build: Build, flags: tuple[str, ...]) -> int | None:
-    """Return the MiB that one conversation of full length takes, at most; None if the file does not tell."""
+    """Return the MiB that one conversation of full length takes, at most; None if the file does
+    not tell.
+    """
     context = cache_size(build, flags)["context"]
-    layers, heads, width = header.layers, _list(header, "attention.head_count"), _number(header, "embedding_length")
+    layers, heads, width = (
+        header.layers,
+        _list(header, "attention.head_count"),
+        _number(header, "embedding_length"),
+    )
     if not (context and layers and heads and width):
         return None
     kv_heads = _list(header, "attention.head_count_kv") or heads
@@ -59,14 +73,17 @@ def conversation_size(header: Header, build: Build, flags: tuple[str, ...]) -> i
     keys = _number(header, "attention.key_length") or width // max(heads)
     values = _number(header, "attention.value_length") or width // max(heads)
     in_all_layers = sum(kv_heads) if len(kv_heads) > 1 else kv_heads[0] * layers
-    key_bytes, value_bytes = (_BYTES.get(build.value(flags, f"cache-type-{one}") or "f16", 2) for one in "kv")
+    key_bytes, value_bytes = (
+        _BYTES.get(build.value(flags, f"cache-type-{one}") or "f16", 2) for one in "kv"
+    )
     return int(context * in_all_layers * (keys * key_bytes + values * value_bytes)) >> 20
 
 
 def prompt_cache(free: int | None, model: int, conversation: int | None) -> int | None:
     """Return the MiB for `cache-ram`, or None if llama-server's own limit is right.
 
-    A quarter of the memory that is free beside the model, and up to half of it where two conversations need that.
+    A quarter of the memory that is free beside the model, and up to half of it where two
+    conversations need that.
     """
     needed = CONVERSATIONS * (conversation or 0)
     room = max(free - model, 0) if free is not None else PROMPT_CACHE * 4
@@ -75,12 +92,16 @@ def prompt_cache(free: int | None, model: int, conversation: int | None) -> int 
 
 
 def too_small(name: str, limit: int, conversation: int | None) -> str | None:
-    """Return the warning that the cache in RAM does not hold two conversations; 0 and -1 are a choice."""
+    """Return the warning that the cache in RAM does not hold two conversations; 0 and -1 are a
+    choice.
+    """
     if not conversation or limit <= 0 or limit >= CONVERSATIONS * conversation:
         return None
     return (
-        f"{name}: cache-ram = {limit:,} MiB holds {limit // conversation} conversation(s) of full length, which take {conversation:,} MiB "
-        "each: when agents take turns, whole prompts are read again. A smaller `ctx-size` or `cache-type-k = q8_0` helps."
+        f"{name}: cache-ram = {limit:,} MiB holds {limit // conversation} conversation(s) of "
+        f"full length, which take {conversation:,} MiB "
+        "each: when agents take turns, whole prompts are read again. "
+        "A smaller `ctx-size` or `cache-type-k = q8_0` helps."
     )
 
 

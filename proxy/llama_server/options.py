@@ -1,7 +1,8 @@
 """What a build of llama-server can be told, and how a line of our configuration is said to it.
 
-Options come, go and change their names between builds. A binary is asked (`--help`) and the answer remembered until the binary
-changes; for the wheel, the table in wheel_options.py says what it can take.
+Options come, go and change their names between builds. A binary is asked (`--help`) and the answer
+remembered until the binary changes; for the wheel, the table in wheel_options.py says what it can
+take.
 """
 
 import hashlib
@@ -70,9 +71,13 @@ class Option:
             raise ValueError(f"is a whole number, not {said!r}")
         elif self.hint == "N":
             if not _NUMBER.fullmatch(said) and said not in self.words:
-                raise ValueError(f"is a number{''.join(f' or `{word}`' for word in self.words)}, not {said!r}")
+                raise ValueError(
+                    f"is a number{''.join(f' or `{word}`' for word in self.words)}, not {said!r}"
+                )
         elif self.words and said not in self.words:
-            raise ValueError(f"is one of {', '.join(self.words)}, not {said!r}{closest(said, self.words)}")
+            raise ValueError(
+                f"is one of {', '.join(self.words)}, not {said!r}{closest(said, self.words)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,9 @@ class Build:
         return name in self.options and self.options[name].removed is None
 
     def flags(self, entries: Iterable[Entry]) -> tuple[str, ...]:
-        """What is said twice under two names, or cannot be said, raises the configuration's error with file and line."""
+        """What is said twice under two names, or cannot be said, raises the configuration's
+        error with file and line.
+        """
         said: dict[str, tuple[Entry, list[str]]] = {}
         wrong: list[str] = []
         for entry in entries:
@@ -114,7 +121,10 @@ class Build:
                     continue
                 other = said.setdefault(option.name, (entry, words))
                 if other[1] != words:
-                    raise ValueError(f"and {other[0].key} (line {other[0].line}) both mean `{option.name}`. Say only that one")
+                    raise ValueError(
+                        f"and {other[0].key} (line {other[0].line}) both mean `{option.name}`. "
+                        f"Say only that one"
+                    )
             except ValueError as error:
                 wrong.append(str(entry.wrong(f"{entry.key} {error}")))
         if wrong:
@@ -139,26 +149,44 @@ class Build:
                 return option, option.say(said[1])
         if option is not None:
             raise ValueError(f"was removed from this llama-server: {option.removed}")
-        raise ValueError(f"is unknown to {self.who}{closest(key, self.options)}. {self.cure}".rstrip())
+        raise ValueError(
+            f"is unknown to {self.who}{closest(key, self.options)}. {self.cure}".rstrip()
+        )
 
 
 def of_wheel() -> Build:
     options: dict[str, Option] = {}
     for names, attribute in wheel_options.OPTIONS.items():
         flag, *others = names.split()
-        option = Option(flag[2:], flag, f"--no-{flag[2:]}" if attribute.is_switch else None, attribute.hint, attribute.words)
+        option = Option(
+            flag[2:],
+            flag,
+            f"--no-{flag[2:]}" if attribute.is_switch else None,
+            attribute.hint,
+            attribute.words,
+        )
         options |= {name.lstrip("-"): option for name in [flag, *others]}
         if option.off:
             options[option.off[2:]] = Option(option.name, option.off, flag)
     cure = "A llama-server of your own (LLAMA_SERVER, or `binary`) takes all of llama.cpp's options"
-    return Build(options, "the server in the xllamacpp wheel, or its public attributes cannot set it", cure, tells_more=True)
+    return Build(
+        options,
+        "the server in the xllamacpp wheel, or its public attributes cannot set it",
+        cure,
+        tells_more=True,
+    )
 
 
 def of_binary(path: Path, cache: Path | None = None) -> Build:
     """Where it does not tell, nothing is known: then every key is unknown."""
     text = _help(path, cache or _cache_folder())
     who = f"this llama-server ({path})"
-    return Build(read_help(text), who, "`llama-server --help` lists what it takes", tells_more="4: trace" in text)
+    return Build(
+        read_help(text),
+        who,
+        "`llama-server --help` lists what it takes",
+        tells_more="4: trace" in text,
+    )
 
 
 def read_help(text: str) -> dict[str, Option]:
@@ -176,7 +204,8 @@ def _options(paragraph: str) -> list[tuple[Option, list[str]]]:
     names = [name.strip() for name in found[0].split(",")]
     rest = paragraph[found.end() :]
     hint, text = "", rest
-    if rest[:1] == " " and rest[1:2].strip():  # one blank: what follows is its value; two: what it is for
+    # One blank: what follows is its value; two: what it is for.
+    if rest[:1] == " " and rest[1:2].strip():
         head, _, tail = rest[1:].partition("\n")
         hint, _, more = head.partition("  ")
         text = f"{more} {tail}"
@@ -186,17 +215,42 @@ def _options(paragraph: str) -> list[tuple[Option, list[str]]]:
     longest = max(on, key=len)
     environment = [word.lower().replace("_", "-") for word in _ENVIRONMENT.findall(text)]
     turned = max(off, key=len) if off else None
-    option = Option(longest[2:], longest, turned, hint.strip(), _words(names, hint.strip(), text), removed[1].strip() if removed else None)
+    option = Option(
+        longest[2:],
+        longest,
+        turned,
+        hint.strip(),
+        _words(names, hint.strip(), text),
+        removed[1].strip() if removed else None,
+    )
     made = [(option, [name.lstrip("-") for name in on] + environment)]
-    return [*made, (Option(option.name, turned, longest), [name.lstrip("-") for name in off])] if turned else made
+    return (
+        [*made, (Option(option.name, turned, longest), [name.lstrip("-") for name in off])]
+        if turned
+        else made
+    )
 
 
 def _both_ways(names: list[str]) -> tuple[list[str], list[str]]:
-    """`-kvo, --kv-offload, -nkvo, --no-kv-offload`: what turns it round comes last. `--no-host` alone is a switch of its own."""
-    first = next((at for at, name in enumerate(names) if name.startswith("--") and not name.startswith("--no-")), None)
+    """`-kvo, --kv-offload, -nkvo, --no-kv-offload`: what turns it round comes last.
+
+    `--no-host` alone is a switch of its own.
+    """
+    first = next(
+        (
+            at
+            for at, name in enumerate(names)
+            if name.startswith("--") and not name.startswith("--no-")
+        ),
+        None,
+    )
     if first is None or not any(name.startswith("--no-") for name in names):
         return names, []
-    off = [name for at, name in enumerate(names) if name.startswith("--no-") or (at > first and not name.startswith("--"))]
+    off = [
+        name
+        for at, name in enumerate(names)
+        if name.startswith("--no-") or (at > first and not name.startswith("--"))
+    ]
     return [name for name in names if name not in off], off
 
 
@@ -220,7 +274,12 @@ def _help(path: Path, cache: Path) -> str:
         if told == mark:
             return text
         ran = subprocess.run(
-            [path, "--help"], capture_output=True, text=True, timeout=_HELP_PATIENCE, stdin=subprocess.DEVNULL, check=False
+            [path, "--help"],
+            capture_output=True,
+            text=True,
+            timeout=_HELP_PATIENCE,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
     except (OSError, subprocess.SubprocessError):
         return ""

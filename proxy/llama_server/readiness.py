@@ -1,4 +1,7 @@
-"""When is the child ready? It lives (the supervisor sees to that), it is well, it is ours, and one token has come."""
+"""When is the child ready?
+
+It lives (the supervisor sees to that), it is well, it is ours, and one token has come.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,8 +42,11 @@ async def come_up(address: Address, launch: Launch, *, load: float, token: float
         reraise=True,
     )
     headers = {"authorization": f"Bearer {address.key}"}
-    # verify=False: there is no TLS on loopback, and reading the certificates takes longer than the whole start.
-    async with httpx.AsyncClient(base_url=address.url, headers=headers, trust_env=False, verify=False, timeout=5) as client:
+    # verify=False: there is no TLS on loopback, and reading the certificates takes longer than the
+    # whole start.
+    async with httpx.AsyncClient(
+        base_url=address.url, headers=headers, trust_env=False, verify=False, timeout=5
+    ) as client:
         try:
             found: Found = await polling(_look, client, launch, token)
         except NotYet as last:
@@ -70,7 +76,11 @@ def _ours(answer: httpx.Response, launch: Launch) -> Found:
     if answer.status_code != 200 or not isinstance(props, dict):
         raise NeverReady(f"what answers is no llama-server: /props says {answer.status_code}")
     path, alias = props.get("model_path"), props.get("model_alias")
-    if isinstance(launch.model, Path) and path is not None and Path(path).absolute() != launch.model.absolute():
+    if (
+        isinstance(launch.model, Path)
+        and path is not None
+        and Path(path).absolute() != launch.model.absolute()
+    ):
         raise NeverReady(f"a foreign server answers on its port: it serves {path}")
     if alias is not None and alias != launch.alias:
         raise NeverReady(f"a foreign server answers on its port: it calls itself {alias}")
@@ -81,7 +91,9 @@ def _ours(answer: httpx.Response, launch: Launch) -> Found:
 async def _first_token(client: httpx.AsyncClient, patience: float) -> None:
     """A server can be well and its GPU broken: only a token proves it."""
     try:
-        answer = await client.post("/completion", json={"prompt": "a", "n_predict": 1}, timeout=patience)
+        answer = await client.post(
+            "/completion", json={"prompt": "a", "n_predict": 1}, timeout=patience
+        )
         if answer.status_code == 501:  # an embedding model
             answer = await client.post("/v1/embeddings", json={"input": "a"}, timeout=patience)
     except httpx.ReadTimeout:
@@ -89,4 +101,6 @@ async def _first_token(client: httpx.AsyncClient, patience: float) -> None:
     if answer.status_code == 503:
         raise NotYet("loading")
     if answer.status_code != 200:
-        raise NeverReady(f"it is up, but the first token failed with {answer.status_code}: {answer.text[:500]}")
+        raise NeverReady(
+            f"it is up, but the first token failed with {answer.status_code}: {answer.text[:500]}"
+        )

@@ -1,6 +1,8 @@
-"""What options were called before, elsewhere, or by mistake: each old word with what it has become, or why it cannot be.
+"""What options were called before, elsewhere, or by mistake: each old word with what it has become,
+or why it cannot be.
 
-Only looked at where this build of llama-server does not know the word itself, except for `OURS` and `READ_ANEW`.
+Only looked at where this build of llama-server does not know the word itself, except for `OURS` and
+`READ_ANEW`.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,7 +10,10 @@ from collections.abc import Callable, Mapping
 Said = tuple[str, str] | None  # an option and its value; None: nothing has to be said
 Rule = Callable[[str], Said]
 
-TRUE, FALSE = frozenset({"", "true", "yes", "on", "1", "enabled"}), frozenset({"false", "no", "off", "0", "disabled"})
+TRUE, FALSE = (
+    frozenset({"", "true", "yes", "on", "1", "enabled"}),
+    frozenset({"false", "no", "off", "0", "disabled"}),
+)
 
 
 def _now(name: str) -> Rule:
@@ -32,11 +37,24 @@ def _gone(reason: str) -> Rule:
 
 def _cache_type(name: str) -> Rule:
     """llama-cpp-python takes ggml's numbers."""
-    names = {"0": "f32", "1": "f16", "2": "q4_0", "3": "q4_1", "6": "q5_0", "7": "q5_1", "8": "q8_0", "20": "iq4_nl", "30": "bf16"}
+    names = {
+        "0": "f32",
+        "1": "f16",
+        "2": "q4_0",
+        "3": "q4_1",
+        "6": "q5_0",
+        "7": "q5_1",
+        "8": "q8_0",
+        "20": "iq4_nl",
+        "30": "bf16",
+    }
     return lambda value: (name, names.get(value, value))
 
 
-_TEMPLATE = "leave it out: the model's own template is used, and how the model writes calls is recognised (or say `dialect`)"
+_TEMPLATE = (
+    "leave it out: the model's own template is used, and how the model writes calls is "
+    "recognised (or say `dialect`)"
+)
 _PYTHON = "llama-server has no such option; it belongs to llama-cpp-python. Leave it out"
 
 OLD: Mapping[str, Rule] = {
@@ -71,9 +89,13 @@ OLD: Mapping[str, Rule] = {
     "temperature": _now("temp"),
     "n-predict": _now("predict"),
     "max-tokens": _now("predict"),
-    "reasoning-effort": _gone("this build cannot set it; clients send `reasoning_effort` themselves"),
+    "reasoning-effort": _gone(
+        "this build cannot set it; clients send `reasoning_effort` themselves"
+    ),
     "defrag-thold": _gone("it has no effect any more; leave it out"),
-    "grp-attn-n": _gone("self-extend was removed from llama.cpp; use the `rope-` and `yarn-` options"),
+    "grp-attn-n": _gone(
+        "self-extend was removed from llama.cpp; use the `rope-` and `yarn-` options"
+    ),
     "cache-reuse-min": _now("cache-reuse"),
     # llama-cpp-python
     "n-ctx": _now("ctx-size"),
@@ -115,9 +137,15 @@ OURS: Mapping[str, str] = {
     "api-prefix": _WE_CHOOSE,
     "reuse-port": _WE_CHOOSE,
     "api-key": "llama-bridge makes a new one at each start; the keys of clients are PROXY_API_KEYS",
-    "api-key-file": "llama-bridge makes a key at each start; the keys of clients are PROXY_API_KEYS",
-    "ssl-key-file": "it listens on loopback only; put a web server such as Caddy in front of llama-bridge",
-    "ssl-cert-file": "it listens on loopback only; put a web server such as Caddy in front of llama-bridge",
+    "api-key-file": (
+        "llama-bridge makes a key at each start; the keys of clients are PROXY_API_KEYS"
+    ),
+    "ssl-key-file": (
+        "it listens on loopback only; put a web server such as Caddy in front of llama-bridge"
+    ),
+    "ssl-cert-file": (
+        "it listens on loopback only; put a web server such as Caddy in front of llama-bridge"
+    ),
     "alias": "the section's name is the model's name; further names are `aliases`",
     "a": "the section's name is the model's name; further names are `aliases`",
     "model-alias": "the section's name is the model's name; further names are `aliases`",
@@ -137,6 +165,17 @@ OURS: Mapping[str, str] = {
 
 # Never names of templates that llama.cpp carries, and yet often written.
 NO_TEMPLATE = frozenset(
-    {"qwen", "qwen2", "qwen2.5", "qwen3", "qwen3-coder", "llama-2", "llama-3", "hermes", "jinja", "chatml-function-calling"}
+    {
+        "qwen",
+        "qwen2",
+        "qwen2.5",
+        "qwen3",
+        "qwen3-coder",
+        "llama-2",
+        "llama-3",
+        "hermes",
+        "jinja",
+        "chatml-function-calling",
+    }
 )
 TEMPLATE_REASON = f"{{value}} is no template that llama.cpp carries; {_TEMPLATE}"

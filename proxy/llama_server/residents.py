@@ -1,8 +1,10 @@
-"""Which conversations the engine holds in its slots, and when one that comes back would be processed again for lack of space.
+"""Which conversations the engine holds in its slots, and when one that comes back would be
+processed again for lack of space.
 
-With a shared cache llama-server copies the conversations of idle slots to RAM (`cache-ram`) and clears the slots, but only
-after it has tried to bring the conversation of the new request back from RAM. Two conversations that together are larger
-than the cache would therefore push each other out at every turn. A tiny request in between clears the idle slots first.
+With a shared cache llama-server copies the conversations of idle slots to RAM (`cache-ram`) and
+clears the slots, but only after it has tried to bring the conversation of the new request back from
+RAM. Two conversations that together are larger than the cache would therefore push each other out
+at every turn. A tiny request in between clears the idle slots first.
 """
 
 from collections.abc import Sequence
@@ -15,18 +17,30 @@ _REMEMBERED = 64  # conversations
 
 @dataclass
 class Residents:
-    sizes: dict[str, int | None] = field(default_factory=dict)  # tokens of each conversation that was worked on, the last one last
-    held: set[str | None] = field(default_factory=set)  # in slots since the last start; None: some other request
+    # Tokens of each conversation that was worked on, the last one last.
+    sizes: dict[str, int | None] = field(default_factory=dict)
+    # In slots since the last start; None: some other request.
+    held: set[str | None] = field(default_factory=set)
 
-    def needs_room(self, reservation: Reservation, running: Sequence[Reservation], total: int) -> bool:
-        """Whether idle slots have to be cleared before this request starts beside the `running` ones."""
+    def needs_room(
+        self, reservation: Reservation, running: Sequence[Reservation], total: int
+    ) -> bool:
+        """Whether idle slots have to be cleared before this request starts beside the `running`
+        ones.
+        """
         idle = self.held - {one.session for one in running}
         if reservation.slots > 1:
             return bool(idle)  # each further choice takes a slot as it is, with what it holds
         if reservation.session in self.held or reservation.session not in self.sizes:
             return False
         reserved = sum(one.tokens(total) or total for one in running)
-        return bool(idle) and self._size(reservation.session, total) + sum(self._size(one, total) for one in idle) + reserved > total
+        return (
+            bool(idle)
+            and self._size(reservation.session, total)
+            + sum(self._size(one, total) for one in idle)
+            + reserved
+            > total
+        )
 
     def started(self, reservation: Reservation, running: Sequence[Reservation]) -> None:
         """Note that the engine clears every slot but those of running requests."""

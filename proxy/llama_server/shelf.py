@@ -1,4 +1,6 @@
-"""The models in a folder: split files as one, projectors beside their model, damaged files named and left out."""
+"""The models in a folder: split files as one, projectors beside their model, damaged files named
+and left out.
+"""
 
 import glob
 from collections.abc import Iterable, Sequence
@@ -33,7 +35,11 @@ class NoModel(ValueError):
 def scan(folder: Path) -> Shelf:
     headers: list[Header] = []
     damaged: list[tuple[Path, str]] = []
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".gguf" and (path.is_file() or path.is_symlink())):
+    for path in sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() == ".gguf" and (path.is_file() or path.is_symlink())
+    ):
         try:
             headers.append(gguf.read(path))
         except Damaged as reason:
@@ -51,7 +57,11 @@ def scan(folder: Path) -> Shelf:
 def _together(headers: Iterable[Header]) -> list[list[Header]]:
     groups: dict[Path, list[Header]] = {}
     for header in headers:
-        key = header.path.with_name(f"{header.split[0]}-of-{header.split[2]}") if header.split else header.path
+        key = (
+            header.path.with_name(f"{header.split[0]}-of-{header.split[2]}")
+            if header.split
+            else header.path
+        )
         groups.setdefault(key, []).append(header)
     return list(groups.values())
 
@@ -69,7 +79,9 @@ def _found(parts: Sequence[Header], projectors: Sequence[Header], taken: set[str
     names = chain((name,), (f"{name}-{number}" for number in count(2)))
     name = next(one for one in names if one not in taken)
     beside = [header.path for header in projectors if header.path.parent == first.path.parent]
-    return Found(name, first.path, first, sum(part.size for part in parts), beside[0] if beside else None)
+    return Found(
+        name, first.path, first, sum(part.size for part in parts), beside[0] if beside else None
+    )
 
 
 def incomplete(first: Header) -> str | None:
@@ -79,13 +91,22 @@ def incomplete(first: Header) -> str | None:
     name, number, count = first.split
     if number != 1:
         return f"it is part {number} of {count}: name the first one"
-    parts = [first.path.with_name(f"{name}-{part:05}-of-{count:05}.gguf") for part in range(2, count + 1)]
+    parts = [
+        first.path.with_name(f"{name}-{part:05}-of-{count:05}.gguf") for part in range(2, count + 1)
+    ]
     missing = [part.name for part in parts if not part.exists()]
-    return f"{len(missing)} of its {count} files are not there: {', '.join(missing[:3])}" if missing else None
+    return (
+        f"{len(missing)} of its {count} files are not there: {', '.join(missing[:3])}"
+        if missing
+        else None
+    )
 
 
 def resolve(named: str, base: Path) -> Path:
-    """A file, a folder, or a pattern that means exactly one of them. Relative ones are looked for in `base`."""
+    """A file, a folder, or a pattern that means exactly one of them.
+
+    Relative ones are looked for in `base`.
+    """
     text = str(base / Path(named).expanduser())
     path = Path(text)
     if path.exists():
@@ -94,11 +115,16 @@ def resolve(named: str, base: Path) -> Path:
         raise NoModel(f"{path} is a link to {path.readlink()}, which is not there")
     if not glob.has_magic(text):
         raise NoModel(f"there is no file {path}{_others(path)}")
-    found = [match for match in sorted(glob.glob(text, recursive=True)) if not _later_part(Path(match))]
+    found = [
+        match for match in sorted(glob.glob(text, recursive=True)) if not _later_part(Path(match))
+    ]
     if not found:
         raise NoModel(f"no file matches {text}")
     if len(found) > 1:
-        raise NoModel(f"{len(found)} files match {text}: {', '.join(Path(match).name for match in found[:5])}. Name one of them")
+        raise NoModel(
+            f"{len(found)} files match {text}: "
+            f"{', '.join(Path(match).name for match in found[:5])}. Name one of them"
+        )
     return Path(found[0])
 
 
@@ -108,5 +134,7 @@ def _later_part(path: Path) -> bool:
 
 
 def _others(path: Path) -> str:
-    beside = sorted(other.name for other in path.parent.glob("*.gguf")) if path.parent.is_dir() else []
+    beside = (
+        sorted(other.name for other in path.parent.glob("*.gguf")) if path.parent.is_dir() else []
+    )
     return f". In {path.parent} there are: {', '.join(beside[:8])}" if beside else ""

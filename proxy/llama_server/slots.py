@@ -1,8 +1,10 @@
-"""What a child remembers of its conversations (its slots), kept on disk while it is away: only where `slot-save-path` is set.
+"""What a child remembers of its conversations (its slots), kept on disk while it is away: only
+where `slot-save-path` is set.
 
-Saved before an orderly end, given back at the next READY. The first long answer after that tells whether it helped: then the
-files stay, since the next child may die before it can save anew; else they go, as does at once what the child does not take.
-In vain again and again, and nothing is saved any more. Never more than so many bytes, oldest first; readable by us alone.
+Saved before an orderly end, given back at the next READY. The first long answer after that tells
+whether it helped: then the files stay, since the next child may die before it can save anew; else
+they go, as does at once what the child does not take. In vain again and again, and nothing is saved
+any more. Never more than so many bytes, oldest first; readable by us alone.
 """
 
 import asyncio
@@ -28,7 +30,13 @@ _HALF = ".half"  # of a file that is being written
 
 
 class Slots:
-    def __init__(self, launch: Launch, patience: float, say: Say, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        patience: float,
+        say: Say,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._folder = _folder(launch)
         self._mark = _mark(launch)
         self._patience, self._say, self._transport = patience, say, transport
@@ -97,13 +105,21 @@ class Slots:
             return
         for file in tried:
             _drop(file)
-        self._was_in_vain(f"the conversations that were given back did not help and are dropped: {known}")
+        self._was_in_vain(
+            f"the conversations that were given back did not help and are dropped: {known}"
+        )
 
     def _was_in_vain(self, why: str) -> None:
         self._in_vain += 1
         self._say(logging.INFO, why)
         if self._in_vain == TRIES:
-            self._say(logging.WARNING, f"conversations are not saved any more: {TRIES} times in a row it was in vain, and it costs time")
+            self._say(
+                logging.WARNING,
+                (
+                    f"conversations are not saved any more: {TRIES} times in a row it was in vain, "
+                    f"and it costs time"
+                ),
+            )
 
     async def _save(self, client: httpx.AsyncClient, slot: int, folder: Path) -> int:
         """What is cut off while it is written must not take the place of what was whole."""
@@ -122,7 +138,12 @@ class Slots:
     def _client(self, address: Address) -> httpx.AsyncClient:
         headers = {"authorization": f"Bearer {address.key}"}
         return httpx.AsyncClient(
-            base_url=address.url, headers=headers, trust_env=False, verify=False, timeout=self._patience, transport=self._transport
+            base_url=address.url,
+            headers=headers,
+            trust_env=False,
+            verify=False,
+            timeout=self._patience,
+            transport=self._transport,
         )
 
     def _files(self, pattern: str) -> dict[Path, os.stat_result]:
@@ -144,7 +165,11 @@ class Slots:
 async def _worth_saving(client: httpx.AsyncClient) -> list[int]:
     listed: Any = (await client.get("/slots")).json()
     slots = [slot for slot in listed if isinstance(slot, dict)] if isinstance(listed, list) else []
-    return [slot["id"] for slot in slots if isinstance(slot.get("id"), int) and (slot.get("n_prompt_tokens") or 0) >= WORTH]
+    return [
+        slot["id"]
+        for slot in slots
+        if isinstance(slot.get("id"), int) and (slot.get("n_prompt_tokens") or 0) >= WORTH
+    ]
 
 
 async def _told(client: httpx.AsyncClient, slot: str, action: str, file: str, figure: str) -> int:

@@ -1,4 +1,7 @@
-"""Looks after the child: the only writer of its life. Everybody else says what it needs and waits (`ensure_ready`)."""
+"""Looks after the child: the only writer of its life.
+
+Everybody else says what it needs and waits (`ensure_ready`).
+"""
 
 import asyncio
 import logging
@@ -55,7 +58,9 @@ class Supervisor:
         self._on_line = on_line
         self._require_gpu = require_gpu
         self._looked_twice = False
-        self._slots = Slots(launch, timings.slots, lambda level, words: self._say(level, f"{launch.alias}: {words}"))
+        self._slots = Slots(
+            launch, timings.slots, lambda level, words: self._say(level, f"{launch.alias}: {words}")
+        )
         self._address = Address("", "")
         self._found = Found(None, None)
         self._child: Child | None = None
@@ -74,11 +79,15 @@ class Supervisor:
                     self._want()
                     await self._changed.wait()
         except TimeoutError:
-            raise ModelLoading(f"{self.launch.alias} is still {self.state.value} after {self.timings.wait:g} s.") from None
+            raise ModelLoading(
+                f"{self.launch.alias} is still {self.state.value} after {self.timings.wait:g} s."
+            ) from None
         return self._address
 
     async def exit_noticed(self, url: str) -> None:
-        """Call this after a connection to `url` failed: return when the exit of that process was noticed, or after `grace`."""
+        """Call this after a connection to `url` failed: return when the exit of that process was
+        noticed, or after `grace`.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(self.timings.grace):
                 while self.state is State.READY and self._address.url == url:
@@ -99,8 +108,9 @@ class Supervisor:
             await asyncio.wait({self._task})
 
     def answered(self, prompt: int = 0, cached: int = 0) -> None:
-        """An answer of this child was finished: should it die now, it starts again at once. With the tokens of its question, and
-        how many of them it knew, where that is told."""
+        """An answer of this child was finished: should it die now, it starts again at once.
+
+        With the tokens of its question, and how many of them it knew, where that is told."""
         self._answers += 1
         self._slots.judge(prompt, cached)
 
@@ -148,7 +158,12 @@ class Supervisor:
         await self.start()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -163,13 +178,20 @@ class Supervisor:
         if self._closed:
             raise Stopping("This proxy is shutting down.")
         if self.gave_up:
-            raise ChildFailed(f"{self.launch.alias} could not be started: {self.reason}{last_lines(self.log.tail)}")
+            raise ChildFailed(
+                f"{self.launch.alias} could not be started: "
+                f"{self.reason}{last_lines(self.log.tail)}"
+            )
         self._open()
         self._wanted.set()
 
     def _open(self) -> None:
         if self._task is None or self._task.done():
-            self._changed, self._wanted, self._stop_asked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+            self._changed, self._wanted, self._stop_asked = (
+                asyncio.Event(),
+                asyncio.Event(),
+                asyncio.Event(),
+            )
             self._task = asyncio.create_task(self._live())
 
     async def _live(self) -> None:
@@ -193,7 +215,11 @@ class Supervisor:
 
     def _write(self, happening: Happening, reason: str = "") -> None:
         self.life = self.life.after(happening, reason)
-        level = logging.WARNING if happening in (Happening.DIED, Happening.CANNOT_START) else logging.INFO
+        level = (
+            logging.WARNING
+            if happening in (Happening.DIED, Happening.CANNOT_START)
+            else logging.INFO
+        )
         self._say(level, f"{self.launch.alias} {told(self.state, reason)}")
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
@@ -221,7 +247,12 @@ class Supervisor:
             await _let_go(activity, stop)
 
     async def _starting(self) -> tuple[Happening, str]:
-        self.log, self._found, self._answers, began = Log(self._on_line), Found(None, None), 0, time.monotonic()
+        self.log, self._found, self._answers, began = (
+            Log(self._on_line),
+            Found(None, None),
+            0,
+            time.monotonic(),
+        )
         times = self.timings
         if self._child:  # never two
             await self._child.end()
@@ -234,10 +265,14 @@ class Supervisor:
             self._address = Address(f"http://{HOST}:{port}", secrets.token_urlsafe(24))
             environment = self.launch.environment(self._address.key)
             command, private = self.launch.command(port), self._slots.kept
-            child = self._child = Child(command, environment, self.log, grace=times.grace, kill=times.kill, private=private)
+            child = self._child = Child(
+                command, environment, self.log, grace=times.grace, kill=times.kill, private=private
+            )
         except OSError as error:
             return Happening.DIED, f"this machine could not start a process: {error}"
-        ready = asyncio.create_task(come_up(self._address, self.launch, load=times.load, token=times.token))
+        ready = asyncio.create_task(
+            come_up(self._address, self.launch, load=times.load, token=times.token)
+        )
         try:
             await asyncio.wait({ready, child.over}, return_when=asyncio.FIRST_COMPLETED)
             if child.over.done():
@@ -250,13 +285,18 @@ class Supervisor:
             await _let_go(ready)
         if self.warning:
             logger.warning(self.warning)
-            if self._require_gpu:  # also right after the machine's start: FAILED is tried again, an answer is not taken back
+            # Also right after the machine's start: FAILED is tried again, an answer is not taken
+            # back.
+            if self._require_gpu:
                 await child.end()
                 return Happening.DIED, f"require-gpu: {self.warning}"
         if small := small_slot(self.launch.alias, self._found.context):
             logger.warning(small)
         await self._slots.restore(self._address)
-        return Happening.CAME_UP, f"in {time.monotonic() - began:.2f} s, process {child.pid}, {self.facts.where}"
+        return (
+            Happening.CAME_UP,
+            f"in {time.monotonic() - began:.2f} s, process {child.pid}, {self.facts.where}",
+        )
 
     async def _ready(self) -> tuple[Happening, str]:
         assert self._child
@@ -264,7 +304,10 @@ class Supervisor:
             done, _ = await asyncio.wait({self._child.over}, timeout=self.timings.second_look)
             self._looked_twice = True
             if not done:
-                return Happening.RENEWED, "the machine has only just started: its GPU is looked for once more"
+                return (
+                    Happening.RENEWED,
+                    "the machine has only just started: its GPU is looked for once more",
+                )
         await asyncio.wait({self._child.over})
         if self._answers:
             self.life = self.life.after(Happening.ANSWERED)
@@ -272,7 +315,9 @@ class Supervisor:
 
     @property
     def _may_look_again(self) -> bool:
-        """Right after the machine's start the driver of a graphics card may come later than we do."""
+        """Right after the machine's start the driver of a graphics card may come later than we
+        do.
+        """
         return not self._looked_twice and since_boot() < self.timings.boot
 
     async def _resting(self) -> tuple[Happening, str]:

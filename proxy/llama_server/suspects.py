@@ -1,16 +1,20 @@
 """Which request crashes the engine? A suspect runs alone until it is cleared or convicted.
 
-1. A process that a signal from outside ended, or that ended in order, says nothing about its requests.
+1. A process that a signal from outside ended, or that ended in order, says nothing about its
+   requests.
 2. A crash makes every request that was in flight a suspect.
-3. A suspect is in flight alone. If its answer comes whole, it is cleared. If the engine crashes again, that counts.
+3. A suspect is in flight alone. If its answer comes whole, it is cleared. If the engine crashes
+   again, that counts.
 4. A request that was alone at two crashes is refused for ten minutes.
 
-5. A request that leaves without an answer counts as in flight for a moment longer: its connection breaks before the exit of
-   the process is noticed, and the engine may still work on it. The next one must not be blamed.
+5. A request that leaves without an answer counts as in flight for a moment longer: its connection
+   breaks before the exit of the process is noticed, and the engine may still work on it. The next
+   one must not be blamed.
 
-A request that crashes the engine every time is thus found after three crashes at most: one in a crowd, two alone.
-No request is refused because of another one. Requests are identified by `mark`, which a repeated request has in common
-with the first; a request without a mark is never suspected, but it counts as company.
+A request that crashes the engine every time is thus found after three crashes at most: one in a
+crowd, two alone. No request is refused because of another one. Requests are identified by `mark`,
+which a repeated request has in common with the first; a request without a mark is never suspected,
+but it counts as company.
 """
 
 import asyncio
@@ -42,7 +46,9 @@ class _Case:
 
 
 class Suspects:
-    """The requests in flight at one supervisor's engine, and those that may not run beside others."""
+    """The requests in flight at one supervisor's engine, and those that may not run beside
+    others.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -54,12 +60,16 @@ class Suspects:
         """Raise KillsModel if `mark` is convicted."""
         case = self._case(mark)
         if case is not None and case.alone >= _FATAL:
-            raise KillsModel(f"the model server crashed {case.alone} times while this was its only request. GET /logs shows why.")
+            raise KillsModel(
+                f"the model server crashed {case.alone} times while this was its only request. "
+                f"GET /logs shows why."
+            )
 
     async def enter(self, run: Run) -> None:
         """Wait until `run` may be sent to the engine, first come first served.
 
-        Returns immediately if it is in flight already. Raises KillsModel if it was convicted, also while it waited.
+        Returns immediately if it is in flight already. Raises KillsModel if it was convicted, also
+        while it waited.
         """
         if run in self._in_flight:
             return
@@ -90,11 +100,16 @@ class Suspects:
         self._remove(run)
 
     def process_ended(self, *, crashed: bool) -> None:
-        """The engine's process has ended, and with it all that was in flight. Each request that goes on must `enter` again."""
+        """The engine's process has ended, and with it all that was in flight.
+
+        Each request that goes on must `enter` again.
+        """
         runs, self._in_flight = self._in_flight, set()
         if crashed:
             now = self._clock()
-            self._cases = {mark: case for mark, case in self._cases.items() if now - case.at < REMEMBERED}
+            self._cases = {
+                mark: case for mark, case in self._cases.items() if now - case.at < REMEMBERED
+            }
             for mark in {run.mark for run in runs if run.mark is not None}:
                 case = self._cases.setdefault(mark, _Case(0, now))
                 case.alone += len(runs) == 1

@@ -16,7 +16,8 @@ class Timings:
     rest: float = 1  # the first rest; each one after it is twice as long
     boot: float = 600  # so long after the machine's start its GPU may yet appear
     second_look: float = 30  # then it is looked for once more
-    slots: float = 20  # for saving or giving back what it remembers: some gigabytes, for a large model
+    # For saving or giving back what it remembers: some gigabytes, for a large model.
+    slots: float = 20
 
 
 USUAL = Timings()

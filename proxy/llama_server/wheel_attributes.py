@@ -11,7 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Attribute:
-    """Where a flag's value goes. A switch has no hint, and a second flag `--no-…` that turns it round."""
+    """Where a flag's value goes.
+
+    A switch has no hint, and a second flag `--no-…` that turns it round.
+    """
 
     path: str
     kind: Callable[[str], object]
@@ -45,7 +48,9 @@ class Sampling(Attribute):
         import xllamacpp
 
         super().put(parameters, value)
-        parameters.sampling.user_sampling_config |= int(getattr(xllamacpp.common_params_sampling_config, _CONFIG + _RECOMMENDED[self.path]))
+        parameters.sampling.user_sampling_config |= int(
+            getattr(xllamacpp.common_params_sampling_config, _CONFIG + _RECOMMENDED[self.path])
+        )
 
 
 class Added(Attribute):
@@ -130,7 +135,12 @@ def same(*words: str) -> dict[str, str]:
 
 
 def layers(path: str) -> Attribute:
-    return Attribute(path, lambda value: {"auto": -1, "all": 999}[value] if value in ("auto", "all") else int(value), "N", ("auto", "all"))
+    return Attribute(
+        path,
+        lambda value: {"auto": -1, "all": 999}[value] if value in ("auto", "all") else int(value),
+        "N",
+        ("auto", "all"),
+    )
 
 
 def zero_or_one(path: str) -> Attribute:
@@ -138,14 +148,19 @@ def zero_or_one(path: str) -> Attribute:
 
 
 def three(path: str) -> Attribute:
-    return Attribute(path, lambda value: {"auto": -1, "off": 0, "on": 1}[value], "WORD", ("on", "off", "auto"))
+    return Attribute(
+        path, lambda value: {"auto": -1, "off": 0, "on": 1}[value], "WORD", ("on", "off", "auto")
+    )
 
 
 def spec_types(value: str) -> list[object]:
     import xllamacpp
 
     kinds = xllamacpp.common_speculative_type
-    return [getattr(kinds, f"COMMON_SPECULATIVE_TYPE_{word.strip().upper().replace('-', '_')}") for word in value.split(",")]
+    return [
+        getattr(kinds, f"COMMON_SPECULATIVE_TYPE_{word.strip().upper().replace('-', '_')}")
+        for word in value.split(",")
+    ]
 
 
 def proportions(value: str) -> list[float]:
@@ -156,7 +171,11 @@ def proportions(value: str) -> list[float]:
 def margins(value: str) -> list[int]:
     """One value is for all devices."""
     margins = [int(part) * 2**20 for part in value.split(",")]
-    return margins * _DEVICES if len(margins) == 1 else margins + [1024 * 2**20] * (_DEVICES - len(margins))
+    return (
+        margins * _DEVICES
+        if len(margins) == 1
+        else margins + [1024 * 2**20] * (_DEVICES - len(margins))
+    )
 
 
 def processor_mask(value: str) -> list[bool]:
@@ -189,7 +208,9 @@ def grammar(value: str) -> object:
 
 def experts(value: str) -> str:
     """Tensors that stay in main memory: the experts of the first so many layers."""
-    return ",".join(rf"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU" for layer in range(int(value)))
+    return ",".join(
+        rf"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU" for layer in range(int(value))
+    )
 
 
 def text_of(path: str) -> str:
@@ -199,6 +220,22 @@ def text_of(path: str) -> str:
 _DEVICES, _PROCESSORS = 128, 512  # so many the wheel has places for
 PRIORITIES = {"-1": "LOW", "0": "NORMAL", "1": "MEDIUM", "2": "HIGH", "3": "REALTIME"}
 ON_OFF = same("on", "off", "auto")
-CACHE = {"f32": "F32", "f16": "F16", "bf16": "BF16", "q8_0": "Q8_0", "q4_0": "Q4_0", "q4_1": "Q4_1", "iq4_nl": "IQ4_NL", "q5_0": "Q5_0"}
+CACHE = {
+    "f32": "F32",
+    "f16": "F16",
+    "bf16": "BF16",
+    "q8_0": "Q8_0",
+    "q4_0": "Q4_0",
+    "q4_1": "Q4_1",
+    "iq4_nl": "IQ4_NL",
+    "q5_0": "Q5_0",
+}
 FLASH = {"on": "ENABLED", "off": "DISABLED", "auto": "AUTO"}
-LOAD = {"auto": "AUTO", "none": "NONE", "mmap": "MMAP", "mlock": "MLOCK", "mmap+mlock": "MMAP_MLOCK", "dio": "DIRECT_IO"}
+LOAD = {
+    "auto": "AUTO",
+    "none": "NONE",
+    "mmap": "MMAP",
+    "mlock": "MLOCK",
+    "mmap+mlock": "MMAP_MLOCK",
+    "dio": "DIRECT_IO",
+}

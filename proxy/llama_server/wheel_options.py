@@ -1,4 +1,6 @@
-"""The options of the server in the xllamacpp wheel: llama-server's flags, and the public attribute that each one sets."""
+"""The options of the server in the xllamacpp wheel: llama-server's flags, and the public
+attribute that each one sets.
+"""
 
 import json
 
@@ -52,13 +54,20 @@ OPTIONS: dict[str, Attribute] = {
     "--threads -t": number("cpuparams.n_threads"),
     "--threads-batch -tb": number("cpuparams_batch.n_threads"),
     "--threads-http": number("n_threads_http"),
-    "--flash-attn -fa": enum("flash_attn_type", "llama_flash_attn_type", "LLAMA_FLASH_ATTN_TYPE_", FLASH),
+    "--flash-attn -fa": enum(
+        "flash_attn_type", "llama_flash_attn_type", "LLAMA_FLASH_ATTN_TYPE_", FLASH
+    ),
     "--cache-type-k -ctk": enum("cache_type_k", "ggml_type", "GGML_TYPE_", CACHE),
     "--cache-type-v -ctv": enum("cache_type_v", "ggml_type", "GGML_TYPE_", CACHE),
     "--kv-offload": inverted("no_kv_offload"),
     "--op-offload": inverted("no_op_offload"),
     "--load-mode -lm": enum("load_mode", "llama_load_mode", "LLAMA_LOAD_MODE_", LOAD),
-    "--split-mode -sm": enum("split_mode", "llama_split_mode", "LLAMA_SPLIT_MODE_", same("none", "layer", "row", "tensor")),
+    "--split-mode -sm": enum(
+        "split_mode",
+        "llama_split_mode",
+        "LLAMA_SPLIT_MODE_",
+        same("none", "layer", "row", "tensor"),
+    ),
     "--main-gpu -mg": number("main_gpu"),
     "--check-tensors": switch("check_tensors"),
     "--warmup": switch("warmup"),
@@ -73,10 +82,15 @@ OPTIONS: dict[str, Attribute] = {
     "--chat-template": text("chat_template", "NAME"),
     "--chat-template-file": Attribute("chat_template", text_of, "FILE"),
     "--chat-template-kwargs": Attribute(
-        "default_template_kwargs", lambda value: {name: json.dumps(said) for name, said in json.loads(value).items()}, "JSON"
+        "default_template_kwargs",
+        lambda value: {name: json.dumps(said) for name, said in json.loads(value).items()},
+        "JSON",
     ),
     "--reasoning-format": enum(
-        "reasoning_format", "common_reasoning_format", "COMMON_REASONING_FORMAT_", same("none", "auto", "deepseek", "deepseek-legacy")
+        "reasoning_format",
+        "common_reasoning_format",
+        "COMMON_REASONING_FORMAT_",
+        same("none", "auto", "deepseek", "deepseek-legacy"),
     ),
     "--reasoning": three("enable_reasoning"),
     "--reasoning-budget": number("sampling.reasoning_budget_tokens"),
@@ -84,11 +98,19 @@ OPTIONS: dict[str, Attribute] = {
     "--prefill-assistant": switch("prefill_assistant"),
     "--mmproj": text("mmproj.path", "FILE"),
     "--embeddings --embedding": switch("embedding"),
-    "--pooling": enum("pooling_type", "llama_pooling_type", "LLAMA_POOLING_TYPE_", same("none", "mean", "cls", "last", "rank")),
+    "--pooling": enum(
+        "pooling_type",
+        "llama_pooling_type",
+        "LLAMA_POOLING_TYPE_",
+        same("none", "mean", "cls", "last", "rank"),
+    ),
     "--metrics": switch("endpoint_metrics"),
     "--props": switch("endpoint_props"),
     "--slots": switch("endpoint_slots"),
-    "--slot-save-path": Attribute("slot_save_path", lambda value: value.rstrip("/") + "/", "FOLDER"),  # the wheel joins it as it is
+    # The wheel joins it as it is.
+    "--slot-save-path": Attribute(
+        "slot_save_path", lambda value: value.rstrip("/") + "/", "FOLDER"
+    ),
     "--slot-prompt-similarity -sps": decimal("slot_prompt_similarity"),
     "--cache-prompt": switch("cache_prompt"),
     "--cache-reuse": number("n_cache_reuse"),
@@ -128,11 +150,18 @@ OPTIONS: dict[str, Attribute] = {
     "--cpu-mask-batch -Cb": Mask("cpuparams_batch.cpumask", processor_mask, "M"),
     "--cpu-range-batch -Crb": Mask("cpuparams_batch.cpumask", processors, "lo-hi"),
     "--cpu-strict-batch": zero_or_one("cpuparams_batch.strict_cpu"),
-    "--prio-batch": enum("cpuparams_batch.priority", "ggml_sched_priority", "GGML_SCHED_PRIO_", PRIORITIES),
+    "--prio-batch": enum(
+        "cpuparams_batch.priority", "ggml_sched_priority", "GGML_SCHED_PRIO_", PRIORITIES
+    ),
     "--poll-batch": number("cpuparams_batch.poll"),
     "--perf": inverted("no_perf"),
     "--escape -e": switch("escape"),
-    "--rope-scaling": enum("rope_scaling_type", "llama_rope_scaling_type", "LLAMA_ROPE_SCALING_TYPE_", same("none", "linear", "yarn")),
+    "--rope-scaling": enum(
+        "rope_scaling_type",
+        "llama_rope_scaling_type",
+        "LLAMA_ROPE_SCALING_TYPE_",
+        same("none", "linear", "yarn"),
+    ),
     "--rope-scale": Attribute("rope_freq_scale", lambda value: 1 / float(value)),
     "--yarn-ext-factor": decimal("yarn_ext_factor"),
     "--yarn-attn-factor": decimal("yarn_attn_factor"),
@@ -141,7 +170,12 @@ OPTIONS: dict[str, Attribute] = {
     "--no-host": switch("no_host"),
     "--repack": inverted("no_extra_bufts"),
     "--lazy-mode -lzm": enum("lazy_mode", "llama_lazy_mode", "LLAMA_LAZY_MODE_", ON_OFF),
-    "--numa": enum("numa", "ggml_numa_strategy", "GGML_NUMA_STRATEGY_", same("distribute", "isolate", "numactl")),
+    "--numa": enum(
+        "numa",
+        "ggml_numa_strategy",
+        "GGML_NUMA_STRATEGY_",
+        same("distribute", "isolate", "numactl"),
+    ),
     "--override-tensor -ot": Added("tensor_buft_overrides", str, "PATTERN=BUFFER,..."),
     "--n-cpu-moe -ncmoe": Added("tensor_buft_overrides", experts),
     "--moe-cache-mib": Attribute("moe_cache_size", lambda value: int(value) * 2**20),
@@ -150,7 +184,12 @@ OPTIONS: dict[str, Attribute] = {
     "--lora": Added("lora_adapters", adapters, "FILE,..."),
     "--lora-scaled": Added("lora_adapters", adapters, "FILE:SCALE,..."),
     "--lora-init-without-apply": switch("lora_init_without_apply"),
-    "--attention": enum("attention_type", "llama_attention_type", "LLAMA_ATTENTION_TYPE_", same("causal", "non-causal")),
+    "--attention": enum(
+        "attention_type",
+        "llama_attention_type",
+        "LLAMA_ATTENTION_TYPE_",
+        same("causal", "non-causal"),
+    ),
     "--embd-normalize": number("embd_normalize"),
     "--special -sp": switch("special"),
     "--reverse-prompt -r": Added("antiprompt", lambda value: [value], "PROMPT"),
@@ -200,31 +239,64 @@ OPTIONS: dict[str, Attribute] = {
     "--grammar-file": Attribute("sampling.grammar", lambda value: grammar(text_of(value)), "FILE"),
     "--spec-draft-p-split --draft-p-split": decimal("speculative.draft.p_split"),
     "--spec-draft-sampling": Attribute(
-        "speculative.draft.probabilistic", {"greedy": False, "probabilistic": True}.__getitem__, "WORD", ("greedy", "probabilistic")
+        "speculative.draft.probabilistic",
+        {"greedy": False, "probabilistic": True}.__getitem__,
+        "WORD",
+        ("greedy", "probabilistic"),
     ),
     "--spec-draft-backend-sampling": switch("speculative.draft.backend_sampling"),
     "--spec-draft-device --device-draft -devd": text("speculative.draft.devices", "DEVICE,..."),
     "--spec-draft-override-tensor --override-tensor-draft -otd": Added(
         "speculative.draft.tensor_buft_overrides", str, "PATTERN=BUFFER,..."
     ),
-    "--spec-draft-n-cpu-moe --n-cpu-moe-draft -ncmoed": Added("speculative.draft.tensor_buft_overrides", experts),
-    "--spec-draft-type-k --cache-type-k-draft -ctkd": enum("speculative.draft.cache_type_k", "ggml_type", "GGML_TYPE_", CACHE),
-    "--spec-draft-type-v --cache-type-v-draft -ctvd": enum("speculative.draft.cache_type_v", "ggml_type", "GGML_TYPE_", CACHE),
+    "--spec-draft-n-cpu-moe --n-cpu-moe-draft -ncmoed": Added(
+        "speculative.draft.tensor_buft_overrides", experts
+    ),
+    "--spec-draft-type-k --cache-type-k-draft -ctkd": enum(
+        "speculative.draft.cache_type_k", "ggml_type", "GGML_TYPE_", CACHE
+    ),
+    "--spec-draft-type-v --cache-type-v-draft -ctvd": enum(
+        "speculative.draft.cache_type_v", "ggml_type", "GGML_TYPE_", CACHE
+    ),
     "--spec-draft-threads --threads-draft -td": number("speculative.draft.cpuparams.n_threads"),
-    "--spec-draft-threads-batch --threads-batch-draft -tbd": number("speculative.draft.cpuparams_batch.n_threads"),
-    "--spec-draft-cpu-mask --cpu-mask-draft -Cd": Mask("speculative.draft.cpuparams.cpumask", processor_mask, "M"),
-    "--spec-draft-cpu-range --cpu-range-draft -Crd": Mask("speculative.draft.cpuparams.cpumask", processors, "lo-hi"),
-    "--spec-draft-cpu-strict --cpu-strict-draft": zero_or_one("speculative.draft.cpuparams.strict_cpu"),
-    "--spec-draft-prio --prio-draft": enum("speculative.draft.cpuparams.priority", "ggml_sched_priority", "GGML_SCHED_PRIO_", PRIORITIES),
+    "--spec-draft-threads-batch --threads-batch-draft -tbd": number(
+        "speculative.draft.cpuparams_batch.n_threads"
+    ),
+    "--spec-draft-cpu-mask --cpu-mask-draft -Cd": Mask(
+        "speculative.draft.cpuparams.cpumask", processor_mask, "M"
+    ),
+    "--spec-draft-cpu-range --cpu-range-draft -Crd": Mask(
+        "speculative.draft.cpuparams.cpumask", processors, "lo-hi"
+    ),
+    "--spec-draft-cpu-strict --cpu-strict-draft": zero_or_one(
+        "speculative.draft.cpuparams.strict_cpu"
+    ),
+    "--spec-draft-prio --prio-draft": enum(
+        "speculative.draft.cpuparams.priority",
+        "ggml_sched_priority",
+        "GGML_SCHED_PRIO_",
+        PRIORITIES,
+    ),
     "--spec-draft-poll --poll-draft": number("speculative.draft.cpuparams.poll"),
-    "--spec-draft-cpu-mask-batch --cpu-mask-batch-draft -Cbd": Mask("speculative.draft.cpuparams_batch.cpumask", processor_mask, "M"),
-    "--spec-draft-cpu-strict-batch --cpu-strict-batch-draft": zero_or_one("speculative.draft.cpuparams_batch.strict_cpu"),
+    "--spec-draft-cpu-mask-batch --cpu-mask-batch-draft -Cbd": Mask(
+        "speculative.draft.cpuparams_batch.cpumask", processor_mask, "M"
+    ),
+    "--spec-draft-cpu-strict-batch --cpu-strict-batch-draft": zero_or_one(
+        "speculative.draft.cpuparams_batch.strict_cpu"
+    ),
     "--spec-draft-prio-batch --prio-batch-draft": enum(
-        "speculative.draft.cpuparams_batch.priority", "ggml_sched_priority", "GGML_SCHED_PRIO_", PRIORITIES
+        "speculative.draft.cpuparams_batch.priority",
+        "ggml_sched_priority",
+        "GGML_SCHED_PRIO_",
+        PRIORITIES,
     ),
     "--spec-draft-poll-batch --poll-batch-draft": number("speculative.draft.cpuparams_batch.poll"),
     "--spec-synth-len": decimal("speculative.synth_len"),
-    "--spec-synth-rates": Attribute("speculative.synth_rates", lambda value: [float(part) for part in value.split(",")], "P0,P1,..."),
+    "--spec-synth-rates": Attribute(
+        "speculative.synth_rates",
+        lambda value: [float(part) for part in value.split(",")],
+        "P0,P1,...",
+    ),
     "--spec-ngram-map-k-size-n": number("speculative.ngram_map_k.size_n"),
     "--spec-ngram-map-k-size-m": number("speculative.ngram_map_k.size_m"),
     "--spec-ngram-map-k-min-hits": number("speculative.ngram_map_k.min_hits"),

@@ -1,4 +1,6 @@
-"""OpenAI chat completions as clients really read them: strict order, names and ids once, exactly one finish and one [DONE]."""
+"""OpenAI chat completions as clients really read them: strict order, names and ids once, exactly
+one finish and one [DONE].
+"""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,7 +9,17 @@ from typing import Any
 import orjson
 
 from proxy.stream import exact_json, sse
-from proxy.stream.events import Beside, CallArguments, CallEnd, CallStart, Content, Logprobs, Reasoning, TextEvent, Usage
+from proxy.stream.events import (
+    Beside,
+    CallArguments,
+    CallEnd,
+    CallStart,
+    Content,
+    Logprobs,
+    Reasoning,
+    TextEvent,
+    Usage,
+)
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
@@ -22,11 +34,19 @@ class Head:
     wants_usage: bool
 
     def fields(self, kind: str) -> dict[str, Any]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model or "unknown"}
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.model or "unknown",
+        }
 
 
 class Stream:
-    """Events in, server-sent chunks out. What was said since the last `take` leaves in one piece."""
+    """Events in, server-sent chunks out.
+
+    What was said since the last `take` leaves in one piece.
+    """
 
     media_type = b"text/event-stream"
 
@@ -50,14 +70,20 @@ class Stream:
                 delta = {"reasoning_content": text}
             case CallStart(index, id, name):
                 function = {"name": name, "arguments": ""}
-                delta = {"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]}
+                delta = {
+                    "tool_calls": [
+                        {"index": index, "id": id, "type": "function", "function": function}
+                    ]
+                }
             case Beside(value):
                 delta = value
             case CallEnd():
                 return
             case _:
                 self._begin(choice)
-                self._choice({"index": choice, "delta": {}, "logprobs": event.value, "finish_reason": None})
+                self._choice(
+                    {"index": choice, "delta": {}, "logprobs": event.value, "finish_reason": None}
+                )
                 return
         self._begin(choice)
         self._choice({"index": choice, "delta": delta, "finish_reason": None})
@@ -71,7 +97,11 @@ class Stream:
 
     def end(self, usage: Usage) -> None:
         if self.head.wants_usage:
-            self._out.append(sse.event(self._frame + b',"choices":[],"usage":' + orjson.dumps(_usage(usage)) + b"}"))
+            self._out.append(
+                sse.event(
+                    self._frame + b',"choices":[],"usage":' + orjson.dumps(_usage(usage)) + b"}"
+                )
+            )
         self._out.append(sse.DONE)
 
     def fail(self, body: dict[str, Any]) -> None:
@@ -86,10 +116,18 @@ class Stream:
     def _begin(self, choice: int) -> None:
         if choice not in self._begun:
             self._begun.add(choice)
-            self._choice({"index": choice, "delta": {"role": "assistant", "content": ""}, "finish_reason": None})
+            self._choice(
+                {
+                    "index": choice,
+                    "delta": {"role": "assistant", "content": ""},
+                    "finish_reason": None,
+                }
+            )
 
     def _choice(self, choice: dict[str, Any]) -> None:
-        self._out.append(sse.event(self._frame + b',"choices":[' + exact_json.dumps(choice) + b"]}"))
+        self._out.append(
+            sse.event(self._frame + b',"choices":[' + exact_json.dumps(choice) + b"]}")
+        )
 
 
 @dataclass
@@ -103,7 +141,11 @@ class _Message:
     finish: str = "stop"
 
     def as_choice(self, index: int) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self.content), "refusal": None}
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": "".join(self.content),
+            "refusal": None,
+        }
         message |= self.beside
         if (self.calls or self.beside) and not self.content:
             message["content"] = None
@@ -111,10 +153,19 @@ class _Message:
             message["reasoning_content"] = "".join(self.reasoning)
         if self.calls:
             message["tool_calls"] = [
-                {"id": start.id, "type": "function", "function": {"name": start.name, "arguments": "".join(arguments)}}
+                {
+                    "id": start.id,
+                    "type": "function",
+                    "function": {"name": start.name, "arguments": "".join(arguments)},
+                }
                 for start, arguments in self.calls.values()
             ]
-        return {"index": index, "message": message, "logprobs": self.logprobs or None, "finish_reason": self.finish}
+        return {
+            "index": index,
+            "message": message,
+            "logprobs": self.logprobs or None,
+            "finish_reason": self.finish,
+        }
 
 
 class Whole:
@@ -149,14 +200,18 @@ class Whole:
 
     def abandon_half_calls(self, choice: int) -> None:
         if (message := self._messages.get(choice)) is not None:
-            message.calls = {index: call for index, call in message.calls.items() if index in message.ended}
+            message.calls = {
+                index: call for index, call in message.calls.items() if index in message.ended
+            }
 
     def finish(self, choice: int, reason: str) -> None:
         self._messages.setdefault(choice, _Message()).finish = reason
 
     def end(self, usage: Usage) -> None:
         choices = [message.as_choice(index) for index, message in sorted(self._messages.items())]
-        self._out = exact_json.dumps(self.head.fields("chat.completion") | {"choices": choices, "usage": _usage(usage)})
+        self._out = exact_json.dumps(
+            self.head.fields("chat.completion") | {"choices": choices, "usage": _usage(usage)}
+        )
 
     def take(self) -> bytes:
         out, self._out = self._out, b""

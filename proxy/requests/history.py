@@ -1,9 +1,11 @@
 """The earlier messages of a conversation, as the backend that is asked now can read them.
 
-`system` is the word that all servers know; many ignore or refuse a `developer`, and with it all that the client told the model.
+`system` is the word that all servers know; many ignore or refuse a `developer`, and with it all
+that the client told the model.
 
-Thoughts stand there under the name that our clients use, and the backend may know another. What is encrypted or signed can be
-read only by the server that made it, and we never hand such a thing to a client: where it stands, another server made it.
+Thoughts stand there under the name that our clients use, and the backend may know another. What is
+encrypted or signed can be read only by the server that made it, and we never hand such a thing to a
+client: where it stands, another server made it.
 """
 
 from typing import Any
@@ -26,27 +28,38 @@ _FOREIGN_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning", "reaso
 
 
 def readable(messages: list[Any], thoughts: str | None) -> list[Any]:
-    return [_readable(message, thoughts) if isinstance(message, dict) else message for message in messages]
+    return [
+        _readable(message, thoughts) if isinstance(message, dict) else message
+        for message in messages
+    ]
 
 
 def with_joined_text(messages: list[Any]) -> list[Any]:
-    """Parts that are nothing but text as one text: some servers take each part for a message, or refuse what is no text."""
+    """Parts that are nothing but text as one text: some servers take each part for a message, or
+    refuse what is no text.
+    """
     return [_with_joined_text(message) for message in messages]
 
 
 def with_joined_users(messages: list[Any]) -> list[Any]:
-    """Join messages of the user that follow each other: the templates of Mistral and Gemma refuse them."""
+    """Join messages of the user that follow each other: the templates of Mistral and Gemma
+    refuse them.
+    """
     joined: list[Any] = []
     for message in messages:
         if joined and _is_of(message, "user") and _is_of(joined[-1], "user"):
-            joined[-1] = joined[-1] | {"content": _both(joined[-1].get("content"), message.get("content"))}
+            joined[-1] = joined[-1] | {
+                "content": _both(joined[-1].get("content"), message.get("content"))
+            }
         else:
             joined.append(message)
     return joined
 
 
 def with_last_word_of_user(messages: list[Any]) -> list[Any]:
-    """Give the user the assistant message at the end, where it is not taken as the beginning of the answer."""
+    """Give the user the assistant message at the end, where it is not taken as the beginning of
+    the answer.
+    """
     if not messages or not _is_of(messages[-1], "assistant") or messages[-1].get("tool_calls"):
         return messages
     return [*messages[:-1], {"role": "user", "content": messages[-1].get("content") or ""}]
@@ -71,7 +84,11 @@ def _parts(content: Any) -> list[Any]:
 def _with_joined_text(message: Any) -> Any:
     if _is_in_parts(message):
         return message | {"content": _text(message["content"])}
-    return message | {"content": ""} if isinstance(message, dict) and message.get("content", "") is None else message
+    return (
+        message | {"content": ""}
+        if isinstance(message, dict) and message.get("content", "") is None
+        else message
+    )
 
 
 def _readable(message: dict[str, Any], thoughts: str | None) -> dict[str, Any]:
@@ -90,18 +107,23 @@ def _with_content(message: dict[str, Any]) -> dict[str, Any]:
 
 def _is_in_parts(message: Any) -> bool:
     parts = message.get("content") if isinstance(message, dict) else None
-    return isinstance(parts, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts)
+    return isinstance(parts, list) and all(
+        isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts
+    )
 
 
 def _assistant(message: dict[str, Any], thoughts: str | None) -> dict[str, Any]:
     thought = next((message[key] for key in THOUGHTS if isinstance(message.get(key), str)), None)
-    kept = {key: value for key, value in message.items() if key not in _FOREIGN and key not in THOUGHTS}
+    kept = {
+        key: value for key, value in message.items() if key not in _FOREIGN and key not in THOUGHTS
+    }
     if thought is not None and thoughts is not None:
         kept[thoughts] = thought
     if isinstance(content := kept.get("content"), list):
         kept["content"] = [_without_foreign(part) for part in content if not _is_foreign(part)]
     if kept.get("content") in (None, []) and not kept.get("tool_calls"):
-        kept["content"] = ""  # it only thought: where nothing is left some servers refuse the whole conversation
+        # It only thought: where nothing is left some servers refuse the whole conversation.
+        kept["content"] = ""
     if isinstance(calls := kept.get("tool_calls"), list):
         kept["tool_calls"] = [_without_foreign(call) for call in calls]
     return kept
@@ -112,7 +134,11 @@ def _is_foreign(part: Any) -> bool:
 
 
 def _without_foreign(part: Any) -> Any:
-    return {key: value for key, value in part.items() if key not in _FOREIGN} if isinstance(part, dict) else part
+    return (
+        {key: value for key, value in part.items() if key not in _FOREIGN}
+        if isinstance(part, dict)
+        else part
+    )
 
 
 def _text(parts: list[dict[str, Any]]) -> str:

@@ -1,5 +1,6 @@
-"""What we say ourselves among the thoughts of an answer, to a person who waits; it is taken out of the history again, so that
-the model never reads it and its prompt stays the one that the cache holds."""
+"""What we say ourselves among the thoughts of an answer, to a person who waits; it is taken out of
+the history again, so that the model never reads it and its prompt stays the one that the cache
+holds."""
 
 import re
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 from proxy.requests.history import THOUGHTS
 
 _BEGINS = "[llama-bridge] "
-_NOTICE = re.compile(r"^\[llama-bridge\] [^\n]*(?:\n|\Z)", re.MULTILINE)  # some clients trim what they send back
+# Some clients trim what they send back.
+_NOTICE = re.compile(r"^\[llama-bridge\] [^\n]*(?:\n|\Z)", re.MULTILINE)
 
 
 def notice(sentence: str) -> str:

@@ -4,29 +4,41 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from proxy.requests import tool_choice
-from proxy.requests.history import readable, with_joined_text, with_joined_users, with_last_word_of_user
+from proxy.requests.history import (
+    readable,
+    with_joined_text,
+    with_joined_users,
+    with_last_word_of_user,
+)
 from proxy.requests.question import Question
 from proxy.requests.tools import name_of
 from proxy.stream import exact_json
 
 _KEPT_ALL_THE_SAME: dict[str, tuple[Any, ...]] = {"tool_choice": ("auto", "none"), "n": (1,)}
 
-_ANY_OBJECT = {"type": "json_schema", "json_schema": {"name": "object", "schema": {"type": "object"}}}
+_ANY_OBJECT = {
+    "type": "json_schema",
+    "json_schema": {"name": "object", "schema": {"type": "object"}},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a backend is asked for, and what it would misunderstand: known of its kind, or found out by asking."""
+    """What a backend is asked for, and what it would misunderstand: known of its kind, or found
+    out by asking.
+    """
 
     stream_options: bool = True  # it knows the field; some refuse what they do not know
     progress: bool = False  # it tells how far it has read the prompt (return_progress)
-    tool_choice: Literal["any", "words", "unread"] = "any"  # what it understands there: a named tool too, words only, nothing
+    # What it understands there: a named tool too, words only, nothing.
+    tool_choice: Literal["any", "words", "unread"] = "any"
     auto_tool_choice: bool = True  # it takes tools without being told to leave them alone
     logprobs_beside_tools: bool = True  # it streams logprobs where tools are declared
     max_completion_tokens: bool = True  # it knows the field; max_tokens is known to all
     json_object: bool = True  # it takes this form of answer; a schema is known to more
     reasoning_effort: bool = True  # it takes the field for this model
-    thoughts: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"  # under which name they may stand in the history
+    # Under which name they may stand in the history.
+    thoughts: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"
     joined_text: bool = False  # text in parts must come as one string
     consecutive_users: bool = True  # several messages of the user may follow each other
     prefill: bool = True  # the last message may be an assistant's
@@ -36,8 +48,15 @@ class Needs:
 
 
 def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
-    """Always asked to stream, with usage: one road. The exception is what the backend refuses to stream."""
-    body: dict[str, Any] = dict(needs.unless_said) | question.body | {"stream": True, "stream_options": {"include_usage": True}}
+    """Always asked to stream, with usage: one road.
+
+    The exception is what the backend refuses to stream.
+    """
+    body: dict[str, Any] = (
+        dict(needs.unless_said)
+        | question.body
+        | {"stream": True, "stream_options": {"include_usage": True}}
+    )
     if isinstance(options := question.body.get("stream_options"), dict):
         body["stream_options"] = options | {"include_usage": True}
     if model is not None:
@@ -47,7 +66,12 @@ def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
     _say_in_turns(body, question, needs)
     _choose_tool(body, needs)
     _rename(body, needs)
-    if not needs.logprobs_beside_tools and not question.streamed and body.get("logprobs") and body.get("tools"):
+    if (
+        not needs.logprobs_beside_tools
+        and not question.streamed
+        and body.get("logprobs")
+        and body.get("tools")
+    ):
         body["stream"] = False
     if not question.streamed and "audio" in (body.get("modalities") or ()):
         body["stream"] = False  # what comes whole may be of more kinds
@@ -57,7 +81,9 @@ def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
 
 
 def _leave_out(body: dict[str, Any], refused: frozenset[str]) -> None:
-    """Drop what the backend refuses; also the choice among no tools, which says nothing, and which many refuse."""
+    """Drop what the backend refuses; also the choice among no tools, which says nothing, and
+    which many refuse.
+    """
     for field in refused:
         body.pop(field, None)
     if not body.get("tools"):
@@ -77,7 +103,9 @@ def _without_strict(tool: dict[str, Any]) -> dict[str, Any]:
 
 
 def _say_in_turns(body: dict[str, Any], question: Question, needs: Needs) -> None:
-    """OpenCode ends its last step with an assistant message and no choice of tools: an instruction, not the beginning of an answer."""
+    """OpenCode ends its last step with an assistant message and no choice of tools: an
+    instruction, not the beginning of an answer.
+    """
     if not needs.prefill and question.choice.mode == "none":
         body["messages"] = with_last_word_of_user(body["messages"])
     if not needs.consecutive_users:
@@ -85,15 +113,27 @@ def _say_in_turns(body: dict[str, Any], question: Question, needs: Needs) -> Non
 
 
 def output_limit(question: Question) -> int | None:
-    """Return how many tokens all choices together may have at most; None if the client sets no limit."""
-    said = [question.body.get(field) for field in ("max_tokens", "max_completion_tokens", "n_predict")]
-    limits = [limit for limit in said if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0]
+    """Return how many tokens all choices together may have at most; None if the client sets no
+    limit.
+    """
+    said = [
+        question.body.get(field) for field in ("max_tokens", "max_completion_tokens", "n_predict")
+    ]
+    limits = [
+        limit
+        for limit in said
+        if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
+    ]
     return max(limits) * question.choices if limits else None
 
 
 def unread(question: Question, needs: Needs) -> list[str]:
     """What the client asks for in vain."""
-    return sorted(field for field in needs.unread if question.body.get(field) not in (None, *_KEPT_ALL_THE_SAME.get(field, ())))
+    return sorted(
+        field
+        for field in needs.unread
+        if question.body.get(field) not in (None, *_KEPT_ALL_THE_SAME.get(field, ()))
+    )
 
 
 def _rename(body: dict[str, Any], needs: Needs) -> None:
@@ -101,7 +141,10 @@ def _rename(body: dict[str, Any], needs: Needs) -> None:
         body["messages"] = with_joined_text(body["messages"])
     if needs.progress:
         body["return_progress"] = True
-    if not needs.max_completion_tokens and (limit := body.pop("max_completion_tokens", None)) is not None:
+    if (
+        not needs.max_completion_tokens
+        and (limit := body.pop("max_completion_tokens", None)) is not None
+    ):
         body.setdefault("max_tokens", limit)
     form = body.get("response_format")
     if not needs.json_object and isinstance(form, dict) and form.get("type") == "json_object":
@@ -111,12 +154,18 @@ def _rename(body: dict[str, Any], needs: Needs) -> None:
 
 
 def _choose_tool(body: dict[str, Any], needs: Needs) -> None:
-    """Where a word is understood: offer what is named, and require a call. Where nothing is: offer what may be chosen."""
+    """Where a word is understood: offer what is named, and require a call.
+
+    Where nothing is: offer what may be chosen.
+    """
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and needs.tool_choice != "any":
         named = tool_choice.read(body)
         if named.names is not None:
-            body["tools"], body["tool_choice"] = [tool for tool in body["tools"] if name_of(tool) in named.names], named.mode
+            body["tools"], body["tool_choice"] = (
+                [tool for tool in body["tools"] if name_of(tool) in named.names],
+                named.mode,
+            )
     elif choice == "none" and needs.tool_choice == "unread":
         body.pop("tools", None)
     elif choice in (None, "auto") and body.get("tools") and not needs.auto_tool_choice:

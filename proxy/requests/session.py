@@ -1,4 +1,6 @@
-"""The name of a conversation whose client gives it none: the same at every turn, another for another conversation."""
+"""The name of a conversation whose client gives it none: the same at every turn, another for
+another conversation.
+"""
 
 import hashlib
 from typing import Any
@@ -7,7 +9,9 @@ from proxy.stream import exact_json
 
 
 def session_of(body: dict[str, Any]) -> str:
-    """Made from how the conversation opens, which no later turn changes: all up to the first word of the user."""
+    """Made from how the conversation opens, which no later turn changes: all up to the first
+    word of the user.
+    """
     opening: list[Any] = []
     for message in body["messages"]:
         opening.append(message)

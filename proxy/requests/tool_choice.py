@@ -18,26 +18,39 @@ class ToolChoice:
         return self.mode != "none" and (self.names is None or name in self.names)
 
     def unmet(self, refused: list[str]) -> str | None:
-        """Return why an answer without a call is not what was asked for; `refused` are the tools that it called instead.
+        """Return why an answer without a call is not what was asked for; `refused` are the tools
+        that it called instead.
 
-        None where the choice names no tool: clients that only say `required` make do with text from servers that ignore it.
+        None where the choice names no tool: clients that only say `required` make do with text from
+        servers that ignore it.
         """
         if self.mode != "required" or self.names is None:
             return None
-        instead = f"called {', '.join(map(repr, refused))} instead" if refused else "answered without it"
+        instead = (
+            f"called {', '.join(map(repr, refused))} instead" if refused else "answered without it"
+        )
         wanted = " or ".join(map(repr, sorted(self.names)))
-        return f"`tool_choice` demands a call of {wanted}, but the model {instead}: the backend does not enforce it"
+        return (
+            f"`tool_choice` demands a call of {wanted}, but the model {instead}: "
+            f"the backend does not enforce it"
+        )
 
 
 def read(body: dict[str, Any]) -> ToolChoice:
-    """Return the choice in a request body. Raises BadRequest where it names a tool that the request does not declare."""
+    """Return the choice in a request body.
+
+    Raises BadRequest where it names a tool that the request does not declare.
+    """
     choice = body.get("tool_choice")
     if not isinstance(choice, dict):
         return ToolChoice(mode=choice) if choice in ("none", "required") else ToolChoice()
     mode, names = _named(choice)
     declared = declared_names(body.get("tools") or ())
     if unknown := [name for name in names if name not in declared]:
-        raise BadRequest(f"`tool_choice` names {', '.join(map(repr, unknown))}, which `tools` does not declare", param="tool_choice")
+        raise BadRequest(
+            f"`tool_choice` names {', '.join(map(repr, unknown))}, which `tools` does not declare",
+            param="tool_choice",
+        )
     return ToolChoice(mode, frozenset(names)) if names else ToolChoice()
 
 
@@ -47,4 +60,6 @@ def _named(choice: dict[str, Any]) -> tuple[Mode, list[str]]:
     if not isinstance(allowed, dict):
         return "required", declared_names([choice])
     tools = allowed.get("tools")
-    return "required" if allowed.get("mode") == "required" else "auto", declared_names(tools if isinstance(tools, list) else [])
+    return "required" if allowed.get("mode") == "required" else "auto", declared_names(
+        tools if isinstance(tools, list) else []
+    )

@@ -1,4 +1,6 @@
-"""The tools that a client declares, and which of them a backend means that writes their names its own way."""
+"""The tools that a client declares, and which of them a backend means that writes their names
+its own way.
+"""
 
 import re
 from collections.abc import Iterable
@@ -20,27 +22,42 @@ def declared_names(tools: Iterable[Any]) -> list[str]:
 
 
 class DeclaredNames:
-    """Which declared tool a name means. The other spellings are worked out once, when the first name comes that is not declared."""
+    """Which declared tool a name means.
+
+    The other spellings are worked out once, when the first name comes that is not declared.
+    """
 
     def __init__(self, tools: tuple[Any, ...]) -> None:
         self._tools = tools
 
     def meant(self, said: str) -> str:
-        """LM Studio writes `my_server_do_thing` for `my-server_doThing`: the client knows only its own name."""
+        """LM Studio writes `my_server_do_thing` for `my-server_doThing`: the client knows only
+        its own name.
+        """
         if said in self._declared:
             return said
         alike = self._alike.get(_snake_case(said), [])
         return alike[0] if len(alike) == 1 else said
 
     def parameters(self, said: str) -> Any:
-        """Return the schema of the arguments of the tool that `said` means; None where there is none."""
+        """Return the schema of the arguments of the tool that `said` means; None where there is
+        none.
+        """
         function = self._declared.get(self.meant(said))
         return function.get("parameters") if function is not None else None
 
     @cached_property
     def _declared(self) -> dict[str, dict[str, Any]]:
-        functions = [function for tool in islice(self._tools, _LIMIT) if isinstance(function := _function(tool), dict)]
-        return {function["name"]: function for function in reversed(functions) if isinstance(function.get("name"), str)}
+        functions = [
+            function
+            for tool in islice(self._tools, _LIMIT)
+            if isinstance(function := _function(tool), dict)
+        ]
+        return {
+            function["name"]: function
+            for function in reversed(functions)
+            if isinstance(function.get("name"), str)
+        }
 
     @cached_property
     def _alike(self) -> dict[str, list[str]]:

@@ -1,4 +1,6 @@
-"""Whether the fields that we ourselves read are what they should be: a refusal names the field, not a place in our code."""
+"""Whether the fields that we ourselves read are what they should be: a refusal names the field,
+not a place in our code.
+"""
 
 from typing import Any
 
@@ -38,7 +40,10 @@ def _too_deep(body: dict[str, Any]) -> bool:
     level: list[Any] = [body]
     for _ in range(DEPTH):
         level = [
-            inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer) if isinstance(inner, dict | list)
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
         ]
         if not level:
             return False

@@ -15,7 +15,9 @@ from proxy.stream.surroundings import Judgement, Surroundings
 from proxy.stream.thinking import Thinking
 
 BOUNDARY = re.compile(r"[\n.!?:;…。！？]")
-"""After one of these a later block of thoughts may begin; elsewhere in a line its tag is only mentioned."""
+"""After one of these a later block of thoughts may begin; elsewhere in a line its tag is only
+mentioned.
+"""
 
 
 class Answer:
@@ -32,7 +34,8 @@ class Answer:
         self._silent = False  # in a part that has no calls
         self._framed = False  # a header was read: the tokens that end a part say nothing
         self._blanks: list[str] = []  # those
-        self._joint = "\n"  # what joins the next thoughts to the last ones: nothing, if they stand side by side
+        # What joins the next thoughts to the last ones: nothing, if they stand side by side.
+        self._joint = "\n"
         self._held = Holding(desk, self._around.code, read.limit)
 
     def run(self) -> Steps[None]:
@@ -44,7 +47,9 @@ class Answer:
             while self._fresh:
                 yield from self._begin()
             self._joint = "\n"
-            met = yield from self._read.find(self._look.lines if self._held else self._look.prose, self._say)
+            met = yield from self._read.find(
+                self._look.lines if self._held else self._look.prose, self._say
+            )
             if met is None:
                 break
             yield from self._meet(met)
@@ -67,7 +72,12 @@ class Answer:
         if met in self._look.thoughts and not self._held:
             self._read.drop(len(met))
             yield from self._thoughts(met)
-        elif met in self._look.closers and not self._held and not self._desk.said and not self._desk.called:
+        elif (
+            met in self._look.closers
+            and not self._held
+            and not self._desk.said
+            and not self._desk.called
+        ):
             self._read.drop(len(met))
             self._desk.thought = True
         elif met in FENCES and (self._first() or (self._held.entire and self._held.closed)):
@@ -146,9 +156,13 @@ class Answer:
                 return False
             start = A_NAME
         for dialect in self._look.doubtful[start]:
-            if dialect.doubtful is None or (dialect.alone and not (self._first() or self._held.entire)):
+            if dialect.doubtful is None or (
+                dialect.alone and not (self._first() or self._held.entire)
+            ):
                 continue
-            read = yield from self._attempts.held([(dialect.name, dialect.doubtful)], self._held.size)
+            read = yield from self._attempts.held(
+                [(dialect.name, dialect.doubtful)], self._held.size
+            )
             if read and read.rule:
                 self._refuse(read, read.rule)
             elif read and not read.events:
@@ -162,7 +176,9 @@ class Answer:
         return False
 
     def _bare_call(self, read: Read, dialect: Dialect) -> None:
-        """Without a hint a bare call must be the whole message; where markers prove it, only calls may follow on its line."""
+        """Without a hint a bare call must be the whole message; where markers prove it, only
+        calls may follow on its line.
+        """
         own = dialect.name in self._look.own
         proven = own or not dialect.proofs or any(proof in read.raw for proof in dialect.proofs)
         if proven and not dialect.alone:
@@ -199,7 +215,12 @@ class Answer:
 
     def _opens_thoughts(self) -> bool:
         code = self._around.code
-        return self._desk.thought and not code.inline and not code.fenced and BOUNDARY.fullmatch(self._around.last) is not None
+        return (
+            self._desk.thought
+            and not code.inline
+            and not code.fenced
+            and BOUNDARY.fullmatch(self._around.last) is not None
+        )
 
     def _call(self, opener: str) -> Steps[None]:
         self._read.back(len(opener))
@@ -210,12 +231,17 @@ class Answer:
             self._say(opener)
 
     def _attempt(self, opener: str, trials: Sequence[Trial]) -> Steps[bool]:
-        """Read a call, or its text where a rule says so. False: neither comes, and nothing was read."""
+        """Read a call, or its text where a rule says so.
+
+        False: neither comes, and nothing was read.
+        """
         if self._around.code.fenced:
             rule, watches = Judgement(CODE if self._held.is_watched else "")
             self._held.begin()
         else:
-            rule, watches = self._around.judge(opener, after_prose=self._desk.said or bool(self._held))
+            rule, watches = self._around.judge(
+                opener, after_prose=self._desk.said or bool(self._held)
+            )
         if self._held or rule or watches:
             read = yield from self._attempts.held(trials, self._held.size, opener)
         else:
@@ -236,9 +262,13 @@ class Answer:
         self._fresh, self._blanks, self._joint = True, [], "\n"
 
     def _turn(self, token: str) -> Steps[None]:
-        """Tokens that end a turn say nothing, at the end; nor at the end of a part, where parts have headers."""
+        """Tokens that end a turn say nothing, at the end; nor at the end of a part, where parts
+        have headers.
+        """
         tail, size = [token], len(token)
-        while size < WORD_LIMIT and (more := (yield from self._read.skip()) + (yield from self._take_turn())):
+        while size < WORD_LIMIT and (
+            more := (yield from self._read.skip()) + (yield from self._take_turn())
+        ):
             tail.append(more)
             size += len(more)
         if not (yield from self._read.next()):
@@ -281,7 +311,10 @@ class Answer:
         self._span = None
 
     def _led(self, text: str) -> str:
-        """With the blanks before it. Empty lines between thoughts, or a call, and the first words of an answer are no part of it."""
+        """With the blanks before it.
+
+        Empty lines between thoughts, or a call, and the first words of an answer are no part of it.
+        """
         blanks = "".join(self._blanks)
         self._fresh, self._blanks = False, []
         if not self._desk.said and (self._desk.called or self._desk.thought) and not self._held:

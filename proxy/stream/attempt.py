@@ -1,4 +1,6 @@
-"""One attempt to read a call: a grammar is run and believed, or everything that it read is given back."""
+"""One attempt to read a call: a grammar is run and believed, or everything that it read is given
+back.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ Leave: TypeAlias = Callable[[Sequence[TextEvent]], None]
 
 @dataclass(frozen=True)
 class Read:
-    """What an attempt has read: its text, and the calls in it; none if it is only text that need not be read again."""
+    """What an attempt has read: its text, and the calls in it; none if it is only text that need
+    not be read again.
+    """
 
     raw: str
     events: Sequence[TextEvent] = ()
@@ -38,25 +42,35 @@ class _Repeated(Exception):
 class _Run:
     """One run of a grammar: the calls that it writes, and from where on its text can be given back.
 
-    A call that leaves cannot be given back: once one has begun, nothing before it is kept. Where the request has the opener
-    too, a call waits while it may still be one that the request has word for word.
+    A call that leaves cannot be given back: once one has begun, nothing before it is kept. Where
+    the request has the opener too, a call waits while it may still be one that the request has word
+    for word.
     """
 
-    def __init__(self, desk: Desk, read: Reader, leave: Leave | None, opener: str, allowance: int) -> None:
+    def __init__(
+        self, desk: Desk, read: Reader, leave: Leave | None, opener: str, allowance: int
+    ) -> None:
         self._read, self._leave, self._allowance = read, leave, allowance
         self.depth = read.depth
-        self.mark = self.begin = read.mark(allowance)  # of the attempt, and of the call that is read
+        # Of the attempt, and of the call that is read.
+        self.mark = self.begin = read.mark(allowance)
         self.rule = ""
         self.left = False  # something of a call has left
         self._kept = True  # the text since `begin` can be had again
         self._repeat = desk.request.follow(read, opener)
-        self.calls = Calls(desk.tools, limit=read.limit, watcher=self if leave or self._repeat else None)
+        self.calls = Calls(
+            desk.tools, limit=read.limit, watcher=self if leave or self._repeat else None
+        )
         self._over = False
 
     def let_go(self) -> bool:
         """Let leave what is certain. Return whether more text may have come in sight by that."""
         waits = self._leave is not None and self._repeat is not None and self._repeat.may_be()
-        if self._leave is None or not self.calls.count or (waits and self.calls.open and self._kept):
+        if (
+            self._leave is None
+            or not self.calls.count
+            or (waits and self.calls.open and self._kept)
+        ):
             return False
         self._leave(self.calls.taken())
         self.left = True
@@ -94,13 +108,24 @@ class _Run:
 
     @property
     def _breaks_off_repeated(self) -> bool:
-        """Whether the text is over, or too long, inside a call that stands in the request as far as that."""
-        return self.calls.open and self._kept and self._repeat is not None and self._repeat.has(self.begin)
+        """Whether the text is over, or too long, inside a call that stands in the request as far
+        as that.
+        """
+        return (
+            self.calls.open
+            and self._kept
+            and self._repeat is not None
+            and self._repeat.has(self.begin)
+        )
 
     @property
     def is_call(self) -> bool:
         """Whether something of it has left, or may leave now that it is over."""
-        return self._leave is not None and self.calls.count > 0 and (self.left or not self._breaks_off_repeated)
+        return (
+            self._leave is not None
+            and self.calls.count > 0
+            and (self.left or not self._breaks_off_repeated)
+        )
 
     def end(self) -> str:
         """Let the rest leave. Return what is text after all."""
@@ -124,14 +149,19 @@ class Attempts:
         self._desk, self._read = desk, read
 
     def streamed(self, trials: Sequence[Trial], opener: str) -> Steps[Read | None]:
-        """Where a call is a call: it leaves while it is read, and text behind it may be read too. None: nothing was read."""
+        """Where a call is a call: it leaves while it is read, and text behind it may be read too.
+
+        None: nothing was read.
+        """
         return (yield from self._each(trials, self._read.limit, self._desk.call, opener))
 
     def held(self, trials: Sequence[Trial], already: int, opener: str = "") -> Steps[Read | None]:
         """Where a call may still turn out to be text. None: nothing was read."""
         return (yield from self._each(trials, max(self._read.limit - already, 0), None, opener))
 
-    def _each(self, trials: Sequence[Trial], allowance: int, leave: Leave | None, opener: str) -> Steps[Read | None]:
+    def _each(
+        self, trials: Sequence[Trial], allowance: int, leave: Leave | None, opener: str
+    ) -> Steps[Read | None]:
         """Run one grammar after the other. Whatever one of them did, it leaves no mark behind."""
         read = self._read
         for name, grammar in trials:
@@ -154,7 +184,10 @@ class Attempts:
         return None
 
     def _run(self, name: str, grammar: Grammar, run: _Run) -> Steps[bool]:
-        """Run one grammar. False if it raised, or waited for more than there will be or may be held."""
+        """Run one grammar.
+
+        False if it raised, or waited for more than there will be or may be held.
+        """
         steps = grammar(self._read, run.calls)
         while True:
             try:

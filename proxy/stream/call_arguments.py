@@ -2,7 +2,19 @@
 
 from proxy.stream.calls import Calls, Tools
 from proxy.stream.events import CallArguments
-from proxy.stream.json_text import END, OPENING_BRACKETS, Ends, Place, closes, escaped, half_key, key, scalar, string, value
+from proxy.stream.json_text import (
+    END,
+    OPENING_BRACKETS,
+    Ends,
+    Place,
+    closes,
+    escaped,
+    half_key,
+    key,
+    scalar,
+    string,
+    value,
+)
 from proxy.stream.reader import Reader, Steps, complete
 from proxy.stream.schema import Kinds, integer, quote, typed
 
@@ -19,7 +31,9 @@ def arguments(read: Reader, calls: Calls, ends: Ends) -> Steps[bool]:
                 return False
             continue
         calls.key(name)
-        if not (yield from argument(read, calls, calls.kinds.get(name, frozenset()), "object", ends)):
+        if not (
+            yield from argument(read, calls, calls.kinds.get(name, frozenset()), "object", ends)
+        ):
             return False
     over = yield from closes(read, "{", ends)
     if not over:
@@ -28,7 +42,9 @@ def arguments(read: Reader, calls: Calls, ends: Ends) -> Steps[bool]:
 
 
 def wraps(calls: Calls, key: str) -> bool:
-    """Whether a first key may hold all arguments by mistake: none that the tool declares, where it declares any."""
+    """Whether a first key may hold all arguments by mistake: none that the tool declares, where
+    it declares any.
+    """
     return key in WRAPPERS and not calls.keys and bool(calls.kinds) and key not in calls.kinds
 
 
@@ -37,7 +53,9 @@ def object_follows(read: Reader) -> Steps[bool]:
     return (yield from read.next()) == "{"
 
 
-def json_body(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None) -> Steps[None]:
+def json_body(
+    read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None
+) -> Steps[None]:
     """An object of arguments whose name stood before it."""
     if (yield from read.peek("{")) and (yield from object_begins(read, ends)):
         calls.start(name, id)
@@ -48,19 +66,29 @@ def json_body(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None 
 
 
 def object_begins(read: Reader, ends: Ends) -> Steps[bool]:
-    """Whether an object begins here: sure with its first key and something behind it, or if it is empty."""
+    """Whether an object begins here: sure with its first key and something behind it, or if it
+    is empty.
+    """
     here = read.mark()
     read.drop(1)
     named = (yield from key(read)) is not None
     yield from read.skip()
-    sure = (yield from read.next()) not in (",", "}", "]") if named else bool((yield from read.peek("}", *ends)))
+    sure = (
+        (yield from read.next()) not in (",", "}", "]")
+        if named
+        else bool((yield from read.peek("}", *ends)))
+    )
     read.rewind(here)
     read.release(here)
     return sure
 
 
-def payload(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None) -> Steps[None]:
-    """The same, where a marker proves that arguments come: in a fence, encoded twice, or none at all."""
+def payload(
+    read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = None
+) -> Steps[None]:
+    """The same, where a marker proves that arguments come: in a fence, encoded twice, or none at
+    all.
+    """
     yield from read.skip()
     fence = yield from read.take("```json", "```")
     ends = (*ends, "```") if fence else ends
@@ -80,10 +108,16 @@ def payload(read: Reader, calls: Calls, name: str, ends: Ends, id: str | None = 
 
 
 def _encoded(read: Reader, letter: str, ends: Ends) -> Steps[str | None]:
-    """The object that stands in a string; an empty one if there is nothing, or only `null`, before an end."""
+    """The object that stands in a string; an empty one if there is nothing, or only `null`,
+    before an end.
+    """
     parts: list[str] = []
     if letter == '"':
-        return json_object("".join(parts).strip() or "{}") if (yield from string(read, parts.append, "alone", ends)) else None
+        return (
+            json_object("".join(parts).strip() or "{}")
+            if (yield from string(read, parts.append, "alone", ends))
+            else None
+        )
     yield from read.take("null", "None")
     yield from read.skip()
     return "{}" if (yield from read.peek(*ends)) else None
@@ -113,7 +147,9 @@ def argument(read: Reader, calls: Calls, kinds: Kinds, place: Place, ends: Ends)
 
 
 def fitting(word: str, kinds: Kinds) -> str:
-    """A scalar of JSON as the schema wants it: a number for a string is quoted, 3.0 for an integer is 3."""
+    """A scalar of JSON as the schema wants it: a number for a string is quoted, 3.0 for an
+    integer is 3.
+    """
     if word[:1] in "-0123456789" and word:
         if "string" in kinds and not kinds & {"number", "integer"}:
             return quote(word)
@@ -135,7 +171,11 @@ def buffered(read: Reader, ends: Ends) -> Steps[str | None]:
 def json_object(text: str) -> str | None:
     """The text as one compact object, if it is one and nothing else."""
     read, parts = ended(text), list[str]()
-    if text.startswith("{") and complete(value(read, parts.append, "alone", ())) and not read.ahead()[0].strip():
+    if (
+        text.startswith("{")
+        and complete(value(read, parts.append, "alone", ()))
+        and not read.ahead()[0].strip()
+    ):
         return "".join(parts)
     return None
 

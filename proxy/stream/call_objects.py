@@ -1,10 +1,20 @@
-"""Calls written as JSON objects: `{"name": …, "arguments": {…}}` in every shape that models give them."""
+"""Calls written as JSON objects: `{"name": …, "arguments": {…}}` in every shape that models give
+them.
+"""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from proxy.stream.call_arguments import arguments, buffered, ended, fitting, json_object, object_begins, unquoted
+from proxy.stream.call_arguments import (
+    arguments,
+    buffered,
+    ended,
+    fitting,
+    json_object,
+    object_begins,
+    unquoted,
+)
 from proxy.stream.calls import Calls, Tools
 from proxy.stream.json_text import END, Ends, closes, half_key, key, value
 from proxy.stream.reader import Reader, Steps, complete
@@ -24,7 +34,8 @@ class Shape:
     around: frozenset[str] = frozenset({"id", "type", "index", "tool_call_id"})
     ends: Ends = ()
     name: Callable[[Calls, str], str | None] = Calls.name
-    strict: bool = False  # nothing but such an object proves a call: no other key, and arguments that are no schema
+    # Nothing but such an object proves a call: no other key, and arguments that are no schema.
+    strict: bool = False
 
 
 @dataclass
@@ -94,7 +105,9 @@ def _call_object(read: Reader, calls: Calls, shape: Shape, found: Found, depth: 
 
 
 def _members_follow(read: Reader) -> Steps[bool]:
-    """Whether the object of a mere name was closed too early: then its arguments stand behind it."""
+    """Whether the object of a mere name was closed too early: then its arguments stand behind
+    it.
+    """
     here = read.mark()
     yield from read.run(BETWEEN)
     follows = (yield from read.next()) in ('"', "'") and (yield from key(read)) is not None
@@ -103,7 +116,9 @@ def _members_follow(read: Reader) -> Steps[bool]:
     return follows
 
 
-def _member(read: Reader, calls: Calls, shape: Shape, found: Found, name: str, depth: int) -> Steps[bool]:
+def _member(
+    read: Reader, calls: Calls, shape: Shape, found: Found, name: str, depth: int
+) -> Steps[bool]:
     yield from read.skip()
     letter = yield from read.next()
     if shape.strict and name not in shape.names | shape.arguments | shape.wrappers | shape.around:
@@ -150,7 +165,11 @@ def _arguments(read: Reader, calls: Calls, shape: Shape, found: Found, letter: s
 
 def _finish(calls: Calls, shape: Shape, found: Found) -> bool:
     if not calls.open:
-        if found.name is None or (not _told(calls, found) if shape.strict else found.arguments is None and not _flat(calls, shape, found)):
+        if found.name is None or (
+            not _told(calls, found)
+            if shape.strict
+            else found.arguments is None and not _flat(calls, shape, found)
+        ):
             return False
         calls.start(found.name, found.id)
         complete(arguments(ended(found.arguments or "{}"), calls, ()))
@@ -173,5 +192,7 @@ def _told(calls: Calls, found: Found) -> bool:
 
 
 def _flat(calls: Calls, shape: Shape, found: Found) -> bool:
-    """Without arguments every other key must be one: the body had text, and a call without it would be another call."""
+    """Without arguments every other key must be one: the body had text, and a call without it
+    would be another call.
+    """
     return found.others.keys() - shape.around <= calls.tools.kinds(found.name or "").keys()

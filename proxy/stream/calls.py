@@ -1,4 +1,6 @@
-"""The one writer of calls: whatever a dialect reads, its arguments leave as one compact JSON object, typed by the tool's schema."""
+"""The one writer of calls: whatever a dialect reads, its arguments leave as one compact JSON
+object, typed by the tool's schema.
+"""
 
 import bisect
 import re
@@ -12,7 +14,8 @@ from proxy.stream.window import HELD_LIMIT
 
 NAME = re.compile(r"[^\W_][\w.:/@-]{0,127}|_[\w.:/@-]{0,127}")
 APART = re.compile(r"[-_. ]+")
-TOOLS_LIMIT = 5_000  # further ones are forwarded by the name that the model writes, as undeclared ones are
+# Further ones are forwarded by the name that the model writes, as undeclared ones are.
+TOOLS_LIMIT = 5_000
 NAME_LIMIT = 1024  # letters; a tool with a longer name cannot be called
 KEYS_LIMIT = 1 << 12
 """So many keys of a call are remembered: a call may have more."""
@@ -27,7 +30,11 @@ class Tools:
         self._alike: dict[str, str | None] = {}  # None: several are alike
         for entry in tools[:TOOLS_LIMIT] if isinstance(tools, (list, tuple)) else ():
             function = entry.get("function", entry) if isinstance(entry, Mapping) else None
-            if isinstance(function, Mapping) and isinstance(name := function.get("name"), str) and 0 < len(name) <= NAME_LIMIT:
+            if (
+                isinstance(function, Mapping)
+                and isinstance(name := function.get("name"), str)
+                and 0 < len(name) <= NAME_LIMIT
+            ):
                 self._parameters[name] = function.get("parameters")
                 alike = _alike(name)
                 self._alike[alike] = name if self._alike.get(alike, name) == name else None
@@ -49,7 +56,9 @@ class Tools:
         return at < len(self.names) and self.names[at].startswith(text)
 
     def declared(self, name: str) -> str | None:
-        """The declared name that a model meant, whatever it did to case, separators and the `functions.` before it."""
+        """The declared name that a model meant, whatever it did to case, separators and the
+        `functions.` before it.
+        """
         for form in (name, name.removeprefix("functions."), name.rpartition(".")[2]):
             if form in self._parameters:
                 return form
@@ -58,7 +67,9 @@ class Tools:
         return None
 
     def kinds(self, name: str) -> Mapping[str, Kinds]:
-        """Return the kinds of a tool's parameters; its schema is read when the tool is first called."""
+        """Return the kinds of a tool's parameters; its schema is read when the tool is first
+        called.
+        """
         if name not in self._kinds and name in self._parameters:
             self._kinds[name] = properties(self._parameters[name])
         return self._kinds.get(name, {})
@@ -69,7 +80,9 @@ def _alike(name: str) -> str:
 
 
 class CallWatcher(Protocol):
-    """Learns where in the text each call begins and ends; it may stop the grammar there by raising."""
+    """Learns where in the text each call begins and ends; it may stop the grammar there by
+    raising.
+    """
 
     def call_started(self) -> None: ...
 
@@ -77,12 +90,16 @@ class CallWatcher(Protocol):
 
 
 class Calls:
-    """Where a grammar writes what it has read. Nothing leaves before the first `start`: that is when a grammar is sure.
+    """Where a grammar writes what it has read.
+
+    Nothing leaves before the first `start`: that is when a grammar is sure.
 
     A value whose type is not known before its end is held up to `limit`.
     """
 
-    def __init__(self, tools: Tools, *, limit: int = HELD_LIMIT, watcher: CallWatcher | None = None) -> None:
+    def __init__(
+        self, tools: Tools, *, limit: int = HELD_LIMIT, watcher: CallWatcher | None = None
+    ) -> None:
         self.tools, self.limit, self._watcher = tools, limit, watcher
         self.count = 0
         self.found = False  # a call, or what is said
@@ -96,7 +113,9 @@ class Calls:
     def name(self, text: str) -> str | None:
         """The tool that a name means; an undeclared one is forwarded if it can be a name at all."""
         name = text.strip()
-        return self.tools.declared(name) or (name.removeprefix("functions.") if NAME.fullmatch(name) else None)
+        return self.tools.declared(name) or (
+            name.removeprefix("functions.") if NAME.fullmatch(name) else None
+        )
 
     def declared(self, text: str) -> str | None:
         """Only a declared tool: where nothing but its name proves the call."""
@@ -120,7 +139,10 @@ class Calls:
             self.keys.add(name)
 
     def end(self) -> None:
-        """The call is whole. Only now the last brace leaves: a client runs a tool as soon as its arguments parse."""
+        """The call is whole.
+
+        Only now the last brace leaves: a client runs a tool as soon as its arguments parse.
+        """
         self._pieces.append("}" if self.keys else "{}")
         self._close(whole=True)
 
@@ -135,7 +157,9 @@ class Calls:
         self._events.append(Content(text))
 
     def withdraw(self) -> None:
-        """It was no call after all: only for a grammar that is believed when it has read everything."""
+        """It was no call after all: only for a grammar that is believed when it has read
+        everything.
+        """
         self.count, self.found = 0, False
         self._events.clear()
 
@@ -163,7 +187,13 @@ def entries(events: Iterable[TextEvent]) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
     for event in events:
         if isinstance(event, CallStart):
-            calls.append({"id": event.id, "type": "function", "function": {"name": event.name, "arguments": []}})
+            calls.append(
+                {
+                    "id": event.id,
+                    "type": "function",
+                    "function": {"name": event.name, "arguments": []},
+                }
+            )
         elif isinstance(event, CallArguments):
             calls[event.index]["function"]["arguments"].append(event.text)
     for call in calls:

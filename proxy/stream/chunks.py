@@ -1,8 +1,9 @@
 """The payload of an event as a parsed chunk.
 
-What a backend damages inside a string is repaired: a bare control character stays, bytes that are no UTF-8 become U+FFFD.
-Some backends cut an emoji into two halves, each an escaped surrogate in a delta of its own. A half is no letter: it waits
-for the other one, and one that stays alone becomes U+FFFD.
+What a backend damages inside a string is repaired: a bare control character stays, bytes that are
+no UTF-8 become U+FFFD. Some backends cut an emoji into two halves, each an escaped surrogate in a
+delta of its own. A half is no letter: it waits for the other one, and one that stays alone becomes
+U+FFFD.
 """
 
 import json
@@ -13,7 +14,10 @@ import orjson
 from proxy.stream import exact_json
 
 DEEPEST = 100
-"""No chunk of any server is nested deeper. What is could neither be walked through nor be written again."""
+"""No chunk of any server is nested deeper.
+
+What is could neither be walked through nor be written again.
+"""
 
 _AROUND = bytes(range(33)) + b"\x7f\xef\xbb\xbf"  # blanks, control characters, a byte order mark
 
@@ -27,7 +31,10 @@ class Chunks:
         self._halves: dict[tuple[object, str], str] = {}
 
     def parse(self, payload: bytes) -> dict[str, Any] | None:
-        """Return the chunk, or None for what is no chunk: blank data, pings. Raise Unreadable for a damaged one."""
+        """Return the chunk, or None for what is no chunk: blank data, pings.
+
+        Raise Unreadable for a damaged one.
+        """
         try:
             chunk = exact_json.loads(payload)
             is_clean = True
@@ -36,7 +43,11 @@ class Chunks:
             is_clean = False
         if not isinstance(chunk, dict):
             return None
-        if len(payload) > 2 * DEEPEST and payload.count(b"{") + payload.count(b"[") > DEEPEST and _is_too_deep(chunk):
+        if (
+            len(payload) > 2 * DEEPEST
+            and payload.count(b"{") + payload.count(b"[") > DEEPEST
+            and _is_too_deep(chunk)
+        ):
             raise Unreadable(f"a chunk that is nested more than {DEEPEST} levels deep")
         return chunk if is_clean else self._join_object(chunk, ())
 
@@ -49,7 +60,9 @@ class Chunks:
         if isinstance(value, dict):
             return self._join_object(value, place)
         if isinstance(value, list):
-            return [self._join(inner, (*place, _which(inner, at))) for at, inner in enumerate(value)]
+            return [
+                self._join(inner, (*place, _which(inner, at))) for at, inner in enumerate(value)
+            ]
         return value
 
     def _text(self, text: str, place: tuple[object, ...]) -> str:
@@ -62,7 +75,9 @@ class Chunks:
 
 
 def _repaired(payload: bytes) -> Any:
-    """Return the object in a payload that is no strict JSON, or None where the payload does not begin as one."""
+    """Return the object in a payload that is no strict JSON, or None where the payload does not
+    begin as one.
+    """
     payload = payload.strip(_AROUND)
     if not payload.startswith(b"{"):
         return None
@@ -90,6 +105,8 @@ def _is_too_deep(chunk: dict[str, Any]) -> bool:
 
 
 def _which(item: Any, at: int) -> object:
-    """The same choice or call stands at different places of different chunks: its index tells which it is."""
+    """The same choice or call stands at different places of different chunks: its index tells
+    which it is.
+    """
     index = item.get("index", at) if isinstance(item, dict) else at
     return index if isinstance(index, int | str) else at

@@ -24,7 +24,8 @@ class Code:
     def __init__(self) -> None:
         self._run = ""  # backticks or tildes that may go on in the next piece
         self._margin: str | None = ""  # the line so far; None after anything that ends its margin
-        self._head = ""  # a run that began this line: a fence when the line ends, unless more backticks follow
+        # A run that began this line: a fence when the line ends, unless more backticks follow.
+        self._head = ""
         self._turn = False  # this line began with what closes the open fence, if nothing follows it
         self._fence = ""  # the run that opened the fence we are in
         self._deep = 0  # how wide the margin before it was
@@ -42,13 +43,17 @@ class Code:
 
     @property
     def inline(self) -> bool:
-        """Whether the next letter, which is no backtick, would stand in inline code or in the opening line of a fence."""
+        """Whether the next letter, which is no backtick, would stand in inline code or in the
+        opening line of a fence.
+        """
         if self._run[:1] == "`" and not self._fence:
             return self._span != len(self._run)
         return bool(self._span or self._head)
 
     def quote(self) -> None:
-        """A marker stands in this inline code: then it does not end with the line, but with its closing run or an empty line."""
+        """A marker stands in this inline code: then it does not end with the line, but with its
+        closing run or an empty line.
+        """
         self._quoted = True
 
     def see(self, text: str) -> None:
@@ -76,7 +81,9 @@ class Code:
         self._ran()
         if self._margin is not None:
             line = self._margin + text
-            self._margin = line if len(line) <= WIDEST_MARGIN and HALF_MARGIN.fullmatch(line) else None
+            self._margin = (
+                line if len(line) <= WIDEST_MARGIN and HALF_MARGIN.fullmatch(line) else None
+            )
         if self._turn and text.strip():
             self._turn = False
 
@@ -85,15 +92,27 @@ class Code:
         run, self._run = self._run, ""
         if not run:
             return
-        margin = MARGIN.fullmatch(self._margin) if self._margin is not None and len(run) >= SHORTEST_FENCE else None
+        margin = (
+            MARGIN.fullmatch(self._margin)
+            if self._margin is not None and len(run) >= SHORTEST_FENCE
+            else None
+        )
         self._margin = None
         if self._fence:
-            near = margin is not None and margin.end() <= self._deep + NEARBY and not margin.group().strip(" \t>")
+            near = (
+                margin is not None
+                and margin.end() <= self._deep + NEARBY
+                and not margin.group().strip(" \t>")
+            )
             self._turn = near and run.startswith(self._fence)
         elif margin:
             self._head, self._deep = run, margin.end()
         elif run[0] == "`":
-            self._span, self._head = (0, "") if self._span == len(run) or self._head[:1] == "`" else (self._span or len(run), self._head)
+            self._span, self._head = (
+                (0, "")
+                if self._span == len(run) or self._head[:1] == "`"
+                else (self._span or len(run), self._head)
+            )
 
     def _line(self) -> None:
         if self._turn:

@@ -1,4 +1,6 @@
-"""Inline code with a marker in it: text in any case, and for the log the calls that it would have been."""
+"""Inline code with a marker in it: text in any case, and for the log the calls that it would
+have been.
+"""
 
 import re
 from collections.abc import Sequence
@@ -23,8 +25,13 @@ class CodeSpan:
         self._closer: re.Pattern[str] | None = None
 
     def see(self, text: str, run: int) -> bool:
-        """Read on in the answer; `run` is how many backticks close the span. Return whether it is over."""
-        closer = self._closer = self._closer or re.compile(rf"(?<!`)`{{{run}}}(?=[^`])|\n[ \t\r]*\n" if run else r"\n")
+        """Read on in the answer; `run` is how many backticks close the span.
+
+        Return whether it is over.
+        """
+        closer = self._closer = self._closer or re.compile(
+            rf"(?<!`)`{{{run}}}(?=[^`])|\n[ \t\r]*\n" if run else r"\n"
+        )
         self._text.append(text)
         self._size += len(text)
         text = self._last + text

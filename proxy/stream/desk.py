@@ -8,7 +8,15 @@ from io import StringIO
 from itertools import groupby
 
 from proxy.stream.calls import Tools
-from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Reasoning, Source, TextEvent
+from proxy.stream.events import (
+    CallArguments,
+    CallEnd,
+    CallStart,
+    Content,
+    Reasoning,
+    Source,
+    TextEvent,
+)
 from proxy.stream.quoting import Watches
 from proxy.stream.repeats import RequestTexts
 
@@ -19,13 +27,15 @@ class Held:
     __slots__ = ("_events", "_raw", "_said", "count", "ends_in_text", "size", "watches")
 
     def __init__(self, raw: str = "") -> None:
-        self._raw, self._said = StringIO(), StringIO()  # one letter at a time costs no more than its own size
+        # One letter at a time costs no more than its own size.
+        self._raw, self._said = StringIO(), StringIO()
         self._events: list[TextEvent] = []
         self._raw.write(raw)
         self.size = len(raw)
         self.count = 0  # calls
         self.ends_in_text = False  # more than blanks follows the last call
-        self.watches = Watches()  # what follows them decides, by rule; without any, code around them does
+        # What follows them decides, by rule; without any, code around them does.
+        self.watches = Watches()
 
     def add(self, raw: str, events: Iterable[TextEvent]) -> None:
         self._raw.write(raw)
@@ -69,7 +79,9 @@ class CallDigest:
     def of(self, event: TextEvent) -> bytes | None:
         """Take the next event; the digest of the call that it ends, if it ends one."""
         if isinstance(event, CallStart):
-            self._open = blake2b(event.name.encode("utf-8", "surrogatepass") + b"\0", digest_size=16)
+            self._open = blake2b(
+                event.name.encode("utf-8", "surrogatepass") + b"\0", digest_size=16
+            )
         elif isinstance(event, CallArguments):
             self._open.update(event.text.encode("utf-8", "surrogatepass"))
         elif isinstance(event, CallEnd):
@@ -84,7 +96,9 @@ def digests(events: Iterable[TextEvent]) -> Iterator[bytes]:
 
 
 class Desk:
-    """One per answer, over both its channels (its text and the thoughts that a backend has separated)."""
+    """One per answer, over both its channels (its text and the thoughts that a backend has
+    separated).
+    """
 
     def __init__(self, tools: Tools, request: RequestTexts | None = None) -> None:
         self.tools = tools
@@ -127,7 +141,9 @@ class Desk:
                 self._events.append(replace(event, index=self._calls - 1))
 
     def echoes(self, events: Iterable[TextEvent]) -> bool:
-        """Whether every call among the events was made already: a model that repeats its call without the markers means one."""
+        """Whether every call among the events was made already: a model that repeats its call
+        without the markers means one.
+        """
         found = set(digests(events))
         return bool(found) and found <= self._made
 
@@ -165,7 +181,12 @@ def joined(events: Iterable[TextEvent]) -> list[TextEvent]:
         same = list(group)
         first = same[0]
         if len(same) > 1 and isinstance(first, (Content, Reasoning, CallArguments)):
-            out.append(replace(first, text="".join(event.text for event in same if isinstance(event, type(first)))))
+            out.append(
+                replace(
+                    first,
+                    text="".join(event.text for event in same if isinstance(event, type(first))),
+                )
+            )
         else:
             out.extend(same)
     return out

@@ -11,8 +11,9 @@ from proxy.stream.reader import Reader, Steps
 Grammar: TypeAlias = Callable[[Reader, Calls], Steps[None]]
 """Reads one call, or a row of them, from its first marker on.
 
-It calls `calls.start` when it is sure and not before: until then it may return at any place, and all is text again. What it does not
-read is read by others, so it may also stop early. Law 6: it may raise; then it is counted and its text is text.
+It calls `calls.start` when it is sure and not before: until then it may return at any place, and
+all is text again. What it does not read is read by others, so it may also stop early. Law 6: it may
+raise; then it is counted and its text is text.
 """
 
 LISTING_TAGS = ("<tools>", "<tool>")
@@ -24,7 +25,8 @@ A_NAME = "a declared tool's name"
 class Region:
     """What a header says about the text behind it."""
 
-    closers: tuple[str, ...] = ()  # thoughts, up to one of these; the answer itself if there are none
+    # Thoughts, up to one of these; the answer itself if there are none.
+    closers: tuple[str, ...] = ()
     before: tuple[str, ...] = ()  # what ends the thoughts, too, and is read as what it is
     silent: bool = False  # no calls in it: those have headers of their own
 
@@ -39,7 +41,8 @@ class Thoughts:
 
     opener: str
     closer: str
-    models: str = ""  # ordinary text, unless the name of the model fits this pattern or its template has the mark
+    # Ordinary text, unless the name of the model fits this pattern or its template has the mark.
+    models: str = ""
     other_closers: tuple[str, ...] = ()
     mark: str = ""  # the opener, if empty
     turns: tuple[str, ...] = ()  # tokens that end the answer behind such thoughts
@@ -49,7 +52,11 @@ class Thoughts:
         return (self.closer, *self.other_closers)
 
     def believed(self, hint: "Hint") -> bool:
-        return not self.models or (self.mark or self.opener) in hint.template or _fits(self.models, hint)
+        return (
+            not self.models
+            or (self.mark or self.opener) in hint.template
+            or _fits(self.models, hint)
+        )
 
 
 @dataclass(frozen=True)
@@ -76,22 +83,33 @@ class Dialect:
     sample: str
     grammar: Grammar | None = None
     openers: tuple[str, ...] = ()  # markers that say: this dialect, probably
-    starts: tuple[str, ...] = ()  # what a message may begin with to be worth a doubtful look …
-    doubtful: Grammar | None = None  # … by this grammar, which is believed only when it has read a whole call
-    alone: bool = False  # … and only if nothing but calls is in the message
-    proofs: tuple[str, ...] = ()  # the same holds, without a hint, for a doubtful form that has none of these markers
-    weak: bool = False  # its openers are ordinary words: without a hint only calls may follow on the line
-    headers: tuple[str, ...] = ()  # markers that say nothing where a message, or the next part of one, begins …
-    frame: Frame | None = None  # … or that begin a longer header
+    # What a message may begin with to be worth a doubtful look …
+    starts: tuple[str, ...] = ()
+    # … by this grammar, which is believed only when it has read a whole call …
+    doubtful: Grammar | None = None
+    # … and only if nothing but calls is in the message.
+    alone: bool = False
+    # The same holds, without a hint, for a doubtful form that has none of these markers.
+    proofs: tuple[str, ...] = ()
+    # Its openers are ordinary words: without a hint only calls may follow on the line.
+    weak: bool = False
+    # Markers that say nothing where a message, or the next part of one, begins …
+    headers: tuple[str, ...] = ()
+    # … or that begin a longer header.
+    frame: Frame | None = None
     turns: tuple[str, ...] = ()  # tokens that end a message, or a part of one
     hinted: bool = False  # only with a hint, or named
     marks: tuple[str, ...] = ()  # what its models' templates have in them
     models: str = ""  # a pattern of its models' names
-    family: tuple[str, ...] = ()  # the names of what its models write as well: read with it where it is named
-    first_openers: tuple[str, ...] = ()  # headers that open a call only where a message begins: the prompt may hold their first half
+    # The names of what its models write as well: read with it where it is named.
+    family: tuple[str, ...] = ()
+    # Headers that open a call only where a message begins: the prompt may hold their first half.
+    first_openers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if (self.doubtful is None) != (not self.starts) or (self.grammar is None) != (not self.openers):
+        if (self.doubtful is None) != (not self.starts) or (self.grammar is None) != (
+            not self.openers
+        ):
             raise ValueError(f"{self.name}: a grammar and what it begins with belong together")
 
     def spoken(self, hint: Hint) -> bool:
@@ -99,7 +117,9 @@ class Dialect:
         return any(mark in hint.template for mark in self.marks) or _fits(self.models, hint)
 
     def shares_opener(self, template: str) -> bool:
-        """Return whether a template has one of the openers; tags in which it only lists the tools do not count."""
+        """Return whether a template has one of the openers; tags in which it only lists the
+        tools do not count.
+        """
         return any(opener in template for opener in self.openers if opener not in LISTING_TAGS)
 
     def is_own(self, hint: Hint) -> bool:

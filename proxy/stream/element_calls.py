@@ -1,4 +1,6 @@
-"""Calls written as elements: `<name><key>value</key></name>`, for tools and parameters that are declared."""
+"""Calls written as elements: `<name><key>value</key></name>`, for tools and parameters that are
+declared.
+"""
 
 import re
 
@@ -9,7 +11,9 @@ from proxy.stream.reader import Reader, Steps
 from proxy.stream.tagged_calls import parameters
 
 
-def element_call(read: Reader, calls: Calls, openers: tuple[str, ...], closers: tuple[str, ...]) -> Steps[None]:
+def element_call(
+    read: Reader, calls: Calls, openers: tuple[str, ...], closers: tuple[str, ...]
+) -> Steps[None]:
     tag = yield from read.tag()
     name = calls.tools.declared(tag.strip("<> "))
     if name is None:
@@ -28,7 +32,9 @@ def element_call(read: Reader, calls: Calls, openers: tuple[str, ...], closers: 
         closers=closers,
         function=Tag(tag, re.compile(re.escape(tag))),
         function_closers=(closer,),
-        parameter=Tag("<", re.compile("<(" + "|".join(map(re.escape, keys)) + ")>" if keys else r"(?!)")),
+        parameter=Tag(
+            "<", re.compile("<(" + "|".join(map(re.escape, keys)) + ")>" if keys else r"(?!)")
+        ),
         value_closers=tuple(f"</{key}>" for key in keys) or ("</>",),
         edge="line",
     )

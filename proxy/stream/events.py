@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 Source: TypeAlias = Literal["native", "leaked", "thoughts", "rescued"]
-"""Where a call was found: parsed by the backend, written in the text or in the thoughts, or in an answer that had to be got twice."""
+"""Where a call was found: parsed by the backend, written in the text or in the thoughts, or in
+an answer that had to be got twice.
+"""
 
 
 @dataclass(frozen=True, slots=True)

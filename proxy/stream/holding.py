@@ -9,15 +9,19 @@ from proxy.stream.quoting import BARE, CODE, Watch, newline_behind
 
 
 class Holding:
-    """Holds what follows the first such call, too, until it is decided; everything else leaves at once.
+    """Holds what follows the first such call, too, until it is decided; everything else leaves at
+    once.
 
-    What decides is the code around the calls, whether they are the whole message, or what a rule watches for behind them.
+    What decides is the code around the calls, whether they are the whole message, or what a rule
+    watches for behind them.
     """
 
     def __init__(self, desk: Desk, code: Code, limit: int) -> None:
         self._desk, self._code, self._limit = desk, code, limit
         self._held: Held | None = None
-        self.entire = False  # what is held may be the whole message: bare calls, or a fence around calls, and nothing else
+        # What is held may be the whole message: bare calls, or a fence around calls, and nothing
+        # else.
+        self.entire = False
         self.closed = False  # the fence is closed, or there is none
         self._bare = False
         self._line_blank = True

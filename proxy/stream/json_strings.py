@@ -1,4 +1,6 @@
-"""Quoted strings as models write them, decoded piece by piece: wrong escapes, unescaped quotes, Python's long strings."""
+"""Quoted strings as models write them, decoded piece by piece: wrong escapes, unescaped quotes,
+Python's long strings.
+"""
 
 import re
 from collections.abc import Callable
@@ -11,7 +13,17 @@ Place: TypeAlias = Literal["key", "object", "array", "call", "alone"]
 Ends: TypeAlias = tuple[str, ...]
 """Markers that may follow a value whose own closers are missing."""
 
-ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+ESCAPES = {
+    '"': '"',
+    "'": "'",
+    "\\": "\\",
+    "/": "/",
+    "b": "\b",
+    "f": "\f",
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+}
 TRIPLES = ('"""', "'''")
 
 DRIVE = re.compile(r'[A-Za-z]:\\[^\\"\']')
@@ -19,7 +31,8 @@ HALF_DRIVE = re.compile(r"(?:[A-Za-z](?::\\?)?)?")
 UNICODE = re.compile(r"u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U(00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})")
 PAIR = re.compile(r"u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 HALF_UNICODE = re.compile(
-    r"x[0-9a-fA-F]?|U[0-9a-fA-F]{0,7}|u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)?"
+    r"x[0-9a-fA-F]?|U[0-9a-fA-F]{0,7}|u(?:[0-9a-fA-F]{0,3}|"
+    r"[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)?"
 )
 QUOTED = r'(?:"(?:[^"\\]|\\[\s\S])*"|\'(?:[^\'\\]|\\[\s\S])*\')'
 KEY = re.compile(rf"{QUOTED}\s*:")
@@ -27,16 +40,25 @@ ANY_KEY = re.compile(rf"(?:{QUOTED}|[A-Za-z_]\w*)\s*:")
 KEYWORD = re.compile(r"[A-Za-z_]\w*\s*=")
 NEXT_CALL = re.compile(r"(?:print\()?[A-Za-z_][\w.]*\(\s*(?:\)|[A-Za-z_]\w*\s*=)")
 HALF_CALL = re.compile(r"[A-Za-z_][\w.]*(?:\([A-Za-z_][\w.]*)?(?:\(\s*(?:[A-Za-z_]\w*\s*)?)?|")
-HALF_KEY = re.compile(r'(?:"(?:[^"\\]|\\[\s\S])*(?:\\|"\s*)?|\'(?:[^\'\\]|\\[\s\S])*(?:\\|\'\s*)?|[A-Za-z_]\w*\s*)')
+HALF_KEY = re.compile(
+    r'(?:"(?:[^"\\]|\\[\s\S])*(?:\\|"\s*)?|\'(?:[^\'\\]|\\[\s\S])*(?:\\|\'\s*)?|[A-Za-z_]\w*\s*)'
+)
 
 
 def string(read: Reader, emit: Emit, place: Place, ends: Ends) -> Steps[bool]:
-    """A quoted string, decoded piece by piece; False if it broke off. The first wrong escape makes all that follow literal."""
+    """A quoted string, decoded piece by piece; False if it broke off.
+
+    The first wrong escape makes all that follow literal.
+    """
     mark = yield from read.next()
     if place == "call" and (triple := (yield from read.take(*TRIPLES))):
         return (yield from _long_string(read, emit, triple))
     read.drop(1)
-    literal = yield from wait(read, 4, lambda seen: True if DRIVE.match(seen) else None if HALF_DRIVE.fullmatch(seen) else False)
+    literal = yield from wait(
+        read,
+        4,
+        lambda seen: True if DRIVE.match(seen) else None if HALF_DRIVE.fullmatch(seen) else False,
+    )
     quotes = Quotes(mark, emit)
     while True:
         met = yield from read.until(mark, "\\", emit=quotes.write)
@@ -53,7 +75,9 @@ def string(read: Reader, emit: Emit, place: Place, ends: Ends) -> Steps[bool]:
 
 
 class Quotes:
-    """Counts the unescaped quotes inside a string: they come in pairs, so that one which is still open speaks against an end."""
+    """Counts the unescaped quotes inside a string: they come in pairs, so that one which is
+    still open speaks against an end.
+    """
 
     def __init__(self, mark: str, emit: Emit) -> None:
         self._mark, self._emit, self._last = mark, emit, ""
@@ -64,7 +88,8 @@ class Quotes:
         self._emit(text)
 
     def inner(self, following: str) -> None:
-        if not (self._mark == "'" and self._last.isalnum() and following.isalnum()):  # an apostrophe
+        # An apostrophe.
+        if not (self._mark == "'" and self._last.isalnum() and following.isalnum()):
             self.open = not self.open
         self.write(self._mark)
 
@@ -77,8 +102,12 @@ def _long_string(read: Reader, emit: Emit, mark: str) -> Steps[bool]:
     return False
 
 
-def _literal_backslash(read: Reader, quotes: Quotes, mark: str, place: Place, ends: Ends) -> Steps[None]:
-    """In a string of literal backslashes `\\\\` and an inner `\\"` still are what they were meant to be."""
+def _literal_backslash(
+    read: Reader, quotes: Quotes, mark: str, place: Place, ends: Ends
+) -> Steps[None]:
+    """In a string of literal backslashes `\\\\` and an inner `\\"` still are what they were
+    meant to be.
+    """
     met = yield from read.peek(mark, "\\")
     if met == mark:
         here = read.mark()
@@ -125,12 +154,18 @@ def _unicode(read: Reader) -> Steps[tuple[str, int]]:
     return "\\", 0
 
 
-def _over(read: Reader, place: Place, ends: Ends, quoting: bool) -> Steps[bool]:  # noqa: FBT001 - a state, no switch
+def _over(
+    read: Reader,
+    place: Place,
+    ends: Ends,
+    quoting: bool,  # noqa: FBT001 - a state, no switch
+) -> Steps[bool]:
     """Whether the quote just read ends its string, or is one that was not escaped."""
     if place == "key":
         return True
     verdict = yield from wait(read, WORD_LIMIT, lambda seen: _follows(seen, place, ends, quoting))
-    if verdict is None:  # the end, or so long a key: only where its comma is missing, too, something speaks against it
+    # The end, or so long a key: only where its comma is missing, too, something speaks against it.
+    if verdict is None:
         verdict = read.ahead()[0].lstrip()[:1] not in ('"', "'")
     return verdict
 
@@ -145,7 +180,12 @@ def wait(read: Reader, letters: int, judge: Callable[[str], bool | None]) -> Ste
         yield
 
 
-def _follows(seen: str, place: Place, ends: Ends, quoting: bool) -> bool | None:  # noqa: FBT001 - a state, no switch
+def _follows(
+    seen: str,
+    place: Place,
+    ends: Ends,
+    quoting: bool,  # noqa: FBT001 - a state, no switch
+) -> bool | None:
     rest = seen.lstrip()
     if not rest or any(end.startswith(rest) for end in ends):
         return None
@@ -157,16 +197,27 @@ def _follows(seen: str, place: Place, ends: Ends, quoting: bool) -> bool | None:
         return False
     if rest[0] == ",":
         rest = rest[1:].lstrip()
-        return _value_follows(rest) if place == "array" else _key_follows(rest, KEYWORD if place == "call" else ANY_KEY)
+        return (
+            _value_follows(rest)
+            if place == "array"
+            else _key_follows(rest, KEYWORD if place == "call" else ANY_KEY)
+        )
     if place == "array":
         return rest[0] in "\"'" and rest != seen
     return _key_follows(rest, KEY)
 
 
-def _closed_behind(rest: str, place: Place, ends: Ends, quoting: bool) -> bool | None:  # noqa: FBT001 - a state, no switch
-    """Whether the closers behind a quote are meant, and belong to no text: by what stands behind them.
+def _closed_behind(
+    rest: str,
+    place: Place,
+    ends: Ends,
+    quoting: bool,  # noqa: FBT001 - a state, no switch
+) -> bool | None:
+    """Whether the closers behind a quote are meant, and belong to no text: by what stands behind
+    them.
 
-    While an inner quote is open only the end of all is an end: half of a command would be another command.
+    While an inner quote is open only the end of all is an end: half of a command would be another
+    command.
     """
     behind = rest[1:]
     tail = behind.lstrip()
@@ -181,7 +232,11 @@ def _closed_behind(rest: str, place: Place, ends: Ends, quoting: bool) -> bool |
         return True
     if quoting:
         following = tail[1:].lstrip()
-        return (following[0] in "{\"'" if following else None) if place != "call" and tail[0] == "," else False
+        return (
+            (following[0] in "{\"'" if following else None)
+            if place != "call" and tail[0] == ","
+            else False
+        )
     if "\n" in behind[: len(behind) - len(tail)]:
         return True
     tail = tail.lstrip(",; \t")
@@ -197,4 +252,6 @@ def _key_follows(rest: str, known: re.Pattern[str]) -> bool | None:
         return None
     if rest[0] in (")" if known is KEYWORD else "}]") or known.match(rest):
         return True
-    return None if HALF_KEY.fullmatch(rest) and not (known is KEY and rest[0] not in "\"'") else False
+    return (
+        None if HALF_KEY.fullmatch(rest) and not (known is KEY and rest[0] not in "\"'") else False
+    )

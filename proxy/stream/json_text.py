@@ -1,8 +1,10 @@
 """JSON as models write it, read in one pass and written on as compact, valid JSON while it comes.
 
-Well-formed JSON always means what it says. Beyond it: single quotes, True/None, raw newlines, trailing or missing commas, bare keys and
-words, wrong escapes, unescaped quotes, missing closers where one of `ends` follows. At the end of the text nothing that is still
-open is closed here: the rest of it may be missing. The reader of a call completes its outermost object, where that is certain.
+Well-formed JSON always means what it says. Beyond it: single quotes, True/None, raw newlines,
+trailing or missing commas, bare keys and words, wrong escapes, unescaped quotes, missing closers
+where one of `ends` follows. At the end of the text nothing that is still open is closed here: the
+rest of it may be missing. The reader of a call completes its outermost object, where that is
+certain.
 """
 
 import re
@@ -45,7 +47,9 @@ NEXT_MEMBER: Mapping[Place, re.Pattern[str]] = {
 LITERALS = {"true": "true", "false": "false", "null": "null", "none": "null"}
 END = "the end of the text"
 CLOSERS = {"{": "}", "[": "]", "(": ")", "set": "}"}
-OPENING_BRACKETS: Mapping[Place, str] = {place: "{[(" if place == "call" else "{[" for place in get_args(Place)}
+OPENING_BRACKETS: Mapping[Place, str] = {
+    place: "{[(" if place == "call" else "{[" for place in get_args(Place)
+}
 AS_JSON = {"{": "{", "[": "[", "(": "[", "set": "["}
 JSON_CLOSERS = {"{": "}", "[": "]"}
 DEPTH_LIMIT = 1 << 14
@@ -60,7 +64,8 @@ def escaped(text: str) -> str:
 def key(read: Reader) -> Steps[str | None]:
     """Return the next key of an object, its colon read too.
 
-    None if no key comes; then nothing is read, so that `closes` can tell a comma or half a key at the end from a closed value.
+    None if no key comes; then nothing is read, so that `closes` can tell a comma or half a key at
+    the end from a closed value.
     """
     here = read.mark()
     yield from read.run(SEPARATORS)
@@ -87,7 +92,10 @@ def _key(read: Reader) -> Steps[str | None]:
 
 
 def half_key(read: Reader) -> None:
-    """Read half a key that the text ends in. Call it where `key` found none: in a longer text something else follows by then."""
+    """Read half a key that the text ends in.
+
+    Call it where `key` found none: in a longer text something else follows by then.
+    """
     seen, more = read.ahead()
     if not more and len(seen) < WORD_LIMIT and HALF_KEY.fullmatch(seen):
         read.drop(len(seen))
@@ -109,7 +117,9 @@ def value(read: Reader, write: Emit, place: Place, ends: Ends) -> Steps[bool]:
             open_ones.append(letter)
             begun = True
         else:
-            inside: Place = place if not open_ones else "object" if open_ones[-1] == "{" else "array"
+            inside: Place = (
+                place if not open_ones else "object" if open_ones[-1] == "{" else "array"
+            )
             if not (yield from _single(read, letter, write, inside, ends)):
                 return False
             begun = False
@@ -142,7 +152,13 @@ def _single(read: Reader, letter: str, write: Emit, place: Place, ends: Ends) ->
     return word != ""
 
 
-def _closings(read: Reader, write: Emit, open_ones: list[str], begun: bool, ends: Ends) -> Steps[bool | None]:  # noqa: FBT001 - a state, no switch
+def _closings(
+    read: Reader,
+    write: Emit,
+    open_ones: list[str],
+    begun: bool,  # noqa: FBT001 - a state, no switch
+    ends: Ends,
+) -> Steps[bool | None]:
     """What stands between two values: closers, commas, the next key. None if it is broken."""
     while open_ones:
         yield from read.run(SEPARATORS)
@@ -166,8 +182,8 @@ def _closings(read: Reader, write: Emit, open_ones: list[str], begun: bool, ends
 def closes(read: Reader, opener: str, ends: Ends) -> Steps[str]:
     """Return what closes the innermost open object or array, empty if nothing does.
 
-    Its closer is read. A foreign closer, or one of `ends`, closes it too but is left unread. `END` if the text ended by itself behind
-    a closed value; behind a comma there may have been more.
+    Its closer is read. A foreign closer, or one of `ends`, closes it too but is left unread. `END`
+    if the text ended by itself behind a closed value; behind a comma there may have been more.
     """
     gap = yield from read.run(SEPARATORS)
     letter = yield from read.next()
@@ -181,7 +197,9 @@ def closes(read: Reader, opener: str, ends: Ends) -> Steps[str]:
 
 
 def scalar(read: Reader, place: Place, ends: Ends) -> Steps[str]:
-    """A number, a literal of JSON or Python, or bare words, as JSON; empty if there is none, or if there may have been more of it."""
+    """A number, a literal of JSON or Python, or bare words, as JSON; empty if there is none, or
+    if there may have been more of it.
+    """
     here = read.mark()  # all of it is held, so it has a limit
     text = yield from _scalar(read, place, ends)
     if not text and (yield from read.next()):
@@ -199,13 +217,23 @@ def _scalar(read: Reader, place: Place, ends: Ends) -> Steps[str]:
     more = rest.group() if rest else ""
     if more.strip() and not NEXT_MEMBER[place].match(more):
         read.drop(len(more))
-        closed = (yield from read.next()) in (*",}])\n",) or bool(ends and (yield from read.peek(*ends)))
+        closed = (yield from read.next()) in (*",}])\n",) or bool(
+            ends and (yield from read.peek(*ends))
+        )
         return quote((word + more).strip()) if closed else ""
-    if place != "alone" and not (more or (yield from read.next())) and (read.cut or word.lower() not in LITERALS):
+    if (
+        place != "alone"
+        and not (more or (yield from read.next()))
+        and (read.cut or word.lower() not in LITERALS)
+    ):
         return ""
     return bare(word)
 
 
 def bare(word: str) -> str:
     """A whole word as JSON; empty if it is none."""
-    return LITERALS.get(word.lower()) or number(word) or (quote(word) if any(map(str.isalnum, word)) else "")
+    return (
+        LITERALS.get(word.lower())
+        or number(word)
+        or (quote(word) if any(map(str.isalnum, word)) else "")
+    )

@@ -20,15 +20,16 @@ BEGUN = re.compile(r"[^<>]*(?:<[^<>]*)?")
 class Tag:
     """A tag with a name in it, which is the pattern's first group.
 
-    Groups with a name may tell more: `proof` that a call follows though the tool is unknown, the `type` of a value, `void` for a
-    parameter that has no value at all.
+    Groups with a name may tell more: `proof` that a call follows though the tool is unknown, the
+    `type` of a value, `void` for a parameter that has no value at all.
     """
 
     begins: str
     pattern: re.Pattern[str]
     ends: tuple[str, ...] = ()  # what it runs up to, where it is not simply `<…>`
     slip: str = ""  # a token that models write inside the name by mistake
-    begun: re.Pattern[str] | None = None  # what a part of it looks like, where that is more than one opening tag
+    # What a part of it looks like, where that is more than one opening tag.
+    begun: re.Pattern[str] | None = None
 
     def at(self, read: Reader) -> Steps[re.Match[str] | None]:
         """The tag that comes next, not read."""
@@ -68,7 +69,8 @@ class Layout:
     value_closers: tuple[str, ...]
     openers: tuple[str, ...] = ()
     closers: tuple[str, ...] = ()
-    wrong_closers: tuple[str, ...] = ()  # those of a function that models write by mistake: they prove less
+    # Those of a function that models write by mistake: they prove less.
+    wrong_closers: tuple[str, ...] = ()
     wrong_parameter: Tag | None = None  # how else a parameter may be written by mistake
     edge: Edge = "pair"
     noise: tuple[str, ...] = ()  # what may stand between the tags beside blanks
@@ -78,31 +80,55 @@ class Layout:
     @cached_property
     def stops(self) -> Markers:
         """All that may end a value."""
-        return compiled((*self.value_closers, *self.function_closers, *self.closers, self.parameter.begins, self.function.begins))
+        return compiled(
+            (
+                *self.value_closers,
+                *self.function_closers,
+                *self.closers,
+                self.parameter.begins,
+                self.function.begins,
+            )
+        )
 
     @cached_property
     def proven_closers(self) -> tuple[str, ...]:
         """What certainly ends a call."""
-        return (*(closer for closer in self.function_closers if closer not in self.wrong_closers), *self.closers)
+        return (
+            *(closer for closer in self.function_closers if closer not in self.wrong_closers),
+            *self.closers,
+        )
 
     def parameter_at(self, read: Reader) -> Steps[re.Match[str] | None]:
         """The tag of a parameter that comes next, not read."""
         found = yield from self.parameter.at(read)
-        return found if found or self.wrong_parameter is None else (yield from self.wrong_parameter.at(read))
+        return (
+            found
+            if found or self.wrong_parameter is None
+            else (yield from self.wrong_parameter.at(read))
+        )
 
     def over(self, read: Reader) -> Steps[bool]:
         """Whether nothing comes any more, or only half a tag, which is read."""
-        return (yield from read.over(self.stops)) or (yield from self.parameter.half(read)) or (yield from self.function.half(read))
+        return (
+            (yield from read.over(self.stops))
+            or (yield from self.parameter.half(read))
+            or (yield from self.function.half(read))
+        )
 
     def ended(self, read: Reader) -> Steps[bool]:
-        """Whether the text ended by itself behind the last parameter. Half an opening tag says that there was to be another one."""
+        """Whether the text ended by itself behind the last parameter.
+
+        Half an opening tag says that there was to be another one.
+        """
         here = read.mark()
         over = yield from self.over(read)
         text = read.since(here).strip()
         read.release(here)
         closers = (*self.value_closers, *self.function_closers, *self.closers)
         begins = self.parameter.begins
-        another = text.startswith(begins) or (begins.startswith(text) and not any(closer.startswith(text) for closer in closers))
+        another = text.startswith(begins) or (
+            begins.startswith(text) and not any(closer.startswith(text) for closer in closers)
+        )
         return over and not read.cut and not (text and another)
 
     def gap(self, read: Reader) -> Steps[str]:

@@ -30,13 +30,23 @@ class Listing:
     heading: Heading
     openers: tuple[str, ...] = ()  # the whole list
     closers: tuple[str, ...] = ()
-    proof: re.Pattern[str] | None = None  # what says in a block's head that it is one though its first marker was lost
+    # What says in a block's head that it is one though its first marker was lost.
+    proof: re.Pattern[str] | None = None
 
 
 def listed(
-    name: str, sample: str, listing: Listing, *, turns: tuple[str, ...], marks: tuple[str, ...], models: str, starts: tuple[str, ...] = ()
+    name: str,
+    sample: str,
+    listing: Listing,
+    *,
+    turns: tuple[str, ...],
+    marks: tuple[str, ...],
+    models: str,
+    starts: tuple[str, ...] = (),
 ) -> Dialect:
-    """A dialect that is nothing but its listing; it may `start` without its first marker where there is a proof."""
+    """A dialect that is nothing but its listing; it may `start` without its first marker where
+    there is a proof.
+    """
     return Dialect(
         name,
         sample,
@@ -51,7 +61,9 @@ def listed(
 
 
 def opener_missing(read: Reader, calls: Calls, listing: Listing) -> Steps[None]:
-    """The first marker may have been lost: then those behind it prove the call of a declared tool."""
+    """The first marker may have been lost: then those behind it prove the call of a declared
+    tool.
+    """
     begin = yield from read.upto(0, "{")
     if listing.proof and listing.proof.match(begin):
         here = read.mark()
@@ -62,8 +74,12 @@ def opener_missing(read: Reader, calls: Calls, listing: Listing) -> Steps[None]:
             yield from listed_calls(read, calls, listing, certain=True)
 
 
-def listed_calls(read: Reader, calls: Calls, listing: Listing, *, certain: bool = False) -> Steps[None]:
-    """All blocks; the first may lack its marker where the list has one, and the list may lack all of its own."""
+def listed_calls(
+    read: Reader, calls: Calls, listing: Listing, *, certain: bool = False
+) -> Steps[None]:
+    """All blocks; the first may lack its marker where the list has one, and the list may lack
+    all of its own.
+    """
     certain = bool((yield from read.take(*listing.openers))) or certain
     while True:
         here, before = read.mark(), calls.count
@@ -85,7 +101,9 @@ def listed_calls(read: Reader, calls: Calls, listing: Listing, *, certain: bool 
 def _block(read: Reader, calls: Calls, listing: Listing) -> Steps[None]:
     head = yield from listing.heading(read, calls)
     if head is not None:
-        yield from payload(read, calls, head.name, (*listing.ends, *listing.closers, *listing.begins), head.id)
+        yield from payload(
+            read, calls, head.name, (*listing.ends, *listing.closers, *listing.begins), head.id
+        )
 
 
 def _take(read: Reader, markers: tuple[str, ...]) -> Steps[bool]:

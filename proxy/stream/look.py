@@ -17,7 +17,9 @@ NAME_LIMIT = 128
 _AFTER_NAME = frozenset(" \t\r\n({<:[")
 NO_HINT = Hint()
 BOUNDARIES = ("<|start|>", "<|end|>", "<|return|>", "<|call|>")
-"""Begin or end a message whatever the model is; so do the turn tokens of its own dialect, and what closes reasoning."""
+"""Begin or end a message whatever the model is; so do the turn tokens of its own dialect, and
+what closes reasoning.
+"""
 
 
 class Look:
@@ -35,23 +37,39 @@ class Look:
     ) -> None:
         able = dialects if tools else ()
         self.trials: Mapping[str, Sequence[Trial]] = _by_marker(
-            (marker, (one.name, one.grammar)) for one in able if one.grammar for marker in one.openers
+            (marker, (one.name, one.grammar))
+            for one in able
+            if one.grammar
+            for marker in one.openers
         )
         self.first_trials: Mapping[str, Sequence[Trial]] = _by_marker(
-            (marker, (one.name, one.grammar)) for one in able if one.grammar for marker in one.first_openers
+            (marker, (one.name, one.grammar))
+            for one in able
+            if one.grammar
+            for marker in one.first_openers
         )
-        self.doubtful: Mapping[str, Sequence[Dialect]] = _by_marker((start, one) for one in able for start in one.starts)
-        self.frames: Mapping[str, Sequence[Frame | None]] = _by_marker((header, one.frame) for one in dialects for header in one.headers)
+        self.doubtful: Mapping[str, Sequence[Dialect]] = _by_marker(
+            (start, one) for one in able for start in one.starts
+        )
+        self.frames: Mapping[str, Sequence[Frame | None]] = _by_marker(
+            (header, one.frame) for one in dialects for header in one.headers
+        )
         self.thoughts = _closers(thoughts)
-        self.closers = tuple(dict.fromkeys(closer for closers in self.thoughts.values() for closer in closers))
-        self.labels = {opener: (*closers, *self.closers) for opener, closers in _closers(labels).items()}
+        self.closers = tuple(
+            dict.fromkeys(closer for closers in self.thoughts.values() for closer in closers)
+        )
+        self.labels = {
+            opener: (*closers, *self.closers) for opener, closers in _closers(labels).items()
+        }
         self.turns = frozenset(turns)
         self.tail = compiled(tuple(self.turns))
         self.own_turns = frozenset(own_turns)
         prose = (*self.trials, *self.thoughts, *self.turns)
         self.prose, self.lines = compiled(prose), compiled((*prose, "\n"))
         starts = [start for start in self.doubtful if start != A_NAME]
-        self.begin = compiled((*self.thoughts, *self.closers, *self.frames, *starts, *(FENCES if able else ())))
+        self.begin = compiled(
+            (*self.thoughts, *self.closers, *self.frames, *starts, *(FENCES if able else ()))
+        )
         self.fenced = compiled((*self.trials, *starts))
         self.part = compiled((*self.frames, *self.trials, *self.thoughts))
         self.quoting = quoted_calls == "text"
@@ -59,15 +77,33 @@ class Look:
         self.own = frozenset(one.name for one in own)
         self.boundaries = frozenset((*BOUNDARIES, *(token for one in own for token in one.turns)))
         self.boundary = compiled_ended(frozenset((*self.boundaries, *self.closers)))
-        known = any(one.shares_opener(hint.template) or any(mark in hint.template for mark in one.marks) for one in able)
+        known = any(
+            one.shares_opener(hint.template) or any(mark in hint.template for mark in one.marks)
+            for one in able
+        )
         self._weak = tuple(opener for one in able if one.weak for opener in _openers(one))
         self._own_openers = tuple(opener for one in own for opener in _openers(one))
-        self._shared = tuple(opener for one in able if one.shares_opener(hint.template) for opener in _openers(one)) if known else ("",)
+        self._shared = (
+            tuple(
+                opener
+                for one in able
+                if one.shares_opener(hint.template)
+                for opener in _openers(one)
+            )
+            if known
+            else ("",)
+        )
 
     def standing(self, opener: str) -> Standing:
-        """Return how an opener stands to the model; one that it shares with a dialect of the model's is the model's."""
+        """Return how an opener stands to the model; one that it shares with a dialect of the
+        model's is the model's.
+        """
         own = opener.startswith(self._own_openers)
-        return Standing(own, not own and not opener.startswith(self._shared), not own and opener.startswith(self._weak))
+        return Standing(
+            own,
+            not own and not opener.startswith(self._shared),
+            not own and opener.startswith(self._weak),
+        )
 
     def name(self, read: Reader, tools: Tools) -> Steps[bool]:
         """Whether the name of a tool comes next, and ends there."""
@@ -95,9 +131,14 @@ def _closers(thoughts: Sequence[Thoughts]) -> dict[str, tuple[str, ...]]:
 
 
 def _by_marker(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
-    """Each marker with all that it may begin, also by a shorter marker inside it; a grammar that two dialects share is tried once."""
+    """Each marker with all that it may begin, also by a shorter marker inside it; a grammar that
+    two dialects share is tried once.
+    """
     known = list(pairs)
-    return {marker: list(_once(one for begin, one in known if marker.startswith(begin))) for marker, _ in known}
+    return {
+        marker: list(_once(one for begin, one in known if marker.startswith(begin)))
+        for marker, _ in known
+    }
 
 
 def _once(same: Iterable[T]) -> Iterator[T]:
@@ -120,4 +161,13 @@ def look(
     hint: Hint,
     quoted_calls: QuotedCalls,
 ) -> Look:
-    return Look(dialects, thoughts, turns, labels, own_turns, tools=tools, hint=hint, quoted_calls=quoted_calls)
+    return Look(
+        dialects,
+        thoughts,
+        turns,
+        labels,
+        own_turns,
+        tools=tools,
+        hint=hint,
+        quoted_calls=quoted_calls,
+    )

@@ -22,8 +22,24 @@ class Marks:
 
 
 CLOSERS = (
-    *("</tool_call>", "</function_call>", "</tools>", "</tool>", "</tool_calls>", "</function_calls>", "</TOOLCALL>", "[/TOOL_CALLS]"),
-    *("</longcat_tool_call>", "</iquest_tool_call>", "</ifm|tool_call>", "<|/tool_call|>", "<|tool_call_end|>", "<|python_end|>"),
+    *(
+        "</tool_call>",
+        "</function_call>",
+        "</tools>",
+        "</tool>",
+        "</tool_calls>",
+        "</function_calls>",
+        "</TOOLCALL>",
+        "[/TOOL_CALLS]",
+    ),
+    *(
+        "</longcat_tool_call>",
+        "</iquest_tool_call>",
+        "</ifm|tool_call>",
+        "<|/tool_call|>",
+        "<|tool_call_end|>",
+        "<|python_end|>",
+    ),
     *("<|action_end|>", "<|END_ACTION|>"),
 )
 """All that close calls and nothing else."""
@@ -31,16 +47,22 @@ UNOPENED = Marks((), CLOSERS, Shape(ends=CLOSERS, name=Calls.declared))
 
 
 def marked_calls(read: Reader, calls: Calls, marks: Marks) -> Steps[None]:
-    """JSON, a call in Python's syntax, a name before its arguments, or an element with the tool's name."""
+    """JSON, a call in Python's syntax, a name before its arguments, or an element with the
+    tool's name.
+    """
     while (yield from read.take(*marks.openers)):  # some write it twice
         yield from read.skip()
     fence = yield from _body(read, calls, marks)
     if calls.count and not calls.broken and not calls.open:
-        yield from closing_tag(read, marks.openers, (*marks.closers, "```") if fence else marks.closers)
+        yield from closing_tag(
+            read, marks.openers, (*marks.closers, "```") if fence else marks.closers
+        )
 
 
 def opener_missing(read: Reader, calls: Calls) -> Steps[None]:
-    """The opening marker may have been lost, or stood in the prompt: then a closing one proves the call of a declared tool."""
+    """The opening marker may have been lost, or stood in the prompt: then a closing one proves
+    the call of a declared tool.
+    """
     yield from _body(read, calls, UNOPENED)
     yield from read.skip()
     if not (yield from read.take(*UNOPENED.closers)):

@@ -1,4 +1,6 @@
-"""Several markers as one regular expression that also knows when more text could still change its answer."""
+"""Several markers as one regular expression that also knows when more text could still change
+its answer.
+"""
 
 import re
 from functools import lru_cache
@@ -23,8 +25,14 @@ def compiled(markers: tuple[str, ...]) -> Markers:
 
 @lru_cache(maxsize=512)
 def _compiled(markers: frozenset[str]) -> Markers:
-    """The order makes no difference, and compiling takes some ten milliseconds: each set is compiled once."""
-    shorter = frozenset(short for short in markers if any(long != short and long.startswith(short) for long in markers))
+    """The order makes no difference, and compiling takes some ten milliseconds: each set is
+    compiled once.
+    """
+    shorter = frozenset(
+        short
+        for short in markers
+        if any(long != short and long.startswith(short) for long in markers)
+    )
     growing = re.compile(_pattern(_tree(markers), at_end=r"\Z"))
     return Markers(growing, compiled_ended(markers), shorter, markers)
 
@@ -46,7 +54,9 @@ def _tree(markers: frozenset[str]) -> Tree:
 
 
 def _pattern(tree: Tree, at_end: str) -> str:
-    """A tree of letters, longest first; `at_end` matches wherever the text may run out inside a marker."""
+    """A tree of letters, longest first; `at_end` matches wherever the text may run out inside a
+    marker.
+    """
     branches = [re.escape(letter) + _below(node, at_end) for letter, node in tree.items() if letter]
     return "(?:" + "|".join(branches or [_NEVER]) + ")"
 
@@ -54,7 +64,9 @@ def _pattern(tree: Tree, at_end: str) -> str:
 def _below(node: Tree, at_end: str) -> str:
     if node.keys() == {""}:
         return ""
-    branches = [re.escape(letter) + _below(longer, at_end) for letter, longer in node.items() if letter]
+    branches = [
+        re.escape(letter) + _below(longer, at_end) for letter, longer in node.items() if letter
+    ]
     if at_end:
         branches.append(at_end)
     if "" in node:

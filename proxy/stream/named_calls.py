@@ -1,4 +1,6 @@
-"""Calls that begin with the bare name: `name(key="value", other=1)` as Python has it, or `name {"key": "value"}`."""
+"""Calls that begin with the bare name: `name(key="value", other=1)` as Python has it, or
+`name {"key": "value"}`.
+"""
 
 import re
 from collections.abc import Callable
@@ -63,7 +65,13 @@ def keywords(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
             calls.end()
             return
         key = yield from read.run(WORD, WORD_LIMIT)
-        if not key and "," not in gap and not (yield from read.next()) and not read.cut and calls.open:
+        if (
+            not key
+            and "," not in gap
+            and not (yield from read.next())
+            and not read.cut
+            and calls.open
+        ):
             calls.end()
             return
         yield from read.skip()

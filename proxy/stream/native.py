@@ -1,6 +1,8 @@
-"""Calls that the backend parsed itself, in whatever pieces it hands them over, as the same events that our own parser makes.
+"""Calls that the backend parsed itself, in whatever pieces it hands them over, as the same events
+that our own parser makes.
 
-One per choice. `native_arguments` describes how their arguments pass; a repeated name or id does not reach the client twice.
+One per choice. `native_arguments` describes how their arguments pass; a repeated name or id does
+not reach the client twice.
 """
 
 import json
@@ -14,7 +16,9 @@ from proxy.stream.schema import ValueSchema
 from proxy.stream.window import HELD_LIMIT
 
 SchemaOf: TypeAlias = Callable[[str], ValueSchema | None]
-"""The schema of a tool's arguments by the tool's name; None where no string in them has to be converted."""
+"""The schema of a tool's arguments by the tool's name; None where no string in them has to be
+converted.
+"""
 
 
 @dataclass
@@ -34,7 +38,8 @@ class NativeCalls:
         self._schema_of = schema_of
         self._calls: dict[object, _Call] = {}
         self._open: dict[int, _Call] = {}  # those without an end, by their index
-        self._closed: dict[int, _Call] = {}  # of these, those that are complete: whole as soon as another call begins
+        # Of these, those that are complete: whole as soon as another call begins.
+        self._closed: dict[int, _Call] = {}
         self._last: _Call | None = None
 
     def feed(self, delta: dict[str, Any]) -> list[TextEvent]:
@@ -46,7 +51,13 @@ class NativeCalls:
         if isinstance(given := delta.get("id"), str) and given:
             call.id = call.id or given
         if isinstance(name := said.get("name"), str):
-            call.name = name if name.startswith(call.name) else call.name if call.started else call.name + name
+            call.name = (
+                name
+                if name.startswith(call.name)
+                else call.name
+                if call.started
+                else call.name + name
+            )
         arguments = said.get("arguments")
         if isinstance(arguments, dict | list):
             arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
@@ -61,8 +72,9 @@ class NativeCalls:
         return events
 
     def end(self, finish: str) -> list[TextEvent]:
-        """End what has begun: the backend says that the choice is finished. A call is whole if nothing of it is missing, also where
-        the answer was cut behind it."""
+        """End what has begun: the backend says that the choice is finished.
+
+        A call is whole if nothing of it is missing, also where the answer was cut behind it."""
         events: list[TextEvent] = []
         for call in [call for call in self._open.values() if call.name]:
             events += self._start(call)
@@ -75,12 +87,19 @@ class NativeCalls:
         return all(call.name and call.arguments.closed for call in self._open.values())
 
     def has_nameless(self, finish: str) -> bool:
-        """Whether a call has come without a name: with arguments, or with nothing but an id where the backend says that it calls."""
+        """Whether a call has come without a name: with arguments, or with nothing but an id
+        where the backend says that it calls.
+        """
         announced = finish in ("tool_calls", "function_call")
-        return any(not call.name and ("".join(call.early).strip() or (announced and call.id)) for call in self._open.values())
+        return any(
+            not call.name and ("".join(call.early).strip() or (announced and call.id))
+            for call in self._open.values()
+        )
 
     def _which(self, delta: dict[str, Any], said: dict[str, Any]) -> tuple[_Call, list[TextEvent]]:
-        """The call that a delta speaks of; a new one shows that those before it that are complete are whole."""
+        """The call that a delta speaks of; a new one shows that those before it that are
+        complete are whole.
+        """
         index, given = delta.get("index"), delta.get("id")
         new_id = isinstance(given, str) and given != ""
         key: object
@@ -89,8 +108,15 @@ class NativeCalls:
             known = self._calls.get(key)
             if known is not None and new_id and known.id is not None and known.id != given:
                 key = (index, given)  # one index for two calls: the id tells them apart
-            elif known is not None and not new_id and known.arguments.closed and said.get("name") and said.get("arguments"):
-                self._calls[index, len(self._calls)] = self._calls.pop(index)  # or, without ids, that the one before was complete
+            elif (
+                known is not None
+                and not new_id
+                and known.arguments.closed
+                and said.get("name")
+                and said.get("arguments")
+            ):
+                # Or, without ids, that the one before was complete.
+                self._calls[index, len(self._calls)] = self._calls.pop(index)
         elif new_id:
             key = given
         elif self._last is not None and not (said.get("name") and self._last.arguments.closed):
@@ -100,7 +126,11 @@ class NativeCalls:
         if key in self._calls:
             self._last = self._calls[key]
             return self._last, []
-        events = [event for call in list(self._closed.values()) for event in self._finish(call, whole=True)]
+        events = [
+            event
+            for call in list(self._closed.values())
+            for event in self._finish(call, whole=True)
+        ]
         self._last = self._calls[key] = _Call(len(self._calls))
         self._open[self._last.index] = self._last
         return self._last, events

@@ -1,8 +1,8 @@
 """The arguments of a call that the backend parsed itself, in whatever pieces they come.
 
-They pass byte for byte, with three exceptions. The last brace waits until the call is known to be whole. What is no object yet
-may become one (`null`, an object inside a string). A string where the tool's schema excludes strings is converted, as `typed`
-converts what a model wrote as text.
+They pass byte for byte, with three exceptions. The last brace waits until the call is known to be
+whole. What is no object yet may become one (`null`, an object inside a string). A string where the
+tool's schema excludes strings is converted, as `typed` converts what a model wrote as text.
 """
 
 import json
@@ -17,26 +17,32 @@ _INSIDE = re.compile(r'[^"\\]*')
 
 
 class Arguments:
-    """The text of one JSON object in pieces; what `feed` gives out is never a whole object, `end` gives the rest."""
+    """The text of one JSON object in pieces; what `feed` gives out is never a whole object,
+    `end` gives the rest.
+    """
 
     def __init__(self, schema: ValueSchema | None = None) -> None:
         self._schema = schema
         self._outside = _OUTSIDE if schema is None else _OUTSIDE_WITH_COMMAS
         self._begun = False  # as an object
         self.closed = False  # that object
-        self._rest: list[str] = []  # what begins as no object; or the last brace, and what follows it
+        # What begins as no object; or the last brace, and what follows it.
+        self._rest: list[str] = []
         self._rest_size = 0
-        self._open: list[tuple[ValueSchema | None, bool]] = []  # the objects and arrays around this place; True for an object
+        # The objects and arrays around this place; True for an object.
+        self._open: list[tuple[ValueSchema | None, bool]] = []
         self._value = schema  # what is known of the value that comes next
         self._key_comes = False
         self._in_string = False
         self._escaped = False  # the last letter was a backslash in a string
-        self._captured: list[str] | None = None  # the string that is being read, if it is a key or has to be converted
+        # The string that is being read, if it is a key or has to be converted.
+        self._captured: list[str] | None = None
         self._captured_size = 0
         self._captured_from = 0  # where in the present piece it begins, or goes on
         self._converts = False  # it is not given out as it stands
         self._out: list[str] = []
-        self._given = 0  # letters of the present piece before this index are in `_out`, or will not leave
+        # Letters of the present piece before this index are in `_out`, or will not leave.
+        self._given = 0
 
     def feed(self, text: str) -> str:
         if self._passes and '"' not in text and "\\" not in text:
@@ -62,7 +68,9 @@ class Arguments:
         return '"' + "".join(captured) if captured is not None and self._converts else ""
 
     def is_whole(self, *, cut: bool) -> bool:
-        """Whether nothing is missing, given that no more will come; `cut`: because the answer was cut."""
+        """Whether nothing is missing, given that no more will come; `cut`: because the answer
+        was cut.
+        """
         if self._begun:
             return self.closed
         text = "".join(self._rest).strip()
@@ -71,7 +79,8 @@ class Arguments:
         try:
             json.loads(text)
         except (ValueError, RecursionError):
-            return not cut and text[0] not in '"['  # words are passed on, so that the client can refuse them
+            # Words are passed on, so that the client can refuse them.
+            return not cut and text[0] not in '"['
         return True
 
     def _keep(self, text: str) -> str:
@@ -129,7 +138,9 @@ class Arguments:
         """Begin or end a string; its quote precedes `at`."""
         self._in_string = not self._in_string
         if self._in_string:
-            self._converts = not self._key_comes and self._value is not None and bool(self._value.kinds)
+            self._converts = (
+                not self._key_comes and self._value is not None and bool(self._value.kinds)
+            )
             if self._key_comes or self._converts:
                 self._captured, self._captured_size, self._captured_from = [], 0, at
             if self._converts:

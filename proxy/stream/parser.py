@@ -1,4 +1,7 @@
-"""A choice's text in any cutting → events. Whole or letter by letter, the events are the same when joined."""
+"""A choice's text in any cutting → events.
+
+Whole or letter by letter, the events are the same when joined.
+"""
 
 import re
 from collections import Counter
@@ -26,7 +29,9 @@ HIGH = re.compile(r"[\ud800-\udbff]\Z")
 
 
 class Channel:
-    """One stream of text and the computation that reads it; `rest` takes what the computation never reads."""
+    """One stream of text and the computation that reads it; `rest` takes what the computation
+    never reads.
+    """
 
     def __init__(self, read: Reader, steps: Steps[None], rest: Emit) -> None:
         self._read, self._steps, self._rest = read, steps, rest
@@ -58,10 +63,16 @@ class Channel:
             self._over = True
 
     def _letters(self, text: str) -> str:
-        """Halves are joined; one that has lost its other half is no letter, and could not be sent on."""
+        """Halves are joined; one that has lost its other half is no letter, and could not be
+        sent on.
+        """
         half = HIGH.search(text)
         self._half = half.group() if half else ""
-        return (text[: half.start()] if half else text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return (
+            (text[: half.start()] if half else text)
+            .encode("utf-16-le", "surrogatepass")
+            .decode("utf-16-le", "replace")
+        )
 
 
 class Parser:
@@ -87,7 +98,16 @@ class Parser:
         known = Tools(tools)
         self._desk = Desk(known, RequestTexts(request_texts if quoted_calls == "text" else ()))
         believed = () if thinking == "off" else tuple(thoughts)
-        self._look = look(tuple(dialects), believed, tuple(turns), tuple(labels), tuple(own_turns), bool(known), hint, quoted_calls)
+        self._look = look(
+            tuple(dialects),
+            believed,
+            tuple(turns),
+            tuple(labels),
+            tuple(own_turns),
+            bool(known),
+            hint,
+            quoted_calls,
+        )
         self._forced = thinking == "forced"
         self._limit = held_limit
         self._answer: Channel | None = None
@@ -136,7 +156,10 @@ class Parser:
         return self._desk.taken()
 
     def close(self, finish: str = "stop") -> list[TextEvent]:
-        """The answer is over, and everything held back comes out. Cut or broken off, nothing in it is completed or repaired."""
+        """The answer is over, and everything held back comes out.
+
+        Cut or broken off, nothing in it is completed or repaired.
+        """
         cut = finish in ("length", "error")
         self._end_thoughts(cut=cut)
         if self._answer is not None:

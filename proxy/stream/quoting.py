@@ -1,7 +1,9 @@
-"""Rules that tell a quoted call from a real one: data, and pure functions over the text around the call.
+"""Rules that tell a quoted call from a real one: data, and pure functions over the text around the
+call.
 
-`line_rule` reads the beginning of the line that the call stands on. `watches` finds marks that are still open before
-the call; what follows it then decides. Each rule has a word of its own for the log.
+`line_rule` reads the beginning of the line that the call stands on. `watches` finds marks that are
+still open before the call; what follows it then decides. Each rule has a word of its own for the
+log.
 """
 
 import re
@@ -16,13 +18,24 @@ CALL = "\ufffc"
 QUOTED = "\u2026"
 """Stands for a refused call there: no rule looks inside it."""
 
-CODE, COMMENT, REPEATED, OTHER_DIALECT, BARE = "code", "comment", "repeated", "other-dialect", "bare"
+CODE, COMMENT, REPEATED, OTHER_DIALECT, BARE = (
+    "code",
+    "comment",
+    "repeated",
+    "other-dialect",
+    "bare",
+)
 
 LINES = (
     ("blockquote", re.compile(r"\s*>")),
     ("table", re.compile(r"\s*\|")),
     ("diff", re.compile(rf"\s*\+(?!\d)|\s*-[{CALL}{QUOTED}]*\Z")),
-    ("line-number", re.compile(rf"\s*\d+(?: *[:|\t→│](?!\d)|[\s{CALL}{QUOTED}]*\Z)|\s*(?!\d+:\d)\S*[^\s:]:\d+:")),
+    (
+        "line-number",
+        re.compile(
+            rf"\s*\d+(?: *[:|\t→│](?!\d)|[\s{CALL}{QUOTED}]*\Z)|\s*(?!\d+:\d)\S*[^\s:]:\d+:"
+        ),
+    ),
 )
 """What may begin a line on which every call is quoted."""
 LISTED = re.compile(r"\s*(?:[-*•‣·–]|\d{1,9}[.)])\s")
@@ -38,7 +51,8 @@ class Standing(NamedTuple):
     """What is known of the model, as far as it concerns one opener."""
 
     own: bool = False  # template, name or user say that the model writes calls this way
-    foreign: bool = False  # the template is known, and no dialect with this opener shares an opener with it
+    # The template is known, and no dialect with this opener shares an opener with it.
+    foreign: bool = False
     weak: bool = False  # the opener is made of ordinary words, and nothing speaks for it
 
 
@@ -47,7 +61,9 @@ def is_quotation(line: str) -> bool:
 
 
 def line_rule(line: str, standing: Standing, *, after_prose: bool) -> str:
-    """Return the rule by which a call behind this beginning of a line is text; empty if none applies."""
+    """Return the rule by which a call behind this beginning of a line is text; empty if none
+    applies.
+    """
     for rule, pattern in LINES:
         if pattern.match(line):
             return rule
@@ -68,7 +84,20 @@ class Mark(NamedTuple):
 
 
 def _marks() -> Iterator[tuple[str, Mark]]:
-    for pair in ("“”", "‹›", "›‹", "«»", "»«", "「」", "『』", "《》", "〈〉", "〝〞", '""', '„“”"'):
+    for pair in (
+        "“”",
+        "‹›",
+        "›‹",
+        "«»",
+        "»«",
+        "「」",
+        "『』",
+        "《》",
+        "〈〉",
+        "〝〞",
+        '""',
+        '„“”"',
+    ):
         yield pair[0], Mark("quotes", tuple(pair[1:]), reaches=True)
     for pair in ("‘’", "‚‘’", "''"):  # an apostrophe looks the same
         yield pair[0], Mark("quotes", tuple(pair[1:]))
@@ -89,7 +118,11 @@ MARKS: Mapping[str, Mark] = dict(_marks())
 _COMMENT = Mark(COMMENT, ("-->",), in_paragraph=False)
 TOUCHING = frozenset({"*", "**", "***", "_", "__", "~~", "<"})
 """These quote only what stands directly behind them."""
-_LITERALS = sorted({*MARKS, *(partner for mark in MARKS.values() for partner in mark.partners)}, key=len, reverse=True)
+_LITERALS = sorted(
+    {*MARKS, *(partner for mark in MARKS.values() for partner in mark.partners)},
+    key=len,
+    reverse=True,
+)
 _LETTERS = "".join(re.escape(one) for one in _LITERALS if len(one) == 1 and one not in "*_<")
 _TAGS = "|".join(re.escape(one) for one in _LITERALS if one[0] == "<")
 _ANY = re.compile(rf"(?=[*_~<{_LETTERS}])(?:[{_LETTERS}]|\*+|_+|~~|{_TAGS})")
@@ -97,7 +130,9 @@ _SPAN = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 
 
 def open_marks(line: str) -> list[tuple[str, int]]:
-    """Return the marks without a partner in the part of a line before a call, and where each ends."""
+    """Return the marks without a partner in the part of a line before a call, and where each
+    ends.
+    """
     found: list[tuple[str, int]] = []
     awaited: Counter[str] = Counter()
     for met in _ANY.finditer(line):
@@ -116,7 +151,9 @@ def open_marks(line: str) -> list[tuple[str, int]]:
 
 
 def watches(paragraph: str) -> "list[Watch]":
-    """Return what has to be watched for behind a call, given the text before it in its paragraph."""
+    """Return what has to be watched for behind a call, given the text before it in its
+    paragraph.
+    """
     text = _SPAN.sub(QUOTED, paragraph) if "`" in paragraph else paragraph
     found = [Watch.partner(_COMMENT)] if text.rfind("<!--") > text.rfind("-->") else []
     bare = text.rstrip()
@@ -125,7 +162,8 @@ def watches(paragraph: str) -> "list[Watch]":
     quoting = (
         MARKS[mark]
         for mark, end in open_marks(bare[begins:])
-        if (MARKS[mark].reaches and same_line) or begins + end == (len(text) if mark in TOUCHING else len(bare))
+        if (MARKS[mark].reaches and same_line)
+        or begins + end == (len(text) if mark in TOUCHING else len(bare))
     )
     return found + [Watch.partner(mark) for mark in dict.fromkeys(quoting)]
 
@@ -138,13 +176,17 @@ class Watch:
 
     def __init__(self, rule: str, decides: str, *, when_cut: bool) -> None:
         self.rule = rule
-        self.when_cut = when_cut  # whether the call is text if the answer is cut off before the decision
+        # Whether the call is text if the answer is cut off before the decision.
+        self.when_cut = when_cut
         self._decides = re.compile(decides)
         self._tail = CALL  # the last letters, if more could still make something of them
 
     @classmethod
     def partner(cls, mark: Mark) -> "Watch":
-        partners = "|".join(rf"(?<=\S){re.escape(one[0])}" if one[0] in "*_~" else re.escape(one) for one in mark.partners)
+        partners = "|".join(
+            rf"(?<=\S){re.escape(one[0])}" if one[0] in "*_~" else re.escape(one)
+            for one in mark.partners
+        )
         over = r"|(?P<over>\n[ \t\r]*\n)" if mark.in_paragraph else ""
         return cls(mark.rule, rf"(?P<quoted>{partners}){over}", when_cut=True)
 
@@ -154,7 +196,9 @@ class Watch:
         return cls(rule, rf"(?P<quoted>[^\s{CALL}])|(?P<over>\n)", when_cut=False)
 
     def see(self, text: str) -> tuple[int, bool] | None:
-        """Return after how many letters it is decided, and whether the call is quoted; None while that is open."""
+        """Return after how many letters it is decided, and whether the call is quoted; None
+        while that is open.
+        """
         known, text = len(self._tail), self._tail + text
         if found := self._decides.search(text):
             return found.end() - known, found.lastgroup == "quoted"
@@ -176,7 +220,9 @@ class Watches:
         self._open += more
 
     def see(self, text: str) -> str | None:
-        """Return the rule by which the calls are text, an empty word if they are calls, None while that is open."""
+        """Return the rule by which the calls are text, an empty word if they are calls, None
+        while that is open.
+        """
         seen = [(watch, watch.see(text)) for watch in self._open]
         self._open = [watch for watch, decision in seen if decision is None]
         quoted = [(decision[0], watch.rule) for watch, decision in seen if decision and decision[1]]

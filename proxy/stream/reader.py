@@ -1,7 +1,8 @@
 """Pull-style reading of pushed text.
 
-A grammar reads as if the text lay there whole. Where it runs out, the generator pauses (a bare `yield`) and goes on when more was
-pushed or the text has ended. Every answer depends on the text alone, never on how it was cut: what more letters could still change waits.
+A grammar reads as if the text lay there whole. Where it runs out, the generator pauses (a bare
+`yield`) and goes on when more was pushed or the text has ended. Every answer depends on the text
+alone, never on how it was cut: what more letters could still change waits.
 """
 
 import re
@@ -37,7 +38,9 @@ class Reader(Window):
         """The same for markers that are looked for again and again."""
         while True:
             growing = self.more()
-            found = (known.growing if growing else known.ended).search(self._text, self._at, self._end)
+            found = (known.growing if growing else known.ended).search(
+                self._text, self._at, self._end
+            )
             stop = found.start() if found else self._end
             if stop > self._at:
                 if emit:
@@ -51,7 +54,9 @@ class Reader(Window):
             yield
 
     def inside(self, known: Markers, emit: Emit) -> Steps[str | None]:
-        """The same in a text that must not end: half a marker at its very end is read, but is no part of it."""
+        """The same in a text that must not end: half a marker at its very end is read, but is no
+        part of it.
+        """
         while True:
             found = known.growing.search(self._text, self._at, self._end)
             whole = found is not None and self._certain(found, known, self._end)
@@ -70,7 +75,9 @@ class Reader(Window):
         """Whether nothing comes any more, or only half a marker, which is read."""
         while True:
             found = known.growing.match(self._text, self._at, self._end)
-            if self._at < self._end and (found is None or found.end() < self._end or found.group() in known.all):
+            if self._at < self._end and (
+                found is None or found.end() < self._end or found.group() in known.all
+            ):
                 return False
             if not self.more():
                 self._at = self._end
@@ -84,7 +91,9 @@ class Reader(Window):
     def which(self, known: Markers) -> Steps[str]:
         while known.all:
             growing = self.more()
-            found = (known.growing if growing else known.ended).match(self._text, self._at, self._end)
+            found = (known.growing if growing else known.ended).match(
+                self._text, self._at, self._end
+            )
             if found is None:
                 if self._at == self._end and growing:
                     yield
@@ -107,7 +116,9 @@ class Reader(Window):
         return found
 
     def take_half(self, *markers: str) -> Steps[str]:
-        """The same where nothing else is meant: at the very end of the text half of one is read, too."""
+        """The same where nothing else is meant: at the very end of the text half of one is read,
+        too.
+        """
         found = yield from self.take(*markers)
         if not found:
             yield from self.over(compiled(markers))
@@ -130,7 +141,9 @@ class Reader(Window):
         return self._text[self._at]
 
     def run(self, letters: re.Pattern[str], limit: int | None = None) -> Steps[str]:
-        """All letters that match, up to a limit; the pattern repeats one kind of letter and may match nothing."""
+        """All letters that match, up to a limit; the pattern repeats one kind of letter and may
+        match nothing.
+        """
         limit = limit or self.limit
         text = ""
         while True:
@@ -148,7 +161,10 @@ class Reader(Window):
         return (yield from self.run(BLANKS))
 
     def tag(self) -> Steps[str]:
-        """The tag `<…>` that comes next, not read; empty if none does. One that is never closed ends with its line."""
+        """The tag `<…>` that comes next, not read; empty if none does.
+
+        One that is never closed ends with its line.
+        """
         while True:
             if found := TAG.match(self._text, self._at, self._end):
                 return found.group()
@@ -157,7 +173,9 @@ class Reader(Window):
             yield
 
     def upto(self, begin: int, *ends: str) -> Steps[str]:
-        """What comes next up to the first of some markers, with it, not read; the search begins after so many letters."""
+        """What comes next up to the first of some markers, with it, not read; the search begins
+        after so many letters.
+        """
         known = compiled(ends)
         while True:
             seen, more = self.ahead()
@@ -169,7 +187,9 @@ class Reader(Window):
             yield
 
     def ahead(self, letters: int = WORD_LIMIT) -> tuple[str, bool]:
-        """What can be seen now, not read, and whether more text could lengthen it: for the few who must look ahead by hand."""
+        """What can be seen now, not read, and whether more text could lengthen it: for the few
+        who must look ahead by hand.
+        """
         seen = self._text[self._at : min(self._end, self._at + letters)]
         return seen, len(seen) < letters and self.more()
 

@@ -24,7 +24,9 @@ class RequestTexts:
         self._texts = tuple(texts)
 
     def follow(self, read: Reader, opener: str) -> "Repeat | None":
-        """Return what follows a call that begins with this opener, if the request has the opener, too."""
+        """Return what follows a call that begins with this opener, if the request has the
+        opener, too.
+        """
         return Repeat(self, read, opener) if any(opener in text for text in self._texts) else None
 
     @cached_property
@@ -38,7 +40,9 @@ def _forms(text: str) -> Iterable[str]:
     if (bare := NUMBERED.sub("", text)) != text:
         yield bare
     if "\\" in text:
-        yield text.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"').replace("\\\\", "\\")
+        yield (
+            text.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"').replace("\\\\", "\\")
+        )
 
 
 class Repeat:
@@ -47,13 +51,15 @@ class Repeat:
     def __init__(self, texts: RequestTexts, read: Reader, opener: str) -> None:
         self._texts, self._read, self._bare = texts, read, not opener
         self._seen = read.position
-        self._at, self._size = 0, 0  # the first place in the texts where all stands that was read so far
+        # The first place in the texts where all stands that was read so far.
+        self._at, self._size = 0, 0
         self._beyond = 0  # letters since then, if there is none
 
     def may_be(self) -> bool:
         """Return whether the call may still be a repeated one. To be asked at every pause.
 
-        A grammar looks ahead: what differs may stand behind the end of the call, but no further than a word.
+        A grammar looks ahead: what differs may stand behind the end of the call, but no further
+        than a word.
         """
         new = squeezed(self._read.text_from(self._seen))
         self._seen = max(self._seen, self._read.position)
@@ -62,7 +68,9 @@ class Repeat:
         return self._follow(new) or self._beyond <= WORD_LIMIT
 
     def has(self, begin: Mark) -> bool:
-        """Return whether all that was read since a mark stands in the request; a bare call needs arguments for that."""
+        """Return whether all that was read since a mark stands in the request; a bare call needs
+        arguments for that.
+        """
         text = squeezed(self._read.since(begin)).lstrip(",;}]")
         self._seen = self._read.position
         self._at = self._size = self._beyond = 0

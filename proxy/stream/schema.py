@@ -13,7 +13,9 @@ from typing import Any, TypeAlias
 from proxy.stream import exact_json
 
 Kinds: TypeAlias = frozenset[str]
-"""Some of null, integer, number, boolean, object, array, string; empty if the schema does not say."""
+"""Some of null, integer, number, boolean, object, array, string; empty if the schema does not
+say.
+"""
 
 SAME: Mapping[str, str] = {
     **dict.fromkeys(("int", "uint", "long", "short", "unsigned", "bigint"), "integer"),
@@ -24,11 +26,16 @@ SAME: Mapping[str, str] = {
     **dict.fromkeys(("list", "arr", "tuple", "set"), "array"),
     **dict.fromkeys(("none", "nil"), "null"),
 }
-"""What other languages call them: the word is enough, so `uint8`, `varchar(20)` and `List[str]` are known, too."""
+"""What other languages call them: the word is enough, so `uint8`, `varchar(20)` and `List[str]`
+are known, too.
+"""
 KNOWN = frozenset({"null", "integer", "number", "boolean", "object", "array", "string"})
 
 PARTS_LIMIT = 12_000
-"""So many parts of a schema are read; a parameter beyond them has no known kind. It bounds the time, not what is allowed."""
+"""So many parts of a schema are read; a parameter beyond them has no known kind.
+
+It bounds the time, not what is allowed.
+"""
 VALUES_PER_PART = 64  # of an enum: so many cost as much as one part
 TYPES_LIMIT, TYPE_LENGTH = 32, 64
 POINTER_LIMIT = 64  # steps in a `$ref`
@@ -58,7 +65,11 @@ def properties(parameters: object) -> dict[str, Kinds]:
 def _declared(schema: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     declared = schema.get("properties")
     if isinstance(declared, Mapping):
-        yield from ((name, one) for name, one in islice(declared.items(), PARTS_LIMIT) if isinstance(name, str))
+        yield from (
+            (name, one)
+            for name, one in islice(declared.items(), PARTS_LIMIT)
+            if isinstance(name, str)
+        )
 
 
 @dataclass(slots=True)
@@ -69,20 +80,25 @@ class _Budget:
 
 
 class _Walk:
-    """The parts of a schema as a graph: a part has the kinds it names itself and those of every part it is made of.
+    """The parts of a schema as a graph: a part has the kinds it names itself and those of every
+    part it is made of.
 
-    Each part is read once, however many others refer to it, and a part may refer to itself. The kinds are then carried
-    along the references until none changes. There are seven kinds, so that ends after seven changes of each part.
+    Each part is read once, however many others refer to it, and a part may refer to itself. The
+    kinds are then carried along the references until none changes. There are seven kinds, so that
+    ends after seven changes of each part.
     """
 
     def __init__(self, root: object, budget: "_Budget | None" = None) -> None:
         self._root = root
         self._budget = budget or _Budget()
-        self._kinds: dict[int, set[str]] = {}  # of a part, by its id(): the root keeps every part alive
+        # Of a part, by its id(): the root keeps every part alive.
+        self._kinds: dict[int, set[str]] = {}
         self._users: dict[int, list[int]] = {}  # of a part: the parts that are made of it
 
     def parts(self, schema: object) -> list[Mapping[str, Any]]:
-        """Read a schema and all that it refers to or is put together from; return what was not read before."""
+        """Read a schema and all that it refers to or is put together from; return what was not
+        read before.
+        """
         found: list[Mapping[str, Any]] = []
         waiting = [schema]
         while waiting and self._budget.left > 0:
@@ -123,12 +139,20 @@ class _Walk:
         self._budget.left -= 1
         place = self._root
         for step in reference.removeprefix("#").split("/", POINTER_LIMIT)[1:]:
-            place = place.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(place, Mapping) else None
+            place = (
+                place.get(step.replace("~1", "/").replace("~0", "~"))
+                if isinstance(place, Mapping)
+                else None
+            )
         return place
 
     def _own_kinds(self, part: Mapping[str, Any]) -> Iterator[str]:
         named = part.get("type")
-        kinds = [same(kind) for kind in (named[:TYPES_LIMIT] if isinstance(named, list) else [named]) if isinstance(kind, str)]
+        kinds = [
+            same(kind)
+            for kind in (named[:TYPES_LIMIT] if isinstance(named, list) else [named])
+            if isinstance(kind, str)
+        ]
         yield from (kind for kind in kinds if kind in KNOWN)
         if part.get("nullable") is True:
             yield "null"
@@ -152,23 +176,34 @@ class _Walk:
 class ValueSchema:
     """What a schema says about one value, and about the values inside it."""
 
-    def __init__(self, schemas: Sequence[object], root: object, budget: _Budget | None = None) -> None:
-        """All of `schemas` speak of the same value, or of what it may be; references lead into `root`."""
+    def __init__(
+        self, schemas: Sequence[object], root: object, budget: _Budget | None = None
+    ) -> None:
+        """All of `schemas` speak of the same value, or of what it may be; references lead into
+        `root`.
+        """
         self._root, self._budget = root, budget or _Budget()
         walk = _Walk(root, self._budget)
         self._parts = [part for schema in schemas for part in walk.parts(schema)]
         walk.join()
         found = [walk.kinds_of(schema) for schema in schemas]
         kinds: Kinds = frozenset().union(*found)
-        is_open = not all(found) or "string" in kinds or any(not walk.kinds_of(way) for way in _ways(self._parts))
+        is_open = (
+            not all(found)
+            or "string" in kinds
+            or any(not walk.kinds_of(way) for way in _ways(self._parts))
+        )
         self.kinds = frozenset() if is_open else kinds
-        """The kinds of a value that cannot be a string; empty where it can, or where the schema does not say."""
+        """The kinds of a value that cannot be a string; empty where it can, or where the schema
+        does not say.
+        """
         self._declared: dict[str, list[object]] = {}
         for part in self._parts:
             for name, schema in _declared(part):
                 self._declared.setdefault(name, []).append(schema)
         self._members: dict[str, ValueSchema] = {}
-        self._alike: dict[str, ValueSchema | None] = {}  # members or items that are described all at once, by the keyword
+        # Members or items that are described all at once, by the keyword.
+        self._alike: dict[str, ValueSchema | None] = {}
 
     def member(self, key: str) -> "ValueSchema | None":
         """Of an object, where the schema says something about that member."""
@@ -185,8 +220,12 @@ class ValueSchema:
 
     def _all(self, keyword: str) -> "ValueSchema | None":
         if keyword not in self._alike:
-            described = [part[keyword] for part in self._parts if isinstance(part.get(keyword), Mapping)]
-            self._alike[keyword] = ValueSchema(described, self._root, self._budget) if described else None
+            described = [
+                part[keyword] for part in self._parts if isinstance(part.get(keyword), Mapping)
+            ]
+            self._alike[keyword] = (
+                ValueSchema(described, self._root, self._budget) if described else None
+            )
         return self._alike[keyword]
 
     @property
@@ -197,11 +236,17 @@ class ValueSchema:
 
     @property
     def _has_inside(self) -> bool:
-        return any(key in part for part in self._parts for key in ("properties", "items", "additionalProperties"))
+        return any(
+            key in part
+            for part in self._parts
+            for key in ("properties", "items", "additionalProperties")
+        )
 
 
 def _ways(parts: Sequence[Mapping[str, Any]]) -> Iterator[object]:
-    """The alternatives of parts that name no type themselves: one that names none either leaves everything open."""
+    """The alternatives of parts that name no type themselves: one that names none either leaves
+    everything open.
+    """
     for part in parts:
         for key in ("anyOf", "oneOf"):
             if "type" not in part and isinstance(listed := part.get(key), list):
@@ -221,7 +266,14 @@ def _meant(kind: str) -> str:
 
 def _kind_of(type_: type) -> str:
     """The kind of a value of this Python type."""
-    for kind, types in (("null", type(None)), ("boolean", bool), ("integer", int), ("number", float), ("string", str), ("array", list)):
+    for kind, types in (
+        ("null", type(None)),
+        ("boolean", bool),
+        ("integer", int),
+        ("number", float),
+        ("string", str),
+        ("array", list),
+    ):
         if issubclass(type_, types):
             return kind
     return "object"
@@ -231,7 +283,13 @@ def typed(text: str, kinds: Kinds) -> str:
     """The JSON of raw text: the most specific kind that fits; a string if none does."""
     bare = text.strip()
     found = _typed(bare, kinds)
-    if found is None and "string" not in kinds and len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'":
+    if (
+        found is None
+        and "string" not in kinds
+        and len(bare) > 1
+        and bare[0] == bare[-1]
+        and bare[0] in "\"'"
+    ):
         found = _typed(bare[1:-1].strip(), kinds)
     return quote(text) if found is None else found
 
@@ -280,7 +338,13 @@ def _structure(text: str, kinds: Kinds) -> str | None:
     for read in (_strict, partial(json.loads, strict=False), _python):
         try:
             value = read(text)
-            kind = "object" if isinstance(value, dict) else "array" if isinstance(value, (list, tuple)) else ""
+            kind = (
+                "object"
+                if isinstance(value, dict)
+                else "array"
+                if isinstance(value, (list, tuple))
+                else ""
+            )
             if kind in kinds:
                 return exact_json.dumps(value).decode() if read is _strict else compact(value)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -289,7 +353,8 @@ def _structure(text: str, kinds: Kinds) -> str | None:
 
 
 def _strict(text: str) -> object:
-    return exact_json.loads(text.encode())  # several times faster: a large value must not hold up others
+    # Several times faster: a large value must not hold up others.
+    return exact_json.loads(text.encode())
 
 
 def _python(text: str) -> object:

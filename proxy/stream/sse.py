@@ -1,6 +1,7 @@
 """Server-sent events as bytes: what a backend sends, line by line, and what we send.
 
-httpx's own line reader also cuts at U+2028 and other letters that may stand inside JSON; SSE knows CR, LF and CRLF only.
+httpx's own line reader also cuts at U+2028 and other letters that may stand inside JSON; SSE knows
+CR, LF and CRLF only.
 """
 
 PING = b": ping\n\n"
@@ -9,7 +10,9 @@ LINE_LIMIT = 4 * 1024 * 1024
 
 
 class LineTooLong(ValueError):
-    """A line, or the lines of one event, of more than LINE_LIMIT bytes: no chunk of any server is that long."""
+    """A line, or the lines of one event, of more than LINE_LIMIT bytes: no chunk of any server
+    is that long.
+    """
 
 
 def event(payload: bytes) -> bytes:
@@ -65,5 +68,6 @@ class Decoder:
                 raise LineTooLong(f"an event of more than {LINE_LIMIT:,} bytes")
             self._data.append(value)
         elif field == b"error" and value.startswith(b"{"):
-            self._data.append(b'{"error":' + value + b"}")  # llama.cpp before 2026: an error as a field of its own
+            # llama.cpp before 2026: an error as a field of its own.
+            self._data.append(b'{"error":' + value + b"}")
         return None

@@ -5,7 +5,16 @@ from typing import NamedTuple
 
 from proxy.stream.code import Code
 from proxy.stream.look import Look
-from proxy.stream.quoting import BARE, CALL, OTHER_DIALECT, Watch, is_quotation, line_rule, newline_behind, watches
+from proxy.stream.quoting import (
+    BARE,
+    CALL,
+    OTHER_DIALECT,
+    Watch,
+    is_quotation,
+    line_rule,
+    newline_behind,
+    watches,
+)
 
 WINDOW = 512
 """So many letters of a paragraph are looked at."""
@@ -64,7 +73,9 @@ class Surroundings:
         return Judgement("", tuple(found))
 
     def _before(self, opener: str) -> tuple[str, str]:
-        """Return the beginning of the line and the last letters of the text; a boundary in them begins a line, except in a quotation."""
+        """Return the beginning of the line and the last letters of the text; a boundary in them
+        begins a line, except in a quotation.
+        """
         text = self._window()
         line = self._line(text)
         if is_quotation(line):

@@ -21,7 +21,10 @@ def tagged_calls(read: Reader, calls: Calls, layout: Layout) -> Steps[None]:
     while not calls.broken and not calls.open:
         here, before = read.mark(), calls.count
         yield from layout.gap(read)
-        while calls.count and (yield from read.take(*layout.function_closers, *layout.value_closers)):  # one too many
+        # One too many.
+        while calls.count and (
+            yield from read.take(*layout.function_closers, *layout.value_closers)
+        ):
             yield from layout.gap(read)
         yield from _function(read, calls, layout, certain)
         certain = True
@@ -33,11 +36,15 @@ def tagged_calls(read: Reader, calls: Calls, layout: Layout) -> Steps[None]:
         if calls.broken:
             return
     if calls.count and not calls.broken:
-        yield from closing_tag(read, layout.openers, (*layout.closers, *layout.function_closers, *layout.value_closers))
+        yield from closing_tag(
+            read, layout.openers, (*layout.closers, *layout.function_closers, *layout.value_closers)
+        )
 
 
 def closing_tag(read: Reader, openers: tuple[str, ...], closers: tuple[str, ...]) -> Steps[None]:
-    """The closing tag, or several, the last of them doubled; or an opening one in its place, unless it opens the next call."""
+    """The closing tag, or several, the last of them doubled; or an opening one in its place,
+    unless it opens the next call.
+    """
     while True:
         here = read.mark()
         yield from read.skip()
@@ -54,12 +61,21 @@ def closing_tag(read: Reader, openers: tuple[str, ...], closers: tuple[str, ...]
             openers, closers = (), closers[:1]
 
 
-def _function(read: Reader, calls: Calls, layout: Layout, certain: bool) -> Steps[None]:  # noqa: FBT001 - a fact, no switch
+def _function(
+    read: Reader,
+    calls: Calls,
+    layout: Layout,
+    certain: bool,  # noqa: FBT001 - a fact, no switch
+) -> Steps[None]:
     tag = yield from layout.function.at(read)
     if tag is None:
         return
     called = layout.function.name(tag)
-    name = calls.name(called) if certain or tag.groupdict().get("proof") is not None else calls.tools.declared(called)
+    name = (
+        calls.name(called)
+        if certain or tag.groupdict().get("proof") is not None
+        else calls.tools.declared(called)
+    )
     if name is None:
         return
     read.drop(tag.end())
@@ -121,7 +137,10 @@ def _end(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[None]:
     if (yield from read.take(*layout.function_closers)) or (yield from read.peek(*layout.closers)):
         whole = True
     else:
-        follows = bool((yield from read.peek(*layout.openers))) or (yield from layout.function.at(read)) is not None
+        follows = (
+            bool((yield from read.peek(*layout.openers)))
+            or (yield from layout.function.at(read)) is not None
+        )
         if not calls.open and not follows:
             return
         whole = follows or (yield from layout.ended(read))

@@ -1,7 +1,10 @@
-"""A raw value between tags: it ends at the closing tag that is proven by what follows it. Any other is part of the text.
+"""A raw value between tags: it ends at the closing tag that is proven by what follows it.
 
-A text may itself tell how calls are written. While a function tag stands open in it, the closers that follow may belong to that one: what
-comes then is held, and if no other end comes it was the end.
+Any other is part of the text.
+
+A text may itself tell how calls are written. While a function tag stands open in it, the closers
+that follow may belong to that one: what comes then is held, and if no other end comes it was the
+end.
 """
 
 import re
@@ -23,7 +26,12 @@ DOUBT_LIMIT = 1 << 20
 
 class Value:
     def __init__(self, read: Reader, calls: Calls, layout: Layout, tag: re.Match[str]) -> None:
-        self._read, self._layout, self._declared, self._tools = read, layout, calls.kinds, calls.tools
+        self._read, self._layout, self._declared, self._tools = (
+            read,
+            layout,
+            calls.kinds,
+            calls.tools,
+        )
         self._out = RawValue(calls, tag[1], layout.edge, tag.groupdict().get("type"))
         self._given = calls.keys
         self._last = "\n"
@@ -117,7 +125,12 @@ class Value:
             row.append(gap + met)
             gap = yield from self._layout.gap(self._read)
         over = yield from self._proven()
-        doubtful = over and self._functions > 0 and not self._read.tired and (yield from self._read.next()) != ""
+        doubtful = (
+            over
+            and self._functions > 0
+            and not self._read.tired
+            and (yield from self._read.next()) != ""
+        )
         if doubtful and (self._doubt is None or self._weak):
             self._believe()
             self._doubt = here
@@ -148,7 +161,9 @@ class Value:
         return parameter[1] in self._declared or not self._parameters
 
     def _closes(self) -> Steps[bool]:
-        """Whether the closers that come are meant: not before a quote, as in a string of some program, nor if only a wrong one comes."""
+        """Whether the closers that come are meant: not before a quote, as in a string of some
+        program, nor if only a wrong one comes.
+        """
         layout, here = self._layout, self._read.mark()
         right = layout.proven_closers
         met = yield from self._read.take(*layout.function_closers, *layout.closers)
@@ -159,7 +174,9 @@ class Value:
                 yield from layout.gap(self._read)
             met = yield from self._read.take(*layout.function_closers, *layout.closers)
             certain = certain or met in right
-        certain = certain or not (yield from self._read.next()) or (yield from self._function_follows())
+        certain = (
+            certain or not (yield from self._read.next()) or (yield from self._function_follows())
+        )
         self._read.rewind(here)
         self._read.release(here)
         return certain and (letter == "" or letter not in "\"'`")
@@ -172,7 +189,10 @@ class Value:
         function = yield from self._layout.function.at(self._read)
         self._read.rewind(here)
         self._read.release(here)
-        return function is not None and self._tools.declared(self._layout.function.name(function)) is not None
+        return (
+            function is not None
+            and self._tools.declared(self._layout.function.name(function)) is not None
+        )
 
     def _next_begins(self, opener: str) -> Steps[bool]:
         """The next parameter, this one's closing tag forgotten; or only a mention."""
@@ -188,7 +208,9 @@ class Value:
             return True
         if (yield from self._layout.parameter.half(self._read)):
             return False
-        if self._layout.function.begins == opener and (yield from self._layout.function.at(self._read)):
+        if self._layout.function.begins == opener and (
+            yield from self._layout.function.at(self._read)
+        ):
             self._functions += 1
         else:
             self._parameters += 1
@@ -205,7 +227,9 @@ class Value:
         return False
 
     def _function_ends(self, closer: str) -> Steps[bool]:
-        """The end of the call, the closing tag of its last value forgotten; or of a call that the text tells of; or a mention."""
+        """The end of the call, the closing tag of its last value forgotten; or of a call that
+        the text tells of; or a mention.
+        """
         self._read.back(len(closer))
         here = self._read.mark()
         self._read.drop(len(closer))
@@ -227,4 +251,6 @@ class Value:
     def _nothing_else(self) -> Steps[bool]:
         if not (yield from self._read.next()):
             return not self._read.cut
-        return bool((yield from self._read.peek(*self._layout.closers))) or (yield from self._function_follows())
+        return bool((yield from self._read.peek(*self._layout.closers))) or (
+            yield from self._function_follows()
+        )

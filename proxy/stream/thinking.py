@@ -15,7 +15,8 @@ from proxy.stream.surroundings import Surroundings
 class Thinking:
     """Reads one block of thoughts, up to its closer or to the end.
 
-    A call in there is held until the next thing that is no blank: another call joins it, more thinking makes it a rehearsal.
+    A call in there is held until the next thing that is no blank: another call joins it, more
+    thinking makes it a rehearsal.
     """
 
     def __init__(self, desk: Desk, read: Reader, attempts: Attempts, look: Look) -> None:
@@ -25,8 +26,12 @@ class Thinking:
         self._shown = False  # something of this block was shown
         self._joint = "\n"
 
-    def block(self, closers: Sequence[str] = (), before: Sequence[str] = (), joint: str = "\n") -> Steps[None]:
-        """Read one block. What comes before the next part of a message ends the thoughts too, but is left unread.
+    def block(
+        self, closers: Sequence[str] = (), before: Sequence[str] = (), joint: str = "\n"
+    ) -> Steps[None]:
+        """Read one block.
+
+        What comes before the next part of a message ends the thoughts too, but is left unread.
 
         `joint` stands between these thoughts and those before them.
         """
@@ -55,8 +60,11 @@ class Thinking:
             self._think(opener)
             return
         self._read.back(len(opener))
-        rule = self._around.judge(opener, after_prose=self._shown).rule  # what may follow is more thinking, and decides as that
-        read = yield from self._attempts.held(self._trials[opener], self._desk.held_in_thoughts, opener)
+        # What may follow is more thinking, and decides as that.
+        rule = self._around.judge(opener, after_prose=self._shown).rule
+        read = yield from self._attempts.held(
+            self._trials[opener], self._desk.held_in_thoughts, opener
+        )
         if read and read.events and (rule := rule or read.rule):
             self._desk.quoted[rule] += read.count
             self._think(read.raw, QUOTED + newline_behind(read.raw))
@@ -71,7 +79,8 @@ class Thinking:
             self._think(opener)
 
     def _think(self, text: str, seen: str = "") -> None:
-        """Blanks wait: at the edge, one newline belongs to the markup, and after a call they decide nothing.
+        """Blanks wait: at the edge, one newline belongs to the markup, and after a call they decide
+        nothing.
 
         `seen` stands for the text where rules read it.
         """

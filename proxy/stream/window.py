@@ -1,14 +1,16 @@
 """The part of a pushed text that a reader can still see or return to.
 
-A mark keeps what is read after it, so that it can be read again. No mark keeps more than its limit: text beyond the limit stays out of
-sight until the mark is released.
+A mark keeps what is read after it, so that it can be read again. No mark keeps more than its limit:
+text beyond the limit stays out of sight until the mark is released.
 """
 
 HELD_LIMIT = 4 << 20
 """No more text is ever held back; what would need more is text."""
 
 BLOCK = 1 << 10
-"""What is kept is cut into blocks of at least this size, so that many small pieces cost no more than a few large ones."""
+"""What is kept is cut into blocks of at least this size, so that many small pieces cost no more
+than a few large ones.
+"""
 
 AGAIN_FLOOR = 1 << 14
 AGAIN_SHARE = 2
@@ -16,7 +18,10 @@ AGAIN_SHARE = 2
 
 
 class Mark:
-    """A position to return to. Nothing at or behind `limit` can be seen before the mark is released."""
+    """A position to return to.
+
+    Nothing at or behind `limit` can be seen before the mark is released.
+    """
 
     __slots__ = ("at", "limit")
 
@@ -25,9 +30,25 @@ class Mark:
 
 
 class Window:
-    """Text that is pushed in at one end. What is before `_at` was read, what is behind `_end` is out of sight."""
+    """Text that is pushed in at one end.
 
-    __slots__ = ("_again", "_at", "_base", "_end", "_furthest", "_kept", "_kept_from", "_marks", "_text", "cut", "ended", "limit")
+    What is before `_at` was read, what is behind `_end` is out of sight.
+    """
+
+    __slots__ = (
+        "_again",
+        "_at",
+        "_base",
+        "_end",
+        "_furthest",
+        "_kept",
+        "_kept_from",
+        "_marks",
+        "_text",
+        "cut",
+        "ended",
+        "limit",
+    )
 
     def __init__(self, text: str = "", limit: int = HELD_LIMIT) -> None:
         self._text, self._at, self._end = text, 0, len(text)
@@ -136,9 +157,11 @@ class Window:
         self._forget()
 
     def unwind(self, depth: int) -> str:
-        """Release all marks but the first so many, whatever set them and failed to, and unread what they kept.
+        """Release all marks but the first so many, whatever set them and failed to, and unread what
+        they kept.
 
-        Every letter may be read again so often only: beyond that, what was read once already is returned, and stays read.
+        Every letter may be read again so often only: beyond that, what was read once already is
+        returned, and stays read.
         """
         text = ""
         if len(self._marks) > depth:
@@ -158,7 +181,9 @@ class Window:
 
     @property
     def tired(self) -> bool:
-        """Whether so much was given back that reading on like that would take more than linear time."""
+        """Whether so much was given back that reading on like that would take more than linear
+        time.
+        """
         return self._again > AGAIN_FLOOR + AGAIN_SHARE * self._furthest
 
     def _forget(self) -> None:

@@ -1,4 +1,6 @@
-"""A model of 400 kB that makes the real llama.cpp leak tool calls: what it does and how it was made is told in README.md."""
+"""A model of 400 kB that makes the real llama.cpp leak tool calls: what it does and how it was
+made is told in README.md.
+"""
 
 from pathlib import Path
 

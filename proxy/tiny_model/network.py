@@ -1,8 +1,10 @@
-"""The network, in the form that llama.cpp runs as architecture "llama", and the GGUF file it is shipped in.
+"""The network, in the form that llama.cpp runs as architecture "llama", and the GGUF file it is
+shipped in.
 
-The weights are one dictionary under the names that GGUF gives them, so that what is trained is what is written. Three things must be
-just as in llama.cpp, or the served model would not be the trained one: the rotary embedding turns *neighbouring* pairs of numbers,
-the output layer is the embedding once more, and the matrices are rounded to 16 bits.
+The weights are one dictionary under the names that GGUF gives them, so that what is trained is what
+is written. Three things must be just as in llama.cpp, or the served model would not be the trained
+one: the rotary embedding turns *neighbouring* pairs of numbers, the output layer is the embedding
+once more, and the matrices are rounded to 16 bits.
 """
 
 import json
@@ -33,10 +35,15 @@ def new_weights() -> Weights:
     shapes = {"token_embd": (VOCABULARY, WIDTH), "output_norm": (WIDTH,)}
     for layer in range(LAYERS):
         shapes |= {f"blk.{layer}.{norm}": (WIDTH,) for norm in ("attn_norm", "ffn_norm")}
-        shapes |= {f"blk.{layer}.{matrix}": (WIDTH, WIDTH) for matrix in ("attn_q", "attn_k", "attn_v", "attn_output")}
+        shapes |= {
+            f"blk.{layer}.{matrix}": (WIDTH, WIDTH)
+            for matrix in ("attn_q", "attn_k", "attn_v", "attn_output")
+        }
         shapes |= {f"blk.{layer}.{matrix}": (HIDDEN, WIDTH) for matrix in ("ffn_gate", "ffn_up")}
         shapes[f"blk.{layer}.ffn_down"] = (WIDTH, HIDDEN)
-    return {f"{name}.weight": _start(name, shape).requires_grad_() for name, shape in shapes.items()}
+    return {
+        f"{name}.weight": _start(name, shape).requires_grad_() for name, shape in shapes.items()
+    }
 
 
 def _start(name: str, shape: tuple[int, ...]) -> torch.Tensor:
@@ -48,8 +55,13 @@ def _start(name: str, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def rounded(weights: Weights) -> Weights:
-    """The weights with the precision they have in the file: matrices in 16 bits, the rest as it is."""
-    return {name: w.detach().half().float() if w.ndim == 2 else w.detach() for name, w in weights.items()}
+    """The weights with the precision they have in the file: matrices in 16 bits, the rest as it
+    is.
+    """
+    return {
+        name: w.detach().half().float() if w.ndim == 2 else w.detach()
+        for name, w in weights.items()
+    }
 
 
 def scores(
@@ -61,13 +73,15 @@ def scores(
 ) -> torch.Tensor:
     """How likely each token of the vocabulary comes next; tokens and positions are [lesson, place].
 
-    mask is added to the attention ([lesson, 1, place, place]); without one each token sees all before it. wanted marks the places to
-    answer for ([lesson, place] of bools); without it, all.
+    mask is added to the attention ([lesson, 1, place, place]); without one each token sees all
+    before it. wanted marks the places to answer for ([lesson, place] of bools); without it, all.
     """
     turn = _turn(positions)
     x = weights["token_embd.weight"][tokens]
     for layer in range(LAYERS):
-        block = {name.split(".")[2]: w for name, w in weights.items() if name.startswith(f"blk.{layer}.")}
+        block = {
+            name.split(".")[2]: w for name, w in weights.items() if name.startswith(f"blk.{layer}.")
+        }
         x = x + _attention(block, _normed(x, block["attn_norm"]), turn, mask)
         x = x + _feed_forward(block, _normed(x, block["ffn_norm"]))
     x = _normed(x, weights["output_norm.weight"])
@@ -77,14 +91,18 @@ def scores(
 
 
 def _turn(positions: torch.Tensor) -> torch.Tensor:
-    """The angle of each pair of numbers at each position, as complex numbers of length one: [lesson, 1, place, pair]."""
+    """The angle of each pair of numbers at each position, as complex numbers of length one:
+    [lesson, 1, place, pair].
+    """
     size = WIDTH // HEADS
     speed = ROPE_BASE ** (-torch.arange(0, size, 2).double() / size)
     angle = positions.double()[:, None, :, None] * speed
     return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
 
 
-def _attention(block: Weights, x: torch.Tensor, turn: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+def _attention(
+    block: Weights, x: torch.Tensor, turn: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
     lessons, places, _ = x.shape
 
     def heads(name: str) -> torch.Tensor:
@@ -95,8 +113,12 @@ def _attention(block: Weights, x: torch.Tensor, turn: torch.Tensor, mask: torch.
         return torch.view_as_real(pairs * turn).flatten(-2)
 
     query, key, value = turned(heads("attn_q")), turned(heads("attn_k")), heads("attn_v")
-    seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
-    return functional.linear(seen.transpose(1, 2).reshape(lessons, places, WIDTH), block["attn_output"])
+    seen = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, is_causal=mask is None
+    )
+    return functional.linear(
+        seen.transpose(1, 2).reshape(lessons, places, WIDTH), block["attn_output"]
+    )
 
 
 def _feed_forward(block: Weights, x: torch.Tensor) -> torch.Tensor:
@@ -134,12 +156,16 @@ def write_gguf(out: Path, weights: Weights, tokenizer: Tokenizer, chat_template:
 
 def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     tokens = [tokenizer.id_to_token(i) for i in range(VOCABULARY)]
-    types = dict.fromkeys(CONTROL_TOKENS, gguf.TokenType.CONTROL) | dict.fromkeys(MARKER_TOKENS, gguf.TokenType.USER_DEFINED)
+    types = dict.fromkeys(CONTROL_TOKENS, gguf.TokenType.CONTROL) | dict.fromkeys(
+        MARKER_TOKENS, gguf.TokenType.USER_DEFINED
+    )
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
     writer.add_token_types([types.get(token, gguf.TokenType.NORMAL) for token in tokens])
-    writer.add_token_merges([" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]])
+    writer.add_token_merges(
+        [" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
+    )
     writer.add_bos_token_id(tokens.index("<|endoftext|>"))
     writer.add_pad_token_id(tokens.index("<|endoftext|>"))
     writer.add_eos_token_id(tokens.index("<|im_end|>"))

@@ -1,4 +1,6 @@
-"""The door: which request this is, whether it may come in, and one shape for everything that goes wrong behind it."""
+"""The door: which request this is, whether it may come in, and one shape for everything that
+goes wrong behind it.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -62,9 +64,12 @@ class Door:
             if not self._closing:
                 raise
             await _refuse(connection, Stopping("this proxy is shutting down"))
-        except Exception:  # a defect of ours: it is logged whole, and the client has an answer all the same
+        # A defect of ours: it is logged whole, and the client has an answer all the same.
+        except Exception:
             log.exception("%s failed; please report it", id, extra={"figures": {"id": id}})
-            await _refuse(connection, BridgeError(f"llama-bridge itself failed; its log says more under {id}"))
+            await _refuse(
+                connection, BridgeError(f"llama-bridge itself failed; its log says more under {id}")
+            )
         finally:
             del self._answering[task]
             self._house.ledger.ends(record)
@@ -73,7 +78,8 @@ class Door:
     async def _enter(self, connection: Connection, receive: Receive, send: Send) -> None:
         scope, ledger = connection.scope, self._house.ledger
         self._permission.demand(connection)
-        if scope["method"] == "TRACE":  # the backend would show the headers that it got, its key among them
+        # The backend would show the headers that it got, its key among them.
+        if scope["method"] == "TRACE":
             raise NotAllowed("TRACE is not served", headers={"allow": ALLOWED})
         if self._permission.is_preflight(connection):
             await connection.answer(204, b"", [])
@@ -90,7 +96,9 @@ async def _refuse(connection: Connection, error: BridgeError) -> None:
     if connection.started:
         return  # without an end: the client sees that something is missing
     body = orjson.dumps(connection.record.named(error.body()))
-    extra = [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()]
+    extra = [
+        (name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()
+    ]
     await connection.answer(error.status, body, [(b"content-type", b"application/json"), *extra])
 
 
@@ -100,7 +108,10 @@ def _with(ours: RawHeaders, send: Send) -> Send:
     async def sends(message: Scope) -> None:
         if message["type"] == "http.response.start":
             names = {name for name, _ in ours} - {b"vary"}
-            message["headers"] = [*((name, value) for name, value in message["headers"] if name not in names), *ours]
+            message["headers"] = [
+                *((name, value) for name, value in message["headers"] if name not in names),
+                *ours,
+            ]
         await send(message)
 
     return sends

@@ -1,7 +1,8 @@
 """The hot path: a client's question, the backend's answer, translated while it streams.
 
-The head of a streamed answer leaves when the backend has accepted the question, so that a refusal is still a real status.
-A backend that stays silent is not waited for without end: after a while the head leaves with a first comment.
+The head of a streamed answer leaves when the backend has accepted the question, so that a refusal
+is still a real status. A backend that stays silent is not waited for without end: after a while the
+head leaves with a first comment.
 """
 
 import asyncio
@@ -29,14 +30,19 @@ from proxy.web.translation import Translation
 from proxy.web.upstream import Upstream
 
 _LAST_WORDS = 0.5  # seconds
-_STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+_STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long a silent backend is waited for before the head of a streamed answer leaves."""
 
-    before_counting: float = 5.0  # then a backend that counts tokens is asked whether the prompt fits at all
+    # Then a backend that counts tokens is asked whether the prompt fits at all.
+    before_counting: float = 5.0
     without_count: float = 20.0
 
 
@@ -65,7 +71,8 @@ class Chat:
             connection.record.ways = rescue.ways
             connection.record.remark = backend.remark(question)  # by now its models are known
 
-        async with contextlib.AsyncExitStack() as at_last:  # from below, and all of it, also for a client that leaves meanwhile
+        # From below, and all of it, also for a client that leaves meanwhile.
+        async with contextlib.AsyncExitStack() as at_last:
             at_last.callback(noted)
             at_last.callback(backend.place.leave)
             at_last.push_async_callback(upstream.close)
@@ -80,12 +87,19 @@ class Chat:
             else:
                 await self._accepted(backend, question, opening)
                 await opening
-                await connection.answer(200, await upstream.whole(), [(b"content-type", Whole.media_type)])
+                await connection.answer(
+                    200, await upstream.whole(), [(b"content-type", Whole.media_type)]
+                )
             if translation.finished:
                 backend.place.answered(*_known(connection.record, rescue))
 
     async def _stream(
-        self, connection: Connection, question: Question, backend: Backend, upstream: Upstream, opening: asyncio.Task[None]
+        self,
+        connection: Connection,
+        question: Question,
+        backend: Backend,
+        upstream: Upstream,
+        opening: asyncio.Task[None],
     ) -> None:
         if not await self._accepted(backend, question, opening):
             await connection.start(200, _STREAM_HEADERS)
@@ -109,8 +123,13 @@ class Chat:
             return lambda: sse.PING
         return lambda: translation.sign_of_life(self._house.ledger.sentence)
 
-    async def _accepted(self, backend: Backend, question: Question, opening: asyncio.Task[None]) -> bool:
-        """Whether the backend has accepted the question; False when it is silent for too long. Raises its refusal."""
+    async def _accepted(
+        self, backend: Backend, question: Question, opening: asyncio.Task[None]
+    ) -> bool:
+        """Whether the backend has accepted the question; False when it is silent for too long.
+
+        Raises its refusal.
+        """
         patience, began = self._patience, time.monotonic()
         if not await _done(opening, patience.before_counting):
             if not await backend.refuse_overflow(question):
@@ -125,12 +144,27 @@ class Chat:
             if data:
                 await connection.write(data)
 
-    def _translation(self, connection: Connection, question: Question, backend: Backend, keeping: Keeping) -> Translation:
-        head = Head(new_id("chatcmpl-"), int(time.time()), question.model or backend.wanted_model, question.wants_usage)
+    def _translation(
+        self, connection: Connection, question: Question, backend: Backend, keeping: Keeping
+    ) -> Translation:
+        head = Head(
+            new_id("chatcmpl-"),
+            int(time.time()),
+            question.model or backend.wanted_model,
+            question.wants_usage,
+        )
         writer = Stream(head) if question.streamed else Whole(head)
         scans = self._house.settings.tool_parsing != "native"
         make_parser = (lambda: self._house.parser(question, backend)) if scans else None
-        return Translation(backend.reply(question.tools), backend.meaning, writer, make_parser, question, connection.record, keeping)
+        return Translation(
+            backend.reply(question.tools),
+            backend.meaning,
+            writer,
+            make_parser,
+            question,
+            connection.record,
+            keeping,
+        )
 
     def _headers(self, connection: Connection, backend: Backend) -> headers.RawHeaders:
         return headers.to_backend_without_body(connection.headers, backend.never_forwarded)
@@ -150,16 +184,25 @@ def _wish(question: Question) -> Wish:
 
 
 def _known(record: Record, rescue: Rescue) -> tuple[int, int]:
-    """How many tokens the question had, and how many of them the backend knew from before: not where it was asked twice."""
+    """How many tokens the question had, and how many of them the backend knew from before: not
+    where it was asked twice.
+    """
     usage = record.usage
-    return (0, 0) if usage is None or record.estimated or rescue.ways else (usage.prompt, usage.cached)
+    return (
+        (0, 0) if usage is None or record.estimated or rescue.ways else (usage.prompt, usage.cached)
+    )
 
 
 async def _report_shutdown(connection: Connection, translation: Translation) -> None:
-    """Tell the client of a stream that its answer stops here. A client that does not read is not waited for."""
+    """Tell the client of a stream that its answer stops here.
+
+    A client that does not read is not waited for.
+    """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_LAST_WORDS):
-            await connection.write(translation.broken(Stopping("this proxy is shutting down (connection lost)")))
+            await connection.write(
+                translation.broken(Stopping("this proxy is shutting down (connection lost)"))
+            )
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -1,4 +1,6 @@
-"""One choice of an answer: what the backend says and what we find in its text, numbered together; also where it is said twice."""
+"""One choice of an answer: what the backend says and what we find in its text, numbered
+together; also where it is said twice.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -8,7 +10,17 @@ from proxy.dialects import Parser
 from proxy.errors import BrokenOff
 from proxy.requests.question import Question
 from proxy.requests.tools import DeclaredNames
-from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, Finish, Logprobs, Reasoning, Source, TextEvent
+from proxy.stream.events import (
+    CallArguments,
+    CallEnd,
+    CallStart,
+    Content,
+    Finish,
+    Logprobs,
+    Reasoning,
+    Source,
+    TextEvent,
+)
 from proxy.stream.ids import new_id
 from proxy.web.copies import CallEvent, Copies
 from proxy.web.keeping import Keeping
@@ -55,7 +67,14 @@ class _Half:
 
 
 class Choice:
-    def __init__(self, parser: Parser | None, question: Question, ids: set[str], record: Record, keeping: Keeping) -> None:
+    def __init__(
+        self,
+        parser: Parser | None,
+        question: Question,
+        ids: set[str],
+        record: Record,
+        keeping: Keeping,
+    ) -> None:
         self.finish: str | None = None
         self.announced = 0
         self.whole = 0
@@ -71,7 +90,8 @@ class Choice:
         self._record = record
         self._keeping = keeping
         self._copies = Copies()
-        self._numbers: dict[tuple[object, int], int | None] = {}  # by who found it and its number there
+        # By who found it and its number there.
+        self._numbers: dict[tuple[object, int], int | None] = {}
         self._said: dict[type[Content | Reasoning], list[str]] = {Content: [], Reasoning: []}
         self._known = {Content: Known(""), Reasoning: Known("")}
         self._open: dict[int, _Half] = {}
@@ -85,7 +105,9 @@ class Choice:
     def take(self, event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs]:
         events = self._events(event)
         if self._lost:
-            raise BrokenOff("the answer broke off in a call, and was given anew without it (connection lost)")
+            raise BrokenOff(
+                "the answer broke off in a call, and was given anew without it (connection lost)"
+            )
         return events
 
     def _events(self, event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs]:
@@ -99,7 +121,10 @@ class Choice:
                 return self._numbered(parser, parser.think(text) if parser is not None else [event])
             case CallStart():
                 released = self._numbered(parser, parser.called()) if parser is not None else []
-                return [*released, *self._numbered(self, [replace(event, name=self._names.meant(event.name))])]
+                return [
+                    *released,
+                    *self._numbered(self, [replace(event, name=self._names.meant(event.name))]),
+                ]
             case CallArguments() | CallEnd():
                 return self._numbered(self, [event])
             case Logprobs():
@@ -114,7 +139,10 @@ class Choice:
         closed = self._numbered(self._parser, self._parser.close(finish))
         self._record.quoted.update(self._parser.quoted_calls)
         self._parser.quoted_calls.clear()
-        return [*closed, *(one for whose, event in self._copies.end() for one in self._call(whose, event))]
+        return [
+            *closed,
+            *(one for whose, event in self._copies.end() for one in self._call(whose, event)),
+        ]
 
     @property
     def is_kept(self) -> bool:
@@ -131,11 +159,19 @@ class Choice:
 
     @property
     def must_be_said_again(self) -> bool:
-        """A call that the backend itself began has no text that could be gone on with, and thoughts in the text no place."""
-        return self._thinks_in_text or self._copies.holds_native or any(call.whose is self for call in self._open.values())
+        """A call that the backend itself began has no text that could be gone on with, and
+        thoughts in the text no place.
+        """
+        return (
+            self._thinks_in_text
+            or self._copies.holds_native
+            or any(call.whose is self for call in self._open.values())
+        )
 
     def begins(self, events: Iterable[TextEvent]) -> bool:
-        """Whether what the client has may be the beginning of these: thoughts may be left out, a call of the backend's would be."""
+        """Whether what the client has may be the beginning of these: thoughts may be left out, a
+        call of the backend's would be.
+        """
         content = "".join(event.text for event in events if isinstance(event, Content))
         return not self.must_be_said_again and content.startswith("".join(self._said[Content]))
 
@@ -144,7 +180,9 @@ class Choice:
         self._rescued, self.finish = True, None
 
     def goes_on_thinking(self, parser: Parser | None) -> Iterable[TextEvent | Logprobs]:
-        """What follows belongs to the thoughts, and comes as text: as text its parser must also see those before it."""
+        """What follows belongs to the thoughts, and comes as text: as text its parser must also
+        see those before it.
+        """
         thoughts = self.thoughts
         self.begins_again(parser)
         self._thinks_in_text = True
@@ -157,13 +195,19 @@ class Choice:
         self._copies = Copies()
         self._read, self._thought, self._thinks_in_text = [], [], False
         self._known = {kind: Known("".join(said)) for kind, said in self._said.items()}
-        halves = [(half, Known("".join(half.arguments))) for half in self._open.values()]  # now: it may be forgotten meanwhile
+        # Now: it may be forgotten meanwhile.
+        halves = [(half, Known("".join(half.arguments))) for half in self._open.values()]
         self._again, self._open = [*halves, *self._again], {}
 
     @property
     def is_another(self) -> bool:
-        """It was given anew in other words, and there is no call in it: nobody could join the two. Thoughts alone do not count."""
-        told_differently = self._known[Content].parted or (self._known[Reasoning].parted and not self._has_content)
+        """It was given anew in other words, and there is no call in it: nobody could join the two.
+
+        Thoughts alone do not count.
+        """
+        told_differently = self._known[Content].parted or (
+            self._known[Reasoning].parted and not self._has_content
+        )
         return self._lost or bool(self._again) or (told_differently and not self.whole)
 
     def _numbered(self, whose: object, events: Iterable[TextEvent]) -> list[TextEvent]:
@@ -234,7 +278,9 @@ class Choice:
         return [CallEnd(number, whole)]
 
     def _id(self, given: str | None) -> str:
-        """The model's own id, unless the conversation has it already: clients and templates tell calls apart by it."""
+        """The model's own id, unless the conversation has it already: clients and templates tell
+        calls apart by it.
+        """
         id = given if given and given not in self._ids else new_id("call_")
         self._ids.add(id)
         return id

@@ -1,7 +1,7 @@
 """One request of a client and the answer to it, over ASGI's two callables.
 
-uvicorn swallows what is sent after the client has left, so somebody must listen for that; and a stream that is silent for
-long must show that it lives.
+uvicorn swallows what is sent after the client has left, so somebody must listen for that; and a
+stream that is silent for long must show that it lives.
 """
 
 import asyncio
@@ -22,7 +22,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BODY_LIMIT = 64 * 1024 * 1024
 UPLOADS_LIMIT = BODY_LIMIT + 8 * 1024 * 1024  # the largest leaves room for those of everyday
-BODY_SECONDS = 30.0  # without a piece of the body, or behind what a client of SLOWEST would have sent
+# Without a piece of the body, or behind what a client of SLOWEST would have sent.
+BODY_SECONDS = 30.0
 SLOWEST = 1024  # bytes a second
 PING_AFTER = 10.0
 NO_CONTENT = 204
@@ -40,7 +41,14 @@ class Uploads:
 
 
 class Connection:
-    def __init__(self, scope: Scope, receive: Receive, send: Send, record: Record, uploads: Uploads | None = None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        record: Record,
+        uploads: Uploads | None = None,
+    ) -> None:
         self.scope = scope
         self.record = record
         self.headers: RawHeaders = list(scope["headers"])
@@ -56,7 +64,11 @@ class Connection:
         self._sent_at = 0.0
 
     async def body(self) -> bytes:
-        """All of it. Many large ones at once are not held: each alone has its limit, and all of them together have one."""
+        """All of it.
+
+        Many large ones at once are not held: each alone has its limit, and all of them together
+        have one.
+        """
         return await self.whole(self.pieces())
 
     async def whole(self, body: AsyncIterator[bytes]) -> bytes:
@@ -86,7 +98,9 @@ class Connection:
         while not self._uploaded.is_set():
             began = time.monotonic()
             try:
-                async with asyncio.timeout(min(BODY_SECONDS, BODY_SECONDS + size / SLOWEST - waited)):
+                async with asyncio.timeout(
+                    min(BODY_SECONDS, BODY_SECONDS + size / SLOWEST - waited)
+                ):
                     message = await self._receive()
             except TimeoutError:
                 raise HalfRequest("the rest of the request did not come") from None
@@ -102,19 +116,25 @@ class Connection:
                 yield piece
 
     async def gone(self) -> None:
-        """Returns when the client has left. There is one reader at a time: first of the body, then of this."""
+        """Returns when the client has left.
+
+        There is one reader at a time: first of the body, then of this.
+        """
         if self._reads_body:
             await self._uploaded.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def unless_gone(self, work: Awaitable[None]) -> None:
-        """Does the work; where the client leaves first, the work is cancelled, and with it all that it waits for."""
+        """Does the work; where the client leaves first, the work is cancelled, and with it all
+        that it waits for.
+        """
         working = asyncio.ensure_future(work)
         leaving = asyncio.ensure_future(self.gone())
         try:
             await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if not working.done() and not self.ended:  # a server also says so when it has all of the answer
+            # A server also says so when it has all of the answer.
+            if not working.done() and not self.ended:
                 raise ClientGone
             await working
         finally:
@@ -135,13 +155,16 @@ class Connection:
         await self._write({"type": "http.response.body", "body": data})
 
     async def answer(self, status: int, body: bytes, headers: RawHeaders) -> None:
-        length = [(b"content-length", b"%d" % len(body))] if status != NO_CONTENT else []  # RFC 9110, 8.6: none where no body can be
+        # RFC 9110, 8.6: none where no body can be.
+        length = [(b"content-length", b"%d" % len(body))] if status != NO_CONTENT else []
         await self.start(status, [*headers, *length])
         await self.end(b"" if self.scope["method"] == "HEAD" else body)
 
     @contextlib.asynccontextmanager
     async def kept_alive(self, sign: Callable[[], bytes] = lambda: sse.PING) -> AsyncIterator[None]:
-        """Within, a sign of life leaves whenever nothing was sent for ten seconds: a comment, which nobody reads."""
+        """Within, a sign of life leaves whenever nothing was sent for ten seconds: a comment,
+        which nobody reads.
+        """
         beat = asyncio.create_task(self._beat(sign))
         try:
             yield
@@ -155,7 +178,8 @@ class Connection:
             if wait > 0:
                 await asyncio.sleep(wait)
             elif self._sending:
-                await asyncio.sleep(1.0)  # the client is slow, not the backend: it has something to read
+                # The client is slow, not the backend: it has something to read.
+                await asyncio.sleep(1.0)
             else:
                 await self.write(sign())
 

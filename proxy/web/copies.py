@@ -1,7 +1,8 @@
 """The same call, parsed by the backend and written in the text of one answer, is one call.
 
-Calls of the two kinds are paired one to one, by name and arguments. Whichever comes second is held until it is whole and compared;
-calls behind it wait for their turn, so that the order stays. Two equal calls of one kind are two calls.
+Calls of the two kinds are paired one to one, by name and arguments. Whichever comes second is held
+until it is whole and compared; calls behind it wait for their turn, so that the order stays. Two
+equal calls of one kind are two calls.
 """
 
 import hashlib
@@ -39,14 +40,18 @@ class _Call:
 
 
 class Copies:
-    """Takes the calls of one choice in the order in which they come; gives out those that are no copies."""
+    """Takes the calls of one choice in the order in which they come; gives out those that are no
+    copies.
+    """
 
     def __init__(self) -> None:
         self.unsure = False  # a call was too long to be compared: both were given out
         self._open: dict[tuple[Whose, int], _Call] = {}  # without an end
         self._held: deque[_Call] = deque()
-        self._sent_open: Counter[tuple[bool, str]] = Counter()  # given out, by kind and name, without an end
-        self._sent_whole: Counter[tuple[bool, str]] = Counter()  # given out whole, and nothing was their copy
+        # Given out, by kind and name, without an end.
+        self._sent_open: Counter[tuple[bool, str]] = Counter()
+        # Given out whole, and nothing was their copy.
+        self._sent_whole: Counter[tuple[bool, str]] = Counter()
         self._digests: Counter[tuple[tuple[bool, str], bytes]] = Counter()  # of these
         self._kept = 0  # letters of arguments
         self._gave_up = False  # nothing is compared any more
@@ -55,7 +60,9 @@ class Copies:
     def holds_native(self) -> bool:
         return any(call.is_native for call in self._held)
 
-    def take(self, whose: Whose, event: CallEvent, *, is_native: bool) -> Sequence[tuple[Whose, CallEvent]]:
+    def take(
+        self, whose: Whose, event: CallEvent, *, is_native: bool
+    ) -> Sequence[tuple[Whose, CallEvent]]:
         match event:
             case CallArguments():
                 return self._argued(self._open[whose, event.index], event)
@@ -115,7 +122,10 @@ class Copies:
                 yield from self._given_out(call)
 
     def _is_copy(self, call: _Call) -> bool | None:
-        """None while it cannot be known. Half a call beside a whole one of its name is left out like a copy: no client can run it."""
+        """None while it cannot be known.
+
+        Half a call beside a whole one of its name is left out like a copy: no client can run it.
+        """
         if not self._may_have_original(call):
             return False
         if call.end is None:
@@ -157,7 +167,9 @@ class Copies:
 
 
 def _digest(call: _Call) -> bytes:
-    """The arguments as a value: order of keys, blanks, escapes and forms of one number make no difference."""
+    """The arguments as a value: order of keys, blanks, escapes and forms of one number make no
+    difference.
+    """
     text = call.arguments.getvalue()
     try:
         value = json.loads(text, parse_float=_number, strict=False)

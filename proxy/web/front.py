@@ -1,5 +1,7 @@
-"""`/`: what runs here, who is answered and how to connect. One page for a browser, the same as JSON for everybody else, and
-as a stream of what has changed for the page that stays open."""
+"""`/`: what runs here, who is answered and how to connect.
+
+One page for a browser, the same as JSON for everybody else, and as a stream of what has changed for
+the page that stays open."""
 
 import asyncio
 import base64
@@ -27,10 +29,15 @@ _NOT_KEPT = (b"cache-control", b"no-store")
 
 def _policy(page: bytes) -> bytes:
     """Nothing but what stands in the page itself is run, and nobody is asked but us."""
-    inside = [part for kind in (b"style", b"script") for part in re.findall(b"<%b>(.*?)</%b>" % (kind, kind), page, re.DOTALL)]
+    inside = [
+        part
+        for kind in (b"style", b"script")
+        for part in re.findall(b"<%b>(.*?)</%b>" % (kind, kind), page, re.DOTALL)
+    ]
     style, script = (base64.b64encode(hashlib.sha256(part).digest()) for part in inside)
     return (
-        b"default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        b"default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        b"frame-ancestors 'none'; "
         b"img-src data:; style-src 'sha256-%b'; script-src 'sha256-%b'" % (style, script)
     )
 
@@ -53,9 +60,12 @@ class Front:
 
     async def __call__(self, connection: Connection) -> None:
         if connection.scope["method"] not in ("GET", "HEAD"):
-            raise NotAllowed("this page is only looked at, with GET", headers={"allow": "GET, HEAD"})
+            raise NotAllowed(
+                "this page is only looked at, with GET", headers={"allow": "GET, HEAD"}
+            )
         accepted = headers.first(connection.headers, b"accept") or ""
-        if "text/event-stream" in accepted and connection.scope["method"] == "GET":  # HEAD has no body that could go on
+        # HEAD has no body that could go on.
+        if "text/event-stream" in accepted and connection.scope["method"] == "GET":
             await self._watched(connection)
         elif "text/html" in accepted:
             await connection.answer(200, _PAGE, [*_PAGE_HEADERS, _VARY])
@@ -64,7 +74,9 @@ class Front:
             report = now.pop("report")
             body = orjson.dumps(report | now, option=orjson.OPT_INDENT_2) + b"\n"
             await connection.answer(
-                200 if report["status"] == "ok" else 503, body, [(b"content-type", b"application/json"), _NOT_KEPT, _VARY]
+                200 if report["status"] == "ok" else 503,
+                body,
+                [(b"content-type", b"application/json"), _NOT_KEPT, _VARY],
             )
 
     async def _watched(self, connection: Connection) -> None:
@@ -72,7 +84,10 @@ class Front:
             raise Busy(f"{WATCHERS} pages are open already")
         self._watchers += 1
         try:
-            await connection.start(200, [(b"content-type", b"text/event-stream"), _NOT_KEPT, (b"x-accel-buffering", b"no")])
+            await connection.start(
+                200,
+                [(b"content-type", b"text/event-stream"), _NOT_KEPT, (b"x-accel-buffering", b"no")],
+            )
             await connection.unless_gone(self._tell(connection))
         finally:
             self._watchers -= 1
@@ -92,11 +107,22 @@ class Front:
     async def _now(self, connection: Connection, kept: float) -> dict[str, Any]:
         report, ledger = await self._status.now(kept), self._house.ledger
         shown = report.told()
-        return {"report": shown, "live": ledger.live(), "last": list(ledger.last), "connect": self._connect(connection, report)}
+        return {
+            "report": shown,
+            "live": ledger.live(),
+            "last": list(ledger.last),
+            "connect": self._connect(connection, report),
+        }
 
     def _connect(self, connection: Connection, report: Report) -> dict[str, str]:
-        """Under the name that this browser has for us. The key is never shown: who reads this has it."""
-        address = f"{connection.scope.get('scheme', 'http')}://{headers.first(connection.headers, b'host')}"
+        """Under the name that this browser has for us.
+
+        The key is never shown: who reads this has it.
+        """
+        address = (
+            f"{connection.scope.get('scheme', 'http')}://"
+            f"{headers.first(connection.headers, b'host')}"
+        )
         key = YOUR_KEY if self._house.keys.known else None
         model = report.expected or YOUR_MODEL
         return {

@@ -1,4 +1,6 @@
-"""Which headers go on to the other side, both ways: all but those that speak of one connection, or that are secrets of one side."""
+"""Which headers go on to the other side, both ways: all but those that speak of one connection,
+or that are secrets of one side.
+"""
 
 import re
 from collections.abc import Iterable
@@ -22,28 +24,52 @@ _HOP_BY_HOP = frozenset(
     }
 )
 _OURS = frozenset({b"host", b"authorization", b"x-api-key", b"cookie", b"origin", b"referer"})
-_OF_THE_BODY = frozenset({b"content-length", b"content-type", b"content-encoding", b"accept", b"accept-encoding", b"expect"})
+_OF_THE_BODY = frozenset(
+    {
+        b"content-length",
+        b"content-type",
+        b"content-encoding",
+        b"accept",
+        b"accept-encoding",
+        b"expect",
+    }
+)
 _WITHOUT_BODY = frozenset({204, 304})  # a length there speaks of another answer
 
 
 def to_backend(headers: Iterable[tuple[bytes, bytes]], never: frozenset[bytes]) -> RawHeaders:
     """The client's own key and cookies stay here."""
-    return [(name, value) for name, value in _end_to_end(headers) if name not in _OURS and name not in never and name != b"expect"]
+    return [
+        (name, value)
+        for name, value in _end_to_end(headers)
+        if name not in _OURS and name not in never and name != b"expect"
+    ]
 
 
-def to_backend_without_body(headers: Iterable[tuple[bytes, bytes]], never: frozenset[bytes]) -> RawHeaders:
+def to_backend_without_body(
+    headers: Iterable[tuple[bytes, bytes]], never: frozenset[bytes]
+) -> RawHeaders:
     """For a question whose body we write anew."""
     return [(name, value) for name, value in to_backend(headers, never) if name not in _OF_THE_BODY]
 
 
 def to_client(status: int, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """Duplicates and their order are kept. Who may read us from another web page is not for the backend to say, and what
-    would break the head of our answer stays outside: it would break the whole answer."""
+    """Duplicates and their order are kept.
+
+    Who may read us from another web page is not for the backend to say, and what would break the
+    head of our answer stays outside: it would break the whole answer."""
     raw = list(headers)
-    sent = [(name, value) for name, value in _end_to_end(raw) if not name.startswith(b"access-control-")]
-    others = [(name, value) for name, value in sent if name != b"content-length" and _NAME.fullmatch(name) and not _CONTROL.search(value)]
+    sent = [
+        (name, value) for name, value in _end_to_end(raw) if not name.startswith(b"access-control-")
+    ]
+    others = [
+        (name, value)
+        for name, value in sent
+        if name != b"content-length" and _NAME.fullmatch(name) and not _CONTROL.search(value)
+    ]
     length = first(sent, b"content-length")
-    in_chunks = any(name.lower() == b"transfer-encoding" for name, _ in raw)  # then the length was not the one that counted
+    # Then the length was not the one that counted.
+    in_chunks = any(name.lower() == b"transfer-encoding" for name, _ in raw)
     if length is None or not length.isdecimal() or in_chunks or status in _WITHOUT_BODY:
         return others
     return [*others, (b"content-length", length.encode("latin-1"))]
@@ -51,7 +77,12 @@ def to_client(status: int, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders
 
 def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     raw = [(name.lower(), value) for name, value in headers]
-    named = {token.strip().lower() for name, value in raw if name == b"connection" for token in value.split(b",")}
+    named = {
+        token.strip().lower()
+        for name, value in raw
+        if name == b"connection"
+        for token in value.split(b",")
+    }
     return [(name, value) for name, value in raw if name not in _HOP_BY_HOP and name not in named]
 
 

@@ -38,19 +38,25 @@ class House:
         return backend if wish is None else backend.at(self.place.at(wish))
 
     def warm_up(self) -> None:
-        """Compile what every answer is searched for, which takes some tenths of a second: in a thread, before the first request."""
+        """Compile what every answer is searched for, which takes some tenths of a second: in a
+        thread, before the first request.
+        """
         for tools in ((), _TOOLS):
             self._try(tools, "a\n")
 
     def further_warm_ups(self) -> Iterator[Callable[[], None]]:
-        """Yield steps that compile what only the calls of one dialect need, at most some hundredths of a second each."""
+        """Yield steps that compile what only the calls of one dialect need, at most some
+        hundredths of a second each.
+        """
         for dialect in chosen(self.settings.tool_dialect):
             yield partial(self._try, _TOOLS, dialect.sample)
 
     async def warm_up_for(self, question: Question, backend: Backend) -> None:
-        """Compile in a thread what the answers of a model with its own kind of reasoning are searched for.
+        """Compile in a thread what the answers of a model with its own kind of reasoning are
+        searched for.
 
-        That takes a fifth of a second and half a megabyte, so it waits for the first request to such a model.
+        That takes a fifth of a second and half a megabyte, so it waits for the first request to
+        such a model.
         """
         thoughts, tools = believed(backend.hint(question.model)), bool(question.tools)
         if thoughts != believed(UNKNOWN) and (thoughts, tools) not in self.warm:
@@ -67,7 +73,9 @@ class House:
     def _thinking(self) -> ThinkingMode:
         return "tags" if self.settings.thinking == "auto" else self.settings.thinking
 
-    def parser(self, question: Question, backend: Backend, known: ThinkingMode | None = None) -> Parser:
+    def parser(
+        self, question: Question, backend: Backend, known: ThinkingMode | None = None
+    ) -> Parser:
         """`known`: how the answer begins, where nobody has to guess."""
         said = backend.place.dialect()  # of this model, in llama-server.conf
         return Parser(

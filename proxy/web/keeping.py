@@ -1,6 +1,8 @@
-"""What is kept of an answer while it leaves, so that the same answer, got another way, can be joined to it.
+"""What is kept of an answer while it leaves, so that the same answer, got another way, can be
+joined to it.
 
-All answers together may keep so much; one that finds no room keeps nothing, and its break is a break.
+All answers together may keep so much; one that finds no room keeps nothing, and its break is a
+break.
 """
 
 import sys

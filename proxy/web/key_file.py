@@ -1,4 +1,6 @@
-"""The key that clients need: made at the first start that needs one, kept where only its owner reads it."""
+"""The key that clients need: made at the first start that needs one, kept where only its owner
+reads it.
+"""
 
 import logging
 import os
@@ -19,12 +21,19 @@ def read_or_make(path: Path) -> str:
     try:
         if key := path.read_text().strip():
             if (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
-                logger.warning("%s can be read by other users of this machine (mode %o): chmod 600 %s", path, mode, path)
+                logger.warning(
+                    "%s can be read by other users of this machine (mode %o): chmod 600 %s",
+                    path,
+                    mode,
+                    path,
+                )
             return key
     except FileNotFoundError:
         pass
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text, so it holds no key; `llama-bridge key --new` makes another") from None
+        raise ValueError(
+            f"{path} is no text, so it holds no key; `llama-bridge key --new` makes another"
+        ) from None
     return make(path)
 
 

@@ -1,4 +1,6 @@
-"""The keys that open the door, and what somebody reads who has none: where to find one depends on where he sits."""
+"""The keys that open the door, and what somebody reads who has none: where to find one depends
+on where he sits.
+"""
 
 import base64
 import binascii
@@ -19,17 +21,22 @@ class Keys:
 
     @property
     def made(self) -> str | None:
-        """The one that may be shown: whoever gave keys has them, and did not ask to see them in a log."""
+        """The one that may be shown: whoever gave keys has them, and did not ask to see them in
+        a log.
+        """
         return self.known[0] if self.known and self.file is not None else None
 
     def open(self, sent: RawHeaders) -> bool:
         if not self.known:
             return True
         given = _given(sent)
-        return sum(hmac.compare_digest(given, key.encode()) for key in self._now()) > 0  # all, whichever fits
+        # All, whichever fits.
+        return sum(hmac.compare_digest(given, key.encode()) for key in self._now()) > 0
 
     def _now(self) -> tuple[str, ...]:
-        """`llama-bridge key --new` changes the one that was made: what lies in the file is what opens, and nothing where it is gone."""
+        """`llama-bridge key --new` changes the one that was made: what lies in the file is what
+        opens, and nothing where it is gone.
+        """
         if self.file is None:
             return self.known
         try:
@@ -61,7 +68,9 @@ def _given(sent: RawHeaders) -> bytes:
 
 
 def _password(token: str) -> bytes:
-    """What a browser asked for: the key in either of the two fields, whatever stands beside a key that is the password."""
+    """What a browser asked for: the key in either of the two fields, whatever stands beside a
+    key that is the password.
+    """
     try:
         name, _, password = base64.b64decode(token.strip(), validate=True).partition(b":")
     except (binascii.Error, ValueError):

@@ -1,4 +1,6 @@
-"""Which requests are being answered, the last of those that were, and a word on every one that waits for long."""
+"""Which requests are being answered, the last of those that were, and a word on every one that
+waits for long.
+"""
 
 import asyncio
 import time
@@ -42,12 +44,18 @@ class Ledger:
 
     def live(self) -> list[dict[str, Any]]:
         """The longest first."""
-        return [record.figures() | {"waits": self._sentence(record)} for record in self._live.values()]
+        return [
+            record.figures() | {"waits": self._sentence(record)} for record in self._live.values()
+        ]
 
     def waiting(self) -> list[str]:
         """What those are told who wait for more than a moment."""
         now = time.monotonic()
-        return [sentence for record in self._live.values() if now - record.began >= PATIENT and (sentence := self._sentence(record))]
+        return [
+            sentence
+            for record in self._live.values()
+            if now - record.began >= PATIENT and (sentence := self._sentence(record))
+        ]
 
     def sentence(self, id: str) -> str | None:
         return self._sentence(self._live[id]) if id in self._live else None
@@ -74,7 +82,11 @@ class Ledger:
         """Once a second while there is anything to look at."""
         now = time.monotonic()
         for id, record in self._live.items():
-            if now - record.began >= PATIENT and now - self._told.get(id, 0.0) >= TOLD_EVERY and (sentence := self._sentence(record)):
+            if (
+                now - record.began >= PATIENT
+                and now - self._told.get(id, 0.0) >= TOLD_EVERY
+                and (sentence := self._sentence(record))
+            ):
                 self._told[id] = now
                 log.info("%s %s", id, sentence, extra={"figures": {"id": id}})
         waiting = self.waiting()

@@ -23,15 +23,32 @@ class Models:
         if wanted is None:
             body = orjson.dumps({"object": "list", "data": [_as_json(model) for model in models]})
         else:
-            found = next((model for model in models if wanted == model.id or wanted in model.aliases), None)
+            found = next(
+                (model for model in models if wanted == model.id or wanted in model.aliases), None
+            )
             if found is None:
-                raise ModelNotFound(f"there is no model {wanted!r} here; GET /v1/models lists them", param="model")
+                raise ModelNotFound(
+                    f"there is no model {wanted!r} here; GET /v1/models lists them", param="model"
+                )
             body = orjson.dumps(_as_json(found))
         await connection.answer(200, body, _JSON)
 
 
 def _as_json(model: Model) -> dict[str, object]:
-    shown: dict[str, object] = {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
-    architecture = {"input_modalities": list(model.inputs), "output_modalities": ["text"]} if model.inputs else None
-    told = {"context_length": model.context, "architecture": architecture, "answers_only_at": model.wire}
+    shown: dict[str, object] = {
+        "id": model.id,
+        "object": "model",
+        "created": model.created,
+        "owned_by": model.owned_by,
+    }
+    architecture = (
+        {"input_modalities": list(model.inputs), "output_modalities": ["text"]}
+        if model.inputs
+        else None
+    )
+    told = {
+        "context_length": model.context,
+        "architecture": architecture,
+        "answers_only_at": model.wire,
+    }
     return shown | {key: value for key, value in told.items() if value is not None}

@@ -1,6 +1,8 @@
-"""The model that a body names, found while the body is still arriving: no more of it is read than that takes.
+"""The model that a body names, found while the body is still arriving: no more of it is read than
+that takes.
 
-Each byte is looked at once, and a body that arrives quickly is read in slices: other requests are served in between.
+Each byte is looked at once, and a body that arrives quickly is read in slices: other requests are
+served in between.
 """
 
 import asyncio
@@ -19,7 +21,9 @@ _DEEPER = {b"{"[0]: 1, b"["[0]: 1, b"}"[0]: -1, b"]"[0]: -1}
 
 
 class Scan:
-    """A reader of JSON that knows only depth: it looks for `"model": "…"` in the outermost object."""
+    """A reader of JSON that knows only depth: it looks for `"model": "…"` in the outermost
+    object.
+    """
 
     def __init__(self) -> None:
         self._depth = 0
@@ -32,13 +36,18 @@ class Scan:
         text, at = self._escape + piece, 0
         self._escape = b""
         while at < len(text):
-            at = self._read_token(text, at) if self._string is None else self._read_string(self._string, text, at)
+            at = (
+                self._read_token(text, at)
+                if self._string is None
+                else self._read_string(self._string, text, at)
+            )
             if len(self._before) == 3:
                 return str(orjson.loads(self._before[2]))
         return None
 
     def _read_string(self, parts: list[bytes], text: bytes, at: int) -> int:
-        end = _IN_STRING.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
+        # It also matches nothing.
+        end = _IN_STRING.match(text, at).end()  # type: ignore[union-attr]
         if self._depth == 1:
             parts.append(text[at:end])
         if end < len(text) and text[end] == _QUOTE:

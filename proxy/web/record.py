@@ -1,5 +1,5 @@
-"""What is known of one request while it is answered, and the one line that a person reads of it: figures only, never
-content, never keys."""
+"""What is known of one request while it is answered, and the one line that a person reads of it:
+figures only, never content, never keys."""
 
 import contextlib
 import logging
@@ -36,7 +36,8 @@ class Record:
     status: int | None = None
     model: str | None = None
     generates: bool = False  # what is answered comes word by word, after the prompt was read
-    waits_for: Callable[[], str | None] = lambda: None  # why it has not been sent to the backend yet
+    # Why it has not been sent to the backend yet.
+    waits_for: Callable[[], str | None] = lambda: None
     waited: float = 0.0  # seconds, for other requests on its model
     reading: Reading | None = None  # as far as the backend tells
     usage: Usage | None = None
@@ -45,7 +46,8 @@ class Record:
     first: float | None = None  # when the first of the answer arrived
     last: float | None = None
     calls: Counter[str] = field(default_factory=Counter)  # how each was found
-    quoted: Counter[str] = field(default_factory=Counter)  # calls that are text, by the rule that says so
+    # Calls that are text, by the rule that says so.
+    quoted: Counter[str] = field(default_factory=Counter)
     ways: list[str] = field(default_factory=list)  # that had to be gone to get the answer
     note: str = ""  # what went wrong, if anything
     remark: str = ""  # what a person should know of this backend
@@ -91,7 +93,9 @@ class Record:
             "model": self.model,
             "prompt_tokens": usage.prompt if usage is not None else None,
             "cached_tokens": usage.cached if usage is not None else None,
-            "completion_tokens": usage.completion if usage is not None else self.letters // _LETTERS_PER_TOKEN or None,
+            "completion_tokens": usage.completion
+            if usage is not None
+            else self.letters // _LETTERS_PER_TOKEN or None,
             "estimated": self.estimated or (usage is None and self.letters > 0),
             "tokens_per_second": self._rate(),
             "first_after": round(self.first - self.began, 2) if self.first is not None else None,
@@ -130,14 +134,21 @@ class Record:
         if self.usage is None:
             return []
         about = "~" if self.estimated else ""
-        words = [f"in {about}{self.usage.prompt:,} (cached {self.usage.cached:,}) out {about}{self.usage.completion:,},"]
+        words = [
+            (
+                f"in {about}{self.usage.prompt:,} (cached {self.usage.cached:,}) out "
+                f"{about}{self.usage.completion:,},"
+            )
+        ]
         if (rate := self._rate()) is not None:
             words.append(f"{rate:,.1f} tok/s,")
         return words
 
     def _rate(self) -> float | None:
         """None of what came at once."""
-        made = self.usage.completion if self.usage is not None else self.letters // _LETTERS_PER_TOKEN
+        made = (
+            self.usage.completion if self.usage is not None else self.letters // _LETTERS_PER_TOKEN
+        )
         if self.first is None or self.last is None or self.last <= self.first or made <= 1:
             return None
         return round(made / (self.last - self.first), 1)

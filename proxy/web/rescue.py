@@ -1,10 +1,13 @@
-"""How an answer is got all the same when the backend's own parser has given up over it, or our own child has died under it.
+"""How an answer is got all the same when the backend's own parser has given up over it, or our own
+child has died under it.
 
-The answer itself, if it is at hand; else it is asked for once more: with softer schemas, without the parser, or in the child's next
-life. Never more than two further questions, never after a call has left: it may be running already.
+The answer itself, if it is at hand; else it is asked for once more: with softer schemas, without
+the parser, or in the child's next life. Never more than two further questions, never after a call
+has left: it may be running already.
 
-What the client already has stands at the end of the new question, so that only what follows comes. Where the template does not
-take it that way the answer is given anew, and what the client has of it is left out (`Choice.begins_again`).
+What the client already has stands at the end of the new question, so that only what follows comes.
+Where the template does not take it that way the answer is given anew, and what the client has of it
+is left out (`Choice.begins_again`).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +21,14 @@ from proxy.backends.raw import Opened, RawWay
 from proxy.backends.reply import Reply
 from proxy.dialects import OPENERS_OF_THOUGHTS, Parser, markers
 from proxy.errors import BadRequest, BridgeError, Vanished
-from proxy.requests.other_ways import continued, fits_a_prompt, has_own_grammar, may_go_on, softened, wants_a_call
+from proxy.requests.other_ways import (
+    continued,
+    fits_a_prompt,
+    has_own_grammar,
+    may_go_on,
+    softened,
+    wants_a_call,
+)
 from proxy.requests.question import Question
 from proxy.stream.events import CallEnd
 from proxy.stream.parser import ThinkingMode
@@ -59,7 +69,9 @@ class _Further:
 
 
 class Rescue:
-    def __init__(self, house: House, backend: Backend, question: Question, sent: headers.RawHeaders) -> None:
+    def __init__(
+        self, house: House, backend: Backend, question: Question, sent: headers.RawHeaders
+    ) -> None:
         self.ways: list[str] = []  # that were gone, for the log
         self._house = house
         self._backend = backend
@@ -68,17 +80,23 @@ class Rescue:
         self._setting = house.settings.tool_parsing
         self._raw = backend.raw_way() if self._setting != "native" else None
         self._watch = self._raw.begins() if self._raw is not None else None
-        self.keeping = Keeping(house.kept if self._raw is not None or house.settings.own_child else None)
+        self.keeping = Keeping(
+            house.kept if self._raw is not None or house.settings.own_child else None
+        )
         self._by: AskRaw | None = None  # it was asked last; None is natively
         self._raw_ways: list[tuple[str, AskRaw]] = []  # that are still to be gone
-        if self._raw is not None and not wants_a_call(question.body):  # only the backend's own grammar can promise one
+        # Only the backend's own grammar can promise one.
+        if self._raw is not None and not wants_a_call(question.body):
             self._raw_ways.append(("raw", self._raw.ask))
             if fits_a_prompt(question.body):
                 self._raw_ways.append(("plain prompt", self._raw.complete))
 
     async def first(self) -> Asked:
         if self._setting == "raw" and self._raw is None:
-            raise BadRequest(f"TOOL_PARSING=raw needs llama.cpp, and the backend is of another kind: {self._backend.kind}")
+            raise BadRequest(
+                f"TOOL_PARSING=raw needs llama.cpp, and the backend is of another kind: "
+                f"{self._backend.kind}"
+            )
         if self._raw_ways and (self._setting == "raw" or has_own_grammar(self._question.body)):
             _, ask = self._raw_ways.pop(0)
             return await self._ask_raw(ask, _Further(self._question))
@@ -103,16 +121,21 @@ class Rescue:
         return isinstance(error, Vanished) or (self._raw is not None and self._raw.gave_up(error))
 
     async def answer_at_hand(self, error: BridgeError, choice: Choice) -> Found | None:
-        """Only with a whole call in it: whether others were cut, and what of them is missing, only the backend could say."""
+        """Only with a whole call in it: whether others were cut, and what of them is missing,
+        only the backend could say.
+        """
         if isinstance(error, Vanished) or self._raw is None or self._watch is None:
             return None
         text = await self._raw.answer_at_hand(error, choice.text, self._watch)
         if text is None:
             return None
         thoughts = choice.thoughts.strip()
-        thinking: ThinkingMode | None = "forced" if thoughts and text.lstrip().startswith(thoughts) else None
+        thinking: ThinkingMode | None = (
+            "forced" if thoughts and text.lstrip().startswith(thoughts) else None
+        )
         trial = self.parser(thinking)
-        events = [*trial.feed(text), *trial.close("length")]  # nothing in it is completed: it may have been cut
+        # Nothing in it is completed: it may have been cut.
+        events = [*trial.feed(text), *trial.close("length")]
         ends = [event.whole for event in events if isinstance(event, CallEnd)]
         if not ends or not all(ends) or not choice.begins(events):
             return None
@@ -136,10 +159,14 @@ class Rescue:
             return None
         way, ask = self._raw_ways.pop(0)
         self.ways.append(way)
-        return await self._ask_raw(ask, await self._going_on(self._raw, choice) or _Further(self._question))
+        return await self._ask_raw(
+            ask, await self._going_on(self._raw, choice) or _Further(self._question)
+        )
 
     async def _ask_its_next_life(self, choice: Choice) -> Asked | None:
-        """It goes on if the template takes what was said, and no grammar is needed; otherwise it is asked as it was."""
+        """It goes on if the template takes what was said, and no grammar is needed; otherwise it
+        is asked as it was.
+        """
         if not await self._backend.place.next_life():
             return None
         self.ways.append("its next life")
@@ -159,11 +186,15 @@ class Rescue:
     async def _ask_raw(self, ask: AskRaw, further: _Further) -> Asked:
         self._by = ask
         opened = await ask(further.question, self._sent, markers(self._house.settings.tool_dialect))
-        inside = further.joins == "goes on thinking" or (further.joins == "begins again" and self._opens_thoughts(opened.prompt))
+        inside = further.joins == "goes on thinking" or (
+            further.joins == "begins again" and self._opens_thoughts(opened.prompt)
+        )
         return Asked(opened.response, further.joins, "forced" if inside else None, further.spent)
 
     def _opens_thoughts(self, prompt: str | None) -> bool:
-        return self._house.settings.thinking == "auto" and (prompt or "").rstrip().endswith(OPENERS_OF_THOUGHTS)
+        return self._house.settings.thinking == "auto" and (prompt or "").rstrip().endswith(
+            OPENERS_OF_THOUGHTS
+        )
 
     async def _going_on(self, raw: RawWay, choice: Choice) -> _Further | None:
         """The question with what was said at its end, if the template takes it that way."""
@@ -172,8 +203,15 @@ class Rescue:
             return None
         try:
             spent = await raw.tokens(self._question, choice.thoughts + choice.text)
-            question = replace(self._question, body=continued(self._question.body, choice.text, choice.thoughts, spent))
+            question = replace(
+                self._question,
+                body=continued(self._question.body, choice.text, choice.thoughts, spent),
+            )
             taken = (await raw.prompt(question)).endswith(said)
         except BridgeError:
             return None
-        return _Further(question, "goes on" if choice.text else "goes on thinking", spent) if taken else None
+        return (
+            _Further(question, "goes on" if choice.text else "goes on thinking", spent)
+            if taken
+            else None
+        )

@@ -12,28 +12,53 @@ _TOOL = {
     "function": {
         "name": "bash",
         "description": "Runs a command",
-        "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"command": {"type": "string"}},
+            "required": ["command"],
+        },
     },
 }
-_PROVIDER = "llama-bridge"  # `ollama`, `lmstudio` and `vllm` are names that OpenCode 2 gives to servers of its own
+# `ollama`, `lmstudio` and `vllm` are names that OpenCode 2 gives to servers of its own.
+_PROVIDER = "llama-bridge"
 _OUTPUT_TOKENS = 8192
 _MOST_KEPT = 8000
 _UNKNOWN_CONTEXT = 32768
-_COMMENTED = '  // "permission": {"bash": "ask"},  // without //, OpenCode asks you before it runs a command\n'
+_COMMENTED = (
+    '  // "permission": {"bash": "ask"},  // without //, OpenCode asks you before it runs a '
+    "command\n"
+)
 
 
 def curl(address: str, key: str | None, model: str) -> str:
-    body = {"model": model, "messages": [{"role": "user", "content": "List the files, please."}], "tools": [_TOOL]}
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "List the files, please."}],
+        "tools": [_TOOL],
+    }
     authorization = ["-H", f"authorization: Bearer {key}"] if key else []
-    words = ["curl", f"{address}/v1/chat/completions", *authorization, "-H", "content-type: application/json", "-d", json.dumps(body)]
+    words = [
+        "curl",
+        f"{address}/v1/chat/completions",
+        *authorization,
+        "-H",
+        "content-type: application/json",
+        "-d",
+        json.dumps(body),
+    ]
     return shlex.join(words)
 
 
-def opencode(address: str, key: str | None, model: str, context: int | None, inputs: Sequence[str] = ()) -> str:
-    """Return an opencode.json that OpenCode 1.18.24 and later, and 2, accept. They read it with comments.
+def opencode(
+    address: str, key: str | None, model: str, context: int | None, inputs: Sequence[str] = ()
+) -> str:
+    """Return an opencode.json that OpenCode 1.18.24 and later, and 2, accept.
 
-    `provider` is the shape of 1.x and `providers` that of 2; neither may hold a key of the other. Without `limit` 2 takes a
-    model for one of 200,000 tokens. `inputs` are what the model takes beside text, such as `image`.
+    They read it with comments.
+
+    `provider` is the shape of 1.x and `providers` that of 2; neither may hold a key of the other.
+    Without `limit` 2 takes a model for one of 200,000 tokens. `inputs` are what the model takes
+    beside text, such as `image`.
     """
     context = context or _UNKNOWN_CONTEXT
     output = min(_OUTPUT_TOKENS, context // 4)
@@ -45,13 +70,17 @@ def opencode(address: str, key: str | None, model: str, context: int | None, inp
         "npm": "@ai-sdk/openai-compatible",
         "name": _PROVIDER,
         "options": options,
-        "models": {model: {"name": model, "tool_call": True, "modalities": modalities, "limit": limit}},
+        "models": {
+            model: {"name": model, "tool_call": True, "modalities": modalities, "limit": limit}
+        },
     }
     second = {
         "name": _PROVIDER,
         "package": "@opencode/ai/providers/openai-compatible",
         "settings": options,
-        "models": {model: {"name": model, "capabilities": {"tools": True} | modalities, "limit": limit}},
+        "models": {
+            model: {"name": model, "capabilities": {"tools": True} | modalities, "limit": limit}
+        },
     }
     config = {
         "$schema": "https://opencode.ai/config.json",
@@ -68,7 +97,8 @@ def opencode(address: str, key: str | None, model: str, context: int | None, inp
 def _compaction(usable: int, output: int) -> dict[str, Any]:
     """When OpenCode shortens a conversation: not before the room for an answer is all that is left.
 
-    The defaults of 2 leave 20,000 tokens free and keep 15,000, which in a window of 32,768 is too early, and then again at once:
-    what is kept must leave room for the system prompt, the tools (about 8,000 tokens) and the summary.
+    The defaults of 2 leave 20,000 tokens free and keep 15,000, which in a window of 32,768 is too
+    early, and then again at once: what is kept must leave room for the system prompt, the tools
+    (about 8,000 tokens) and the summary.
     """
     return {"reserved": output, "buffer": output, "keep": {"tokens": min(_MOST_KEPT, usable // 6)}}

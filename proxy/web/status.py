@@ -24,15 +24,22 @@ class Report:
     url: str | None = None
     model: str | None = None
     context: int | None = None
-    inputs: tuple[str, ...] | None = None  # what the model takes: text, image, audio; None if unknown
-    tools: bool | None = None  # whether the model's template shows tools to the model; None if unknown
+    # What the model takes: text, image, audio; None if unknown.
+    inputs: tuple[str, ...] | None = None
+    # Whether the model's template shows tools to the model; None if unknown.
+    tools: bool | None = None
     device: str | None = None
     reason: str | None = None
-    models: list[dict[str, Any]] | None = None  # our own children: state, device, layers, context, memory
+    # Our own children: state, device, layers, context, memory.
+    models: list[dict[str, Any]] | None = None
     waiting: tuple[str, ...] = ()  # what those are told who wait for more than a moment
 
     def told(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if key != "models" or value is not None}
+        return {
+            key: value
+            for key, value in asdict(self).items()
+            if key != "models" or value is not None
+        }
 
     @property
     def expected(self) -> str | None:
@@ -41,14 +48,20 @@ class Report:
 
     @property
     def expected_context(self) -> int | None:
-        """The context of one conversation; that of our own model is known from its options before it is ready."""
-        known = [model.get("context") for model in self.models or [] if model["id"] == self.expected]
+        """The context of one conversation; that of our own model is known from its options
+        before it is ready.
+        """
+        known = [
+            model.get("context") for model in self.models or [] if model["id"] == self.expected
+        ]
         return self.context or next(iter(known), None)
 
     @property
     def failed(self) -> bool:
         """No child could be started, and none is on its way."""
-        return bool(self.models) and all(model.get("state") == "failed" for model in self.models or [])
+        return bool(self.models) and all(
+            model.get("state") == "failed" for model in self.models or []
+        )
 
     @property
     def cure(self) -> str | None:
@@ -68,7 +81,9 @@ class Status:
         self._renewal = Shared(self._renew)
 
     async def __call__(self, connection: Connection) -> None:
-        """Answer with the whole report, or without a key, where one is needed, with the status alone."""
+        """Answer with the whole report, or without a key, where one is needed, with the status
+        alone.
+        """
         report = await self.now()
         may_read = self._house.keys.open(connection.headers)
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
@@ -76,7 +91,9 @@ class Status:
         await connection.answer(200 if report.ok else 503, body, headers)
 
     async def now(self, kept: float = 0.0) -> Report:
-        """However many ask, the backend is asked once a second; also when a child of ours has changed."""
+        """However many ask, the backend is asked once a second; also when a child of ours has
+        changed.
+        """
         report, old = self._report, time.monotonic() - self._asked >= max(kept, _ASKED_EVERY)
         if report is None or old or self._house.place.details() != report.models:
             report = await self._renewal.outcome()
@@ -93,13 +110,25 @@ class Status:
         if (reason := place.not_ready()) is not None:
             return Report("unavailable", device=place.device(), reason=reason)
         if place.asleep():
-            known = next((model for model in place.models() or [] if model.id == place.model()), None)
-            return Report("ok", model=place.model(), context=known.context if known else None, reason="asleep: the next request loads it")
+            known = next(
+                (model for model in place.models() or [] if model.id == place.model()), None
+            )
+            return Report(
+                "ok",
+                model=place.model(),
+                context=known.context if known else None,
+                reason="asleep: the next request loads it",
+            )
         try:
             address = await place.address()
             backend, facts = await self._facts()
         except BridgeError as error:
-            return Report("unavailable", model=self._house.settings.backend_model, device=place.device(), reason=error.message)
+            return Report(
+                "unavailable",
+                model=self._house.settings.backend_model,
+                device=place.device(),
+                reason=error.message,
+            )
         return Report(
             "ok",
             backend=backend.kind,
@@ -113,7 +142,10 @@ class Status:
         )
 
     async def _facts(self) -> tuple[Backend, Facts]:
-        """Ask the backend. Where its answer does not fit its kind, another server may be there now: then ask that one."""
+        """Ask the backend.
+
+        Where its answer does not fit its kind, another server may be there now: then ask that one.
+        """
         backend = await self._house.backend()
         try:
             return backend, await backend.facts()

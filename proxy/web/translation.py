@@ -1,4 +1,6 @@
-"""One per answer, no I/O: bytes of the backend → chunks → events → a parser per choice → bytes for the client."""
+"""One per answer, no I/O: bytes of the backend → chunks → events → a parser per choice → bytes
+for the client.
+"""
 
 import contextlib
 import math
@@ -34,7 +36,8 @@ from proxy.web.record import Record
 MakeParser = Callable[[], Parser]
 Meaning = Callable[[int, bytes, Mapping[str, str]], BridgeError]
 _BYTES_PER_TOKEN = 4
-_SLICE = 2048  # letters of one event that are read at once; a backend may send megabytes as one piece
+# Letters of one event that are read at once; a backend may send megabytes as one piece.
+_SLICE = 2048
 _STEP = 8192  # letters that are read before others have their turn; a few milliseconds
 _PER_EVENT = 128  # an event costs as much as so many letters
 WHOLE_LIMIT = 32 * 1024 * 1024  # of an answer that leaves in one piece
@@ -63,14 +66,16 @@ class Translation:
         self._keeping = keeping
         self._decoder = sse.Decoder()
         self._chunks = Chunks()
-        self._work: deque[Iterator[int]] = deque()  # what has come and is not read yet; each step says what it cost
+        # What has come and is not read yet; each step says what it cost.
+        self._work: deque[Iterator[int]] = deque()
         self._choices: dict[int, Choice] = {}
         self._ids = set(question.used_ids)
         self._spent = 0
 
     def feed(self, data: bytes = b"") -> bytes:
-        """Return what the client gets for these bytes, or for what `is_behind`. Raises the error that the backend reports in the
-        middle of its answer."""
+        """Return what the client gets for these bytes, or for what `is_behind`.
+
+        Raises the error that the backend reports in the middle of its answer."""
         try:
             payloads = self._decoder.feed(data)
         except sse.LineTooLong as error:
@@ -79,7 +84,9 @@ class Translation:
 
     @property
     def is_behind(self) -> bool:
-        """Whether more has come than was read in one step: feed it once more, after others have had their turn."""
+        """Whether more has come than was read in one step: feed it once more, after others have
+        had their turn.
+        """
         return bool(self._work)
 
     def feed_last(self) -> bytes:
@@ -92,7 +99,9 @@ class Translation:
 
     def feed_text(self, text: str) -> bytes:
         """The answer as the model wrote it."""
-        return self._go_on(cost for said in (Content(text), Finish("stop")) for cost in self._take(0, said))
+        return self._go_on(
+            cost for said in (Content(text), Finish("stop")) for cost in self._take(0, said)
+        )
 
     def _go_on(self, work: Iterator[int]) -> bytes:
         self._work.append(work)
@@ -110,7 +119,8 @@ class Translation:
             raise BrokenOff(f"the backend sent {error} (connection lost)") from None
 
     def _last_line(self) -> Iterator[int]:
-        with contextlib.suppress(Unreadable):  # a line without its end: the connection was closed inside it
+        # A line without its end: the connection was closed inside it.
+        with contextlib.suppress(Unreadable):
             yield from self._read(self._decoder.close())
 
     def end(self) -> bytes:
@@ -123,11 +133,15 @@ class Translation:
         if not self._is_finished(choices=1):  # some make one answer where several were asked for
             raise Vanished("the backend ended its answer before it was finished (connection lost)")
         if not self._is_one():
-            raise BrokenOff("the answer broke off, and was given anew in other words (connection lost)")
+            raise BrokenOff(
+                "the answer broke off, and was given anew in other words (connection lost)"
+            )
         return self._finish()
 
     def _is_finished(self, choices: int) -> bool:
-        return len(self._choices) >= choices and all(choice.finish is not None for choice in self._choices.values())
+        return len(self._choices) >= choices and all(
+            choice.finish is not None for choice in self._choices.values()
+        )
 
     def _is_one(self) -> bool:
         """With what was held back it shows whether an answer that was given twice is one."""
@@ -146,15 +160,21 @@ class Translation:
         return self._ended()
 
     def sign_of_life(self, sentence: Callable[[str], str | None]) -> bytes:
-        """For a person who waits: what is being done, as a thought. A comment once the answer has begun."""
+        """For a person who waits: what is being done, as a thought.
+
+        A comment once the answer has begun.
+        """
         if (words := sentence(self._record.id)) is None:
             return sse.PING
         self._writer.say(0, Reasoning(notice(words)))
         return self._writer.take()
 
     def broken(self, error: BridgeError) -> bytes:
-        """The answer stops here. A call that was sent may already be running: its answer is finished, nothing is asked again.
-        Without one the client is told, and asks again. Never does a truncated answer look finished."""
+        """The answer stops here.
+
+        A call that was sent may already be running: its answer is finished, nothing is asked again.
+        Without one the client is told, and asks again. Never does a truncated answer look finished.
+        """
         if self._is_finished(self._question.choices) and self._is_one():
             return self._finish()  # nothing of it was lost
         for index, choice in self._choices.items():
@@ -168,7 +188,9 @@ class Translation:
         return self._ended()
 
     def _unmet(self) -> str | None:
-        """Return why the finished answer is not what `tool_choice` demands; an answer that was cut is what it is."""
+        """Return why the finished answer is not what `tool_choice` demands; an answer that was
+        cut is what it is.
+        """
         choices = self._choices.values()
         if any(choice.whole or choice.finish in ("length", "content_filter") for choice in choices):
             return None
@@ -183,20 +205,32 @@ class Translation:
 
     @property
     def can_finish(self) -> bool:
-        """Whether what has come can be finished: the backend has said the finish, or a call is whole."""
-        return self._is_finished(self._question.choices) or any(choice.whole for choice in self._choices.values())
+        """Whether what has come can be finished: the backend has said the finish, or a call is
+        whole.
+        """
+        return self._is_finished(self._question.choices) or any(
+            choice.whole for choice in self._choices.values()
+        )
 
     @property
     def only_choice(self) -> Choice | None:
-        """What may be got another way: one choice, not finished, of which no call has left and nothing was forgotten."""
+        """What may be got another way: one choice, not finished, of which no call has left and
+        nothing was forgotten.
+        """
         choice = self._choice(0)
         is_one = self._question.choices == len(self._choices) == 1
-        return choice if is_one and not choice.whole and choice.finish is None and choice.is_kept else None
+        return (
+            choice
+            if is_one and not choice.whole and choice.finish is None and choice.is_kept
+            else None
+        )
 
     def reads_with(self, parser: Parser) -> None:
         self._choices[0] = Choice(parser, self._question, self._ids, self._record, self._keeping)
 
-    def joins(self, choice: Choice, how: Joining, reply: Reply, parser: Parser | None, spent: int = 0) -> None:
+    def joins(
+        self, choice: Choice, how: Joining, reply: Reply, parser: Parser | None, spent: int = 0
+    ) -> None:
         """Other bytes follow, of another answer; so many tokens of this one stand in its prompt."""
         self._reply, self._decoder, self.done, self._spent = reply, sse.Decoder(), False, spent
         self._work.clear()
@@ -228,7 +262,9 @@ class Translation:
                     raise self._meaning(_status(body), exact_json.dumps({"error": body}), {})
                 case Usage():
                     self._record.usage = replace(
-                        event, prompt=max(event.prompt - self._spent, 0), completion=event.completion + self._spent
+                        event,
+                        prompt=max(event.prompt - self._spent, 0),
+                        completion=event.completion + self._spent,
                     )
                 case Progress():
                     self._record.read(event)
@@ -241,17 +277,23 @@ class Translation:
     def _take(self, index: int, event: TextEvent | Logprobs | Finish) -> Iterator[int]:
         for part in _slices(event):
             self._write(index, self._choice(index).take(part))
-            yield _PER_EVENT + (len(part.text) if isinstance(part, Content | Reasoning | CallArguments) else 0)
+            yield _PER_EVENT + (
+                len(part.text) if isinstance(part, Content | Reasoning | CallArguments) else 0
+            )
 
     def _choice(self, index: int) -> Choice:
         if index not in self._choices:
             parser = self._make_parser() if self._make_parser is not None else None
-            self._choices[index] = Choice(parser, self._question, self._ids, self._record, self._keeping)
+            self._choices[index] = Choice(
+                parser, self._question, self._ids, self._record, self._keeping
+            )
         return self._choices[index]
 
     def _write(self, index: int, events: Iterable[TextEvent | Logprobs | Beside]) -> None:
         for event in events:
-            self._record.touched(len(event.text) if isinstance(event, Content | Reasoning | CallArguments) else 0)
+            self._record.touched(
+                len(event.text) if isinstance(event, Content | Reasoning | CallArguments) else 0
+            )
             self._writer.say(index, event)
         if self._record.letters > WHOLE_LIMIT and isinstance(self._writer, Whole):
             raise BrokenOff(f"the answer has more than {WHOLE_LIMIT:,} letters, and no end")
@@ -260,26 +302,40 @@ class Translation:
         usage = self._record.usage
         if usage is None:
             self._record.estimated = True
-            usage = Usage(prompt=self._question.size // _BYTES_PER_TOKEN, completion=self._record.letters // _BYTES_PER_TOKEN)
+            usage = Usage(
+                prompt=self._question.size // _BYTES_PER_TOKEN,
+                completion=self._record.letters // _BYTES_PER_TOKEN,
+            )
             self._record.usage = usage
         self._writer.end(usage)
         return self._writer.take()
 
 
 def _finish_reason(choice: Choice) -> str:
-    """With a whole call the client has something to run, wherever the answer was cut. With nothing but half a call it was cut,
-    whatever the backend says: the model, or a stop sequence, ended it there."""
+    """With a whole call the client has something to run, wherever the answer was cut.
+
+    With nothing but half a call it was cut, whatever the backend says: the model, or a stop
+    sequence, ended it there."""
     if choice.whole:
         return "tool_calls"
-    finish = choice.finish if choice.finish in FINISH_REASONS and choice.finish != "tool_calls" else "stop"
+    finish = (
+        choice.finish
+        if choice.finish in FINISH_REASONS and choice.finish != "tool_calls"
+        else "stop"
+    )
     return "length" if finish == "stop" and choice.halves else finish
 
 
 def _slices(event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs | Finish]:
-    """The event, in pieces where its text is long: what a client gets is the same, however it is cut."""
+    """The event, in pieces where its text is long: what a client gets is the same, however it is
+    cut.
+    """
     if not isinstance(event, Content | Reasoning | CallArguments) or len(event.text) <= _SLICE:
         return [event]
-    return (replace(event, text=event.text[at : at + _SLICE]) for at in range(0, len(event.text), _SLICE))
+    return (
+        replace(event, text=event.text[at : at + _SLICE])
+        for at in range(0, len(event.text), _SLICE)
+    )
 
 
 def _status(error: Any) -> int:

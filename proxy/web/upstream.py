@@ -44,8 +44,9 @@ class Upstream:
             await self._opened_after(error)
 
     async def _opened_after(self, error: BridgeError) -> None:
-        """Recover from an error that came before anything was sent. An answer that needs no recovery is finished, in whatever pieces
-        it and the error came."""
+        """Recover from an error that came before anything was sent.
+
+        An answer that needs no recovery is finished, in whatever pieces it and the error came."""
         try:
             await self._another_way(error)
         except BridgeError as cause:
@@ -75,7 +76,9 @@ class Upstream:
         return b"".join([data async for data in self.translated()])
 
     async def close(self) -> None:
-        """What comes after the last word of an answer is only read so that the connection can be used again."""
+        """What comes after the last word of an answer is only read so that the connection can be
+        used again.
+        """
         self._rescue.close()
         try:
             if self._pieces is not None and self.translation.done:
@@ -94,12 +97,17 @@ class Upstream:
                 return
 
     async def _another_way(self, error: BridgeError) -> None:
-        """Opens the answer that takes the place of the one that failed. Raises what cannot be helped."""
+        """Opens the answer that takes the place of the one that failed.
+
+        Raises what cannot be helped.
+        """
         if not self._rescue.may_help(error):
             raise error
         self._cause = error if isinstance(error, Vanished) else self._cause or error
         failure = error
-        while self._rescue.may_help(failure) and (choice := self.translation.only_choice) is not None:
+        while (
+            self._rescue.may_help(failure) and (choice := self.translation.only_choice) is not None
+        ):
             await self._let_go()
             try:
                 if await self._opened_another(failure, choice):
@@ -116,7 +124,13 @@ class Upstream:
             self.translation.joins(choice, "begins again", self._rescue.reply(), found.parser)
             await self._start(self._to_its_end(self.translation.feed_text(found.text)))
         elif (asked := await self._rescue.ask(failure, choice)) is not None:
-            self.translation.joins(choice, asked.joins, self._rescue.reply(), self._rescue.parser(asked.thinking), asked.spent)
+            self.translation.joins(
+                choice,
+                asked.joins,
+                self._rescue.reply(),
+                self._rescue.parser(asked.thinking),
+                asked.spent,
+            )
             await self._start(self._read(asked))
         else:
             return False
@@ -133,22 +147,34 @@ class Upstream:
         start = b""
         async for piece in pieces:
             start = (start + piece).lstrip(b"\xef\xbb\xbf \t\r\n")
-            if start.startswith((b"{", b"[")) or not _may_become_sse(start) or start.startswith(_SSE_BEGINS):
+            if (
+                start.startswith((b"{", b"["))
+                or not _may_become_sse(start)
+                or start.startswith(_SSE_BEGINS)
+            ):
                 break
         if start.startswith((b"{", b"[")):
-            reading = self._to_its_end(self.translation.feed_whole(await self._whole(start, pieces)))
+            reading = self._to_its_end(
+                self.translation.feed_whole(await self._whole(start, pieces))
+            )
         elif not start or start.startswith(_SSE_BEGINS):
             reading = self._events(start, pieces)
         else:
             raise BadAnswer(
-                "the backend answered with something that is neither a stream of events nor JSON; is BACKEND_URL the base of its API?",
+                (
+                    "the backend answered with something that is neither a stream of events nor "
+                    "JSON; is BACKEND_URL the base of its API?"
+                ),
                 may_pass=False,
             )
-        start = piece = b""  # a client that reads slowly keeps us here for long, with thousands of others
+        # A client that reads slowly keeps us here for long, with thousands of others.
+        start = piece = b""
         async for data in reading:
             yield data
 
-    async def _events(self, start: bytes, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    async def _events(
+        self, start: bytes, pieces: AsyncIterator[bytes]
+    ) -> AsyncGenerator[bytes, None]:
         more: bytes | None = start
         start = b""
         while more is not None:
@@ -162,7 +188,9 @@ class Upstream:
             yield data
 
     async def _to_its_end(self, data: bytes) -> AsyncGenerator[bytes, None]:
-        """What is left of the answer when the backend has no more to say; others have their turn in between."""
+        """What is left of the answer when the backend has no more to say; others have their turn
+        in between.
+        """
         while self.translation.is_behind:
             yield data
             await asyncio.sleep(0)
@@ -180,7 +208,9 @@ class Upstream:
         try:
             whole = Chunks().parse(body)
         except Unreadable:
-            raise Vanished("the backend's answer broke off in the middle (connection lost)") from None
+            raise Vanished(
+                "the backend's answer broke off in the middle (connection lost)"
+            ) from None
         if whole is None or not whole.get("choices"):
             raise self._backend.meaning(_status(whole), body, {})
         return whole
