@@ -1,4 +1,6 @@
-"""ASGI driven by hand: a client that sees each message when it is sent, reads slowly, or hangs up."""
+"""ASGI driven by hand: a client that sees each message when it is sent, reads slowly, or hangs
+up.
+"""
 
 import asyncio
 import json
@@ -45,7 +47,11 @@ class Received:
     @property
     def data(self) -> list[Any]:
         """The payloads of a stream, `[DONE]` as it is."""
-        lines = [line.removeprefix("data: ") for line in self.text.split("\n") if line.startswith("data: ")]
+        lines = [
+            line.removeprefix("data: ")
+            for line in self.text.split("\n")
+            if line.startswith("data: ")
+        ]
         return [line if line == "[DONE]" else json.loads(line) for line in lines]
 
 
@@ -63,7 +69,13 @@ class Call(Received):
         pieces: Iterable[bytes] | None = None,
         server: tuple[str, int] = ("127.0.0.1", 8081),
     ) -> None:
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+        raw = (
+            body
+            if isinstance(body, bytes)
+            else json.dumps(body).encode()
+            if body is not None
+            else b""
+        )
         path, _, query = path.partition("?")
         given = [(name.lower().encode(), value.encode()) for name, value in headers]
         if not any(name == b"host" for name, _ in given):
@@ -106,7 +118,8 @@ class Call(Received):
         self.times.append(time.monotonic() - self._began)
         self._news.set()
         if self.complete:
-            self._left.set()  # as uvicorn does: what is received after the answer is that nobody is there any more
+            # As uvicorn does: what is received after the answer is that nobody is there any more.
+            self._left.set()
 
     def hang_up(self) -> None:
         self._left.set()

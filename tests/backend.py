@@ -1,4 +1,6 @@
-"""A backend made of recorded bytes: it answers as it is told, with pauses, and remembers what it was asked."""
+"""A backend made of recorded bytes: it answers as it is told, with pauses, and remembers what it
+was asked.
+"""
 
 import asyncio
 import json
@@ -9,7 +11,9 @@ from typing import Any
 import httpx
 
 Piece = bytes | float | asyncio.Event | Exception
-"""Bytes are sent, a number is a pause in seconds, an event is waited for, an error breaks the connection."""
+"""Bytes are sent, a number is a pause in seconds, an event is waited for, an error breaks the
+connection.
+"""
 
 
 @dataclass
@@ -39,7 +43,9 @@ Answer = httpx.Response | Exception | asyncio.Event
 
 @dataclass
 class Backend(httpx.AsyncBaseTransport):
-    """`answers` by path; each may be a response, an error, a function of the request, or a list of these, used in turn."""
+    """`answers` by path; each may be a response, an error, a function of the request, or a list
+    of these, used in turn.
+    """
 
     answers: dict[str, Any] = field(default_factory=dict)
     asked: list[httpx.Request] = field(default_factory=list)
@@ -50,7 +56,9 @@ class Backend(httpx.AsyncBaseTransport):
         self.asked.append(request)
         assert isinstance(request.stream, httpx.AsyncByteStream)
         self.bodies.append(b"".join([piece async for piece in request.stream]))
-        answer: Any = self.answers.get(request.url.path, httpx.Response(404, json={"error": {"message": "File Not Found"}}))
+        answer: Any = self.answers.get(
+            request.url.path, httpx.Response(404, json={"error": {"message": "File Not Found"}})
+        )
         if isinstance(answer, list):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
         if callable(answer) and not isinstance(answer, httpx.Response):
@@ -62,14 +70,20 @@ class Backend(httpx.AsyncBaseTransport):
         assert isinstance(answer, httpx.Response)
         response: httpx.Response = answer
         if not isinstance(response.stream, Script):
-            response = httpx.Response(answer.status_code, headers=answer.headers, stream=Script([answer.content]))
+            response = httpx.Response(
+                answer.status_code, headers=answer.headers, stream=Script([answer.content])
+            )
         return response
 
     async def aclose(self) -> None:
         self.open = False
 
     def questions(self, path: str = "/v1/chat/completions") -> list[Any]:
-        return [json.loads(body) for request, body in zip(self.asked, self.bodies, strict=True) if request.url.path == path]
+        return [
+            json.loads(body)
+            for request, body in zip(self.asked, self.bodies, strict=True)
+            if request.url.path == path
+        ]
 
 
 def models(*names: str, owner: str = "somebody", **headers: str) -> httpx.Response:
@@ -79,11 +93,24 @@ def models(*names: str, owner: str = "somebody", **headers: str) -> httpx.Respon
 
 def chunk(delta: Any = None, *, finish: str | None = None, index: int = 0, **more: Any) -> bytes:
     choice = {"index": index, "delta": delta if delta is not None else {}, "finish_reason": finish}
-    return event({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more})
+    return event(
+        {
+            "id": "x",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "m",
+            "choices": [choice],
+            **more,
+        }
+    )
 
 
 def event(payload: Any) -> bytes:
-    return b"data: " + (payload if isinstance(payload, bytes) else json.dumps(payload).encode()) + b"\n\n"
+    return (
+        b"data: "
+        + (payload if isinstance(payload, bytes) else json.dumps(payload).encode())
+        + b"\n\n"
+    )
 
 
 def text(*pieces: str) -> list[Piece]:
@@ -92,12 +119,23 @@ def text(*pieces: str) -> list[Piece]:
 
 ROLE = chunk({"role": "assistant", "content": None})
 STOP = chunk(finish="stop")
-USAGE = event({"choices": [], "usage": {"prompt_tokens": 20, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 7}}})
+USAGE = event(
+    {
+        "choices": [],
+        "usage": {
+            "prompt_tokens": 20,
+            "completion_tokens": 5,
+            "prompt_tokens_details": {"cached_tokens": 7},
+        },
+    }
+)
 DONE = event(b"[DONE]")
 END: list[Piece] = [STOP, USAGE, DONE]
 
 
-def stream(*pieces: Piece, status: int = 200, content_type: str = "text/event-stream") -> httpx.Response:
+def stream(
+    *pieces: Piece, status: int = 200, content_type: str = "text/event-stream"
+) -> httpx.Response:
     return httpx.Response(status, headers={"content-type": content_type}, stream=Script(pieces))
 
 

@@ -1,4 +1,7 @@
-"""How much time the dialects cost, with all of them looked for at once. Run by `make bench-dialects`; exits with 1 beyond the limits."""
+"""How much time the dialects cost, with all of them looked for at once.
+
+Run by `make bench-dialects`; exits with 1 beyond the limits.
+"""
 
 import json
 import sys
@@ -10,9 +13,17 @@ from proxy.dialects import Parser
 from tests.dialects.renderers import WRITTEN
 from tests.stream.cuts import tool
 
-TOOLS = [tool("write", path={"type": "string"}, content={"type": "string"}), *(tool(f"tool_{number}") for number in range(29))]
-PROSE = "The quick brown fox (it is quick, isn't it?) jumps < 3 times over a `lazy` dog: 1, 2 and [so on].\n\n* a list\n" * 1200
-CODE = 'for i in range(3):\n    if i < 2 and a[i] > 0:\n        print("x", {i: "</b>"})  # ok\n' * 1200
+TOOLS = [
+    tool("write", path={"type": "string"}, content={"type": "string"}),
+    *(tool(f"tool_{number}") for number in range(29)),
+]
+PROSE = (
+    "The quick brown fox (it is quick, isn't it?) jumps < 3 times over a `lazy` dog: 1, "
+    "2 and [so on].\n\n* a list\n"
+) * 1200
+CODE = (
+    'for i in range(3):\n    if i < 2 and a[i] > 0:\n        print("x", {i: "</b>"})  # ok\n' * 1200
+)
 PROSE_LIMIT, ARGUMENT_LIMIT, RATIO_LIMIT, MEMORY_LIMIT = 12, 20, 11, 64  # µs, µs, times, MiB
 MARK = "\x01"
 
@@ -47,7 +58,9 @@ def opened(name: str) -> tuple[str, str]:
 
 
 def growth(name: str) -> tuple[float, float]:
-    """How many times as long an argument of ten times the length takes in pieces of one letter, and the most memory in MiB."""
+    """How many times as long an argument of ten times the length takes in pieces of one letter,
+    and the most memory in MiB.
+    """
     before, text = opened(name)
     times = []
     for letters in (100_000, 1_000_000):

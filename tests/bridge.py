@@ -12,5 +12,7 @@ URL = "http://10.0.0.5:1/v1"
 
 def bridge(backend: httpx.AsyncBaseTransport | None = None, /, **options: str) -> Bridge:
     """A generic server at home, unless the options name another."""
-    environment = {"BACKEND_URL": URL, "BACKEND_KIND": "generic"} | {name.upper(): value for name, value in options.items()}
+    environment = {"BACKEND_URL": URL, "BACKEND_KIND": "generic"} | {
+        name.upper(): value for name, value in options.items()
+    }
     return create_app(load(environment), backend or Backend({"/v1/models": models("m")}))

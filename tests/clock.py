@@ -1,4 +1,6 @@
-"""A clock that stands still until it is put forward, for what remembers how old its knowledge of a backend is."""
+"""A clock that stands still until it is put forward, for what remembers how old its knowledge of
+a backend is.
+"""
 
 from types import SimpleNamespace
 

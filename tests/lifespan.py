@@ -14,12 +14,16 @@ from tests.process.fake_server import Conduct
 
 
 class Lifespan:
-    """The server's side of the protocol: starts the application on entry and shuts it down on exit."""
+    """The server's side of the protocol: starts the application on entry and shuts it down on
+    exit.
+    """
 
     def __init__(self, app: Bridge) -> None:
         self.sent: list[str] = []
         self.opened, self._close = asyncio.Event(), asyncio.Event()
-        self.task = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}}, self._receive, self._send))
+        self.task = asyncio.create_task(
+            app({"type": "lifespan", "asgi": {"version": "3.0"}}, self._receive, self._send)
+        )
 
     async def _receive(self) -> MutableMapping[str, Any]:
         if self.sent:
@@ -44,7 +48,9 @@ def pair(tmp_path: Path, text: str = "", **conduct: Any) -> Bridge:
     """Two models on fake servers, one of which is loaded at a time."""
     engine = Conduct(**conduct).script(tmp_path / "llama-server")
     conf = tmp_path / "my.conf"
-    sections = "".join(f"[{name}]\nmodel = {TINY}\naliases = {name}-too\n" for name in ("one", "two"))
+    sections = "".join(
+        f"[{name}]\nmodel = {TINY}\naliases = {name}-too\n" for name in ("one", "two")
+    )
     conf.write_text(f"[*]\nctx-size = 4096\n{text}\n{sections}")
     return create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_SERVER_CONF": str(conf)}))
 

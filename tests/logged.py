@@ -6,16 +6,30 @@ from proxy.backends.address import Address
 from proxy.backends.place import Named
 from proxy.llama_server.logs import Log
 
-BLOCK = ["0.00.051.085 W common_chat_peg_parse: unparsed peg-native output: I look. ", "", "<tool_call>  ", "x", "</tool_call>", ""]
+BLOCK = [
+    "0.00.051.085 W common_chat_peg_parse: unparsed peg-native output: I look. ",
+    "",
+    "<tool_call>  ",
+    "x",
+    "</tool_call>",
+    "",
+]
 """What a parser that gave up writes down, line by line."""
 ANSWER = "I look. \n\n<tool_call>  \nx\n</tool_call>\n"
-AFTER = "0.00.051.112 I slot      release: id  2 | task 2 | stop processing: n_tokens = 158, truncated = 0"
+AFTER = (
+    "0.00.051.112 I slot      release: id  2 | task 2 | stop processing: n_tokens = 158, "
+    "truncated = 0"
+)
 
 
 def block(answer: str) -> list[str]:
     """As BLOCK, of any answer, with the line that ends it."""
     first, *rest = answer.split("\n")
-    return [f"0.00.051.085 W common_chat_peg_parse: unparsed peg-native output: {first}", *rest, AFTER]
+    return [
+        f"0.00.051.085 W common_chat_peg_parse: unparsed peg-native output: {first}",
+        *rest,
+        AFTER,
+    ]
 
 
 @dataclass(frozen=True)

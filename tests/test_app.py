@@ -1,4 +1,6 @@
-"""The house as it is opened: which rooms, for which settings, and that all of it is closed again."""
+"""The house as it is opened: which rooms, for which settings, and that all of it is closed
+again.
+"""
 
 import asyncio
 from pathlib import Path
@@ -49,9 +51,15 @@ async def test_all_that_the_calls_of_any_dialect_need_is_ready_soon_after_the_st
 
 async def test_a_model_with_its_own_kind_of_reasoning_is_made_ready_for_once() -> None:
     answered = stream(*text("Here is my thought process:\na\nHere is my response:\nb"), *END)
-    app = bridge(Backend({"/v1/models": models("granite-3.2-8b"), "/v1/chat/completions": lambda _: answered}))
+    app = bridge(
+        Backend(
+            {"/v1/models": models("granite-3.2-8b"), "/v1/chat/completions": lambda _: answered}
+        )
+    )
     for _ in range(2):
-        answer = await ask(app, "/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]})
+        answer = await ask(
+            app, "/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}
+        )
         assert answer.json["choices"][0]["message"]["reasoning_content"].strip() == "a"
     assert len(app.house.warm) == 1
 
@@ -66,7 +74,9 @@ async def test_a_model_with_its_own_kind_of_reasoning_is_made_ready_for_once() -
     ],
 )
 async def test_the_kind_is_found_out_or_said(options: dict[str, str], found: str) -> None:
-    backend = Backend({"/v1/models": models("m", server="llama.cpp"), "/props": httpx.Response(200, json={})})
+    backend = Backend(
+        {"/v1/models": models("m", server="llama.cpp"), "/props": httpx.Response(200, json={})}
+    )
     assert (await ask(bridge(backend, **options), "/health")).json["backend"] == found
 
 
@@ -75,7 +85,9 @@ async def test_where_a_named_server_is() -> None:
     assert place == Named(Address("https://h.example.com/v1", "k"))
 
 
-async def test_an_interrupted_start_is_a_failed_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_an_interrupted_start_is_a_failed_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     async def fails(_: Keeper) -> Keeper:
         raise OSError("no more processes")
 
@@ -87,7 +99,9 @@ async def test_an_interrupted_start_is_a_failed_one(monkeypatch: pytest.MonkeyPa
     assert lifespan.sent == ["lifespan.startup.failed"]
 
 
-def test_what_is_started_when_nothing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_started_when_nothing_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (tiny,) = application.catalogue_of(load({})).models
     assert (tiny.launch.model, tiny.name, tiny.launch.engine) == (TINY, "tiny-toolcaller", None)
@@ -96,8 +110,12 @@ def test_what_is_started_when_nothing_is_named(monkeypatch: pytest.MonkeyPatch, 
 
 def test_what_is_started_when_it_is_named(tmp_path: Path) -> None:
     engine = Conduct().script(tmp_path / "my-server")
-    (named,) = application.catalogue_of(load({"LLAMA_MODEL": "/models/Qwen3.gguf", "LLAMA_SERVER": str(engine)})).models
-    assert named.launch == Launch(Path("/models/Qwen3.gguf"), "Qwen3", engine, ("--ctx-size", "32768"))
+    (named,) = application.catalogue_of(
+        load({"LLAMA_MODEL": "/models/Qwen3.gguf", "LLAMA_SERVER": str(engine)})
+    ).models
+    assert named.launch == Launch(
+        Path("/models/Qwen3.gguf"), "Qwen3", engine, ("--ctx-size", "32768")
+    )
 
 
 def test_a_configuration_that_is_named_must_be_there(tmp_path: Path) -> None:
@@ -105,11 +123,16 @@ def test_a_configuration_that_is_named_must_be_there(tmp_path: Path) -> None:
         create_app(load({"LLAMA_SERVER_CONF": str(tmp_path / "no.conf")}))
 
 
-def test_the_configuration_is_found_here_or_beside_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_is_found_here_or_beside_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "config/llama-bridge").mkdir(parents=True)
-    for place, context in (("config/llama-bridge/llama-server.conf", 111), ("llama-server.conf", 222)):
+    for place, context in (
+        ("config/llama-bridge/llama-server.conf", 111),
+        ("llama-server.conf", 222),
+    ):
         (tmp_path / place).write_text(f"[*]\nctx-size = {context}\n")
         assert application.catalogue_of(load({})).models[0].context == context
 
@@ -119,5 +142,6 @@ async def test_a_named_server_has_no_log_and_nothing_to_read_anew() -> None:
     assert (await ask(app, "/logs")).json["error"]["code"] == "not_found"
     refused = await ask(app, "/reload", method="POST")
     assert (refused.status, refused.json["error"]["message"]) == (
-        400, "there is nothing to read anew: the backend is named by BACKEND_URL",
-    )  # fmt: skip
+        400,
+        "there is nothing to read anew: the backend is named by BACKEND_URL",
+    )

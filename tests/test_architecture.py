@@ -9,7 +9,18 @@ import proxy
 
 HOUSE = Path(proxy.__file__).parent
 ROOMS = {
-    "web": {"requests", "conversations", "protocols", "backends", "dialects", "stream", "settings", "errors", "printable", "web"},
+    "web": {
+        "requests",
+        "conversations",
+        "protocols",
+        "backends",
+        "dialects",
+        "stream",
+        "settings",
+        "errors",
+        "printable",
+        "web",
+    },
     "backends": {"stream", "requests", "errors", "backends"},
     "protocols": {"stream", "errors", "protocols"},
     "conversations": {"stream", "errors", "conversations"},
@@ -23,7 +34,17 @@ ROOMS = {
     "logbook": {"printable", "settings"},
     "settings": {"errors", "backends", "dialects"},
 }
-EVERYTHING = {"app", "command_line", "doctor", "model_table", "own_models", "remote", "welcome", "__init__", "__main__"}
+EVERYTHING = {
+    "app",
+    "command_line",
+    "doctor",
+    "model_table",
+    "own_models",
+    "remote",
+    "welcome",
+    "__init__",
+    "__main__",
+}
 LINES = 300
 FILES = sorted(path for path in HOUSE.rglob("*.py"))
 
@@ -38,7 +59,11 @@ def _known(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             assert node.level == 0, f"{path}: imports are written in full"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "proxy" else {node.module}
+            names |= (
+                {f"{node.module}.{alias.name}" for alias in node.names}
+                if node.module == "proxy"
+                else {node.module}
+            )
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
     return {name.split(".")[1] for name in names if name.startswith("proxy.")}

@@ -63,14 +63,18 @@ def test_without_words_it_serves(words: tuple[str, ...], served: list[Settings])
 
 
 @pytest.mark.parametrize("words", [(), ("serve",)])
-def test_flags_are_those_of_serve(words: tuple[str, ...], served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_are_those_of_serve(
+    words: tuple[str, ...], served: list[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PROXY_PORT", "1")
     monkeypatch.setenv("BACKEND_MODEL", "m")
     assert run(*words, "--proxy-port", "2", "--thinking=off") == 5
     assert (served[0].proxy_port, served[0].backend_model, served[0].thinking) == (2, "m", "off")
 
 
-def test_the_words_are_those_of_the_shell(served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_words_are_those_of_the_shell(
+    served: list[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "argv", ["llama-bridge", "--proxy-port", "3"])
     with pytest.raises(SystemExit):
         command_line.main()
@@ -106,18 +110,38 @@ def test_a_port_that_another_has(capsys: Output) -> None:
         port = other.getsockname()[1]
         assert run("--backend-url", "http://127.0.0.1:9", "--proxy-port", str(port)) == 2
     said = complaint(capsys)
-    assert said == f"cannot listen on 127.0.0.1:{port}: Address already in use. Another program? PROXY_PORT chooses another port."
+    assert said == (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use. "
+        f"Another program? PROXY_PORT chooses another port."
+    )
 
 
 def test_an_address_that_is_not_ours(capsys: Output) -> None:
-    assert run("--backend-url", "http://127.0.0.1:9", "--proxy-host", "192.0.2.1", "--proxy-api-keys", "k", "--proxy-port", "0") == 2
+    assert (
+        run(
+            "--backend-url",
+            "http://127.0.0.1:9",
+            "--proxy-host",
+            "192.0.2.1",
+            "--proxy-api-keys",
+            "k",
+            "--proxy-port",
+            "0",
+        )
+        == 2
+    )
     said = complaint(capsys)
     assert said.startswith("cannot listen on 192.0.2.1:0: ")
     assert said.endswith(". PROXY_HOST must be an address of this machine.")
 
 
-@pytest.mark.parametrize(("host", "family"), [("::1", socket.AF_INET6), ("127.0.0.1", socket.AF_INET), ("localhost", socket.AF_INET)])
-def test_it_listens_where_it_is_told_to(host: str, family: int, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+@pytest.mark.parametrize(
+    ("host", "family"),
+    [("::1", socket.AF_INET6), ("127.0.0.1", socket.AF_INET), ("localhost", socket.AF_INET)],
+)
+def test_it_listens_where_it_is_told_to(
+    host: str, family: int, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
     asked: list[tuple[object, object]] = []
 
     def create_server(address: tuple[str, int], *, family: int, backlog: int) -> socket.socket:
@@ -127,12 +151,16 @@ def test_it_listens_where_it_is_told_to(host: str, family: int, monkeypatch: pyt
     monkeypatch.setattr(socket, "create_server", create_server)
     assert run("--backend-url", "http://127.0.0.1:9", "--proxy-host", host) == 2
     assert asked == [((host, 8081), family)]
-    assert complaint(capsys).startswith(f"cannot listen on {host}:8081: Address family not supported")
+    assert complaint(capsys).startswith(
+        f"cannot listen on {host}:8081: Address family not supported"
+    )
 
 
 def test_an_engine_that_is_not_there(capsys: Output) -> None:
     assert run("--llama-server", "/no/such/llama-server") == 2
-    assert complaint(capsys).startswith("LLAMA_SERVER names /no/such/llama-server, but there is no program of that name.")
+    assert complaint(capsys).startswith(
+        "LLAMA_SERVER names /no/such/llama-server, but there is no program of that name."
+    )
 
 
 def test_a_key_that_cannot_be_kept(capsys: Output, tmp_path: Path) -> None:
@@ -143,7 +171,8 @@ def test_a_key_that_cannot_be_kept(capsys: Output, tmp_path: Path) -> None:
 
 
 def test_a_key_that_cannot_be_read(capsys: Output, tmp_path: Path) -> None:
-    (tmp_path / "config/llama-bridge/key").mkdir(parents=True)  # root reads every file, but no folder
+    # Root reads every file, but no folder.
+    (tmp_path / "config/llama-bridge/key").mkdir(parents=True)
     for words in (("key",), ("--backend-url", "http://127.0.0.1:9", "--proxy-host", "0.0.0.0")):
         assert run(*words) == 2
         assert complaint(capsys) == f"{tmp_path}/config/llama-bridge/key: Is a directory"
@@ -161,22 +190,37 @@ def test_the_key_is_shown_and_replaced(capsys: Output, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "command", "unknown"),
-    [(["serve", "--prot", "1"], "serve", "--prot 1"), (["--prot"], "serve", "--prot"), (["key", "--old"], "key", "--old")],
+    [
+        (["serve", "--prot", "1"], "serve", "--prot 1"),
+        (["--prot"], "serve", "--prot"),
+        (["key", "--old"], "key", "--old"),
+    ],
 )
-def test_a_word_that_a_command_does_not_know(words: list[str], command: str, unknown: str, capsys: Output) -> None:
+def test_a_word_that_a_command_does_not_know(
+    words: list[str], command: str, unknown: str, capsys: Output
+) -> None:
     assert run(*words) == 2
-    assert complaint(capsys) == f"{command} does not know {unknown}: `llama-bridge {command} --help` shows what it knows"
+    assert (
+        complaint(capsys)
+        == f"{command} does not know {unknown}: `llama-bridge {command} --help` shows what it knows"
+    )
 
 
-def test_an_engine_found_by_its_name_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Output) -> None:
+def test_an_engine_found_by_its_name_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Output
+) -> None:
     Conduct().script(tmp_path / "llama-server")
     monkeypatch.setenv("PATH", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as other:
-        assert run("--llama-server", "llama-server", "--proxy-port", str(other.getsockname()[1])) == 2
+        assert (
+            run("--llama-server", "llama-server", "--proxy-port", str(other.getsockname()[1])) == 2
+        )
     assert complaint(capsys).startswith("cannot listen on")  # it has come past the engine
 
 
-def test_as_the_first_process_of_a_container_it_steps_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_the_first_process_of_a_container_it_steps_aside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stepped: list[bool] = []
     monkeypatch.setattr(os, "getpid", lambda: 1)
     monkeypatch.setattr(first, "step_aside", lambda: stepped.append(True))
@@ -195,7 +239,9 @@ def test_it_ends_well_when_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(command_line.Server, "run", run)
     monkeypatch.setattr(signal, "signal", lambda number, _: number)
-    assert command_line.serve(load({"BACKEND_URL": "http://127.0.0.1:9/v1", "PROXY_PORT": "0"})) == 0
+    assert (
+        command_line.serve(load({"BACKEND_URL": "http://127.0.0.1:9/v1", "PROXY_PORT": "0"})) == 0
+    )
 
 
 async def test_who_waits_is_shown_before_the_model_that_loads() -> None:
@@ -213,7 +259,9 @@ async def test_who_waits_is_shown_before_the_model_that_loads() -> None:
     assert [line for line in shown if line] == ["starting, 1 s", "starting, 3 s"]
 
 
-def test_keys_that_were_given_are_the_ones_that_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: Output, tmp_path: Path) -> None:
+def test_keys_that_were_given_are_the_ones_that_are_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PROXY_API_KEYS", "one, two")
     assert run("key") == 0
     assert capsys.readouterr().out == "one\ntwo\n"
@@ -224,7 +272,9 @@ def test_keys_that_were_given_are_the_ones_that_are_shown(monkeypatch: pytest.Mo
     assert complaint(capsys) == "PROXY_API_KEYS leaves the door open"
     monkeypatch.setenv("PROXY_API_KEYS", "@/no/such/file")
     assert run("key") == 2
-    assert complaint(capsys) == "PROXY_API_KEYS: cannot read /no/such/file: No such file or directory"
+    assert (
+        complaint(capsys) == "PROXY_API_KEYS: cannot read /no/such/file: No such file or directory"
+    )
     assert not (tmp_path / "config").exists()
 
 
@@ -239,4 +289,8 @@ def test_a_key_file_that_is_no_text(capsys: Output, tmp_path: Path) -> None:
 
 def test_which_key_the_banner_shows() -> None:
     shown = command_line._shown
-    assert (shown(Keys()), shown(Keys(("given",))), shown(Keys(("made",), Path("/k")))) == (None, "YOUR-KEY", "made")
+    assert (shown(Keys()), shown(Keys(("given",))), shown(Keys(("made",), Path("/k")))) == (
+        None,
+        "YOUR-KEY",
+        "made",
+    )

@@ -12,7 +12,15 @@ import pytest
 from tests.test_command_line import Output, complaint, run
 
 CALL = '<tool_call>{"name": "ls", "arguments": {"path": "/"}}</tool_call>'
-TOOLS = [{"type": "function", "function": {"name": "ls", "parameters": {"type": "object", "properties": {"path": {"type": "string"}}}}}]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "ls",
+            "parameters": {"type": "object", "properties": {"path": {"type": "string"}}},
+        },
+    }
+]
 
 Type = Callable[[str], None]
 
@@ -34,11 +42,15 @@ def test_what_a_model_wrote_is_read_from_standard_input(types: Type, capsys: Out
     message = json.loads(out)
     assert (message["role"], message["reasoning_content"]) == ("assistant", "hm")
     assert message["content"].endswith(CALL)  # without tools nothing is a call
-    assert err == "llama-bridge: no tools are declared (--tools FILE): calls in the text are left as text\n"
+    assert err == (
+        "llama-bridge: no tools are declared (--tools FILE): calls in the text are left as text\n"
+    )
 
 
 @pytest.mark.parametrize("tools", [[], [{"type": "function"}]])
-def test_a_list_without_a_tool_in_it_is_said_to_be_one(tools: list[Any], types: Type, capsys: Output, tmp_path: Path) -> None:
+def test_a_list_without_a_tool_in_it_is_said_to_be_one(
+    tools: list[Any], types: Type, capsys: Output, tmp_path: Path
+) -> None:
     (tmp_path / "tools.json").write_text(json.dumps(tools))
     types(CALL)
     assert run("parse", "--tools", str(tmp_path / "tools.json")) == 0
@@ -60,16 +72,21 @@ def test_with_tools_a_call_is_a_call(types: Type, capsys: Output, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("thinking", "content", "reasoning"), [("tags", "a</think>b", None), ("forced", "b", "a"), ("off", "a</think>b", None)]
+    ("thinking", "content", "reasoning"),
+    [("tags", "a</think>b", None), ("forced", "b", "a"), ("off", "a</think>b", None)],
 )
-def test_how_it_thinks(thinking: str, content: str, reasoning: str | None, types: Type, capsys: Output) -> None:
+def test_how_it_thinks(
+    thinking: str, content: str, reasoning: str | None, types: Type, capsys: Output
+) -> None:
     types("a</think>b")
     assert run("parse", "--thinking", thinking) == 0
     message = json.loads(capsys.readouterr().out)
     assert (message["content"], message.get("reasoning_content")) == (content, reasoning)
 
 
-def test_bytes_that_are_no_text_do_not_stop_it(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+def test_bytes_that_are_no_text_do_not_stop_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\xffb")))
     assert run("parse") == 0
     assert json.loads(capsys.readouterr().out)["content"] == "a\ufffdb"
@@ -84,7 +101,9 @@ def test_bytes_that_are_no_text_do_not_stop_it(monkeypatch: pytest.MonkeyPatch, 
         (None, "tools.json: No such file"),
     ],
 )
-def test_tools_that_cannot_be_used(written: bytes | None, reason: str, types: Type, capsys: Output, tmp_path: Path) -> None:
+def test_tools_that_cannot_be_used(
+    written: bytes | None, reason: str, types: Type, capsys: Output, tmp_path: Path
+) -> None:
     if written is not None:
         (tmp_path / "tools.json").write_bytes(written)
     types(CALL)

@@ -1,4 +1,6 @@
-"""`llama-bridge doctor`: it finds what is wrong, says where each model really runs, and changes nothing."""
+"""`llama-bridge doctor`: it finds what is wrong, says where each model really runs, and changes
+nothing.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -56,12 +58,26 @@ NOBODY = httpx.ConnectError("refused")
 
 def test_with_nothing_configured() -> None:
     set_up, engine, gpu, tiny, running = found(NOBODY)
-    assert set_up == ("ok", "set up", "no llama-server.conf, 1 model, 1 at once; loaded first: tiny-toolcaller")
+    assert set_up == (
+        "ok",
+        "set up",
+        "no llama-server.conf, 1 model, 1 at once; loaded first: tiny-toolcaller",
+    )
     assert engine == ("ok", "engine", "llama-server of the xllamacpp wheel")
     assert gpu[:2] == ("--", "GPU")
     assert tiny[:2] == ("ok", "file")
-    assert tiny[2].endswith("tiny-toolcaller.gguf: llama, F16, trained for 131,072 tokens, its text will show how it writes calls")
-    assert running == ("--", "running", "no llama-bridge answers at http://127.0.0.1:8081: refused. PROXY_PORT says where it listens.")
+    assert tiny[2].endswith(
+        "tiny-toolcaller.gguf: llama, F16, trained for 131,072 tokens, "
+        "its text will show how it writes calls"
+    )
+    assert running == (
+        "--",
+        "running",
+        (
+            "no llama-bridge answers at http://127.0.0.1:8081: refused. "
+            "PROXY_PORT says where it listens."
+        ),
+    )
 
 
 def test_models_and_their_files(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,17 +86,32 @@ def test_models_and_their_files(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     made(home / "coder.gguf", LLAMA | {"tokenizer.chat_template": "<function="})
     made(home / "vectors.gguf", {"general.architecture": "bert", "bert.pooling_type": 1})
     (home / "llama-server.conf").write_text(
-        f"[*]\nbinary = {engine}\n[coder]\nmodel = coder.gguf\npreload = true\n[vectors]\nmodel = vectors.gguf\n"
+        f"[*]\nbinary = {engine}\n[coder]\nmodel = coder.gguf\npreload = true\n[vectors]\n"
+        f"model = vectors.gguf\n"
         "[far]\nmodel = hf:owner/repo:Q4_K_M\n"
     )
     *set_up, coder, vectors, far, _ = found(NOBODY)
     rows = {what: (mark, told) for mark, what, told in set_up}
-    assert rows["set up"] == ("ok", f"{home / 'llama-server.conf'}, 3 models, 1 at once; loaded first: coder")
+    assert rows["set up"] == (
+        "ok",
+        f"{home / 'llama-server.conf'}, 3 models, 1 at once; loaded first: coder",
+    )
     assert rows["engine"] == ("ok", str(engine))
     assert rows["GPU"] == ("--", "none that this system shows")
-    assert coder == ("ok", "file", f"{home / 'coder.gguf'}: llama, Q4_K_M, trained for 4,096 tokens, writes calls as qwen3_coder")
+    assert coder == (
+        "ok",
+        "file",
+        (
+            f"{home / 'coder.gguf'}: llama, Q4_K_M, trained for 4,096 tokens, "
+            f"writes calls as qwen3_coder"
+        ),
+    )
     assert vectors == ("ok", "file", f"{home / 'vectors.gguf'}: bert, unknown, embeddings")
-    assert far == ("--", "file", "owner/repo:Q4_K_M of Hugging Face, which llama-server itself fetches")
+    assert far == (
+        "--",
+        "file",
+        "owner/repo:Q4_K_M of Hugging Face, which llama-server itself fetches",
+    )
 
 
 def test_a_folder_with_a_damaged_file(home: Path) -> None:
@@ -109,7 +140,14 @@ def test_a_backend_that_is_named() -> None:
 @pytest.mark.parametrize(
     ("change", "finding"),
     [
-        ({}, ("ok", "coder", "ready: CUDA0, 48 of 49 layers on the GPU, context 32,768 in 2 slots, 11,392 MiB")),
+        (
+            {},
+            (
+                "ok",
+                "coder",
+                "ready: CUDA0, 48 of 49 layers on the GPU, context 32,768 in 2 slots, 11,392 MiB",
+            ),
+        ),
         (
             {"device": None, "layers": None, "slots": None, "memory_mib": None},
             ("ok", "coder", "ready: device unknown"),
@@ -130,7 +168,9 @@ def test_where_a_model_runs(change: dict[str, Any], finding: tuple[str, str, str
 def test_a_slot_that_is_too_small_for_an_agent() -> None:
     mark, _, told = found(health(models=[READY | {"context": 4096}]))[-1]
     assert mark == "!!"
-    assert told.splitlines()[1].startswith("coder has a context of only 4,096 tokens for each request")
+    assert told.splitlines()[1].startswith(
+        "coder has a context of only 4,096 tokens for each request"
+    )
 
 
 def test_it_runs_and_cannot_answer() -> None:
@@ -139,7 +179,9 @@ def test_it_runs_and_cannot_answer() -> None:
         "running",
         "no request would be answered: our llama-server has failed: x",
     )
-    assert found(health(url=None, backend=None, reason="asleep: the next request loads it"))[-1] == (
+    assert found(health(url=None, backend=None, reason="asleep: the next request loads it"))[
+        -1
+    ] == (
         "ok",
         "running",
         "ready: coder, asleep: the next request loads it",
@@ -147,7 +189,12 @@ def test_it_runs_and_cannot_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [httpx.Response(404, text="not here"), httpx.Response(200, json=[]), httpx.Response(200, json={"status": "ok"})]
+    "answer",
+    [
+        httpx.Response(404, text="not here"),
+        httpx.Response(200, json=[]),
+        httpx.Response(200, json={"status": "ok"}),
+    ],
 )
 def test_somebody_else_answers_there(answer: httpx.Response) -> None:
     mark, what, told = found(answer)[-1]
@@ -156,19 +203,39 @@ def test_somebody_else_answers_there(answer: httpx.Response) -> None:
 
 
 def test_what_is_printed() -> None:
-    findings = [doctor.Finding("ok", "running", "ready"), doctor.Finding("!!", "a-model", "on the CPU\ntake another build")]
+    findings = [
+        doctor.Finding("ok", "running", "ready"),
+        doctor.Finding("!!", "a-model", "on the CPU\ntake another build"),
+    ]
     head, *lines = doctor.report(findings).splitlines()
     assert head.startswith("llama-bridge ")
-    assert lines == ["ok  running  ready", "!!  a-model  on the CPU", "             take another build", "1 to mend"]
+    assert lines == [
+        "ok  running  ready",
+        "!!  a-model  on the CPU",
+        "             take another build",
+        "1 to mend",
+    ]
     assert doctor.report(findings[:1]).splitlines()[-1] == "nothing to mend"
 
 
-@pytest.mark.parametrize(("port", "model", "code"), [("1", "", 0), ("1", "/no/such.gguf", 1), ("x", "", 2)])
-def test_as_a_command(port: str, model: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("port", "model", "code"), [("1", "", 0), ("1", "/no/such.gguf", 1), ("x", "", 2)]
+)
+def test_as_a_command(
+    port: str,
+    model: str,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setenv("PROXY_PORT", port)
     monkeypatch.setenv("LLAMA_MODEL", model)
     with pytest.raises(SystemExit) as ended:
         command_line.main(["doctor"])
     assert ended.value.code == code
     said = capsys.readouterr()
-    assert said.err.startswith("llama-bridge: ") if code == 2 else said.out.splitlines()[-1] == ("1 to mend" if code else "nothing to mend")
+    assert (
+        said.err.startswith("llama-bridge: ")
+        if code == 2
+        else said.out.splitlines()[-1] == ("1 to mend" if code else "nothing to mend")
+    )

@@ -6,14 +6,27 @@ import orjson
 import pytest
 
 from proxy import errors
-from proxy.errors import BackendFailed, BackendSaid, BridgeError, BrokenOff, ContextOverflow, ModelLoading, ModelNotFound, calm
+from proxy.errors import (
+    BackendFailed,
+    BackendSaid,
+    BridgeError,
+    BrokenOff,
+    ContextOverflow,
+    ModelLoading,
+    ModelNotFound,
+    calm,
+)
 
 # What OpenCode looks for in the body of an answer to decide that asking again may help.
 RETRIED = re.compile(
-    r"429|500|502|503|504|524|rate limit|rate_limit|too many requests|overloaded|service unavailable|internal error|server error|"
-    r"server_error|provider returned error|terminated|fetch failed|network[-_\s]error|connection error|connection refused|connection lost|"
-    r"socket hang up|econnreset|etimedout|^timeout$|\b(?:request|response|connection|network|stream|read) (?:timeout|timed out|time out)\b|"
-    r"try your request again|resource_exhausted|\btry again (?:later|in\b)|\b(?:currently|temporarily) at capacity\b",
+    r"429|500|502|503|504|524|rate limit|rate_limit|too many requests|overloaded|"
+    r"service unavailable|internal error|server error|"
+    r"server_error|provider returned error|terminated|fetch failed|network[-_\s]error|"
+    r"connection error|connection refused|connection lost|"
+    r"socket hang up|econnreset|etimedout|^timeout$|\b(?:request|response|connection|network|"
+    r"stream|read) (?:timeout|timed out|time out)\b|"
+    r"try your request again|resource_exhausted|\btry again (?:later|in\b)|\b(?:currently|"
+    r"temporarily) at capacity\b",
     re.IGNORECASE,
 )
 
@@ -23,7 +36,9 @@ def _leaves(kind: type[BridgeError] = BridgeError) -> list[type[BridgeError]]:
 
 
 def test_what_utf_8_cannot_encode_is_escaped() -> None:
-    """A file name that is not UTF-8 stands in many a message; sent as it is, the answer would be a 500."""
+    """A file name that is not UTF-8 stands in many a message; sent as it is, the answer would be
+    a 500.
+    """
     error = BridgeError("there is no file caf\udce9.gguf")
     assert rb"caf\\xe9.gguf" in orjson.dumps(error.body())
 
@@ -37,7 +52,10 @@ def test_what_utf_8_cannot_encode_is_escaped() -> None:
         ("a Server_Error", "a S\u2060erver_Error"),
         ("Rate limit! Try again in 5 s", "R\u2060ate limit! T\u2060ry again in 5 s"),
         ("timeout", "t\u2060imeout"),
-        ("the template was terminated by a network-error", "the template was t\u2060erminated by a n\u2060etwork-error"),
+        (
+            "the template was terminated by a network-error",
+            "the template was t\u2060erminated by a n\u2060etwork-error",
+        ),
         ("1.5003 and 12345678901234567890", "1.5,003 and 12345678901234567890"),
         ("nothing to hide: 42", "nothing to hide: 42"),
     ],
@@ -48,13 +66,17 @@ def test_numbers_that_look_like_a_status(said: str, right: str) -> None:
 
 
 def test_no_refusal_can_be_taken_for_a_passing_trouble() -> None:
-    error = BackendSaid("server_error: 502 bad tokens, 429 of 15003", status=422, type="server_error")
+    error = BackendSaid(
+        "server_error: 502 bad tokens, 429 of 15003", status=422, type="server_error"
+    )
     assert not RETRIED.search(str(error.body()))
     assert error.status == 422
 
 
 def test_an_overflow_keeps_its_words_and_numbers() -> None:
-    sentence = "request (15003 tokens) exceeds the available context size (2048 tokens), try increasing it"
+    sentence = (
+        "request (15003 tokens) exceeds the available context size (2048 tokens), try increasing it"
+    )
     assert ContextOverflow(sentence, context=2048, prompt=15003).body()["error"] == {
         "message": sentence,
         "type": "invalid_request_error",
@@ -86,7 +108,10 @@ CANNOT_BE_CURED_BY_REPEATING = [
     errors.NotAllowed("m"),
     errors.TooLarge("m"),
     errors.HeadTooLarge("m"),
-    *(BackendSaid("m", status=status, type="t", headers={"x-should-retry": "true"}) for status in (401, 402, 403, 404, 413, 422, 426)),
+    *(
+        BackendSaid("m", status=status, type="t", headers={"x-should-retry": "true"})
+        for status in (401, 402, 403, 404, 413, 422, 426)
+    ),
     errors.ChildFailed("m"),
     *(BackendFailed("m", status=status) for status in (501, 505, 508)),
     errors.BadAnswer("m", may_pass=False),
@@ -118,7 +143,9 @@ def test_each_error_says_whether_repeating_can_cure_it() -> None:
 
 
 def test_what_the_backend_says_of_a_passing_trouble_stays() -> None:
-    quota = BackendSaid("m", status=429, type="t", headers={"x-should-retry": "false", "retry-after": "3600"})
+    quota = BackendSaid(
+        "m", status=429, type="t", headers={"x-should-retry": "false", "retry-after": "3600"}
+    )
     assert quota.headers == {"x-should-retry": "false", "retry-after": "3600"}
 
 
@@ -143,12 +170,20 @@ def test_what_the_backend_says_of_a_passing_trouble_stays() -> None:
         "Too Many Requests",
     ],
 )
-@pytest.mark.parametrize("kind", [errors.BadRequest, errors.Forbidden, ModelNotFound, errors.TooLarge])
-def test_what_is_no_overflow_and_no_rate_limit_has_none_of_their_words(kind: type[BridgeError], phrase: str) -> None:
+@pytest.mark.parametrize(
+    "kind", [errors.BadRequest, errors.Forbidden, ModelNotFound, errors.TooLarge]
+)
+def test_what_is_no_overflow_and_no_rate_limit_has_none_of_their_words(
+    kind: type[BridgeError], phrase: str
+) -> None:
     error = kind(f"the tool list {phrase}, says the backend", param=phrase).body()["error"]
-    for said, meant in ((error["message"], f"the tool list {phrase}, says the backend"), (error["param"], phrase)):
+    for said, meant in (
+        (error["message"], f"the tool list {phrase}, says the backend"),
+        (error["param"], phrase),
+    ):
         assert phrase.lower() not in said.lower()
-        assert said.replace("\u2060", "").replace("4,096", "4096") == meant  # and a person reads the same
+        # And a person reads the same.
+        assert said.replace("\u2060", "").replace("4,096", "4096") == meant
 
 
 def test_the_place_of_a_field_is_no_status() -> None:
@@ -156,13 +191,23 @@ def test_the_place_of_a_field_is_no_status() -> None:
 
 
 def test_the_log_gets_one_line_and_nothing_of_what_a_model_wrote() -> None:
-    assert BackendFailed("Failed to parse input at pos 7: secret\nmore").brief == "Failed to parse input at pos 7"
-    assert BackendFailed("could not start: no memory\nline of a log").brief == "could not start: no memory"
+    assert (
+        BackendFailed("Failed to parse input at pos 7: secret\nmore").brief
+        == "Failed to parse input at pos 7"
+    )
+    assert (
+        BackendFailed("could not start: no memory\nline of a log").brief
+        == "could not start: no memory"
+    )
     assert len(BackendFailed("x" * 5000).brief) == 300
 
 
 def test_every_error_has_the_four_fields_of_openai() -> None:
-    for error in (ModelNotFound("m", param="model"), ModelLoading("m"), BackendFailed("m", status=500)):
+    for error in (
+        ModelNotFound("m", param="model"),
+        ModelLoading("m"),
+        BackendFailed("m", status=500),
+    ):
         assert set(error.body()["error"]) == {"message", "type", "param", "code"}
     assert ModelLoading("m").headers == {"retry-after": "5"}
 
@@ -170,4 +215,6 @@ def test_every_error_has_the_four_fields_of_openai() -> None:
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
     assert errors.__doc__ is not None
     tree = errors.__doc__.partition("\n\n")[2]
-    assert {leaf.__name__ for leaf in _leaves()} == set(re.findall(r"^[ │]*[├└]?[─ ]*([A-Z]\w+)", tree, re.MULTILINE))
+    assert {leaf.__name__ for leaf in _leaves()} == set(
+        re.findall(r"^[ │]*[├└]?[─ ]*([A-Z]\w+)", tree, re.MULTILINE)
+    )

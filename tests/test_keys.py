@@ -16,8 +16,14 @@ BOTH = {"ZEN_API_KEY": "z", "BACKEND_API_KEY": "b"}
         ({"BACKEND_URL": "http://10.0.0.5", **BOTH}, "b"),
         ({"BACKEND_URL": "http://10.0.0.5", "ZEN_API_KEY": "z"}, None),
         ({"BACKEND_URL": "https://opencode.ai.example.com", "ZEN_API_KEY": "z"}, None),
-        ({"BACKEND_URL": "https://example.com", "ZEN_API_KEY": "z", "BACKEND_KIND": "zen"}, "public"),
-        ({"BACKEND_URL": "https://example.com", "BACKEND_API_KEY": "b", "BACKEND_KIND": "zen"}, "b"),
+        (
+            {"BACKEND_URL": "https://example.com", "ZEN_API_KEY": "z", "BACKEND_KIND": "zen"},
+            "public",
+        ),
+        (
+            {"BACKEND_URL": "https://example.com", "BACKEND_API_KEY": "b", "BACKEND_KIND": "zen"},
+            "b",
+        ),
     ],
 )
 def test_the_key_that_goes_with_a_question(environment: dict[str, str], key: str | None) -> None:

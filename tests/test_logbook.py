@@ -53,13 +53,20 @@ def test_a_line_for_a_person(start: Start) -> None:
 def test_what_a_line_says_paints_no_terminal_and_writes_no_lines(form: str, start: Start) -> None:
     paper = io.StringIO()
     start(load({"LOG_FORMAT": form}), paper)
-    log.warning("model %s", "a\n06:27:02 req_x\x1b[2J\x9b\udcff\u202e é", extra={"figures": {"model": "\x9b\udcff"}})
+    log.warning(
+        "model %s",
+        "a\n06:27:02 req_x\x1b[2J\x9b\udcff\u202e é",
+        extra={"figures": {"model": "\x9b\udcff"}},
+    )
     written = paper.getvalue()
     assert all(line.isprintable() for line in written.splitlines())
     written.encode()
     if form == "json":
         line = json.loads(written)
-        assert (line["message"], line["model"]) == ("model a\n06:27:02 req_x\x1b[2J\x9b\udcff\u202e é", "\x9b\udcff")
+        assert (line["message"], line["model"]) == (
+            "model a\n06:27:02 req_x\x1b[2J\x9b\udcff\u202e é",
+            "\x9b\udcff",
+        )
     else:
         first, second = written.splitlines()
         assert first.endswith(" model a")
@@ -72,16 +79,29 @@ async def test_a_line_for_a_program(start: Start) -> None:
     call = await ask(bridge(Backend({"/props": RuntimeError("the inside")})), "/props")
     show("no line of JSON")
     failed, line = [json.loads(line) for line in paper.getvalue().splitlines()]
-    assert failed["request_id"] == line["request_id"] == call.headers["x-request-id"] == call.json["error"]["request_id"]
+    assert (
+        failed["request_id"]
+        == line["request_id"]
+        == call.headers["x-request-id"]
+        == call.json["error"]["request_id"]
+    )
     assert "RuntimeError: the inside" in failed["exception"]
     assert (failed["level"], line["level"]) == ("error", "warning")
-    assert (line["method"], line["path"], line["status"], line["prompt_tokens"], line["calls"]) == ("GET", "/props", 500, None, {})
+    assert (line["method"], line["path"], line["status"], line["prompt_tokens"], line["calls"]) == (
+        "GET",
+        "/props",
+        500,
+        None,
+        {},
+    )
     assert line["message"].startswith(line["request_id"] + " GET /props 500 ")
     assert line["time"].endswith("+00:00")
     assert "id" not in line
 
 
-@pytest.mark.parametrize(("level", "heard"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+@pytest.mark.parametrize(
+    ("level", "heard"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)]
+)
 def test_how_much_is_said(level: str, heard: int, start: Start) -> None:
     paper = io.StringIO()
     start(load({"LOG_LEVEL": level}), paper)
@@ -117,7 +137,9 @@ def test_the_line_below_the_log(monkeypatch: pytest.MonkeyPatch, start: Start) -
     assert painted()[8:] == " b\n"
 
 
-def test_it_writes_where_errors_are_written(capsys: pytest.CaptureFixture[str], start: Start) -> None:
+def test_it_writes_where_errors_are_written(
+    capsys: pytest.CaptureFixture[str], start: Start
+) -> None:
     start(load({}))
     log.info("a")
     assert capsys.readouterr().err.endswith(" a\n")
@@ -143,6 +165,8 @@ async def test_a_model_that_loads_is_shown_with_its_seconds() -> None:
     async def opened() -> None:
         await enough.wait()
 
-    await logbook.show_loading(opened(), show, lambda: "our llama-server is starting" if len(shown) else None, every=0.001)
+    await logbook.show_loading(
+        opened(), show, lambda: "our llama-server is starting" if len(shown) else None, every=0.001
+    )
     assert shown[0] == "loading, 0 s"
     assert shown[1].startswith("our llama-server is starting, ")

@@ -11,7 +11,8 @@ from tests.llama_server.test_gguf import LLAMA, made
 
 def test_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made(tmp_path / "coder.gguf", LLAMA | {"tokenizer.chat_template": "<tool_call>\n<function=x>"})
-    made(tmp_path / "old.gguf", LLAMA | {"tokenizer.chat_template": "<tool_call>"})  # of many dialects: it proves none
+    # Of many dialects: it proves none.
+    made(tmp_path / "old.gguf", LLAMA | {"tokenizer.chat_template": "<tool_call>"})
     made(tmp_path / "mmproj.gguf", {"general.type": "mmproj"})
     made(tmp_path / "vectors/embed.gguf", {"general.architecture": "bert", "bert.pooling_type": 1})
     made(tmp_path / "other/bare.gguf", {})
@@ -23,14 +24,27 @@ def test_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         command_line.main(["models", str(tmp_path)])
     assert ended.value.code == 0
     head, *rows, left_out = capsys.readouterr().out.splitlines()
-    assert head.split() == ["name", "architecture", "size", "quantisation", "context", "template", "writes", "calls", "as"]
+    assert head.split() == [
+        "name",
+        "architecture",
+        "size",
+        "quantisation",
+        "context",
+        "template",
+        "writes",
+        "calls",
+        "as",
+    ]
     cells = {row.split()[0]: " ".join(row.split()[1:]) for row in rows}
     assert cells["coder"].startswith("llama 0.0 MiB Q4_K_M 4,096 yes + images qwen3_coder")
     assert cells["old"].endswith(" unknown")
     assert cells["embed"] == "bert 0.0 MiB unknown unknown embeddings unknown"
     assert cells["bare"] == "unknown 0.0 MiB unknown unknown none unknown"
     assert cells["big"] == "llama 3.0 GiB Q4_K_M 4,096 yes unknown"
-    assert left_out == f"left out: {tmp_path}/bad.gguf: it ends in the middle of its head; download it again"
+    assert (
+        left_out
+        == f"left out: {tmp_path}/bad.gguf: it ends in the middle of its head; download it again"
+    )
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -38,9 +38,24 @@ READS: dict[str, tuple[Callable[[str], object], str, str, str]] = {
     "numbers in an error": (lambda text: BackendRefused(text).body(), "", "1234,", "x"),
     "words in an error": (lambda text: BackendRefused(text).body(), "", "request ", "x"),
     "an echo in an error": (lambda text: BackendRefused(text).brief, "", "Failed to parse a ", ""),
-    "an overflow": (lambda text: refusals.meaning(400, text.encode(), {}), "", "context window ", ""),
-    "an overflow in JSON": (lambda text: refusals.meaning(400, text.encode(), {}), '{"error": "', "context window ", '"}'),
-    "lines of an error": (lambda text: refusals.meaning(400, text.encode(), {}), "", "data: {\n", ""),
+    "an overflow": (
+        lambda text: refusals.meaning(400, text.encode(), {}),
+        "",
+        "context window ",
+        "",
+    ),
+    "an overflow in JSON": (
+        lambda text: refusals.meaning(400, text.encode(), {}),
+        '{"error": "',
+        "context window ",
+        '"}',
+    ),
+    "lines of an error": (
+        lambda text: refusals.meaning(400, text.encode(), {}),
+        "",
+        "data: {\n",
+        "",
+    ),
     "a position in an error": (_OLD_ERROR.search, "", "Failed to parse input at pos 1", ""),
     "many numbers of a log": (_LOG_LINE.match, "", "1.", ""),
     "an answer in a log": (_UNPARSED.search, "", "unparsed x ", ""),
@@ -52,7 +67,12 @@ READS: dict[str, tuple[Callable[[str], object], str, str, str]] = {
         "",
     ),
     "our own notices": (take_out_notices, "", "[llama-bridge] x\n", "x"),
-    "a name in two spellings": (lambda text: tools.DeclaredNames(({"function": {"name": text + "x"}},)).meant(text), "", "aA-", ""),
+    "a name in two spellings": (
+        lambda text: tools.DeclaredNames(({"function": {"name": text + "x"}},)).meant(text),
+        "",
+        "aA-",
+        "",
+    ),
     "a margin": (HALF_MARGIN.fullmatch, "", " ", "x"),
     "a margin of list marks": (MARGIN.fullmatch, "", "- ", "x"),
     "a key without an end": (KEY.match, '"', "a\\\\", ""),
@@ -70,11 +90,14 @@ def seconds(read: Callable[[str], object], text: str) -> float:
 
 @pytest.mark.parametrize("name", READS)
 def test_time_is_linear(name: str) -> None:
-    """Eight times the text may take 24 times the time, where a square would take 64. What is too fast to measure is fast enough.
+    """Eight times the text may take 24 times the time, where a square would take 64.
+
+    What is too fast to measure is fast enough.
 
     A machine that is busy may spoil a measurement, but hardly three."""
     read, start, unit, end = READS[name]
     small, large = (start + unit * (size // len(unit)) + end for size in (SMALL, LARGE))
     assert any(
-        taken < 0.05 or taken < 24 * min(seconds(read, small) for _ in range(3)) for taken in (seconds(read, large) for _ in range(3))
+        taken < 0.05 or taken < 24 * min(seconds(read, small) for _ in range(3))
+        for taken in (seconds(read, large) for _ in range(3))
     )

@@ -17,7 +17,10 @@ def rows() -> list[str]:
     shown: list[str] = []
     for name, field in Settings.model_fields.items():
         default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-        shown.append(f"| `{name.upper()}` | {f'`{default}`' if default not in (None, '') else ''} | {field.description} |")
+        shown.append(
+            f"| `{name.upper()}` | {f'`{default}`' if default not in (None, '') else ''} | "
+            f"{field.description} |"
+        )
     return shown
 
 
@@ -27,14 +30,18 @@ def test_the_table_of_options_is_the_list_of_options() -> None:
 
 
 def test_the_options_named_in_the_text_exist() -> None:
-    named = set(re.findall(r"\b((?:BACKEND|PROXY|ALLOWED|CORS|MAX|LOG|TOOL|LLAMA|ZEN)_[A-Z_]+)\b", README))
+    named = set(
+        re.findall(r"\b((?:BACKEND|PROXY|ALLOWED|CORS|MAX|LOG|TOOL|LLAMA|ZEN)_[A-Z_]+)\b", README)
+    )
     assert named <= {name.upper() for name in Settings.model_fields}
     assert len(named) > 8
 
 
 def test_every_dialect_is_named() -> None:
     table = README[README.index("| Dialects |") :].partition("\n\n")[0]
-    named = [name for row in table.split("\n")[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    named = [
+        name for row in table.split("\n")[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    ]
     assert sorted(named) == sorted(DIALECTS)
 
 
@@ -49,7 +56,10 @@ def test_the_snippet_for_opencode_is_the_one_that_is_printed() -> None:
 
 def test_what_a_person_reads_is_what_make_says() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for words in ("llama-bridge needs Python 3.11 or newer. Found: ", "has no venv module, which the private environment is made with."):
+    for words in (
+        "llama-bridge needs Python 3.11 or newer. Found: ",
+        "has no venv module, which the private environment is made with.",
+    ):
         assert words in makefile
         assert words in README
 
@@ -57,7 +67,14 @@ def test_what_a_person_reads_is_what_make_says() -> None:
 def test_each_command_of_make_that_is_named_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"`make ([a-z-]+)", README))
-    assert named >= {"run", "test", "setup", "test-opencode", "test-clients", "test-llama-cpp-python"}
+    assert named >= {
+        "run",
+        "test",
+        "setup",
+        "test-opencode",
+        "test-clients",
+        "test-llama-cpp-python",
+    }
     assert all(f"\n{name}:" in makefile for name in named)
 
 

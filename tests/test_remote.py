@@ -33,7 +33,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("changed", "said"), [([], "read anew; nothing has changed"), (["a", "b"], "read anew; changed: a, b")])
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [([], "read anew; nothing has changed"), (["a", "b"], "read anew; changed: a, b")],
+)
 def test_reload(changed: list[str], said: str) -> None:
     running = Running(httpx.Response(200, json={"changed": changed}))
     assert remote.reload(Settings(proxy_port=5), running) == said
@@ -48,8 +51,17 @@ def test_reload(changed: list[str], said: str) -> None:
         (REFUSED, r"^c\.conf:3: nonsense$"),
         (httpx.Response(500, text="x"), "^it answers 500$"),
         (httpx.Response(500, json=[]), "^it answers 500$"),
-        (httpx.ConnectError("[Errno 111] Connection refused"), r"answers at http://127\.0\.0\.1:8081: Connection refused\. PROXY_PORT"),
-        (httpx.ConnectError("refused"), r"^no llama-bridge answers at http://127\.0\.0\.1:8081: refused\. PROXY_PORT says where"),
+        (
+            httpx.ConnectError("[Errno 111] Connection refused"),
+            r"answers at http://127\.0\.0\.1:8081: Connection refused\. PROXY_PORT",
+        ),
+        (
+            httpx.ConnectError("refused"),
+            (
+                r"^no llama-bridge answers at http://127\.0\.0\.1:8081: "
+                r"refused\. PROXY_PORT says where"
+            ),
+        ),
     ],
 )
 def test_what_is_wrong_is_told(answer: httpx.Response | Exception, said: str) -> None:
@@ -73,14 +85,26 @@ def test_where_and_with_which_key(home: Path) -> None:
     running = Running(httpx.Response(200, json={"changed": []}))
     (home / "llama-bridge").mkdir()
     (home / "llama-bridge/key").write_text("from the file\n")
-    for options in ({"PROXY_HOST": "0.0.0.0"}, {"PROXY_HOST": "::", "PROXY_API_KEYS": "mine,other"}, {"PROXY_API_KEYS": "none"}):
+    for options in (
+        {"PROXY_HOST": "0.0.0.0"},
+        {"PROXY_HOST": "::", "PROXY_API_KEYS": "mine,other"},
+        {"PROXY_API_KEYS": "none"},
+    ):
         remote.reload(load(options), running)
     assert [request.url.host for request in running.asked] == ["127.0.0.1", "::1", "127.0.0.1"]
-    assert [request.headers.get("authorization") for request in running.asked] == ["Bearer from the file", "Bearer mine", None]
+    assert [request.headers.get("authorization") for request in running.asked] == [
+        "Bearer from the file",
+        "Bearer mine",
+        None,
+    ]
 
 
-@pytest.mark.parametrize(("words", "code"), [(["reload"], 2), (["logs", "m"], 2), (["models", "/no/such"], 2)])
-def test_as_commands_that_fail(words: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "code"), [(["reload"], 2), (["logs", "m"], 2), (["models", "/no/such"], 2)]
+)
+def test_as_commands_that_fail(
+    words: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("PROXY_PORT", "1")
     with pytest.raises(SystemExit) as ended:
         command_line.main(words)
@@ -90,7 +114,9 @@ def test_as_commands_that_fail(words: list[str], code: int, monkeypatch: pytest.
 
 def test_as_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(remote, "reload", lambda settings: "read anew")
-    monkeypatch.setattr(remote, "logs", lambda settings, model, tell, follow: tell(f"{model} {follow}"))
+    monkeypatch.setattr(
+        remote, "logs", lambda settings, model, tell, follow: tell(f"{model} {follow}")
+    )
     for words in (["reload"], ["logs", "m", "-f"]):
         with pytest.raises(SystemExit) as ended:
             command_line.main(words)

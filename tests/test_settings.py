@@ -21,7 +21,11 @@ OPTIONS: list[tuple[str, str, Any]] = [
     ("proxy_port", "0", 0),
     ("proxy_port", "65535", 65535),
     ("allowed_hosts", "mypc.lan, Other,,", ("mypc.lan", "other")),
-    ("cors_origins", "https://Chat.example.com:8443,null", ("https://chat.example.com:8443", "null")),
+    (
+        "cors_origins",
+        "https://Chat.example.com:8443,null",
+        ("https://chat.example.com:8443", "null"),
+    ),
     ("cors_origins", "*", ("*",)),
     ("max_requests", "1", 1),
     ("progress", "reasoning", "reasoning"),
@@ -48,7 +52,13 @@ SECRETS: list[tuple[str, str, Any]] = [
 
 def shown(settings: Settings, name: str) -> Any:
     value = getattr(settings, name)
-    return settings.keys if name == "proxy_api_keys" else value.get_secret_value() if isinstance(value, SecretStr) else value
+    return (
+        settings.keys
+        if name == "proxy_api_keys"
+        else value.get_secret_value()
+        if isinstance(value, SecretStr)
+        else value
+    )
 
 
 def flags(*words: str) -> dict[str, str | None]:
@@ -61,10 +71,27 @@ def test_what_holds_when_nothing_is_said() -> None:
     settings = load({})
     assert settings == Settings()
     assert settings.own_child
-    assert (settings.proxy_host, settings.proxy_port, settings.listens_beyond_loopback) == ("127.0.0.1", 8081, False)
-    assert (settings.backend_api_key, settings.zen_api_key, settings.keys, settings.allowed_hosts) == (None, None, None, ())
-    assert (settings.tool_parsing, settings.tool_dialect, settings.thinking) == ("auto", ("auto",), "auto")
-    assert (settings.llama_server, settings.llama_model, settings.backend_model) == (None, None, None)
+    assert (settings.proxy_host, settings.proxy_port, settings.listens_beyond_loopback) == (
+        "127.0.0.1",
+        8081,
+        False,
+    )
+    assert (
+        settings.backend_api_key,
+        settings.zen_api_key,
+        settings.keys,
+        settings.allowed_hosts,
+    ) == (None, None, None, ())
+    assert (settings.tool_parsing, settings.tool_dialect, settings.thinking) == (
+        "auto",
+        ("auto",),
+        "auto",
+    )
+    assert (settings.llama_server, settings.llama_model, settings.backend_model) == (
+        None,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(("name", "written", "meant"), OPTIONS + SECRETS)
@@ -96,7 +123,9 @@ def test_an_empty_text_is_no_setting(name: str) -> None:
     assert load({name.upper(): ""}) == Settings()
 
 
-@pytest.mark.parametrize(("url", "own"), [("", True), ("local", True), ("zen", False), ("10.0.0.5", False)])
+@pytest.mark.parametrize(
+    ("url", "own"), [("", True), ("local", True), ("zen", False), ("10.0.0.5", False)]
+)
 def test_an_empty_backend_is_our_own_child(url: str, own: bool) -> None:
     assert load({"BACKEND_URL": url}).own_child is own
 
@@ -112,7 +141,8 @@ def test_other_variables_are_none_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "beyond"), [("127.0.0.1", False), ("localhost", False), ("::1", False), ("0.0.0.0", True), ("mypc", True)]
+    ("host", "beyond"),
+    [("127.0.0.1", False), ("localhost", False), ("::1", False), ("0.0.0.0", True), ("mypc", True)],
 )
 def test_who_can_reach_us(host: str, beyond: bool) -> None:
     assert load({"PROXY_HOST": host}).listens_beyond_loopback is beyond
@@ -122,25 +152,50 @@ def test_secrets_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "theirs").write_text("k1\n")
     (tmp_path / "ours").write_text("k2,\nk3\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    settings = load({"BACKEND_URL": "http://h", "BACKEND_API_KEY": f"@{tmp_path}/theirs", "PROXY_API_KEYS": "@~/ours"})
+    settings = load(
+        {
+            "BACKEND_URL": "http://h",
+            "BACKEND_API_KEY": f"@{tmp_path}/theirs",
+            "PROXY_API_KEYS": "@~/ours",
+        }
+    )
     assert (settings.backend_address.key, settings.keys) == ("k1", ("k2", "k3"))
 
 
 def test_an_empty_file_is_no_key_for_the_backend(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
-    assert load({"BACKEND_URL": "http://h", "BACKEND_API_KEY": f"@{tmp_path}/empty"}).backend_address.key is None
+    assert (
+        load(
+            {"BACKEND_URL": "http://h", "BACKEND_API_KEY": f"@{tmp_path}/empty"}
+        ).backend_address.key
+        is None
+    )
 
 
 def test_no_door_opens_by_an_empty_file(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     for written in (f"@{tmp_path}/empty", ",", " "):
-        with pytest.raises(SettingsError, match=r"^PROXY_API_KEYS: there is no key in it; `none` leaves the door open$"):
+        with pytest.raises(
+            SettingsError,
+            match=r"^PROXY_API_KEYS: there is no key in it; `none` leaves the door open$",
+        ):
             load({"PROXY_API_KEYS": written})
 
 
 def test_secrets_are_never_shown() -> None:
-    settings = load({"BACKEND_API_KEY": "topsecret", "PROXY_API_KEYS": "topsecret,other1", "BACKEND_URL": "https://h.example.com"})
-    for text in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
+    settings = load(
+        {
+            "BACKEND_API_KEY": "topsecret",
+            "PROXY_API_KEYS": "topsecret,other1",
+            "BACKEND_URL": "https://h.example.com",
+        }
+    )
+    for text in (
+        repr(settings),
+        str(settings),
+        str(settings.model_dump()),
+        settings.model_dump_json(),
+    ):
         assert "topsecret" not in text
         assert "other1" not in text
 
@@ -156,11 +211,23 @@ def test_what_is_set_stays() -> None:
         ("PROXY_PORT", "eighty", "a valid integer"),
         ("PROXY_PORT", "65536", "less than or equal to 65535"),
         ("PROXY_PORT", "-1", "greater than or equal to 0"),
-        ("BACKEND_KIND", "ollamma", "auto, zen, llama_cpp, vllm, llama_cpp_python, lm_studio, ollama, generic"),
+        (
+            "BACKEND_KIND",
+            "ollamma",
+            "auto, zen, llama_cpp, vllm, llama_cpp_python, lm_studio, ollama, generic",
+        ),
         ("TOOL_PARSING", "text", "'auto', 'native' or 'raw'"),
-        ("TOOL_DIALECT", "hermes,klingon", "unknown dialect 'klingon': auto, or any of qwen3_coder, hermes"),
+        (
+            "TOOL_DIALECT",
+            "hermes,klingon",
+            "unknown dialect 'klingon': auto, or any of qwen3_coder, hermes",
+        ),
         ("THINKING", "on", "'auto', 'tags', 'forced' or 'off'"),
-        ("BACKEND_API_KEY", "@/no/such/file", "cannot read /no/such/file: No such file or directory"),
+        (
+            "BACKEND_API_KEY",
+            "@/no/such/file",
+            "cannot read /no/such/file: No such file or directory",
+        ),
         ("PROXY_API_KEYS", "@/", "cannot read /: Is a directory"),
         ("BACKEND_URL", "ftp://h", "must begin with http:// or https:// and name a host"),
         ("BACKEND_URL", "http://", "must begin with http:// or https:// and name a host"),
@@ -190,41 +257,72 @@ def test_what_cannot_be_used_is_named_in_one_line(name: str, written: str, reaso
 def test_only_llama_cpp_has_a_raw_way(backend: dict[str, str], kind: str) -> None:
     with pytest.raises(SettingsError) as error:
         load({"TOOL_PARSING": "raw", **backend})
-    assert str(error.value) == f"TOOL_PARSING: raw needs llama.cpp, and the backend is said to be {kind}"
+    assert (
+        str(error.value)
+        == f"TOOL_PARSING: raw needs llama.cpp, and the backend is said to be {kind}"
+    )
     for known in ("auto", "llamacpp", "llama_cpp"):
-        assert load({"TOOL_PARSING": "raw", "BACKEND_URL": "10.0.0.5", "BACKEND_KIND": known}).tool_parsing == "raw"
+        assert (
+            load(
+                {"TOOL_PARSING": "raw", "BACKEND_URL": "10.0.0.5", "BACKEND_KIND": known}
+            ).tool_parsing
+            == "raw"
+        )
 
 
 def test_a_key_is_never_sent_to_a_stranger_in_the_clear() -> None:
     key = {"BACKEND_API_KEY": "topsecret"}
     with pytest.raises(SettingsError) as error:
         load({"BACKEND_URL": "http://api.example.com", **key})
-    assert str(error.value) == "BACKEND_URL: a key is never sent to a public host over plain http: use https for api.example.com"
-    for url in ("https://api.example.com", "http://10.0.0.5", "http://mypc.lan", "http://localhost:1"):
+    assert str(error.value) == (
+        "BACKEND_URL: a key is never sent to a public host over plain http: "
+        "use https for api.example.com"
+    )
+    for url in (
+        "https://api.example.com",
+        "http://10.0.0.5",
+        "http://mypc.lan",
+        "http://localhost:1",
+    ):
         assert load({"BACKEND_URL": url, **key}).backend_address.key == "topsecret"
 
 
 def test_a_wrong_setting_does_not_show_the_secrets_beside_it() -> None:
     with pytest.raises(SettingsError) as error:
-        load({"BACKEND_URL": "http://api.example.com", "BACKEND_API_KEY": "topsecret", "PROXY_API_KEYS": "other1"})
+        load(
+            {
+                "BACKEND_URL": "http://api.example.com",
+                "BACKEND_API_KEY": "topsecret",
+                "PROXY_API_KEYS": "other1",
+            }
+        )
     assert "topsecret" not in repr(error.value)
     assert error.value.__cause__ is None
 
 
 def test_a_secret_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"\xff")
-    with pytest.raises(SettingsError, match=f"PROXY_API_KEYS: cannot read {tmp_path}/key: it is no text"):
+    with pytest.raises(
+        SettingsError, match=f"PROXY_API_KEYS: cannot read {tmp_path}/key: it is no text"
+    ):
         load({"PROXY_API_KEYS": f"@{tmp_path}/key"})
 
 
-@pytest.mark.parametrize("origin", ["chat.example.com", "https://chat.example.com/", "https://a/b", "https://", "http://a, evil"])
+@pytest.mark.parametrize(
+    "origin",
+    ["chat.example.com", "https://chat.example.com/", "https://a/b", "https://", "http://a, evil"],
+)
 def test_what_is_no_origin(origin: str) -> None:
-    with pytest.raises(SettingsError, match=r"CORS_ORIGINS: '.*' is no origin; one is written https://chat.example.com"):
+    with pytest.raises(
+        SettingsError,
+        match=r"CORS_ORIGINS: '.*' is no origin; one is written https://chat.example.com",
+    ):
         load({"CORS_ORIGINS": origin})
 
 
 @pytest.mark.parametrize("name", ["PROXY_API_KEYS", "BACKEND_API_KEY", "ZEN_API_KEY"])
-@pytest.mark.parametrize("key", ["a\nb", "\udcff", "a\x00"])  # a shell makes the second one of bytes that are no text
+# A shell makes the second one of bytes that are no text.
+@pytest.mark.parametrize("key", ["a\nb", "\udcff", "a\x00"])
 def test_a_key_that_no_head_of_a_request_could_hold(name: str, key: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name}: a key must be one line of text$"):
         load({name: key})

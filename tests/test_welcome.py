@@ -80,7 +80,11 @@ def test_who_listens_everywhere_names_an_address_that_others_can_use(
 
 
 def test_a_real_machine_has_an_address_of_that_kind() -> None:
-    found = welcome.address_for_clients(load({"PROXY_HOST": "0.0.0.0"}), 1).removeprefix("http://").removesuffix(":1")
+    found = (
+        welcome.address_for_clients(load({"PROXY_HOST": "0.0.0.0"}), 1)
+        .removeprefix("http://")
+        .removesuffix(":1")
+    )
     assert socket.inet_aton(found) != socket.inet_aton("0.0.0.0")
 
 
@@ -101,21 +105,31 @@ def test_what_is_not_known_is_not_told() -> None:
     assert json.loads(command[-1])["model"] == "your-model"
     assert config["model"] == "llama-bridge/your-model"
     for shape in ("provider", "providers"):
-        assert config[shape]["llama-bridge"]["models"]["your-model"]["limit"] == {"context": 32_768, "output": 8_192}
+        assert config[shape]["llama-bridge"]["models"]["your-model"]["limit"] == {
+            "context": 32_768,
+            "output": 8_192,
+        }
 
 
 def test_a_model_that_sees_is_told_to_the_client() -> None:
     _, config = pasted(welcome.text(HERE, None, replace(READY, inputs=("text", "image"))))
-    assert config["provider"]["llama-bridge"]["models"]["qwen"]["modalities"] == {"input": ["text", "image"], "output": ["text"]}
+    assert config["provider"]["llama-bridge"]["models"]["qwen"]["modalities"] == {
+        "input": ["text", "image"],
+        "output": ["text"],
+    }
 
 
 def test_what_is_to_be_done_before_it_serves_well() -> None:
-    lines = welcome.text(HERE, None, Report("ok", "zen", "https://h/v1", reason="zen needs your own key")).splitlines()
+    lines = welcome.text(
+        HERE, None, Report("ok", "zen", "https://h/v1", reason="zen needs your own key")
+    ).splitlines()
     assert lines[3] == "  but      zen needs your own key"
 
 
 def test_when_it_is_not_ready() -> None:
-    text = welcome.text(HERE, None, Report("unavailable", reason="nothing answers at http://127.0.0.1:9"))
+    text = welcome.text(
+        HERE, None, Report("unavailable", reason="nothing answers at http://127.0.0.1:9")
+    )
     assert text.splitlines()[:5] == [
         "llama-bridge listens on http://127.0.0.1:8081/v1",
         "  not ready yet: nothing answers at http://127.0.0.1:9",
@@ -126,25 +140,42 @@ def test_when_it_is_not_ready() -> None:
     assert pasted(text)[0][0] == "curl"
 
 
-@pytest.mark.parametrize("report", [Report("unavailable", model="qwen"), Report("unavailable", models=[{"id": "qwen"}, {"id": "b"}])])
+@pytest.mark.parametrize(
+    "report",
+    [
+        Report("unavailable", model="qwen"),
+        Report("unavailable", models=[{"id": "qwen"}, {"id": "b"}]),
+    ],
+)
 def test_a_name_that_is_known_before_it_is_ready(report: Report) -> None:
     text = welcome.text(HERE, None, report)
     assert "your-model" not in text
     assert pasted(text)[1]["model"] == "llama-bridge/qwen"
 
 
-@pytest.mark.parametrize("model", ["qwen", "org/Qwen3 Coder:30b", "l'été", 'a"b\\c', "$(rm) `x` !!"])
+@pytest.mark.parametrize(
+    "model", ["qwen", "org/Qwen3 Coder:30b", "l'été", 'a"b\\c', "$(rm) `x` !!"]
+)
 @pytest.mark.parametrize("key", [None, "lb-secret", "it's $HOME"])
 @pytest.mark.parametrize("address", [HERE, "http://[fd00::5]:8081"])
 def test_both_can_be_pasted(model: str, key: str | None, address: str) -> None:
-    command, config = pasted(welcome.text(address, key, Report("ok", "llama_cpp", "u", model, 4096)))
+    command, config = pasted(
+        welcome.text(address, key, Report("ok", "llama_cpp", "u", model, 4096))
+    )
     assert command[:2] == ["curl", f"{address}/v1/chat/completions"]
     headers = [word for option, word in itertools.pairwise(command) if option == "-H"]
-    assert headers == [*([f"authorization: Bearer {key}"] if key else []), "content-type: application/json"]
+    assert headers == [
+        *([f"authorization: Bearer {key}"] if key else []),
+        "content-type: application/json",
+    ]
     question = json.loads(command[command.index("-d") + 1])
     assert (question["model"], question["tools"][0]["function"]["name"]) == (model, "bash")
     first, second = config["provider"]["llama-bridge"], config["providers"]["llama-bridge"]
-    assert first["options"] == second["settings"] == {"baseURL": f"{address}/v1", "apiKey": key or "not-needed"}
+    assert (
+        first["options"]
+        == second["settings"]
+        == {"baseURL": f"{address}/v1", "apiKey": key or "not-needed"}
+    )
     assert list(first["models"]) == list(second["models"]) == [model]
     assert config["model"] == config["small_model"] == f"llama-bridge/{model}"
 
@@ -153,25 +184,52 @@ def test_both_can_be_pasted(model: str, key: str | None, address: str) -> None:
     ("report", "context"),
     [
         (Report("ok", model="qwen", context=8192, models=[{"id": "qwen", "context": 4096}]), 8192),
-        (Report("unavailable", models=[{"id": "qwen", "context": 4096}, {"id": "b", "context": 2048}]), 4096),
-        (Report("ok", model="b", models=[{"id": "qwen", "context": 4096}, {"id": "b", "context": 2048}]), 2048),
+        (
+            Report(
+                "unavailable",
+                models=[{"id": "qwen", "context": 4096}, {"id": "b", "context": 2048}],
+            ),
+            4096,
+        ),
+        (
+            Report(
+                "ok",
+                model="b",
+                models=[{"id": "qwen", "context": 4096}, {"id": "b", "context": 2048}],
+            ),
+            2048,
+        ),
         (Report("unavailable", models=[{"id": "qwen", "context": None}]), 32768),
         (Report("unavailable"), 32768),
     ],
 )
-def test_the_context_of_one_conversation_also_before_it_is_ready(report: Report, context: int) -> None:
+def test_the_context_of_one_conversation_also_before_it_is_ready(
+    report: Report, context: int
+) -> None:
     assert f'"context": {context},' in welcome.text(HERE, None, report)
 
 
 def test_the_page_and_the_tiny_model_are_told_to_those_who_start() -> None:
     assert f"  look on  {HERE}/ in a browser\n" in welcome.text(HERE, None, READY)
-    assert f"  look on  {HERE}/ in a browser (any name, the key as password)\n" in welcome.text(HERE, "lb-x", READY)
+    assert f"  look on  {HERE}/ in a browser (any name, the key as password)\n" in welcome.text(
+        HERE, "lb-x", READY
+    )
     assert "LLAMA_MODEL" not in welcome.text(HERE, None, READY)
-    assert "LLAMA_MODEL=/path/of/a.gguf" in welcome.text(HERE, None, replace(READY, model="tiny-toolcaller"))
+    assert "LLAMA_MODEL=/path/of/a.gguf" in welcome.text(
+        HERE, None, replace(READY, model="tiny-toolcaller")
+    )
 
 
 def test_where_nothing_could_be_started_the_reason_is_all_that_is_shown() -> None:
-    text = welcome.text(HERE, None, Report("unavailable", reason="there is no file /x.gguf", models=[{"id": "x", "state": "failed"}]))
+    text = welcome.text(
+        HERE,
+        None,
+        Report(
+            "unavailable",
+            reason="there is no file /x.gguf",
+            models=[{"id": "x", "state": "failed"}],
+        ),
+    )
     assert text.splitlines() == [
         "llama-bridge listens on http://127.0.0.1:8081/v1",
         "  cannot serve: there is no file /x.gguf",
@@ -182,5 +240,10 @@ def test_where_nothing_could_be_started_the_reason_is_all_that_is_shown() -> Non
 
 def test_an_unused_gpu_makes_the_command_for_it_the_last_line() -> None:
     model = {"id": "x", "state": "ready", "warning": "not used", "cure": "python -m pip install x"}
-    lines = welcome.text(HERE, None, replace(READY, models=[{"id": "y", "state": "stopped"}, model])).splitlines()
-    assert lines[-2:] == ["The GPU of this machine is not used. This command installs an engine that uses it:", "  python -m pip install x"]
+    lines = welcome.text(
+        HERE, None, replace(READY, models=[{"id": "y", "state": "stopped"}, model])
+    ).splitlines()
+    assert lines[-2:] == [
+        "The GPU of this machine is not used. This command installs an engine that uses it:",
+        "  python -m pip install x",
+    ]

@@ -1,4 +1,5 @@
-"""The page at `/` in a real browser: it shows what happens while it happens, in light and dark, wide and on a phone.
+"""The page at `/` in a real browser: it shows what happens while it happens, in light and dark,
+wide and on a phone.
 
 `make test-browser`. The pictures lie in build/browser: they are there to be looked at.
 """
@@ -60,19 +61,29 @@ class Backend(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.end_headers()
-        self._say({"role": "assistant", "content": None}, prompt_progress={"total": 10240, "processed": 0, "cache": 0})
+        self._say(
+            {"role": "assistant", "content": None},
+            prompt_progress={"total": 10240, "processed": 0, "cache": 0},
+        )
         if question.get("max_tokens") != 2:
             self._say({"content": None}, prompt_progress={"total": 10240, "processed": 4096})
             self.may_answer.wait(30)
         for _ in range(40):
             self._say({"content": "word " * 3})
         self._say({}, "stop")
-        self.wfile.write(b'data: {"choices":[],"usage":{"prompt_tokens":10240,"completion_tokens":120}}\n\ndata: [DONE]\n\n')
+        self.wfile.write(
+            b'data: {"choices":[],"usage":{"prompt_tokens":10240,"completion_tokens":120}}\n\n'
+            b"data: [DONE]\n\n"
+        )
         self.close_connection = True
         return None
 
     def _say(self, delta: Any, finish: str | None = None, **more: Any) -> None:
-        body = {"id": "x", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
+        body = {
+            "id": "x",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+            **more,
+        }
         self.wfile.write(b"data: " + json.dumps(body).encode() + b"\n\n")
 
 
@@ -98,8 +109,14 @@ def backend() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def bridge(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("home")
-    environment = bare_environment(home) | {"BACKEND_URL": backend, "PROXY_PORT": "0", "PROXY_API_KEYS": KEY}
-    with running("llama-bridge", [sys.executable, "-m", "proxy"], home / "output", ROOT, environment) as program:
+    environment = bare_environment(home) | {
+        "BACKEND_URL": backend,
+        "PROXY_PORT": "0",
+        "PROXY_API_KEYS": KEY,
+    }
+    with running(
+        "llama-bridge", [sys.executable, "-m", "proxy"], home / "output", ROOT, environment
+    ) as program:
         yield program.wait_for(lambda: _address(program), "banner", 30)
 
 
@@ -116,13 +133,31 @@ def browser(tmp_path: Path) -> Iterator[Chromium]:
 
 
 def ask(bridge: str, **fields: Any) -> httpx.Response:
-    question = {"model": MODEL, "messages": [{"role": "user", "content": "the swordfish"}], "stream": True, **fields}
-    return httpx.post(f"{bridge}/v1/chat/completions", json=question, headers={"authorization": f"Bearer {KEY}"}, timeout=60)
+    question = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "the swordfish"}],
+        "stream": True,
+        **fields,
+    }
+    return httpx.post(
+        f"{bridge}/v1/chat/completions",
+        json=question,
+        headers={"authorization": f"Bearer {KEY}"},
+        timeout=60,
+    )
 
 
 def look(browser: Chromium, width: int, scheme: str) -> None:
-    browser.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
-    browser.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    browser.ask(
+        "Emulation.setDeviceMetricsOverride",
+        width=width,
+        height=900,
+        deviceScaleFactor=1,
+        mobile=width < 600,
+    )
+    browser.ask(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
+    )
 
 
 def text(browser: Chromium, id: str) -> str:
@@ -159,8 +194,12 @@ def test_the_page_shows_what_happens_while_it_happens(browser: Chromium, bridge:
     assert browser.value("document.querySelector('progress').value") == 40
     for width, scheme in ((1100, "light"), (1100, "dark"), (390, "light"), (390, "dark")):
         look(browser, width, scheme)
-        assert browser.value("document.documentElement.scrollWidth <= innerWidth"), "a phone must not scroll sideways"
-        assert browser.value("matchMedia('(prefers-color-scheme: dark)').matches") is (scheme == "dark")
+        assert browser.value("document.documentElement.scrollWidth <= innerWidth"), (
+            "a phone must not scroll sideways"
+        )
+        assert browser.value("matchMedia('(prefers-color-scheme: dark)').matches") is (
+            scheme == "dark"
+        )
         browser.screenshot(PICTURES / f"{'wide' if width > 600 else 'phone'}-{scheme}.png")
     Backend.may_answer.set()
     waiting.join(60)
@@ -174,39 +213,60 @@ def test_the_page_shows_what_happens_while_it_happens(browser: Chromium, bridge:
     assert "swordfish" not in browser.value("document.documentElement.outerHTML")
     assert KEY not in browser.value("document.body.innerText")
 
-    events = {message["method"]: message["params"] for message in browser.happened if "method" in message}
+    events = {
+        message["method"]: message["params"] for message in browser.happened if "method" in message
+    }
     assert "Runtime.exceptionThrown" not in events
     assert "Log.entryAdded" not in events, events.get("Log.entryAdded")
-    asked = [message["params"]["request"]["url"] for message in browser.happened if message.get("method") == "Network.requestWillBeSent"]
+    asked = [
+        message["params"]["request"]["url"]
+        for message in browser.happened
+        if message.get("method") == "Network.requestWillBeSent"
+    ]
     assert {url.replace(f"anybody:{KEY}@", "") for url in asked} <= {bridge + "/", "data:,"}, asked
 
 
-def test_a_page_elsewhere_gets_nothing_also_with_the_login_in_the_browser(browser: Chromium, bridge: str, backend: str) -> None:
+def test_a_page_elsewhere_gets_nothing_also_with_the_login_in_the_browser(
+    browser: Chromium, bridge: str, backend: str
+) -> None:
     browser.ask("Page.navigate", url=bridge.replace("http://", f"http://anybody:{KEY}@") + "/")
     browser.until(lambda: text(browser, "state") == "ready")
     browser.ask("Page.navigate", url=backend + "/elsewhere")  # another origin: another port
     browser.until(lambda: browser.value("location.href").startswith(backend))
-    options = "method: 'POST', mode: {mode!r}, credentials: 'include', headers: {{'content-type': 'text/plain'}}, body: '{{}}'"
+    options = (
+        "method: 'POST', mode: {mode!r}, credentials: 'include', headers: {{'content-type': "
+        "'text/plain'}}, body: '{{}}'"
+    )
     steal = f"fetch({{url!r}}, {{{{{options}}}}})"
     url = f"{bridge}/v1/embeddings"
-    assert browser.value(steal.format(url=url, mode="cors") + ".then(() => 'read', () => 'refused')") == "refused"
+    assert (
+        browser.value(steal.format(url=url, mode="cors") + ".then(() => 'read', () => 'refused')")
+        == "refused"
+    )
     browser.value(steal.format(url=url, mode="no-cors") + ".catch(() => 0).then(() => 0)")
     last = httpx.get(bridge, headers={"authorization": f"Bearer {KEY}"}).json()["last"]
     assert not any(row["path"] == "/v1/embeddings" for row in last)  # it never came past the door
 
 
-def test_a_page_that_stays_open_finds_the_server_again(browser: Chromium, backend: str, tmp_path: Path) -> None:
+def test_a_page_that_stays_open_finds_the_server_again(
+    browser: Chromium, backend: str, tmp_path: Path
+) -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = str(reserved.getsockname()[1])
-    environment = bare_environment(tmp_path) | {"BACKEND_URL": backend, "PROXY_PORT": port, "PROXY_API_KEYS": KEY}
+    environment = bare_environment(tmp_path) | {
+        "BACKEND_URL": backend,
+        "PROXY_PORT": port,
+        "PROXY_API_KEYS": KEY,
+    }
     command = [sys.executable, "-m", "proxy"]
     with running("llama-bridge", command, tmp_path / "first", ROOT, environment) as program:
         program.wait_for(lambda: _address(program), "banner", 30)
         browser.ask("Page.navigate", url=f"http://anybody:{KEY}@127.0.0.1:{port}/")
         browser.until(lambda: text(browser, "state") == "ready")
     browser.until(lambda: text(browser, "state") == "llama-bridge does not answer")
-    with ThreadingHTTPServer(("127.0.0.1", int(port)), Refusing) as server:  # as a web server before it says so
+    # As a web server before it says so.
+    with ThreadingHTTPServer(("127.0.0.1", int(port)), Refusing) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         browser.until(lambda: text(browser, "line") == "If it stays so, reload this page.")

@@ -1,4 +1,6 @@
-"""A headless Chromium, spoken to over two pipes in its own protocol: no driver, no package of npm's, nothing of the network."""
+"""A headless Chromium, spoken to over two pipes in its own protocol: no driver, no package of
+npm's, nothing of the network.
+"""
 
 import base64
 import itertools
@@ -13,11 +15,25 @@ from pathlib import Path
 from typing import Any
 
 _WAIT = 30.0
-_FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking")
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+)
 
 
 def program() -> str:
-    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    found = next(
+        (
+            path
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (path := shutil.which(name))
+        ),
+        None,
+    )
     assert found is not None, "no Chromium on PATH: apt-get install chromium"
     return found
 
@@ -26,11 +42,25 @@ class Chromium:
     def __init__(self, folder: Path) -> None:
         asks, self._to = os.pipe()
         self._from, tells = os.pipe()
-        # The browser reads at 3 and writes at 4; the shell puts them there, since the numbers here may be any.
+        # The browser reads at 3 and writes at 4; the shell puts them there, since the numbers here
+        # may be any.
         script = f'exec "$0" "$@" 3<&{asks} 4>&{tells}'
-        command = ["bash", "-c", script, program(), *_FLAGS, "--remote-debugging-pipe", f"--user-data-dir={folder}", "about:blank"]
+        command = [
+            "bash",
+            "-c",
+            script,
+            program(),
+            *_FLAGS,
+            "--remote-debugging-pipe",
+            f"--user-data-dir={folder}",
+            "about:blank",
+        ]
         self._process = subprocess.Popen(
-            command, pass_fds=(asks, tells), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            pass_fds=(asks, tells),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         os.close(asks)
         os.close(tells)
@@ -39,7 +69,9 @@ class Chromium:
         self._session: str | None = None
         self.happened: list[dict[str, Any]] = []
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for room in ("Page", "Runtime", "Network", "Log"):
             self.ask(f"{room}.enable")
 
@@ -55,7 +87,11 @@ class Chromium:
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         id = next(self._ids)
         session = {"sessionId": self._session} if self._session is not None else {}
-        os.write(self._to, json.dumps({"id": id, "method": method, "params": parameters, **session}).encode() + b"\0")
+        os.write(
+            self._to,
+            json.dumps({"id": id, "method": method, "params": parameters, **session}).encode()
+            + b"\0",
+        )
         while (message := self._next()).get("id") != id:
             self.happened.append(message)
         assert "error" not in message, (method, message)
@@ -63,7 +99,9 @@ class Chromium:
         return result
 
     def value(self, expression: str) -> Any:
-        answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        answer = self.ask(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -75,7 +113,11 @@ class Chromium:
         return found
 
     def screenshot(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]))
+        path.write_bytes(
+            base64.b64decode(
+                self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
+            )
+        )
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._unread:

@@ -1,6 +1,8 @@
-"""LangChain's ChatOpenAI and the AI SDK, each in an environment of its own, in front of the whole proxy before every kind of server.
+"""LangChain's ChatOpenAI and the AI SDK, each in an environment of its own, in front of the whole
+proxy before every kind of server.
 
-`make test-clients`. Behind the proxy each kind plays the table of its bytes; what it is, the proxy finds out itself.
+`make test-clients`. Behind the proxy each kind plays the table of its bytes; what it is, the proxy
+finds out itself.
 """
 
 import contextlib
@@ -22,7 +24,10 @@ from tests.backends.transcripts import ANSWERS, KINDS, Entry
 HERE = Path(__file__).parent
 MINUTES = 5
 LANGCHAIN = "langchain-openai==1.7.3"
-AI_SDKS = {"ai-sdk-6": ("ai@6.0.322", "@ai-sdk/openai-compatible@2.0.87"), "ai-sdk-7": ("ai@7.0.173", "@ai-sdk/openai-compatible@3.0.92")}
+AI_SDKS = {
+    "ai-sdk-6": ("ai@6.0.322", "@ai-sdk/openai-compatible@2.0.87"),
+    "ai-sdk-7": ("ai@7.0.173", "@ai-sdk/openai-compatible@3.0.92"),
+}
 CLIENTS = ("langchain", *AI_SDKS)
 WAYS = [(entry, streamed) for entry in ANSWERS for streamed in (True, False)]
 
@@ -40,13 +45,20 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module", params=CLIENTS)
-def client(request: pytest.FixtureRequest, urls: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+def client(
+    request: pytest.FixtureRequest, urls: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, dict[str, Any]]:
     """What one client made of every answer."""
     name = str(request.param)
     if name == "langchain":
-        command: list[str | Path] = [environments.python(LANGCHAIN.replace("==", "-"), LANGCHAIN), HERE / "langchain_client.py"]
+        command: list[str | Path] = [
+            environments.python(LANGCHAIN.replace("==", "-"), LANGCHAIN),
+            HERE / "langchain_client.py",
+        ]
     else:
-        node, modules = environments.node("-".join([name, AI_SDKS[name][1].rpartition("@")[2]]), *AI_SDKS[name])
+        node, modules = environments.node(
+            "-".join([name, AI_SDKS[name][1].rpartition("@")[2]]), *AI_SDKS[name]
+        )
         command = [node, HERE / "ai_sdk_client.mjs", modules]
     home = tmp_path_factory.mktemp(name)
     return name, dict(zip(map(str, WAYS), answers(command, urls, home), strict=True))
@@ -66,14 +78,23 @@ def answers(command: Sequence[str | Path], urls: dict[str, str], home: Path) -> 
     ]
     lines = "".join(json.dumps(question) + "\n" for question in questions)
     ran = subprocess.run(
-        command, input=lines, capture_output=True, text=True, timeout=MINUTES * 60, env=bare_environment(home), cwd=home, check=False
+        command,
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=MINUTES * 60,
+        env=bare_environment(home),
+        cwd=home,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr[-6_000:]
     return [json.loads(line) for line in ran.stdout.rstrip("\n").split("\n")]
 
 
 @pytest.mark.parametrize(("entry", "streamed"), WAYS, ids=str)
-def test_what_it_makes_of_every_answer(client: tuple[str, dict[str, Any]], entry: Entry, streamed: bool) -> None:
+def test_what_it_makes_of_every_answer(
+    client: tuple[str, dict[str, Any]], entry: Entry, streamed: bool
+) -> None:
     name, made = client
     means, got = entry.means, made[str((entry, streamed))]
     if "finish" not in means:
@@ -88,5 +109,6 @@ def test_what_it_makes_of_every_answer(client: tuple[str, dict[str, Any]], entry
     assert (got["text"] or "") == means["text"]
     assert got["calls"][: len(means.get("calls", []))] == means.get("calls", [])
     assert got["finish"].replace("-", "_") == means["finish"]
-    assert name == "langchain" or got["thoughts"] == means.get("thoughts", "")  # LangChain knows no thoughts
+    # LangChain knows no thoughts.
+    assert name == "langchain" or got["thoughts"] == means.get("thoughts", "")
     assert "usage" not in means or got["usage"] == means["usage"][:2]

@@ -1,6 +1,8 @@
-"""The real llama.cpp server under a script: a grammar leaves the tiny model one text per kind of turn, and it picks the kind.
+"""The real llama.cpp server under a script: a grammar leaves the tiny model one text per kind of
+turn, and it picks the kind.
 
-Run as a program: `python engine.py MODEL GRAMMAR`; it prints its address and serves until it is ended.
+Run as a program: `python engine.py MODEL GRAMMAR`; it prints its address and serves until it is
+ended.
 """
 
 import signal
@@ -24,7 +26,8 @@ def serve(model: str, grammar: str) -> None:
     options.warmup = False
     options.sampling.temp = 0.0
     options.sampling.grammar = CommonGrammar(common_grammar_type.COMMON_GRAMMAR_TYPE_USER, grammar)
-    options.force_pure_content_parser = True  # --skip-chat-parsing: what the model writes arrives as text, calls included
+    # --skip-chat-parsing: what the model writes arrives as text, calls included.
+    options.force_pure_content_parser = True
     server = Server(options)  # returns when the model is loaded
     print(f"listens on {server.listening_address}", flush=True)
     signal.pause()

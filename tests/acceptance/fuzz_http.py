@@ -1,7 +1,8 @@
-"""Whatever a client sends, for a minute, against the running server: never a 500 of ours, never a hang, and others are served.
+"""Whatever a client sends, for a minute, against the running server: never a 500 of ours, never a
+hang, and others are served.
 
-`make test-fuzz-http`; `FUZZ_SECONDS` says how long, `--hypothesis-seed` repeats a run. A 502 or 503 is an answer too: the backend
-says whatever it likes.
+`make test-fuzz-http`; `FUZZ_SECONDS` says how long, `--hypothesis-seed` repeats a run. A 502 or 503
+is an answer too: the backend says whatever it likes.
 """
 
 import contextlib
@@ -69,7 +70,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program,
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}"
         stalls = Stalls(home)
-        environment = bare_environment(home) | {"BACKEND_URL": url, "BACKEND_KIND": "generic", "PROXY_PORT": "0"} | stalls.environment
+        environment = (
+            bare_environment(home)
+            | {"BACKEND_URL": url, "BACKEND_KIND": "generic", "PROXY_PORT": "0"}
+            | stalls.environment
+        )
         with running("llama-bridge", stalls.command, home / "output", ROOT, environment) as program:
             yield program, program.wait_for(lambda: _port(program), "banner", 30)
             stalls.bounded("all requests and answers")
@@ -96,7 +101,9 @@ def sound(answer: bytes, method: str = "POST") -> None:
 
 
 def exchange(port: int, data: bytes) -> bytes:
-    """All that comes, until the server ends the connection or has said nothing for a moment after the client has ended its half."""
+    """All that comes, until the server ends the connection or has said nothing for a moment
+    after the client has ended its half.
+    """
     with socket.create_connection(("127.0.0.1", port), timeout=HANG) as client:
         with contextlib.suppress(ConnectionError):
             client.sendall(data)
@@ -110,24 +117,42 @@ def exchange(port: int, data: bytes) -> bytes:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 WORDS = st.sampled_from(
-    ["user", "assistant", "tool", "system", "<tool_call>", '{"name": "bash", "arguments": {', "</think>", "text", "image_url"]
+    [
+        "user",
+        "assistant",
+        "tool",
+        "system",
+        "<tool_call>",
+        '{"name": "bash", "arguments": {',
+        "</think>",
+        "text",
+        "image_url",
+    ]
 )
 MESSAGE = st.fixed_dictionaries(
     {},
     optional={
         "role": WORDS | JSON,
-        "content": WORDS | JSON | st.lists(st.fixed_dictionaries({"type": WORDS, "text": JSON}), max_size=2),
+        "content": WORDS
+        | JSON
+        | st.lists(st.fixed_dictionaries({"type": WORDS, "text": JSON}), max_size=2),
         "reasoning_content": JSON | st.just("[llama-bridge] prompt\n"),
-        "tool_calls": JSON | st.lists(st.fixed_dictionaries({"id": JSON, "function": JSON}), max_size=2),
+        "tool_calls": JSON
+        | st.lists(st.fixed_dictionaries({"id": JSON, "function": JSON}), max_size=2),
         "tool_call_id": JSON,
     },
 )
 TOOL = st.fixed_dictionaries(
-    {"type": st.just("function"), "function": st.fixed_dictionaries({"name": st.just("bash") | JSON, "parameters": JSON})}
+    {
+        "type": st.just("function"),
+        "function": st.fixed_dictionaries({"name": st.just("bash") | JSON, "parameters": JSON}),
+    }
 )
 QUESTION = st.fixed_dictionaries(
     {"messages": st.lists(MESSAGE | JSON, max_size=3) | JSON},
@@ -144,16 +169,36 @@ QUESTION = st.fixed_dictionaries(
     },
 )
 DELTA = st.fixed_dictionaries(
-    {}, optional={"content": WORDS | JSON, "reasoning_content": WORDS | JSON, "tool_calls": JSON | st.lists(JSON, max_size=2), "role": JSON}
+    {},
+    optional={
+        "content": WORDS | JSON,
+        "reasoning_content": WORDS | JSON,
+        "tool_calls": JSON | st.lists(JSON, max_size=2),
+        "role": JSON,
+    },
 )
 CHOICE = st.fixed_dictionaries(
     {},
-    optional={"index": JSON | st.integers(0, 2), "delta": DELTA | JSON, "message": DELTA, "finish_reason": WORDS | JSON | st.just("stop")},
+    optional={
+        "index": JSON | st.integers(0, 2),
+        "delta": DELTA | JSON,
+        "message": DELTA,
+        "finish_reason": WORDS | JSON | st.just("stop"),
+    },
 )
 CHUNK = st.fixed_dictionaries(
-    {}, optional={"choices": st.lists(CHOICE, max_size=2) | JSON, "usage": JSON, "error": JSON, "prompt_progress": JSON, "model": JSON}
+    {},
+    optional={
+        "choices": st.lists(CHOICE, max_size=2) | JSON,
+        "usage": JSON,
+        "error": JSON,
+        "prompt_progress": JSON,
+        "model": JSON,
+    },
 )
-ANSWER = st.lists(CHUNK | JSON, max_size=5).map(lambda chunks: b"".join(b"data: %b\n\n" % json.dumps(chunk).encode() for chunk in chunks))
+ANSWER = st.lists(CHUNK | JSON, max_size=5).map(
+    lambda chunks: b"".join(b"data: %b\n\n" % json.dumps(chunk).encode() for chunk in chunks)
+)
 ANSWER = (
     ANSWER
     | ANSWER.map(lambda said: said + b"data: [DONE]\n\n")
@@ -162,7 +207,19 @@ ANSWER = (
 )
 
 METHODS = st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
-PATHS = st.sampled_from(["/", "/health", CHAT, "/v1/models", "/v1/models/m", "/v1/models/%00", "/props", "/upstream/", "/v1/embeddings"])
+PATHS = st.sampled_from(
+    [
+        "/",
+        "/health",
+        CHAT,
+        "/v1/models",
+        "/v1/models/m",
+        "/v1/models/%00",
+        "/props",
+        "/upstream/",
+        "/v1/embeddings",
+    ]
+)
 ANYWHERE = PATHS | st.text("/.%25aA?#;:@ \\é", max_size=20).map(lambda path: "/" + path)
 NAMES = st.sampled_from(
     [
@@ -209,14 +266,19 @@ HEADERS = st.lists(st.tuples(NAMES | st.text("abc-_ :\t", max_size=6), VALUES), 
 
 def fuzz(function: Any) -> None:
     """For its share of the time, whatever number of examples that is."""
-    once = settings(max_examples=100, deadline=None, derandomize=False, suppress_health_check=list(HealthCheck))(function)
+    once = settings(
+        max_examples=100, deadline=None, derandomize=False, suppress_health_check=list(HealthCheck)
+    )(function)
     until = time.monotonic() + SECONDS / 3
     while time.monotonic() < until:
         once()
 
 
 def alive(program: Program, port: int) -> None:
-    Backend.answer = b'data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    Backend.answer = (
+        b'data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\n'
+        b"data: [DONE]\n\n"
+    )
     answer = httpx.post(f"http://127.0.0.1:{port}{CHAT}", json={"messages": []}, timeout=HANG)
     assert answer.json()["choices"][0]["message"]["content"] == "hi"
     assert "Traceback" not in program.output(), program.evidence()
@@ -229,7 +291,10 @@ def test_questions(program: tuple[Program, int]) -> None:
         def ask(question: Any, answer: bytes) -> None:
             Backend.answer = answer
             said = client.post(CHAT, content=json.dumps(question).encode())
-            assert said.status_code != 500 or said.json()["error"]["code"] == "backend_failed", (said.text, program[0].evidence())
+            assert said.status_code != 500 or said.json()["error"]["code"] == "backend_failed", (
+                said.text,
+                program[0].evidence(),
+            )
             if said.status_code >= 400:
                 assert said.json()["error"].keys() >= ERRORS
 
@@ -242,7 +307,12 @@ def test_heads(program: tuple[Program, int]) -> None:
 
     @given(METHODS, ANYWHERE, HEADERS, st.binary(max_size=50))
     def ask(method: str, path: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        lines = [f"{method} {path} HTTP/1.1", "host: 127.0.0.1", "connection: close", *(f"{name}: {value}" for name, value in headers)]
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            "host: 127.0.0.1",
+            "connection: close",
+            *(f"{name}: {value}" for name, value in headers),
+        ]
         if not any("event-stream" in value for _, value in headers):
             said = exchange(program[1], "\r\n".join([*lines, "", ""]).encode("utf-8") + body)
             heard[bool(said)] += 1
@@ -250,12 +320,16 @@ def test_heads(program: tuple[Program, int]) -> None:
 
     fuzz(ask)
     print(f"answered: {heard[True]}, closed: {heard[False]}")
-    assert heard[True] > 4 * heard[False]  # who closes every connection answers nothing wrong either
+    # Who closes every connection answers nothing wrong either.
+    assert heard[True] > 4 * heard[False]
     alive(*program)
 
 
 def test_bytes(program: tuple[Program, int]) -> None:
-    whole = b'POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{"messages": []}'
+    whole = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 16\r\n"
+        b'Connection: close\r\n\r\n{"messages": []}'
+    )
 
     @given(st.binary(max_size=200), st.integers(0, len(whole)), st.integers(0, len(whole)))
     def ask(noise: bytes, at: int, to: int) -> None:

@@ -1,4 +1,6 @@
-"""LangChain's ChatOpenAI, run in an environment of its own: questions in, what it made of the answers out, a line of JSON each."""
+"""LangChain's ChatOpenAI, run in an environment of its own: questions in, what it made of the
+answers out, a line of JSON each.
+"""
 
 import json
 import sys
@@ -11,11 +13,22 @@ def made(message: Any) -> dict[str, Any]:
     calls = [[call["name"], call["args"]] for call in message.tool_calls]
     finish = message.response_metadata.get("finish_reason")
     usage = message.usage_metadata or {}
-    return {"text": message.content, "calls": calls, "finish": finish, "usage": [usage.get("input_tokens"), usage.get("output_tokens")]}
+    return {
+        "text": message.content,
+        "calls": calls,
+        "finish": finish,
+        "usage": [usage.get("input_tokens"), usage.get("output_tokens")],
+    }
 
 
 def ask(question: dict[str, Any]) -> dict[str, Any]:
-    llm = ChatOpenAI(base_url=question["url"], api_key="x", model=question["model"], max_retries=0, stream_usage=True)
+    llm = ChatOpenAI(
+        base_url=question["url"],
+        api_key="x",
+        model=question["model"],
+        max_retries=0,
+        stream_usage=True,
+    )
     offered = llm.bind_tools(question["tools"], **question["asked"])
     try:
         if not question["streamed"]:

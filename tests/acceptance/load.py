@@ -1,5 +1,5 @@
-"""Many clients that want to do harm, against the running server: its memory stays bounded, its event loop is never held up for
-long, and others are served meanwhile.
+"""Many clients that want to do harm, against the running server: its memory stays bounded, its
+event loop is never held up for long, and others are served meanwhile.
 
 `make test-load`, about a minute. The figures are printed.
 """
@@ -38,7 +38,10 @@ async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         wanted = (await reader.readexactly(int(length[1]))).decode() if length else ""
         if head.startswith(b"GET"):
             body = b'{"data": [{"id": "m"}]}'
-            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+                % (len(body), body)
+            )
         elif "endless words" in wanted:
             writer.write(HEAD)
             while True:
@@ -74,15 +77,21 @@ class Proxy:
             self.peak = max(self.peak, self.process.memory_info().rss / 1e6)
             await asyncio.sleep(0.05)
 
-    async def send(self, data: bytes, limit: int = 4_096) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def send(
+        self, data: bytes, limit: int = 4_096
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=limit)
         writer.write(data)
         return reader, writer
 
     async def others_are_served(self, seconds: float = 10.0) -> None:
         began = time.monotonic()
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=seconds) as client:
-            answer = await client.post(CHAT, json={"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=seconds
+        ) as client:
+            answer = await client.post(
+                CHAT, json={"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+            )
             assert answer.json()["choices"][0]["message"]["content"] == "hello"
             assert (await client.get("/health")).status_code == 200
         print(f"another client: {time.monotonic() - began:.2f} s")
@@ -94,18 +103,32 @@ class Proxy:
 
 
 def question(content: str, *, stream: bool = True) -> bytes:
-    body = json.dumps({"model": "m", "stream": stream, "messages": [{"role": "user", "content": content}]}).encode()
-    return b"POST %b HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (CHAT.encode(), HOST, len(body), body)
+    body = json.dumps(
+        {"model": "m", "stream": stream, "messages": [{"role": "user", "content": content}]}
+    ).encode()
+    return b"POST %b HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (
+        CHAT.encode(),
+        HOST,
+        len(body),
+        body,
+    )
 
 
 @contextlib.asynccontextmanager
 async def proxied(folder: Path, kind: str = "generic") -> AsyncIterator[Proxy]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 10_240) if hard != resource.RLIM_INFINITY else 10_240, hard))
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE,
+        (min(hard, 10_240) if hard != resource.RLIM_INFINITY else 10_240, hard),
+    )
     server = await asyncio.start_server(backend, "127.0.0.1", 0, backlog=2048)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     stalls = Stalls(folder)
-    environment = bare_environment(folder) | {"BACKEND_URL": url, "BACKEND_KIND": kind, "PROXY_PORT": "0"} | stalls.environment
+    environment = (
+        bare_environment(folder)
+        | {"BACKEND_URL": url, "BACKEND_KIND": kind, "PROXY_PORT": "0"}
+        | stalls.environment
+    )
     with running("llama-bridge", stalls.command, folder / "output", ROOT, environment) as program:
 
         def port() -> int | None:
@@ -152,7 +175,8 @@ async def test_bodies_without_a_length(tmp_path: Path) -> None:
             for _ in range(70):
                 writer.write(piece)
                 await writer.drain()
-                if reader._buffer:  # type: ignore[attr-defined]  # to look without waiting there is no other way
+                # To look without waiting there is no other way.
+                if reader._buffer:  # type: ignore[attr-defined]
                     break
             return await status_of(reader)
         except ConnectionError:
@@ -171,7 +195,9 @@ async def test_bodies_without_a_length(tmp_path: Path) -> None:
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_a_backend_without_an_end(what: str, streamed: bool, tmp_path: Path) -> None:
     async with proxied(tmp_path) as proxy:
-        clients = [await proxy.send(question(what, stream=streamed), limit=1 << 20) for _ in range(3)]
+        clients = [
+            await proxy.send(question(what, stream=streamed), limit=1 << 20) for _ in range(3)
+        ]
         for reader, writer in clients:
             async with asyncio.timeout(60):
                 if streamed and what != "endless json":
@@ -182,11 +208,13 @@ async def test_a_backend_without_an_end(what: str, streamed: bool, tmp_path: Pat
         proxy.bounded(f"3 x {what}, {'streamed' if streamed else 'whole'}")
 
 
-@pytest.mark.parametrize("kind", ["generic", "llama_cpp"])  # of llama.cpp's answers more is remembered
+# Of llama.cpp's answers more is remembered.
+@pytest.mark.parametrize("kind", ["generic", "llama_cpp"])
 async def test_a_thousand_clients_that_do_not_read(kind: str, tmp_path: Path) -> None:
     async with proxied(tmp_path, kind) as proxy:
         clients = [await proxy.send(question("endless words")) for _ in range(MANY)]
-        await proxy.others_are_served(60.0)  # while a thousand answers pour in as fast as two cores can make them
+        # While a thousand answers pour in as fast as two cores can make them.
+        await proxy.others_are_served(60.0)
         for _ in range(2):
             await asyncio.sleep(2)  # what is measured is what gathers meanwhile
             await proxy.others_are_served(5.0)
@@ -198,7 +226,8 @@ async def test_a_thousand_clients_that_do_not_read(kind: str, tmp_path: Path) ->
 async def test_a_thousand_half_requests(tmp_path: Path) -> None:
     halves = [
         b"POST %b HTTP/1.1\r\n%bX-Half: " % (CHAT.encode(), HOST) + b"x" * 8_000,
-        b"POST %b HTTP/1.1\r\n%bContent-Length: 60000000\r\n\r\n" % (CHAT.encode(), HOST) + b" " * 8_000,
+        b"POST %b HTTP/1.1\r\n%bContent-Length: 60000000\r\n\r\n" % (CHAT.encode(), HOST)
+        + b" " * 8_000,
         b"",
     ]
     async with proxied(tmp_path) as proxy:

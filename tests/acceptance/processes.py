@@ -1,4 +1,6 @@
-"""Programs that a test starts: their output is kept, every wait is bounded, and each is ended by its own id."""
+"""Programs that a test starts: their output is kept, every wait is bounded, and each is ended by
+its own id.
+"""
 
 import contextlib
 import os
@@ -29,11 +31,17 @@ class Program:
         return f"--- {self.name} ({state}) ---\n{self.output()[-TAIL:]}"
 
     def wait_for(self, look: Callable[[], Found | None], what: str, seconds: float) -> Found:
-        """What `look` finds, asked again until it finds something; an end of the program ends the wait too."""
+        """What `look` finds, asked again until it finds something; an end of the program ends
+        the wait too.
+        """
         deadline = time.monotonic() + seconds
         while (found := look()) is None:
-            assert self.process.poll() is None, f"{self.name} ended before {what}\n{self.evidence()}"
-            assert time.monotonic() < deadline, f"{self.name}: no {what} within {seconds:.0f} s\n{self.evidence()}"
+            assert self.process.poll() is None, (
+                f"{self.name} ended before {what}\n{self.evidence()}"
+            )
+            assert time.monotonic() < deadline, (
+                f"{self.name}: no {what} within {seconds:.0f} s\n{self.evidence()}"
+            )
             time.sleep(POLL)
         return found
 
@@ -41,22 +49,33 @@ class Program:
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired as error:
-            raise AssertionError(f"{self.name}: no {what} within {seconds:.0f} s\n{self.evidence()}") from error
+            raise AssertionError(
+                f"{self.name}: no {what} within {seconds:.0f} s\n{self.evidence()}"
+            ) from error
 
     def end(self) -> None:
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(GRACE)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # it leads its group: what it left behind goes with it
+            # It leads its group: what it left behind goes with it.
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(GRACE)
 
 
 @contextlib.contextmanager
-def running(name: str, command: Sequence[str | Path], log: Path, cwd: Path, environment: Mapping[str, str]) -> Iterator[Program]:
+def running(
+    name: str, command: Sequence[str | Path], log: Path, cwd: Path, environment: Mapping[str, str]
+) -> Iterator[Program]:
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, cwd=cwd, env=environment, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=environment,
+            start_new_session=True,
         )
     program = Program(name, process, log)
     try:
@@ -66,7 +85,9 @@ def running(name: str, command: Sequence[str | Path], log: Path, cwd: Path, envi
 
 
 def bare_environment(home: Path) -> dict[str, str]:
-    """Nothing of the user's or the build's settings: a fresh home and the way to the system's programs."""
+    """Nothing of the user's or the build's settings: a fresh home and the way to the system's
+    programs.
+    """
     return {
         "PATH": os.environ["PATH"],
         "LANG": "C.UTF-8",

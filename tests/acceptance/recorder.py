@@ -1,4 +1,6 @@
-"""An HTTP pass-through that writes down what goes by: it stands where a test wants to know what was really asked and answered."""
+"""An HTTP pass-through that writes down what goes by: it stands where a test wants to know what
+was really asked and answered.
+"""
 
 import contextlib
 import http.client
@@ -9,7 +11,16 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-authorization", "proxy-authenticate"}
+HOP_BY_HOP = {
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "proxy-authorization",
+    "proxy-authenticate",
+}
 SHOWN = 1_500  # characters of a question and of an answer that a failure shows
 SILENCE = 120  # seconds without a byte from behind
 
@@ -51,23 +62,43 @@ class Exchange:
         if self.path != "/v1/chat/completions":
             return head
         asked = json.dumps(self.messages[1:], ensure_ascii=False)
-        return f"{head}\n  … {asked[-SHOWN:]}\n  … {self.answer.decode('utf-8', 'replace')[-SHOWN:]}"
+        return (
+            f"{head}\n  … {asked[-SHOWN:]}\n  … {self.answer.decode('utf-8', 'replace')[-SHOWN:]}"
+        )
 
 
 class Recorder:
     def __init__(self, name: str, target_port: int) -> None:
         self.name, self.target_port = name, target_port
         self.exchanges: list[Exchange] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (PassThrough,), {"recorder": self}))
+        self.server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("Handler", (PassThrough,), {"recorder": self})
+        )
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def chats(self, session: str | None = None) -> list[Exchange]:
-        """The chat requests that offered tools; the rest are titles and summaries. With a session of OpenCode: only its own."""
-        chats = [exchange for exchange in tuple(self.exchanges) if exchange.path == "/v1/chat/completions"]
-        return [chat for chat in chats if chat.question.get("tools") and session in (None, chat.headers.get("x-session-id"))]
+        """The chat requests that offered tools; the rest are titles and summaries.
+
+        With a session of OpenCode: only its own.
+        """
+        chats = [
+            exchange
+            for exchange in tuple(self.exchanges)
+            if exchange.path == "/v1/chat/completions"
+        ]
+        return [
+            chat
+            for chat in chats
+            if chat.question.get("tools") and session in (None, chat.headers.get("x-session-id"))
+        ]
 
     def evidence(self) -> str:
-        return "\n".join([f"--- what {self.name} was asked ---", *(exchange.evidence() for exchange in tuple(self.exchanges))])
+        return "\n".join(
+            [
+                f"--- what {self.name} was asked ---",
+                *(exchange.evidence() for exchange in tuple(self.exchanges)),
+            ]
+        )
 
 
 class PassThrough(BaseHTTPRequestHandler):
@@ -78,11 +109,21 @@ class PassThrough(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.close_connection = True
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        exchange = Exchange(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+        exchange = Exchange(
+            self.command,
+            self.path,
+            {name.lower(): value for name, value in self.headers.items()},
+            body,
+        )
         self.recorder.exchanges.append(exchange)
-        headers = {name: value for name, value in exchange.headers.items() if name not in HOP_BY_HOP | {"host"}}
+        headers = {
+            name: value
+            for name, value in exchange.headers.items()
+            if name not in HOP_BY_HOP | {"host"}
+        }
         behind = http.client.HTTPConnection("127.0.0.1", self.recorder.target_port, timeout=SILENCE)
-        # A side that hangs up ends the other one: both connections close, and nothing more is written.
+        # A side that hangs up ends the other one: both connections close, and nothing more is
+        # written.
         with contextlib.closing(behind), contextlib.suppress(OSError, http.client.HTTPException):
             behind.request(self.command, self.path, body or None, headers)
             self.pass_back(exchange, behind.getresponse())
@@ -110,7 +151,9 @@ class PassThrough(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def recording(name: str, target_port: int) -> Iterator[Recorder]:
     recorder = Recorder(name, target_port)
-    thread = threading.Thread(target=recorder.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=recorder.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     try:
         yield recorder

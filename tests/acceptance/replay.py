@@ -1,4 +1,6 @@
-"""A server of any kind, made of its table: it answers with the bytes of the entry that the user's last message names."""
+"""A server of any kind, made of its table: it answers with the bytes of the entry that the
+user's last message names.
+"""
 
 import contextlib
 import json
@@ -10,9 +12,15 @@ from tests.backends.transcripts import Entry, entries
 
 PIECE = 61  # bytes at a time: letters and lines are cut
 BESIDES: dict[str, dict[str, str]] = {
-    "llama_cpp": {"/props": '{"default_generation_settings":{"n_ctx":2048},"model_alias":"tiny-toolcaller"}'},
+    "llama_cpp": {
+        "/props": '{"default_generation_settings":{"n_ctx":2048},"model_alias":"tiny-toolcaller"}'
+    },
     "lm_studio": {"/lmstudio-greeting": '{"lmstudio":true}'},
-    "ollama": {"/": "Ollama is running", "/api/version": '{"version":"0.12.1"}', "/api/ps": '{"models":[]}'},
+    "ollama": {
+        "/": "Ollama is running",
+        "/api/version": '{"version":"0.12.1"}',
+        "/api/ps": '{"models":[]}',
+    },
 }
 
 
@@ -22,8 +30,16 @@ class Replay(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         listed = next(entry for entry in entries(self.kind) if entry.lists_models)
-        body = listed.body.decode() if self.path == "/v1/models" else BESIDES.get(self.kind, {}).get(self.path)
-        self._say(200 if body is not None else 404, {"content-type": "application/json"}, (body or '{"detail":"Not Found"}').encode())
+        body = (
+            listed.body.decode()
+            if self.path == "/v1/models"
+            else BESIDES.get(self.kind, {}).get(self.path)
+        )
+        self._say(
+            200 if body is not None else 404,
+            {"content-type": "application/json"},
+            (body or '{"detail":"Not Found"}').encode(),
+        )
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -31,7 +47,9 @@ class Replay(BaseHTTPRequestHandler):
         entry = next(entry for entry in entries(self.kind) if entry.name == name)
         self._say(entry.status, entry.headers, entry.body, is_cut=entry.is_cut)
 
-    def _say(self, status: int, headers: dict[str, str], body: bytes, *, is_cut: bool = False) -> None:
+    def _say(
+        self, status: int, headers: dict[str, str], body: bytes, *, is_cut: bool = False
+    ) -> None:
         self.close_connection = True
         self.send_response_only(status)
         for name, value in headers.items():
@@ -52,7 +70,9 @@ class Replay(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def replaying(kind: str) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Replay,), {"kind": kind}))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -63,4 +83,6 @@ def replaying(kind: str) -> Iterator[str]:
 
 
 def model_of(entry: Entry) -> str:
-    return next(str(listed.means["models"][0][0]) for listed in entries(entry.kind) if listed.lists_models)
+    return next(
+        str(listed.means["models"][0][0]) for listed in entries(entry.kind) if listed.lists_models
+    )

@@ -1,4 +1,6 @@
-"""The roads under test: OpenCode → recorder → the proxy as it is installed → (recorder → the real llama.cpp server)."""
+"""The roads under test: OpenCode → recorder → the proxy as it is installed → (recorder → the
+real llama.cpp server).
+"""
 
 import contextlib
 import re
@@ -35,8 +37,12 @@ class Road:
         return f"{self.front.url}/v1"
 
     def snippet(self) -> str:
-        """The opencode.json that the proxy prints for its user, with our recorder's address in place of its own."""
-        printed = self.proxy.wait_for(lambda: SNIPPET.search(self.proxy.output()), "opencode.json to paste", START_SECONDS)[0]
+        """The opencode.json that the proxy prints for its user, with our recorder's address in
+        place of its own.
+        """
+        printed = self.proxy.wait_for(
+            lambda: SNIPPET.search(self.proxy.output()), "opencode.json to paste", START_SECONDS
+        )[0]
         return re.sub(r"http://127\.0\.0\.1:\d+", self.front.url, printed)
 
     def chats_behind(self) -> list[Exchange]:
@@ -44,15 +50,21 @@ class Road:
         return self.backend.chats() if self.backend else []
 
     def evidence(self) -> str:
-        return "\n".join(part.evidence() for part in (self.front, self.backend, self.proxy, self.engine) if part)
+        return "\n".join(
+            part.evidence() for part in (self.front, self.backend, self.proxy, self.engine) if part
+        )
 
 
 @contextlib.contextmanager
 def proxy(name: str, home: Path, **settings: str) -> Iterator[tuple[Program, Recorder]]:
-    """`llama-bridge serve` in an empty folder and a fresh home, configured by nothing but a free port and what is said here."""
+    """`llama-bridge serve` in an empty folder and a fresh home, configured by nothing but a free
+    port and what is said here.
+    """
     home.mkdir()
     environment = bare_environment(home) | {"PROXY_PORT": "0", **settings}
-    with running(f"llama-bridge {name}", [PROXY, "serve"], home / "log", home, environment) as program:
+    with running(
+        f"llama-bridge {name}", [PROXY, "serve"], home / "log", home, environment
+    ) as program:
         port = address(program)
         program.wait_for(lambda: healthy(port), "200 from /health", START_SECONDS)
         with recording(f"the proxy ({name})", port) as front:
@@ -72,7 +84,9 @@ def scripted_road(name: str, home: Path, grammar: str) -> Iterator[Road]:
     script.write_text(grammar, encoding="utf-8")
     command: list[str | Path] = [sys.executable, HERE / "engine.py", MODEL, script]
     with (
-        running(f"llama.cpp {name}", command, home.with_suffix(".log"), HERE, bare_environment(home)) as engine,
+        running(
+            f"llama.cpp {name}", command, home.with_suffix(".log"), HERE, bare_environment(home)
+        ) as engine,
         recording(f"llama.cpp ({name})", address(engine)) as backend,
         proxy(name, home, BACKEND_URL=backend.url) as (program, front),
     ):
@@ -81,7 +95,9 @@ def scripted_road(name: str, home: Path, grammar: str) -> Iterator[Road]:
 
 def address(program: Program) -> int:
     """The port that the program says it listens on."""
-    return int(program.wait_for(lambda: LISTENING.search(program.output()), "address", START_SECONDS)[1])
+    return int(
+        program.wait_for(lambda: LISTENING.search(program.output()), "address", START_SECONDS)[1]
+    )
 
 
 def healthy(port: int) -> Literal[True] | None:

@@ -1,9 +1,10 @@
 """`python -m tests.acceptance.stalls`: llama-bridge, with a clock on every step of its event loop.
 
-A step is what runs between two moments at which the loop may serve other clients: one turn of a task, or one callback of a
-connection. What counts is the time that the thread of the loop has computed, so that a machine that is busy with other things
-changes nothing. A garbage collection meets whatever runs: it grows with the number of all objects, is measured by itself and only
-shown. The longest step so far lies as JSON in the file that STALLS names.
+A step is what runs between two moments at which the loop may serve other clients: one turn of a
+task, or one callback of a connection. What counts is the time that the thread of the loop has
+computed, so that a machine that is busy with other things changes nothing. A garbage collection
+meets whatever runs: it grows with the number of all objects, is measured by itself and only shown.
+The longest step so far lies as JSON in the file that STALLS names.
 """
 
 import asyncio
@@ -55,7 +56,8 @@ class Clock:
         finally:
             self._began = None
             taken = (time.thread_time() - began - self._collected) * 1000
-            if taken > _SHORT and (taken > self._longest["ms"] or not self._file.exists()):  # without the file, measuring begins again
+            # Without the file, measuring begins again.
+            if taken > _SHORT and (taken > self._longest["ms"] or not self._file.exists()):
                 self._longest = self._longest | {"ms": taken, "what": what, "stack": self._stack}
                 self._file.write_text(json.dumps(self._longest))
             if self._collected * 1000 > max(self._longest["gc"], _SHORT):
@@ -65,12 +67,17 @@ class Clock:
     def watch(self) -> None:
         while True:
             time.sleep(_SAMPLED)
-            if self._began is not None and (frame := sys._current_frames().get(self._thread)) is not None:
+            if (
+                self._began is not None
+                and (frame := sys._current_frames().get(self._thread)) is not None
+            ):
                 self._stack = _shown(frame)
 
 
 def _shown(frame: FrameType | None) -> list[str]:
-    """Without the lines of source, which `traceback` would read and keep: the memory of this process is measured too."""
+    """Without the lines of source, which `traceback` would read and keep: the memory of this
+    process is measured too.
+    """
     frames: list[str] = []
     while frame is not None and len(frames) < _FRAMES:
         code = frame.f_code
@@ -86,7 +93,11 @@ class _Steps(Coroutine[Any, Any, Any]):
     __slots__ = ("_clock", "_inner", "_what")
 
     def __init__(self, inner: Coroutine[Any, Any, Any], clock: Clock) -> None:
-        self._inner, self._clock, self._what = inner, clock, getattr(inner, "__qualname__", "a task")
+        self._inner, self._clock, self._what = (
+            inner,
+            clock,
+            getattr(inner, "__qualname__", "a task"),
+        )
 
     def send(self, value: Any) -> Any:
         return self._clock.measured(self._what, lambda: self._inner.send(value))
@@ -112,12 +123,20 @@ def install(file: Path) -> None:
         clock = Clock(file)
         threading.Thread(target=clock.watch, daemon=True).start()
         loop = asyncio.get_running_loop()
-        loop.set_task_factory(lambda loop, inner, **named: asyncio.Task(_Steps(inner, clock), loop=loop, **named))
-        for owner, name in ((Wire, "data_received"), (Wire, "eof_received"), (Wire, "connection_lost"), (Ledger, "look")):
+        loop.set_task_factory(
+            lambda loop, inner, **named: asyncio.Task(_Steps(inner, clock), loop=loop, **named)
+        )
+        for owner, name in (
+            (Wire, "data_received"),
+            (Wire, "eof_received"),
+            (Wire, "connection_lost"),
+            (Ledger, "look"),
+        ):
             setattr(owner, name, _timed(getattr(owner, name), clock))
         await started(server, sockets)
 
-    command_line.Server.startup = startup  # type: ignore[method-assign, assignment]  # it is replaced on purpose
+    # It is replaced on purpose.
+    command_line.Server.startup = startup  # type: ignore[method-assign, assignment]
 
 
 def _timed(method: Callable[..., Any], clock: Clock) -> Callable[..., Any]:
@@ -138,8 +157,13 @@ class Stalls:
 
     def bounded(self, what: str) -> None:
         found = json.loads(self._file.read_text()) if self._file.exists() else NOTHING
-        print(f"{what}: longest stall of the event loop {found['ms']:.0f} ms, in {found['what']}; garbage {found['gc']:.0f} ms")
-        assert found["ms"] < TOLERATED, f"{what}: {found['ms']:.0f} ms in {found['what']}\n  " + "\n  ".join(found["stack"])
+        print(
+            f"{what}: longest stall of the event loop {found['ms']:.0f} ms, "
+            f"in {found['what']}; garbage {found['gc']:.0f} ms"
+        )
+        assert found["ms"] < TOLERATED, (
+            f"{what}: {found['ms']:.0f} ms in {found['what']}\n  " + "\n  ".join(found["stack"])
+        )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,17 @@ def test_the_base_of_the_api(url: str, base: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://h", "http://", "http://h?x=1", "http://u:p@h", "http://h#f", "http://[::1", "http://a..b", f"http://{'a' * 64}.lan"]
+    "url",
+    [
+        "ftp://h",
+        "http://",
+        "http://h?x=1",
+        "http://u:p@h",
+        "http://h#f",
+        "http://[::1",
+        "http://a..b",
+        f"http://{'a' * 64}.lan",
+    ],
 )
 def test_what_is_no_address(url: str) -> None:
     with pytest.raises(ValueError, match=r"is no URL|must"):

@@ -36,7 +36,11 @@ def _generic(script: Script, wanted: str | None = None) -> Backend:
 
 async def test_a_named_place_is_always_there() -> None:
     PLACE.answered()
-    assert (PLACE.not_ready(), PLACE.device(), (await PLACE.address()).host) == (None, None, "10.0.0.5")
+    assert (PLACE.not_ready(), PLACE.device(), (await PLACE.address()).host) == (
+        None,
+        None,
+        "10.0.0.5",
+    )
 
 
 async def test_the_question_and_its_headers() -> None:
@@ -44,7 +48,11 @@ async def test_the_question_and_its_headers() -> None:
     response = await _generic(script).ask(_question(), [(b"x-session-id", b"s")])
     assert response.status_code == 200
     sent = script.asked[-1].headers
-    assert (sent["authorization"], sent["x-session-id"], sent["accept-encoding"]) == ("Bearer k", "s", "identity")
+    assert (sent["authorization"], sent["x-session-id"], sent["accept-encoding"]) == (
+        "Bearer k",
+        "s",
+        "identity",
+    )
     assert script.questions()[0]["model"] == "m"
 
 
@@ -54,7 +62,9 @@ async def test_without_a_key_none_is_sent() -> None:
     assert "authorization" not in script.asked[-1].headers
 
 
-async def test_a_backend_that_refuses_stream_options_is_asked_without_and_this_is_remembered() -> None:
+async def test_a_backend_that_refuses_stream_options_is_asked_without_and_this_is_remembered() -> (
+    None
+):
     refusal = httpx.Response(422, json={"detail": "stream_options: extra fields not permitted"})
     script = Script({MODELS: models("m"), CHAT: [refusal, stream(), stream()]})
     backend = _generic(script)
@@ -70,30 +80,50 @@ class Moved(Named):
 
 
 async def test_where_nobody_answers_the_place_may_know_another_address() -> None:
-    script = Script({MODELS: [httpx.ConnectError("refused"), models("m")], CHAT: [httpx.ConnectError("refused"), stream()]})
+    script = Script(
+        {
+            MODELS: [httpx.ConnectError("refused"), models("m")],
+            CHAT: [httpx.ConnectError("refused"), stream()],
+        }
+    )
     assert (await Generic(Http(script), Moved(PLACE.named)).ask(_question(), [])).status_code == 200
     assert [request.url.host for request in script.asked] == ["10.0.0.5", "10.0.0.6"] * 2
-    assert [request.headers["authorization"] for request in script.asked] == ["Bearer k", "Bearer new"] * 2
+    assert [request.headers["authorization"] for request in script.asked] == [
+        "Bearer k",
+        "Bearer new",
+    ] * 2
     with pytest.raises(Unavailable):
         await _generic(Script({MODELS: httpx.ConnectError("refused")})).models()
     with pytest.raises(Unavailable):  # but /health does not wait there for somebody who starts
-        await Generic(Http(Script({MODELS: httpx.ConnectError("refused")})), Moved(PLACE.named)).get_json(MODELS)
+        await Generic(
+            Http(Script({MODELS: httpx.ConnectError("refused")})), Moved(PLACE.named)
+        ).get_json(MODELS)
 
 
-THINKING = read(b'{"model": "m", "messages": [{"role": "assistant", "content": "", "reasoning_content": "r"}]}')
+THINKING = read(
+    b'{"model": "m", "messages": [{"role": "assistant", "content": "", "reasoning_content": "r"}]}'
+)
 
 
 async def test_a_backend_that_takes_no_thoughts_is_asked_without_and_this_is_remembered() -> None:
-    refusal = httpx.Response(400, json={"error": {"message": "property 'messages.0.reasoning_content' is unsupported"}})
+    refusal = httpx.Response(
+        400, json={"error": {"message": "property 'messages.0.reasoning_content' is unsupported"}}
+    )
     script = Script({MODELS: models("m"), CHAT: [refusal, stream(), stream()]})
     backend = _generic(script)
     await backend.ask(THINKING, [])
     await backend.ask(THINKING, [])
-    assert ["reasoning_content" in question["messages"][0] for question in script.questions()] == [True, False, False]
+    assert ["reasoning_content" in question["messages"][0] for question in script.questions()] == [
+        True,
+        False,
+        False,
+    ]
 
 
 async def test_a_backend_that_misses_thoughts_is_not_asked_without() -> None:
-    refusal = httpx.Response(400, json={"error": {"message": "The `reasoning_content` must be passed back to the API."}})
+    refusal = httpx.Response(
+        400, json={"error": {"message": "The `reasoning_content` must be passed back to the API."}}
+    )
     script = Script({MODELS: models("m"), CHAT: refusal})
     with pytest.raises(BackendRefused):
         await _generic(script).ask(THINKING, [])
@@ -148,7 +178,9 @@ async def test_an_unknown_name_does_not_cost_a_look_at_the_models_per_chat(
     assert await backend.model_for("unknown") == "unknown"
 
 
-async def test_a_model_that_came_after_it_was_missed_is_found_at_the_next_look(clock: list[float]) -> None:
+async def test_a_model_that_came_after_it_was_missed_is_found_at_the_next_look(
+    clock: list[float],
+) -> None:
     script = Script({MODELS: [models("a", "b"), models("a", "b"), models("a", "b", "new")]})
     backend = _generic(script)
     for _ in range(2):
@@ -199,11 +231,15 @@ async def test_a_server_without_a_list_is_not_asked_for_it_at_each_chat(
 
 async def test_who_may_not_read_the_list_is_told_why() -> None:
     with pytest.raises(BackendSaid, match="Unauthorized"):
-        await _generic(Script({MODELS: httpx.Response(401, json={"error": "Unauthorized"})})).models()
+        await _generic(
+            Script({MODELS: httpx.Response(401, json={"error": "Unauthorized"})})
+        ).models()
 
 
 async def test_what_any_backend_tells() -> None:
-    script = Script({MODELS: httpx.Response(200, json={"data": [{"id": "v", "max_model_len": 99}]})})
+    script = Script(
+        {MODELS: httpx.Response(200, json={"data": [{"id": "v", "max_model_len": 99}]})}
+    )
     assert await _generic(script).facts() == Facts("v", 99)
     assert await _generic(script, "other").facts() == Facts("other")
     assert await _generic(Script({MODELS: models("a", "b")})).facts() == Facts()
@@ -224,7 +260,12 @@ def _detection(script: Script, kinds: tuple[type[Backend], ...] = KINDS) -> Dete
     [
         (models("m", server="llama.cpp"), LlamaCpp),
         (models("m", owner="llamacpp"), LlamaCpp),
-        (httpx.Response(503, json={"error": {"message": "Loading model"}}, headers={"server": "llama.cpp"}), LlamaCpp),
+        (
+            httpx.Response(
+                503, json={"error": {"message": "Loading model"}}, headers={"server": "llama.cpp"}
+            ),
+            LlamaCpp,
+        ),
         (models("m"), Generic),
         (httpx.Response(404), Generic),
         (httpx.Response(200, text="<html>"), Generic),
@@ -247,7 +288,9 @@ async def test_it_is_found_out_once_and_anew_after_a_refusal() -> None:
     assert type(await detection.backend()) is Generic
 
 
-async def test_a_backend_that_is_down_is_found_when_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_backend_that_is_down_is_found_when_it_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = Clock(monkeypatch)
     script = Script({MODELS: [httpx.ConnectError("refused"), models("m")]})
     detection = _detection(script)

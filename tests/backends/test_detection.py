@@ -24,7 +24,10 @@ from tests.clock import Clock
 HOME, WORLD = Address("http://10.0.0.5/v1"), Address("https://api.example.com/v1")
 GREETINGS: dict[str, dict[str, Any]] = {
     "lm_studio": {"/lmstudio-greeting": httpx.Response(200, json={"lmstudio": True})},
-    "ollama": {"/": httpx.Response(200, text="Ollama is running"), "/api/version": httpx.Response(200, json={"version": "0.12.1"})},
+    "ollama": {
+        "/": httpx.Response(200, text="Ollama is running"),
+        "/api/version": httpx.Response(200, json={"version": "0.12.1"}),
+    },
 }
 
 
@@ -45,7 +48,12 @@ async def test_every_kind_is_known_by_its_own_list(name: str) -> None:
     [
         (models("m", server="llama.cpp"), "llama_cpp"),
         (httpx.Response(401, json={"error": {}}, headers={"server": "llama.cpp"}), "llama_cpp"),
-        (httpx.Response(503, json={"error": {"message": "Loading model"}}, headers={"server": "llama.cpp"}), "llama_cpp"),
+        (
+            httpx.Response(
+                503, json={"error": {"message": "Loading model"}}, headers={"server": "llama.cpp"}
+            ),
+            "llama_cpp",
+        ),
         (httpx.Response(200, json={"data": [{"id": "m", "max_model_len": 5}]}), "vllm"),
         (models("m", owner="llama-cpp-python"), "llama_cpp_python"),
         (models("m", owner="me"), "generic"),
@@ -60,17 +68,26 @@ async def test_what_decides(answer: httpx.Response, kind: str) -> None:
 
 async def test_who_answers_200_to_everything_is_not_believed() -> None:
     anything = httpx.Response(200, json={"error": "Unexpected endpoint or method. (GET /x)"})
-    assert (await found(dict.fromkeys(("/v1/models", "/", "/api/version", "/lmstudio-greeting"), anything)))[0] == "generic"
+    assert (
+        await found(
+            dict.fromkeys(("/v1/models", "/", "/api/version", "/lmstudio-greeting"), anything)
+        )
+    )[0] == "generic"
 
 
-@pytest.mark.parametrize("version", [httpx.Response(200, text="<html>"), httpx.Response(200, json=[]), httpx.ReadError("closed")])
+@pytest.mark.parametrize(
+    "version",
+    [httpx.Response(200, text="<html>"), httpx.Response(200, json=[]), httpx.ReadError("closed")],
+)
 async def test_what_only_looks_like_ollama(version: Any) -> None:
     assert (await found({**GREETINGS["ollama"], "/api/version": version}))[0] == "generic"
 
 
 async def test_who_answers_with_a_page_to_everything() -> None:
     page = httpx.Response(200, text="<html>")
-    assert (await found(dict.fromkeys(("/v1/models", "/", "/api/version", "/lmstudio-greeting"), page)))[0] == "generic"
+    assert (
+        await found(dict.fromkeys(("/v1/models", "/", "/api/version", "/lmstudio-greeting"), page))
+    )[0] == "generic"
 
 
 async def test_in_the_world_nothing_is_asked_besides_the_models() -> None:
@@ -92,15 +109,24 @@ async def kinds(detection: Detection, clock: Clock) -> list[str]:
     return found
 
 
-async def test_a_server_that_is_silent_is_asked_plainly_and_found_out_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_is_silent_is_asked_plainly_and_found_out_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     behind = Backend({"/v1/models": [httpx.ReadTimeout("busy"), models("m", owner="llamacpp")]})
     detection = Detection(KINDS, Http(behind), Named(HOME), None)
-    assert await kinds(detection, Clock(monkeypatch)) == ["generic", "generic", "llama_cpp", "llama_cpp"]
+    assert await kinds(detection, Clock(monkeypatch)) == [
+        "generic",
+        "generic",
+        "llama_cpp",
+        "llama_cpp",
+    ]
     assert len(behind.asked) == 2
 
 
 async def test_what_is_not_up_yet_is_found_out_when_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    behind = Backend({"/v1/models": [httpx.Response(502, text="<html>"), models("m", owner="vllm")]})
+    behind = Backend(
+        {"/v1/models": [httpx.Response(502, text="<html>"), models("m", owner="vllm")]}
+    )
     detection = Detection(KINDS, Http(behind), Named(HOME), None)
     assert await kinds(detection, Clock(monkeypatch)) == ["generic", "generic", "vllm", "vllm"]
     assert len(behind.asked) == 4  # a server at home was looked at more closely
@@ -150,7 +176,9 @@ async def test_whoever_comes_meanwhile_waits_for_the_answer() -> None:
 
 async def test_another_server_at_the_same_address_is_found_out_when_the_first_is_gone() -> None:
     chat = "/v1/chat/completions"
-    behind = Backend({"/v1/models": models("m", owner="vllm"), chat: lambda _: stream(*text("hi"), *END)})
+    behind = Backend(
+        {"/v1/models": models("m", owner="vllm"), chat: lambda _: stream(*text("hi"), *END)}
+    )
     app = create_app(load({"BACKEND_URL": "http://10.0.0.5"}), transport=behind)
     question = {"messages": [{"role": "assistant", "content": "", "reasoning_content": "r"}]}
     assert (await ask(app, chat, question)).status == 200
@@ -159,4 +187,7 @@ async def test_another_server_at_the_same_address_is_found_out_when_the_first_is
     behind.answers |= GREETINGS["ollama"] | {"/v1/models": models("n", owner="library")}
     assert (await ask(app, chat, question)).status == 200
     vllm, *_, ollama = behind.questions()
-    assert [list(asked["messages"][0])[-1] for asked in (vllm, ollama)] == ["reasoning_content", "reasoning"]
+    assert [list(asked["messages"][0])[-1] for asked in (vllm, ollama)] == [
+        "reasoning_content",
+        "reasoning",
+    ]

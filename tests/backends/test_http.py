@@ -36,7 +36,9 @@ def _request() -> httpx.Request:
         (httpx.ReadError("reset"), BrokenOff),
     ],
 )
-async def test_every_transport_error_is_one_of_ours(error: Exception, kind: type[BridgeError]) -> None:
+async def test_every_transport_error_is_one_of_ours(
+    error: Exception, kind: type[BridgeError]
+) -> None:
     for send in (_http(error)[0].send, _http(error)[0].ask):
         with pytest.raises(kind, match=r"10\.0\.0\.5:1"):
             await send(_request())
@@ -45,13 +47,37 @@ async def test_every_transport_error_is_one_of_ours(error: Exception, kind: type
 @pytest.mark.parametrize(
     ("why", "told"),
     [
-        ("All connection attempts failed", "nothing answers at http://10.0.0.5:1: is the backend running, and is BACKEND_URL right?"),
-        ("[Errno -2] Name or service not known", "http://10.0.0.5:1 cannot be found: is this machine connected, and is BACKEND_URL right?"),
-        ("[Errno -3] Temporary failure in name resolution", "http://10.0.0.5:1 cannot be found: is this machine connected"),
-        ("[Errno 8] nodename nor servname provided, or not known", "http://10.0.0.5:1 cannot be found"),
         (
-            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1006)",
-            "no secure connection to http://10.0.0.5:1 (certificate verify failed: self-signed certificate): is it https at all",
+            "All connection attempts failed",
+            (
+                "nothing answers at http://10.0.0.5:1: is the backend running, "
+                "and is BACKEND_URL right?"
+            ),
+        ),
+        (
+            "[Errno -2] Name or service not known",
+            (
+                "http://10.0.0.5:1 cannot be found: is this machine connected, "
+                "and is BACKEND_URL right?"
+            ),
+        ),
+        (
+            "[Errno -3] Temporary failure in name resolution",
+            "http://10.0.0.5:1 cannot be found: is this machine connected",
+        ),
+        (
+            "[Errno 8] nodename nor servname provided, or not known",
+            "http://10.0.0.5:1 cannot be found",
+        ),
+        (
+            (
+                "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
+                "self-signed certificate (_ssl.c:1006)"
+            ),
+            (
+                "no secure connection to http://10.0.0.5:1 (certificate verify failed: "
+                "self-signed certificate): is it https at all"
+            ),
         ),
     ],
 )
@@ -82,7 +108,10 @@ async def test_whoever_refuses_is_reported() -> None:
     assert refused == [1]
 
 
-@pytest.mark.parametrize(("error", "kind"), [(httpx.ReadError("reset"), BrokenOff), (httpx.ReadTimeout("slow"), TimedOut)])
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(httpx.ReadError("reset"), BrokenOff), (httpx.ReadTimeout("slow"), TimedOut)],
+)
 async def test_a_break_while_reading(error: Exception, kind: type[BridgeError]) -> None:
     response = stream(b"a", error)
     http, _ = _http(response)
@@ -103,7 +132,9 @@ async def test_a_short_body_is_bounded_and_closed() -> None:
 async def test_the_real_transport_reads_a_real_answer_unchanged() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 2\r\n\r\nok")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 2\r\n\r\nok"
+        )
         await writer.drain()
         writer.close()
         await writer.wait_closed()
@@ -131,7 +162,9 @@ async def test_a_host_in_the_world_may_lie_behind_a_proxy(monkeypatch: pytest.Mo
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         monkeypatch.delenv("no_proxy", raising=False)
         http = Http(default_transport("http://example.invalid", public=True))
-        assert (await http.send(httpx.Request("GET", "http://example.invalid/x"))).status_code == 204
+        assert (
+            await http.send(httpx.Request("GET", "http://example.invalid/x"))
+        ).status_code == 204
         await http.aclose()
     assert met == [b"GET http://example.invalid/x HTTP/1.1\r\n"]
 

@@ -43,7 +43,14 @@ async def test_an_overflow_is_refused_in_llama_cpp_s_own_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [_counted(2047), _counted("x"), httpx.Response(200, json=[]), httpx.Response(404), httpx.ConnectError("refused")]
+    "answer",
+    [
+        _counted(2047),
+        _counted("x"),
+        httpx.Response(200, json=[]),
+        httpx.Response(404),
+        httpx.ConnectError("refused"),
+    ],
 )
 async def test_what_fits_or_cannot_be_counted_is_not_refused(answer: Any) -> None:
     await llama_cpp(**{COUNT: answer})[0].refuse_overflow(QUESTION)
@@ -53,9 +60,15 @@ async def test_the_prompt_is_counted_as_it_will_be_asked() -> None:
     backend, script = llama_cpp(**{COUNT: _counted(5)})
     tools = [{"type": "function", "function": {"name": name}} for name in ("a", "b")]
     choice = {"type": "function", "function": {"name": "b"}}
-    question = read(orjson.dumps({"messages": [], "model": "m", "tools": tools, "tool_choice": choice}))
+    question = read(
+        orjson.dumps({"messages": [], "model": "m", "tools": tools, "tool_choice": choice})
+    )
     assert await backend.refuse_overflow(question)
-    [body] = [orjson.loads(body) for request, body in zip(script.asked, script.bodies, strict=True) if request.url.path == COUNT]
+    [body] = [
+        orjson.loads(body)
+        for request, body in zip(script.asked, script.bodies, strict=True)
+        if request.url.path == COUNT
+    ]
     assert (body["tools"], body["tool_choice"]) == (tools[1:], "required")
 
 
@@ -81,7 +94,9 @@ async def test_the_prompt_is_counted_as_it_will_be_asked() -> None:
 )
 def test_what_takes_part_of_the_context(path: str, takes: bool) -> None:
     assert llama_cpp()[0].takes_context(path) is takes
-    assert not Generic(Http(Backend({})), Named(Address("http://10.0.0.5/v1", "k"))).takes_context(path)
+    assert not Generic(Http(Backend({})), Named(Address("http://10.0.0.5/v1", "k"))).takes_context(
+        path
+    )
 
 
 def _usage(completion: int) -> dict[str, Any]:
@@ -105,15 +120,25 @@ def _finish(index: int, **more: Any) -> dict[str, Any]:
         ([_finish(0), _usage(5), _finish(1), _usage(6), _usage(6)], [5, 11, 11]),
     ],
 )
-def test_each_choice_is_counted_by_itself_and_once_and_so_is_the_prompt(chunks: list[dict[str, Any]], counted: list[int]) -> None:
+def test_each_choice_is_counted_by_itself_and_once_and_so_is_the_prompt(
+    chunks: list[dict[str, Any]], counted: list[int]
+) -> None:
     reply = llama_cpp()[0].reply()
-    usages = [event for chunk in chunks for _, event in reply.read(chunk) if isinstance(event, Usage)]
+    usages = [
+        event for chunk in chunks for _, event in reply.read(chunk) if isinstance(event, Usage)
+    ]
     assert usages == [Usage(9, completion) for completion in counted]
 
 
 async def test_what_it_tells_of_itself() -> None:
-    props = {"default_generation_settings": {"n_ctx": 512}, "model_alias": "tiny", "chat_template_caps": {"supports_tools": True}}
-    assert await llama_cpp(**{"/props": httpx.Response(200, json=props)})[0].facts() == Facts("tiny", 512, True)
+    props = {
+        "default_generation_settings": {"n_ctx": 512},
+        "model_alias": "tiny",
+        "chat_template_caps": {"supports_tools": True},
+    }
+    assert await llama_cpp(**{"/props": httpx.Response(200, json=props)})[0].facts() == Facts(
+        "tiny", 512, True
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,20 +153,35 @@ async def test_what_it_tells_of_itself() -> None:
 )
 async def test_whether_its_model_sees(modalities: Any, inputs: Any) -> None:
     props = {"model_alias": "tiny", "modalities": modalities}
-    assert (await llama_cpp(**{"/props": httpx.Response(200, json=props)})[0].facts()).inputs == inputs
+    assert (
+        await llama_cpp(**{"/props": httpx.Response(200, json=props)})[0].facts()
+    ).inputs == inputs
 
 
 async def test_an_old_one_tells_less() -> None:
-    assert await llama_cpp(**{"/props": httpx.Response(200, json={"chat_template_caps": 5})})[0].facts() == Facts("m", 2048)
-    assert await llama_cpp(**{"/props": httpx.Response(200, json={"model_alias": "tiny"})})[0].facts() == Facts("tiny")
+    assert await llama_cpp(**{"/props": httpx.Response(200, json={"chat_template_caps": 5})})[
+        0
+    ].facts() == Facts("m", 2048)
+    assert await llama_cpp(**{"/props": httpx.Response(200, json={"model_alias": "tiny"})})[
+        0
+    ].facts() == Facts("tiny")
 
 
 async def test_as_a_router_of_several_it_speaks_for_the_one_that_is_loaded() -> None:
-    loaded = {"id": "b", "owned_by": "llamacpp", "status": {"value": "loaded"}, "meta": {"n_ctx": 4096}}
-    several = {"data": [{"id": "a", "owned_by": "llamacpp", "status": {"value": "unloaded"}}, loaded]}
+    loaded = {
+        "id": "b",
+        "owned_by": "llamacpp",
+        "status": {"value": "loaded"},
+        "meta": {"n_ctx": 4096},
+    }
+    several = {
+        "data": [{"id": "a", "owned_by": "llamacpp", "status": {"value": "unloaded"}}, loaded]
+    }
     props = {"role": "router", "model_alias": "", "default_generation_settings": {"n_ctx": 0}}
     listed, counted = httpx.Response(200, json=several), _counted(5000)
-    backend, script = llama_cpp(**{"/v1/models": listed, "/props": httpx.Response(200, json=props), COUNT: counted})
+    backend, script = llama_cpp(
+        **{"/v1/models": listed, "/props": httpx.Response(200, json=props), COUNT: counted}
+    )
     assert await backend.facts() == Facts("b", 4096)
     with pytest.raises(ContextOverflow):
         await backend.refuse_overflow(QUESTION)

@@ -1,4 +1,6 @@
-"""llama-cpp-python's server is asked one thing at a time: whoever asks meanwhile would cut the answer that is under way."""
+"""llama-cpp-python's server is asked one thing at a time: whoever asks meanwhile would cut the
+answer that is under way.
+"""
 
 import asyncio
 from typing import Any
@@ -26,7 +28,9 @@ QUESTION = read(b'{"model": "m", "messages": []}')
 
 
 def server(**answers: Any) -> tuple[LlamaCppPython, Backend]:
-    behind = Backend({"/v1/models": models("m", owner="me"), CHAT: lambda _: stream(b"a", b"b"), **answers})
+    behind = Backend(
+        {"/v1/models": models("m", owner="me"), CHAT: lambda _: stream(b"a", b"b"), **answers}
+    )
     return LlamaCppPython(Http(behind), Named(Address("http://10.0.0.5/v1")), None), behind
 
 
@@ -47,7 +51,9 @@ async def test_questions_wait_for_each_other_and_nothing_else_is_asked_meanwhile
 
 async def test_its_kind_is_not_checked_while_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    behind = Backend({"/v1/models": models("m", owner="llama-cpp-python"), CHAT: lambda _: stream(b"a")})
+    behind = Backend(
+        {"/v1/models": models("m", owner="llama-cpp-python"), CHAT: lambda _: stream(b"a")}
+    )
     http = Http(behind, lambda: detection.doubt())
     detection = Detection(KINDS, http, Named(Address("http://10.0.0.5/v1")), None)
     backend = await detection.backend()
@@ -77,7 +83,8 @@ async def test_a_refusal_and_a_client_that_left_let_the_next_one_in() -> None:
     async with asyncio.timeout(5):
         response = await backend.ask(QUESTION, [])
     await response.stream.aclose()  # type: ignore[union-attr] # what an async transport gives
-    await response.stream.aclose()  # type: ignore[union-attr] # twice: the turn of somebody else is not ended
+    # Twice: the turn of somebody else is not ended.
+    await response.stream.aclose()  # type: ignore[union-attr]
     await (await backend.ask(QUESTION, [])).aclose()
 
 
@@ -113,8 +120,17 @@ async def test_who_waits_may_leave_and_a_broken_answer_lets_the_next_one_in() ->
 
 
 async def test_what_passes_through_waits_too() -> None:
-    behind = Backend({"/v1/models": models("m", owner="me"), CHAT: lambda _: stream(*END), "/v1/embeddings": httpx.Response(200, json={})})
-    app = create_app(load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "llama-cpp-python"}), transport=behind)
+    behind = Backend(
+        {
+            "/v1/models": models("m", owner="me"),
+            CHAT: lambda _: stream(*END),
+            "/v1/embeddings": httpx.Response(200, json={}),
+        }
+    )
+    app = create_app(
+        load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "llama-cpp-python"}),
+        transport=behind,
+    )
     backend = await app.house.backend()
     first = await backend.ask(QUESTION, [])
     passing = asyncio.create_task(ask(app, "/v1/embeddings", {"input": "x"}))
@@ -126,14 +142,17 @@ async def test_what_passes_through_waits_too() -> None:
 
 
 async def test_an_empty_stream_is_asked_for_its_reason() -> None:
-    refusal = httpx.Response(400, json={"error": {"message": "This model's maximum context length is 512 tokens."}})
+    refusal = httpx.Response(
+        400, json={"error": {"message": "This model's maximum context length is 512 tokens."}}
+    )
     backend, behind = server(**{CHAT: [stream(), refusal, stream(), httpx.Response(200, json={})]})
     response = await backend.ask(QUESTION, [])
     with pytest.raises(ContextOverflow):
         await anext(backend.http.pieces(response))
     await response.aclose()
     assert [asked["stream"] for asked in behind.questions()] == [True, False]
-    assert [piece async for piece in backend.http.pieces(await backend.ask(QUESTION, []))] == []  # it has none: the answer is broken off
+    # It has none: the answer is broken off.
+    assert [piece async for piece in backend.http.pieces(await backend.ask(QUESTION, []))] == []
 
 
 async def test_somebody_else_keeps_it_busy() -> None:
@@ -144,6 +163,9 @@ async def test_somebody_else_keeps_it_busy() -> None:
 
 async def test_it_is_told_not_to_punish_repetitions_unless_the_client_says_so() -> None:
     backend, behind = server()
-    for body in (b'{"model": "m", "messages": []}', b'{"model": "m", "messages": [], "repeat_penalty": 1.3}'):
+    for body in (
+        b'{"model": "m", "messages": []}',
+        b'{"model": "m", "messages": [], "repeat_penalty": 1.3}',
+    ):
         await (await backend.ask(read(body), [])).aclose()
     assert [asked["repeat_penalty"] for asked in behind.questions()] == [1.0, 1.3]

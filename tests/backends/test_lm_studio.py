@@ -14,13 +14,23 @@ from tests.backend import Backend, models
 UNKNOWN = httpx.Response(200, json={"error": "Unexpected endpoint or method. (GET /api/v0/models)"})
 V0 = {
     "data": [
-        {"id": "a", "type": "llm", "state": "loaded", "max_context_length": 131072, "loaded_context_length": 4096},
+        {
+            "id": "a",
+            "type": "llm",
+            "state": "loaded",
+            "max_context_length": 131072,
+            "loaded_context_length": 4096,
+        },
         {"id": "b", "type": "llm", "state": "not-loaded", "max_context_length": 32768},
     ]
 }
 V1 = {
     "models": [
-        {"key": "a", "max_context_length": 131072, "loaded_instances": [{"id": "a", "config": {"context_length": 8192}}]},
+        {
+            "key": "a",
+            "max_context_length": 131072,
+            "loaded_instances": [{"id": "a", "config": {"context_length": 8192}}],
+        },
         {"key": "b", "max_context_length": 32768, "loaded_instances": []},
     ]
 }
@@ -37,10 +47,19 @@ def lm_studio(v0: Any, v1: Any = UNKNOWN) -> LmStudio:
         (httpx.Response(200, json=V0), UNKNOWN, 4096),
         (UNKNOWN, httpx.Response(200, json=V1), 8192),
         (httpx.Response(200, json={"data": [{"id": "a", "state": "loaded"}]}), UNKNOWN, None),
-        (UNKNOWN, httpx.Response(200, json={"models": [{"key": "a", "loaded_instances": [{"id": "x", "config": None}]}]}), None),
+        (
+            UNKNOWN,
+            httpx.Response(
+                200,
+                json={"models": [{"key": "a", "loaded_instances": [{"id": "x", "config": None}]}]},
+            ),
+            None,
+        ),
     ],
 )
-async def test_the_loaded_model_is_the_one_that_an_unknown_name_means(v0: Any, v1: Any, context: int | None) -> None:
+async def test_the_loaded_model_is_the_one_that_an_unknown_name_means(
+    v0: Any, v1: Any, context: int | None
+) -> None:
     backend = lm_studio(v0, v1)
     assert await backend.model_for("my-model") == "a"
     facts = await backend.facts()
@@ -50,8 +69,19 @@ async def test_the_loaded_model_is_the_one_that_an_unknown_name_means(v0: Any, v
 @pytest.mark.parametrize(
     ("v0", "v1"),
     [
-        (httpx.Response(200, json={"data": [{"id": "a", "type": "llm"}, {"id": "b", "type": "embeddings"}]}), UNKNOWN),
-        (UNKNOWN, httpx.Response(200, json={"models": [{"key": "a", "type": "llm"}, {"key": "b", "type": "embedding"}]})),
+        (
+            httpx.Response(
+                200, json={"data": [{"id": "a", "type": "llm"}, {"id": "b", "type": "embeddings"}]}
+            ),
+            UNKNOWN,
+        ),
+        (
+            UNKNOWN,
+            httpx.Response(
+                200,
+                json={"models": [{"key": "a", "type": "llm"}, {"key": "b", "type": "embedding"}]},
+            ),
+        ),
     ],
 )
 async def test_the_model_for_embeddings_that_it_ships_with_is_not_meant(v0: Any, v1: Any) -> None:
@@ -61,7 +91,10 @@ async def test_the_model_for_embeddings_that_it_ships_with_is_not_meant(v0: Any,
 
 
 async def test_where_neither_tells() -> None:
-    assert [(model.loaded, model.context) for model in await lm_studio(UNKNOWN).models()] == [(False, None), (False, None)]
+    assert [(model.loaded, model.context) for model in await lm_studio(UNKNOWN).models()] == [
+        (False, None),
+        (False, None),
+    ]
 
 
 @pytest.mark.parametrize(

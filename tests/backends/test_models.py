@@ -7,7 +7,13 @@ import pytest
 from proxy.backends.models import Model, choose, knows, models_in
 from proxy.errors import BackendRefused, ModelNotFound
 
-FULL = {"id": "m", "created": 5, "owned_by": "llamacpp", "aliases": ["n", 3], "meta": {"n_ctx": 512, "n_ctx_train": 9}}
+FULL = {
+    "id": "m",
+    "created": 5,
+    "owned_by": "llamacpp",
+    "aliases": ["n", 3],
+    "meta": {"n_ctx": 512, "n_ctx_train": 9},
+}
 
 
 @pytest.mark.parametrize(
@@ -17,10 +23,29 @@ FULL = {"id": "m", "created": 5, "owned_by": "llamacpp", "aliases": ["n", 3], "m
         ([FULL], [Model("m", 5, "llamacpp", 512, ("n",))]),
         ({"models": [{"name": "tiny"}]}, [Model("tiny")]),
         ({"data": [{"id": "v", "max_model_len": 4096}]}, [Model("v", context=4096)]),
-        ({"data": [{"id": "v", "context_length": 0, "meta": "x", "aliases": "x", "created": "x", "owned_by": 1}]}, [Model("v")]),
+        (
+            {
+                "data": [
+                    {
+                        "id": "v",
+                        "context_length": 0,
+                        "meta": "x",
+                        "aliases": "x",
+                        "created": "x",
+                        "owned_by": 1,
+                    }
+                ]
+            },
+            [Model("v")],
+        ),
         ({"data": ["a", {"model": "b"}, 5, {"x": 1}]}, [Model("a"), Model("b")]),
         (
-            {"data": [{"id": "r", "status": {"value": "loaded"}}, {"id": "s", "status": {"value": "unloaded"}}]},
+            {
+                "data": [
+                    {"id": "r", "status": {"value": "loaded"}},
+                    {"id": "s", "status": {"value": "unloaded"}},
+                ]
+            },
             [Model("r", loaded=True), Model("s")],
         ),
         ({"object": "list", "data": None}, []),

@@ -1,4 +1,6 @@
-"""A server at home, over real sockets: what is not asked for is not taken in, and what is comes at once."""
+"""A server at home, over real sockets: what is not asked for is not taken in, and what is comes
+at once.
+"""
 
 import asyncio
 import contextlib
@@ -93,7 +95,9 @@ async def test_others_have_their_turn_while_much_comes() -> None:
 
 
 async def test_what_is_asked_for_comes_at_once() -> None:
-    """A small buffer of the kernel's would bound the memory too, and let a local server through at 40 kB a second."""
+    """A small buffer of the kernel's would bound the memory too, and let a local server through
+    at 40 kB a second.
+    """
 
     async def long(reader: Reader, writer: Writer) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -124,7 +128,9 @@ async def test_a_kept_connection_that_the_server_has_closed_is_not_used_again() 
 
 
 @pytest.mark.parametrize("times", [1, 2])
-async def test_whatever_is_cancelled_at_whatever_moment_leaves_nothing_open(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whatever_is_cancelled_at_whatever_moment_leaves_nothing_open(
+    times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened: list[network._Stream] = []
     open_one = network._connected
 
@@ -169,7 +175,9 @@ async def test_few_connections_are_kept_and_each_for_its_own_server() -> None:
             writer.write(HEAD % 2 + b"ok")
 
     async with serving(always) as (_, url), serving(always) as (_, other):
-        http = Http(network.Transport(httpx.Limits(max_keepalive_connections=2, keepalive_expiry=60.0)))
+        http = Http(
+            network.Transport(httpx.Limits(max_keepalive_connections=2, keepalive_expiry=60.0))
+        )
 
         async def ask(url: str) -> None:
             response = await http.send(get(url))
@@ -204,7 +212,10 @@ async def test_of_two_addresses_the_second_may_answer(monkeypatch: pytest.Monkey
 
     async with serving(ok) as (http, url):
         port = httpx.URL(url).port
-        answers = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port)) for host in ("127.0.0.9", "127.0.0.1")]
+        answers = [
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))
+            for host in ("127.0.0.9", "127.0.0.1")
+        ]
         connected = network._connected
 
         async def resolved(*_: Any, **__: Any) -> Any:
@@ -214,9 +225,12 @@ async def test_of_two_addresses_the_second_may_answer(monkeypatch: pytest.Monkey
             return await (asyncio.sleep(60) if at[-1][0] == "127.0.0.9" else connected(*at))
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolved)
-        assert await http.read(await http.send(get(f"http://server.lan:{port}"))) == b"ok"  # the first refuses
+        # The first refuses.
+        assert await http.read(await http.send(get(f"http://server.lan:{port}"))) == b"ok"
         monkeypatch.setattr(network, "_connected", hangs)
-        assert await http.read(await http.send(get(f"http://again.lan:{port}", connect=0.2))) == b"ok"
+        assert (
+            await http.read(await http.send(get(f"http://again.lan:{port}", connect=0.2))) == b"ok"
+        )
         answers.reverse()
         del answers[0]
         with pytest.raises(Unavailable):
@@ -249,7 +263,9 @@ async def test_a_server_that_does_not_take_the_question() -> None:
         writer.transport.abort()
 
     async with serving(deaf) as (http, url):
-        request = httpx.Request("POST", url, content=b"x" * 50_000_000, extensions=get(url, write=0.2).extensions)
+        request = httpx.Request(
+            "POST", url, content=b"x" * 50_000_000, extensions=get(url, write=0.2).extensions
+        )
         with pytest.raises(TimedOut, match="has not taken the request within 0 seconds"):
             await http.send(request)
         over.set()
@@ -259,7 +275,10 @@ async def test_what_else_may_be_asked_of_a_connection() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         stream = network._Stream(ours)
-        assert [stream.get_extra_info(info) for info in ("is_readable", "ssl_object")] == [False, None]
+        assert [stream.get_extra_info(info) for info in ("is_readable", "ssl_object")] == [
+            False,
+            None,
+        ]
         theirs.send(b"x")
         assert stream.get_extra_info("is_readable") is True
         theirs.close()
@@ -270,7 +289,11 @@ async def test_what_else_may_be_asked_of_a_connection() -> None:
 
 
 async def test_who_speaks_tls_is_read_as_ever() -> None:
-    for url, public in (("https://10.0.0.5", False), ("https://example.com", True), ("http://example.com", True)):
+    for url, public in (
+        ("https://10.0.0.5", False),
+        ("https://example.com", True),
+        ("http://example.com", True),
+    ):
         transport = default_transport(url, public=public)
         assert not isinstance(transport, network.Transport)
         await transport.aclose()
@@ -279,7 +302,9 @@ async def test_who_speaks_tls_is_read_as_ever() -> None:
 async def test_a_connection_that_is_silent_is_probed() -> None:
     """A cut link shows after a minute and a half instead of after ten."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        connected = await network._connected(socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname())
+        connected = await network._connected(
+            socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname()
+        )
         assert connected._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert connected._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         await connected.aclose()

@@ -18,11 +18,17 @@ from tests.asgi import ask
 from tests.backend import END, Backend, models, stream
 
 CHAT = "/v1/chat/completions"
-LOADED = httpx.Response(200, json={"models": [{"name": "a", "model": "a", "context_length": 4096}, {"name": "b"}]})
+LOADED = httpx.Response(
+    200, json={"models": [{"name": "a", "model": "a", "context_length": 4096}, {"name": "b"}]}
+)
 
 
-def ollama(answers: dict[str, Any] | None = None, address: str = "http://10.0.0.5/v1") -> tuple[Ollama, Backend]:
-    behind = Backend({"/v1/models": models("a", "b", "c"), "/api/ps": LOADED, CHAT: stream(), **(answers or {})})
+def ollama(
+    answers: dict[str, Any] | None = None, address: str = "http://10.0.0.5/v1"
+) -> tuple[Ollama, Backend]:
+    behind = Backend(
+        {"/v1/models": models("a", "b", "c"), "/api/ps": LOADED, CHAT: stream(), **(answers or {})}
+    )
     return Ollama(Http(behind), Named(Address(address))), behind
 
 
@@ -35,7 +41,9 @@ async def test_what_is_loaded_tells_how_much_it_holds() -> None:
     ]
 
 
-@pytest.mark.parametrize("nothing", [httpx.Response(404, text="404 page not found"), httpx.ReadTimeout("busy")])
+@pytest.mark.parametrize(
+    "nothing", [httpx.Response(404, text="404 page not found"), httpx.ReadTimeout("busy")]
+)
 async def test_what_it_does_not_tell_is_not_known(nothing: Any) -> None:
     backend, _ = ollama({"/api/ps": nothing})
     assert not any(model.loaded for model in await backend.models())
@@ -50,14 +58,22 @@ async def test_in_the_world_its_own_paths_are_not_asked() -> None:
 @pytest.mark.parametrize(
     ("shown", "context"),
     [
-        ({"parameters": 'stop "<x>"\nnum_ctx                        8192', "model_info": {"qwen3.context_length": 262144}}, 8192),
+        (
+            {
+                "parameters": 'stop "<x>"\nnum_ctx                        8192',
+                "model_info": {"qwen3.context_length": 262144},
+            },
+            8192,
+        ),
         ({"parameters": "num_ctx many"}, None),
         ({"model_info": {}}, None),
         ([], None),
     ],
 )
 async def test_the_model_s_own_file_may_tell_more(shown: Any, context: int | None) -> None:
-    backend, behind = ollama({"/v1/models": models("c"), "/api/show": httpx.Response(200, json=shown)})
+    backend, behind = ollama(
+        {"/v1/models": models("c"), "/api/show": httpx.Response(200, json=shown)}
+    )
     assert await backend.facts() == Facts("c", context)
     assert behind.bodies[-1] == b'{"model":"c"}'
 
@@ -73,11 +89,14 @@ async def test_a_model_that_does_not_think_is_asked_without() -> None:
     backend, behind = ollama({CHAT: [refusal, stream(), stream()]})
     for _ in range(2):
         await backend.ask(read(b'{"model": "a", "messages": [], "reasoning_effort": "high"}'), [])
-    assert ["reasoning_effort" in asked for asked in behind.questions()] == [True, False, True]  # another model may think
+    # Another model may think.
+    assert ["reasoning_effort" in asked for asked in behind.questions()] == [True, False, True]
 
 
 async def test_a_refusal_that_nothing_can_be_left_out_for() -> None:
-    backend, behind = ollama({CHAT: httpx.Response(400, json={"error": {"message": '"a" does not support thinking'}})})
+    backend, behind = ollama(
+        {CHAT: httpx.Response(400, json={"error": {"message": '"a" does not support thinking'}})}
+    )
     with pytest.raises(BackendRefused, match="thinking"):
         await backend.ask(read(b'{"model": "a", "messages": []}'), [])
     assert len(behind.questions()) == 1  # the same question again has the same answer
@@ -96,7 +115,10 @@ async def test_a_prompt_that_it_will_cut_is_said() -> None:
     long = read(b'{"messages": [{"role": "user", "content": "%s"}]}' % (b"word " * 4000))
     assert backend.remark(long) == ""
     await backend.models()
-    assert backend.remark(long) == "ollama holds 4,096 tokens and cuts longer prompts in silence; OLLAMA_CONTEXT_LENGTH gives it more"
+    assert backend.remark(long) == (
+        "ollama holds 4,096 tokens and cuts longer prompts in silence; "
+        "OLLAMA_CONTEXT_LENGTH gives it more"
+    )
     assert backend.remark(read(b'{"messages": []}')) == ""
 
 
@@ -105,33 +127,53 @@ async def test_what_the_model_that_is_asked_holds_counts() -> None:
     backend, _ = ollama({"/api/ps": httpx.Response(200, json={"models": loaded})})
     await backend.models()
     long = b'{"model": "%s", "messages": [{"role": "user", "content": "%s"}]}'
-    assert ["cuts" in backend.remark(read(long % (name, b"word " * 4000))) for name in (b"a", b"b", b"c")] == [True, False, False]
+    assert [
+        "cuts" in backend.remark(read(long % (name, b"word " * 4000)))
+        for name in (b"a", b"b", b"c")
+    ] == [True, False, False]
 
 
-async def test_what_is_loaded_by_the_first_question_is_seen_at_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_loaded_by_the_first_question_is_seen_at_the_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     backend, behind = ollama({"/api/ps": [httpx.Response(200, json={"models": []}), LOADED]})
     clock = iter(range(100, 200, 2))
     monkeypatch.setattr("proxy.backends.base.time.monotonic", lambda: float(next(clock)))
-    assert [[model.loaded for model in await backend.models()] for _ in range(3)] == [[False] * 3, [True, True, False], [True, True, False]]
+    assert [[model.loaded for model in await backend.models()] for _ in range(3)] == [
+        [False] * 3,
+        [True, True, False],
+        [True, True, False],
+    ]
     assert len([request for request in behind.asked if request.url.path == "/api/ps"]) == 2
 
 
 async def test_the_question_said_its_way() -> None:
     backend, behind = ollama()
     said = (
-        b'{"model": "a", "max_completion_tokens": 9, "tool_choice": "none", "tools": [{"function": {"name": "f"}}], "messages": ['
+        b'{"model": "a", "max_completion_tokens": 9, "tool_choice": "none", "tools": '
+        b'[{"function": {"name": "f"}}], "messages": ['
         b'{"role": "assistant", "content": null, "reasoning_content": "r"},'
-        b'{"role": "tool", "content": [{"type": "text", "text": "x"}, {"type": "text", "text": "y"}]}]}'
+        b'{"role": "tool", "content": [{"type": "text", "text": "x"}, {"type": "text", "text": '
+        b'"y"}]}]}'
     )
     await backend.ask(read(said), [])
     asked = behind.questions()[0]
-    assert asked["messages"] == [{"role": "assistant", "content": "", "reasoning": "r"}, {"role": "tool", "content": "x\ny"}]
-    assert (asked["max_tokens"], "max_completion_tokens" in asked, "tools" in asked) == (9, False, False)
+    assert asked["messages"] == [
+        {"role": "assistant", "content": "", "reasoning": "r"},
+        {"role": "tool", "content": "x\ny"},
+    ]
+    assert (asked["max_tokens"], "max_completion_tokens" in asked, "tools" in asked) == (
+        9,
+        False,
+        False,
+    )
 
 
 async def test_the_line_in_the_log_says_what_it_ignores(caplog: pytest.LogCaptureFixture) -> None:
     behind = Backend({"/v1/models": models("a"), CHAT: stream(*END)})
-    app = create_app(load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "ollama"}), transport=behind)
+    app = create_app(
+        load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "ollama"}), transport=behind
+    )
     with caplog.at_level("INFO"):
         await ask(app, CHAT, {"messages": [], "n": 2, "top_k": 4})
     assert caplog.messages[-1].endswith("| ollama does not read n, top_k")
@@ -148,6 +190,8 @@ async def test_the_line_in_the_log_says_what_it_ignores(caplog: pytest.LogCaptur
 )
 async def test_whether_a_model_sees_is_asked_once(shown: Any, inputs: Any) -> None:
     held = httpx.Response(200, json={"models": [{"name": "c", "context_length": 4096}]})
-    backend, behind = ollama({"/v1/models": models("c"), "/api/ps": held, "/api/show": httpx.Response(200, json=shown)})
+    backend, behind = ollama(
+        {"/v1/models": models("c"), "/api/ps": held, "/api/show": httpx.Response(200, json=shown)}
+    )
     assert [await backend.facts() for _ in range(2)] == [Facts("c", 4096, inputs=inputs)] * 2
     assert [request.url.path for request in behind.asked].count("/api/show") == 1

@@ -1,4 +1,6 @@
-"""llama.cpp's answers without its own parser: what shows that it gave up, what is at hand then, and how it is asked past it."""
+"""llama.cpp's answers without its own parser: what shows that it gave up, what is at hand then,
+and how it is asked past it.
+"""
 
 import asyncio
 import json
@@ -19,7 +21,13 @@ from proxy.requests.question import read
 from tests.backend import Backend, stream
 from tests.logged import AFTER, ANSWER, BLOCK, logged
 
-CHAT, TEMPLATE, COMPLETION, PROPS, MODELS = "/v1/chat/completions", "/apply-template", "/completion", "/props", "/v1/models"
+CHAT, TEMPLATE, COMPLETION, PROPS, MODELS = (
+    "/v1/chat/completions",
+    "/apply-template",
+    "/completion",
+    "/props",
+    "/v1/models",
+)
 LISTED = {"data": [{"id": "m", "owned_by": "llamacpp"}]}
 FAILED = "The model produced output that does not match the expected peg-native format"
 GAVE_UP = [
@@ -33,16 +41,22 @@ GAVE_UP = [
     "Jinja Exception: roles must alternate",
 ]
 QUESTION = read(
-    b'{"messages": [{"role": "user", "content": "hi"}], "model": "mine", "tools": [{"a": 1}], "tool_choice": "auto",'
+    b'{"messages": [{"role": "user", "content": "hi"}], "model": "mine", "tools": [{"a": 1}], '
+    b'"tool_choice": "auto",'
     b' "max_tokens": 5, "chat_template_kwargs": {"enable_thinking": false}}'
 )
 
 
 def way(place: Place | None = None, **answers: Any) -> tuple[RawWay, Backend]:
     script = Backend(
-        {MODELS: httpx.Response(200, json=LISTED), **{path: answers[name] for name, path in _PATHS.items() if name in answers}}
+        {
+            MODELS: httpx.Response(200, json=LISTED),
+            **{path: answers[name] for name, path in _PATHS.items() if name in answers},
+        }
     )
-    return LlamaCpp(Http(script), place or Named(Address("http://127.0.0.1:1/v1"))).raw_way(), script
+    return LlamaCpp(
+        Http(script), place or Named(Address("http://127.0.0.1:1/v1"))
+    ).raw_way(), script
 
 
 _PATHS = {"chat": CHAT, "template": TEMPLATE, "completion": COMPLETION, "props": PROPS}
@@ -61,7 +75,9 @@ def meant(message: str, status: int) -> BridgeError:
 def test_signs_of_a_parser_that_gave_up(message: str, status: int) -> None:
     raw, _ = way()
     assert raw.gave_up(meant(message, status))
-    assert raw.over_a_schema(meant(message, status)) is any(word in message for word in ("schema", "grammar", "samplers"))
+    assert raw.over_a_schema(meant(message, status)) is any(
+        word in message for word in ("schema", "grammar", "samplers")
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,8 +101,12 @@ def test_other_errors_are_no_such_sign(error: BridgeError) -> None:
 # the answer itself
 
 
-async def at_hand(message: str, said: str, place: Place | None = None, watch: Watch | None = None) -> str | None:
-    return await way(place)[0].answer_at_hand(BackendFailed(message), said, watch or Watch(1, alone=True))
+async def at_hand(
+    message: str, said: str, place: Place | None = None, watch: Watch | None = None
+) -> str | None:
+    return await way(place)[0].answer_at_hand(
+        BackendFailed(message), said, watch or Watch(1, alone=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +139,13 @@ async def test_one_block_in_the_log_is_it_to_the_last_blank() -> None:
         [*BLOCK[:3], "ä" * 32768, *BLOCK[3:], AFTER],
         [*BLOCK[:3], "x" * 65536, AFTER, *BLOCK, AFTER],
     ],
-    ids=["two", "apart", "too long a line", "too many bytes in a line", "too long a line in one of two"],
+    ids=[
+        "two",
+        "apart",
+        "too long a line",
+        "too many bytes in a line",
+        "too long a line in one of two",
+    ],
 )
 async def test_blocks_that_may_be_somebody_elses_or_not_whole(lines: list[str]) -> None:
     began = time.monotonic()
@@ -150,7 +176,9 @@ async def test_a_log_is_waited_for_and_not_for_long(late: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "place"), [(FAILED, None), ("Jinja Exception: no", logged(*BLOCK, AFTER))], ids=["no log", "other error"]
+    ("message", "place"),
+    [(FAILED, None), ("Jinja Exception: no", logged(*BLOCK, AFTER))],
+    ids=["no log", "other error"],
 )
 async def test_nobody_waits_for_what_cannot_come(message: str, place: Place | None) -> None:
     began = time.monotonic()
@@ -159,7 +187,9 @@ async def test_nobody_waits_for_what_cannot_come(message: str, place: Place | No
 
 
 async def test_an_answer_in_the_log_belongs_to_who_was_alone() -> None:
-    """It shows no names: with two questions under way, the first to fail would take what the other was told."""
+    """It shows no names: with two questions under way, the first to fail would take what the
+    other was told.
+    """
     place = logged()
     raw, _ = way(place)
     first = raw.begins()
@@ -184,28 +214,54 @@ async def body_of(response: httpx.Response) -> bytes:
 
 
 async def test_the_chat_route_with_parser_and_grammar_off() -> None:
-    raw, script = way(chat=stream(b"data: x\n\n"), props=httpx.Response(200, json={"chat_template": "<|im_start|>"}))
+    raw, script = way(
+        chat=stream(b"data: x\n\n"),
+        props=httpx.Response(200, json={"chat_template": "<|im_start|>"}),
+    )
     opened = await raw.ask(QUESTION, [(b"x-a", b"b")], ["<a>"])
     assert (await body_of(opened.response), opened.prompt) == (b"data: x\n\n", None)
     (asked,) = script.questions()
-    assert asked.items() >= {"tool_choice": "none", "reasoning_format": "none", "stream": True, "model": "m", "tools": [{"a": 1}]}.items()
+    assert (
+        asked.items()
+        >= {
+            "tool_choice": "none",
+            "reasoning_format": "none",
+            "stream": True,
+            "model": "m",
+            "tools": [{"a": 1}],
+        }.items()
+    )
     assert script.asked[-1].headers["x-a"] == "b"
 
 
 @pytest.mark.parametrize(
-    "template", ["a <|channel|> b", "{{ '>>>all\n' }}", "<|START_ACTION|>"], ids=["gpt-oss", "functionary", "command-r7b"]
+    "template",
+    ["a <|channel|> b", "{{ '>>>all\n' }}", "<|START_ACTION|>"],
+    ids=["gpt-oss", "functionary", "command-r7b"],
 )
 async def test_templates_whose_calls_the_chat_route_loses(template: str) -> None:
-    props, prompt = httpx.Response(200, json={"chat_template": template}), httpx.Response(200, json={"prompt": "<s>hi<think>\n"})
+    props, prompt = (
+        httpx.Response(200, json={"chat_template": template}),
+        httpx.Response(200, json={"prompt": "<s>hi<think>\n"}),
+    )
     raw, script = way(props=props, template=prompt, completion=stream(b"data: x\n\n"))
     opened = await raw.ask(QUESTION, [(b"x-a", b"b")], ["<a>", "<b>"])
     assert (await body_of(opened.response), opened.prompt) == (b"data: x\n\n", "<s>hi<think>\n")
     assert script.questions() == []
     (asked,) = script.questions(TEMPLATE)
     assert (
-        asked.items() >= {"tool_choice": "none", "stream": False, "model": "m", "chat_template_kwargs": {"enable_thinking": False}}.items()
+        asked.items()
+        >= {
+            "tool_choice": "none",
+            "stream": False,
+            "model": "m",
+            "chat_template_kwargs": {"enable_thinking": False},
+        }.items()
     )
-    assert (asked["messages"], asked["tools"]) == (QUESTION.body["messages"], QUESTION.body["tools"])
+    assert (asked["messages"], asked["tools"]) == (
+        QUESTION.body["messages"],
+        QUESTION.body["tools"],
+    )
     assert script.questions(COMPLETION) == [
         {
             "prompt": "<s>hi<think>\n",
@@ -221,7 +277,9 @@ async def test_templates_whose_calls_the_chat_route_loses(template: str) -> None
 
 @pytest.mark.parametrize("more", [b'"n": 2', b'"response_format": {"type": "json_object"}'])
 async def test_what_a_prompt_cannot_say_stays_on_the_chat_route(more: bytes) -> None:
-    raw, script = way(chat=stream(), props=httpx.Response(200, json={"chat_template": "<|channel|>"}))
+    raw, script = way(
+        chat=stream(), props=httpx.Response(200, json={"chat_template": "<|channel|>"})
+    )
     await raw.ask(read(b'{"messages": [], %s}' % more), [], [])
     assert len(script.questions()) == 1
 
@@ -229,7 +287,13 @@ async def test_what_a_prompt_cannot_say_stays_on_the_chat_route(more: bytes) -> 
 @pytest.mark.parametrize("said", [["x"], {"prompt": None}, {"prompt": 5}, {}], ids=str)
 async def test_a_prompt_that_is_none(said: Any) -> None:
     raw, script = way(template=httpx.Response(200, json=said))
-    with pytest.raises(BadAnswer, match=r"^the backend was asked for a prompt \(POST /apply-template\) and answered with something else$"):
+    with pytest.raises(
+        BadAnswer,
+        match=(
+            r"^the backend was asked for a prompt \(POST /apply-template\) and answered with "
+            r"something else$"
+        ),
+    ):
         await raw.complete(QUESTION, [], [])
     assert script.questions(COMPLETION) == []
 
@@ -251,7 +315,9 @@ async def test_a_template_that_is_not_told_is_asked_for_once(props: Any) -> None
 
 
 async def test_a_template_that_cannot_be_had_now_is_asked_for_again() -> None:
-    raw, _ = way(props=[httpx.Response(503, json={}), httpx.Response(200, json={"chat_template": "t"})])
+    raw, _ = way(
+        props=[httpx.Response(503, json={}), httpx.Response(200, json={"chat_template": "t"})]
+    )
     assert [await raw.chat_template(), await raw.chat_template()] == ["", "t"]
 
 

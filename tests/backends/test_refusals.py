@@ -38,13 +38,22 @@ def _error(message: str, **fields: Any) -> bytes:
         (b'{"error": "text"}', "text"),
         (b'{"message": "m"}', "m"),
         (b'{"detail": "d"}', "d"),
-        (b'{"detail": [{"loc": 1}, {"loc": ["body"], "msg": 5}, "x"]}', '{"loc":1}; {"loc":["body"],"msg":5}; "x"'),
-        (b'{"detail": [{"loc": ["body", "messages", 0, "role"], "msg": "Field required"}]}', "body.messages.0.role: Field required"),
+        (
+            b'{"detail": [{"loc": 1}, {"loc": ["body"], "msg": 5}, "x"]}',
+            '{"loc":1}; {"loc":["body"],"msg":5}; "x"',
+        ),
+        (
+            b'{"detail": [{"loc": ["body", "messages", 0, "role"], "msg": "Field required"}]}',
+            "body.messages.0.role: Field required",
+        ),
         (b'[{"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}}]', "m"),
         (b'{"type":"error","error":{"type":"AuthError","message":"m"}}', "m"),
         (b'event: error\ndata: {"error":{"message":"in a stream"}}\n\n', "in a stream"),
         (b'error: {"message":"m"}', "m"),
-        (b"<html><body>502", "the backend answered with a web page, not with an error that explains itself"),
+        (
+            b"<html><body>502",
+            "the backend answered with a web page, not with an error that explains itself",
+        ),
         (b" plain text ", "plain text"),
         (b"[1]", "[1]"),
         (b"[]", "[]"),
@@ -56,15 +65,27 @@ def test_the_message_in_every_shape(body: bytes, message: str) -> None:
     assert told(body)[0] == message
 
 
-SENTENCE = "request (15013 tokens) exceeds the available context size (2048 tokens), try increasing it"
+SENTENCE = (
+    "request (15013 tokens) exceeds the available context size (2048 tokens), try increasing it"
+)
 
 
 @pytest.mark.parametrize(
     ("status", "body", "kind", "ours"),
     [
-        (400, _error(SENTENCE, type="exceed_context_size_error", n_prompt_tokens=15013, n_ctx=2048), ContextOverflow, 400),
+        (
+            400,
+            _error(SENTENCE, type="exceed_context_size_error", n_prompt_tokens=15013, n_ctx=2048),
+            ContextOverflow,
+            400,
+        ),
         (400, _error("This model's maximum context length is 10 tokens."), ContextOverflow, 400),
-        (400, _error("Your input is too long.", code="context_length_exceeded"), ContextOverflow, 400),
+        (
+            400,
+            _error("Your input is too long.", code="context_length_exceeded"),
+            ContextOverflow,
+            400,
+        ),
         (500, _error("the prompt is greater than the context length"), ContextOverflow, 400),
         (413, b"", ContextOverflow, 400),
         (400, _error("bad"), BackendRefused, 400),
@@ -88,19 +109,32 @@ def test_every_status(status: int, body: bytes, kind: type[BridgeError], ours: i
 
 @pytest.mark.parametrize(
     ("body", "param"),
-    [(_error("m", param="max_tokens"), "max_tokens"), (_error("m", param=""), None), (_error("m", param=5), None), (b"m", None)],
+    [
+        (_error("m", param="max_tokens"), "max_tokens"),
+        (_error("m", param=""), None),
+        (_error("m", param=5), None),
+        (b"m", None),
+    ],
 )
 def test_the_field_that_is_wrong(body: bytes, param: str | None) -> None:
     assert meaning(400, body, {}).body()["error"]["param"] == meaning(422, body, {}).param == param
 
 
 def test_whose_key_is_wrong() -> None:
-    assert meaning(401, b'{"error":"Unauthorized"}', {}).message == "Unauthorized (the backend wants a key that it knows: BACKEND_API_KEY)"
+    assert (
+        meaning(401, b'{"error":"Unauthorized"}', {}).message
+        == "Unauthorized (the backend wants a key that it knows: BACKEND_API_KEY)"
+    )
 
 
 @pytest.mark.parametrize(
     ("status", "body", "hint"),
-    [(404, b"", True), (404, b"<html>Not Found", True), (404, _error("File Not Found"), False), (403, b"", False)],
+    [
+        (404, b"", True),
+        (404, b"<html>Not Found", True),
+        (404, _error("File Not Found"), False),
+        (403, b"", False),
+    ],
 )
 def test_an_address_that_leads_nowhere_is_doubted(status: int, body: bytes, hint: bool) -> None:
     assert ("is BACKEND_URL the base of its API?" in meaning(status, body, {}).message) is hint
@@ -108,17 +142,31 @@ def test_an_address_that_leads_nowhere_is_doubted(status: int, body: bytes, hint
 
 async def test_nothing_follows_a_redirect() -> None:
     """With the question the key would go to whoever the other host is."""
-    behind = Backend({"/v1/models": models("m"), CHAT: httpx.Response(307, headers={"location": "https://elsewhere.example/steal"})})
-    app = create_app(load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "generic", "BACKEND_API_KEY": "k"}), transport=behind)
+    behind = Backend(
+        {
+            "/v1/models": models("m"),
+            CHAT: httpx.Response(307, headers={"location": "https://elsewhere.example/steal"}),
+        }
+    )
+    app = create_app(
+        load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "generic", "BACKEND_API_KEY": "k"}),
+        transport=behind,
+    )
     answer = await ask(app, CHAT, {"messages": []})
-    assert (answer.status, "https://elsewhere.example/steal" in answer.json["error"]["message"]) == (502, True)
+    assert (
+        answer.status,
+        "https://elsewhere.example/steal" in answer.json["error"]["message"],
+    ) == (502, True)
     assert {request.url.host for request in behind.asked} == {"10.0.0.5"}
     assert behind.asked[-1].headers["authorization"] == "Bearer k"
 
 
 def test_where_it_has_moved_to() -> None:
     error = meaning(308, b"", {"location": "https://elsewhere.example/v1/chat/completions?token=x"})
-    words = "the backend has moved to https://elsewhere.example/v1/chat/completions: nothing is sent there unless BACKEND_URL names it"
+    words = (
+        "the backend has moved to https://elsewhere.example/v1/chat/completions: "
+        "nothing is sent there unless BACKEND_URL names it"
+    )
     assert (error.status, error.message) == (502, words)
 
 
@@ -149,5 +197,9 @@ def test_llama_cpp_says_500_to_what_can_never_be_answered(message: str) -> None:
 
 def test_what_llama_cpp_fails_at_by_chance_stays_a_failure() -> None:
     backend = llama_cpp()[0]
-    error = backend.meaning(500, _error("The model produced output that does not match the expected peg-native format"), {})
+    error = backend.meaning(
+        500,
+        _error("The model produced output that does not match the expected peg-native format"),
+        {},
+    )
     assert isinstance(error, BackendFailed)

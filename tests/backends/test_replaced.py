@@ -1,4 +1,6 @@
-"""Another server takes over the address, with or without a moment in which connections are refused: it is known soon after."""
+"""Another server takes over the address, with or without a moment in which connections are
+refused: it is known soon after.
+"""
 
 import asyncio
 from itertools import permutations
@@ -26,14 +28,21 @@ def answered(_: httpx.Request) -> httpx.Response:
 
 
 def no_model(name: str) -> httpx.Response:
-    return httpx.Response(404, json={"error": {"message": f"The model `{name}` does not exist.", "code": 404}})
+    return httpx.Response(
+        404, json={"error": {"message": f"The model `{name}` does not exist.", "code": 404}}
+    )
 
 
 SERVERS: dict[str, dict[str, Any]] = {
     "llama_cpp": {
         MODELS: models("m", owner="llamacpp", server="llama.cpp"),
         PROPS: httpx.Response(
-            200, json={"model_alias": "m", "chat_template": "<|im_start|>", "default_generation_settings": {"n_ctx": 4096}}
+            200,
+            json={
+                "model_alias": "m",
+                "chat_template": "<|im_start|>",
+                "default_generation_settings": {"n_ctx": 4096},
+            },
         ),
         CHAT: answered,
     },
@@ -75,8 +84,12 @@ class Replaced:
     async def replace(self) -> None:
         self._clock.now += 2
         if self._refused:
-            self.backend.answers = dict.fromkeys((MODELS, PROPS, CHAT), httpx.ConnectError("refused"))
-            assert (await ask(self.app, CHAT, QUESTION)).json["error"]["code"] == "backend_unavailable"
+            self.backend.answers = dict.fromkeys(
+                (MODELS, PROPS, CHAT), httpx.ConnectError("refused")
+            )
+            assert (await ask(self.app, CHAT, QUESTION)).json["error"][
+                "code"
+            ] == "backend_unavailable"
             self._clock.now += 2
         self.backend.answers = dict(SERVERS[self._second])
 
@@ -87,7 +100,9 @@ MOMENT = pytest.mark.parametrize("refused", [True, False], ids=["refused", "at o
 
 @PAIRS
 @MOMENT
-async def test_health_names_the_new_one_and_is_never_in_trouble_for_long(first: str, second: str, refused: bool, clock: Clock) -> None:
+async def test_health_names_the_new_one_and_is_never_in_trouble_for_long(
+    first: str, second: str, refused: bool, clock: Clock
+) -> None:
     it = Replaced(first, second, clock, refused=refused)
     assert await health(it.app) == (200, first)
     assert (await ask(it.app, CHAT, QUESTION)).status == 200
@@ -105,7 +120,9 @@ async def test_health_names_the_new_one_and_is_never_in_trouble_for_long(first: 
 
 @PAIRS
 @MOMENT
-async def test_a_chat_is_asked_as_the_new_one_wants_it(first: str, second: str, refused: bool, clock: Clock) -> None:
+async def test_a_chat_is_asked_as_the_new_one_wants_it(
+    first: str, second: str, refused: bool, clock: Clock
+) -> None:
     it = Replaced(first, second, clock, refused=refused)
     assert (await ask(it.app, CHAT, QUESTION)).status == 200
     await it.replace()
@@ -135,11 +152,18 @@ async def test_a_refusal_that_fits_costs_one_look_and_nothing_is_unlearned(clock
     backend.answers[CHAT] = [refused, answered]
     for _ in range(3):
         assert (await ask(app, CHAT, QUESTION)).status == 200
-    assert ["stream_options" in asked for asked in backend.questions(CHAT)] == [True, False, False, False]
+    assert ["stream_options" in asked for asked in backend.questions(CHAT)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 async def test_pages_that_a_server_never_had_cost_nothing(clock: Clock) -> None:
-    """Without a list of models, without a template: the same questions go with each request, not more of them."""
+    """Without a list of models, without a template: the same questions go with each request, not
+    more of them.
+    """
     for kind, missing in (("vllm", MODELS), ("llama_cpp", PROPS), ("ollama", "/api/ps")):
         backend = Backend(dict(SERVERS[kind]))
         app = bridge(backend, backend_kind="auto")
@@ -183,10 +207,15 @@ async def test_the_template_of_another_model_at_the_same_address_is_read(clock: 
     backend.answers[PROPS] = httpx.ReadTimeout("busy")
     clock.now += TEMPLATE_KEPT + 1
     asked = len(backend.asked)
-    assert [await template(), await template()] == ["[INST]", "[INST]"]  # it stays, and is not asked for each time
+    # It stays, and is not asked for each time.
+    assert [await template(), await template()] == ["[INST]", "[INST]"]
     assert [request.url.path for request in backend.asked[asked:]].count(PROPS) == 1
-    backend.answers |= {PROPS: httpx.Response(200, json={"chat_template": "<start>"}), CHAT: [no_model("m"), answered]}
-    assert [await template(), await template()] == ["[INST]", "<start>"]  # after a refusal it is read at once
+    backend.answers |= {
+        PROPS: httpx.Response(200, json={"chat_template": "<start>"}),
+        CHAT: [no_model("m"), answered],
+    }
+    # After a refusal it is read at once.
+    assert [await template(), await template()] == ["[INST]", "<start>"]
 
 
 async def test_where_templates_were_is_forgotten(clock: Clock) -> None:
@@ -198,7 +227,9 @@ async def test_where_templates_were_is_forgotten(clock: Clock) -> None:
     assert raw is not None
     for port in range(2, 5):
         clock.now += TEMPLATE_KEPT + 1
-        other = bridge(backend, backend_kind="llama_cpp", backend_url=f"http://10.0.0.5:{port}").house.place
+        other = bridge(
+            backend, backend_kind="llama_cpp", backend_url=f"http://10.0.0.5:{port}"
+        ).house.place
         seat = raw.at(await app.house.backend())
         seat._backend.place = other
         assert await seat.chat_template() == "<|im_start|>"
@@ -220,8 +251,13 @@ def test_six_chats_to_a_host_that_swallows_packets_share_one_attempt() -> None:
         leaves.hang_up()
         for call in calls:
             await call.done()
-            assert (call.status, call.json["error"]["code"], loop.time()) == (503, "backend_unavailable", 2)
-        assert (await ask(app, CHAT, QUESTION)).status == 503  # a moment later: at once, and it is not asked again
+            assert (call.status, call.json["error"]["code"], loop.time()) == (
+                503,
+                "backend_unavailable",
+                2,
+            )
+        # A moment later: at once, and it is not asked again.
+        assert (await ask(app, CHAT, QUESTION)).status == 503
         assert (len(backend.asked), loop.time()) == (1, 2)
         await leaves.done()
 

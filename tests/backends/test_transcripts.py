@@ -1,4 +1,6 @@
-"""Every kind of server, byte for byte: what its client gets is the same contract, wherever the network cuts the bytes."""
+"""Every kind of server, byte for byte: what its client gets is the same contract, wherever the
+network cuts the bytes.
+"""
 
 import json
 from typing import Any
@@ -13,7 +15,13 @@ from tests.backend import Backend
 from tests.backends.transcripts import ANSWERS, KINDS, TABLE, Entry, entries
 
 TOOLS = [
-    {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {"command": {"type": "string"}}}}}
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "parameters": {"type": "object", "properties": {"command": {"type": "string"}}},
+        },
+    }
     for name in ("bash", "my-server_doThing")
 ]
 CHAT = "/v1/chat/completions"
@@ -28,8 +36,15 @@ def house(kind: str, answers: dict[str, Any]) -> tuple[Bridge, Backend]:
 
 
 def question(entry: Entry, *, streamed: bool) -> dict[str, Any]:
-    model = next(listed.means["models"][0][0] for listed in entries(entry.kind) if listed.lists_models)
-    asked = {"model": model, "messages": [{"role": "user", "content": "?"}], "tools": TOOLS, **entry.asked}
+    model = next(
+        listed.means["models"][0][0] for listed in entries(entry.kind) if listed.lists_models
+    )
+    asked = {
+        "model": model,
+        "messages": [{"role": "user", "content": "?"}],
+        "tools": TOOLS,
+        **entry.asked,
+    }
     return asked | ({"stream": True, "stream_options": {"include_usage": True}} if streamed else {})
 
 
@@ -57,7 +72,9 @@ class Answer:
         message = answer["choices"][0]["message"]
         self.text, self.thoughts = message["content"] or "", message.get("reasoning_content", "")
         self.refusal = message["refusal"]
-        self.calls = [{"id": call["id"], **call["function"]} for call in message.get("tool_calls", [])]
+        self.calls = [
+            {"id": call["id"], **call["function"]} for call in message.get("tool_calls", [])
+        ]
         self.finish, self.usage = answer["choices"][0]["finish_reason"], answer["usage"]
 
     def _stream(self) -> None:
@@ -85,7 +102,9 @@ class Answer:
             if call["index"] == len(self.calls):
                 assert call["type"] == "function"
                 assert call["id"]
-                self.calls.append({"id": call["id"], "name": call["function"]["name"], "arguments": ""})
+                self.calls.append(
+                    {"id": call["id"], "name": call["function"]["name"], "arguments": ""}
+                )
             else:
                 assert set(call) == {"index", "function"}
                 assert set(call["function"]) == {"arguments"}
@@ -100,7 +119,8 @@ def check(entry: Entry, answer: Answer, *, streamed: bool) -> None:
         assert answer.error is not None
         assert means["broken"] in answer.error["message"]
         assert answer.finish is None
-        has_begun = answer.call.status == 200  # where the break came with the first bytes, nothing had left yet
+        # Where the break came with the first bytes, nothing had left yet.
+        has_begun = answer.call.status == 200
         assert answer.text == (means["text"] if has_begun else "")
         assert streamed or not has_begun
     else:
@@ -120,10 +140,17 @@ def check_refusal(means: dict[str, Any], answer: Answer) -> None:
 
 def check_answer(means: dict[str, Any], answer: Answer, *, streamed: bool) -> None:
     assert answer.error is None
-    assert (answer.text, answer.thoughts, answer.refusal) == (means["text"], means.get("thoughts", ""), means.get("refusal"))
+    assert (answer.text, answer.thoughts, answer.refusal) == (
+        means["text"],
+        means.get("thoughts", ""),
+        means.get("refusal"),
+    )
     whole, half = answer.calls[: len(means.get("calls", []))], means.get("half", 0)
-    assert len(answer.calls) - len(whole) in ((half,) if streamed else (0, half))  # in one piece it is left out, unless the length cut it
-    assert [[call["name"], json.loads(call["arguments"])] for call in whole] == means.get("calls", [])
+    # In one piece it is left out, unless the length cut it.
+    assert len(answer.calls) - len(whole) in ((half,) if streamed else (0, half))
+    assert [[call["name"], json.loads(call["arguments"])] for call in whole] == means.get(
+        "calls", []
+    )
     assert len({call["id"] for call in answer.calls}) == len(answer.calls)
     assert means.get("ids", []) in ([], [call["id"] for call in whole])
     assert answer.finish == means["finish"]
@@ -131,7 +158,9 @@ def check_answer(means: dict[str, Any], answer: Answer, *, streamed: bool) -> No
     assert answer.usage is not None
     if "usage" in means:
         details = answer.usage["prompt_tokens_details"]["cached_tokens"]
-        assert [answer.usage["prompt_tokens"], answer.usage["completion_tokens"], details] == means["usage"]
+        assert [answer.usage["prompt_tokens"], answer.usage["completion_tokens"], details] == means[
+            "usage"
+        ]
 
 
 async def answered(app: Bridge, entry: Entry, *, streamed: bool) -> Answer:
@@ -153,7 +182,9 @@ async def test_every_list_of_models(entry: Entry) -> None:
     app, _ = house(entry.kind, {"/v1/models": entry.answer()})
     listed = (await ask(app, "/v1/models")).json
     assert listed["object"] == "list"
-    assert [[model["id"], model.get("context_length")] for model in listed["data"]] == entry.means["models"]
+    assert [[model["id"], model.get("context_length")] for model in listed["data"]] == entry.means[
+        "models"
+    ]
     for model in listed["data"]:
         assert set(model) >= {"id", "object", "created", "owned_by"}
         assert isinstance(model["created"], int)

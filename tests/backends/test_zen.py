@@ -20,17 +20,27 @@ from tests.backend import Backend, models, stream
 
 NEEDS_KEY = "zen needs your own key: set ZEN_API_KEY, from https://opencode.ai/auth"
 CHAT = "/zen/v1/chat/completions"
-QUESTION = read(b'{"model": "glm-5.2", "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]}')
+QUESTION = read(
+    b'{"model": "glm-5.2", "messages": [{"role": "system", "content": "s"}, {"role": "user", '
+    b'"content": "u"}]}'
+)
 
 
 def zen(wanted: str | None = None, **environment: str) -> tuple[Zen, Backend]:
-    behind = Backend({"/zen/v1/models": models("glm-5.2", "kimi-k3", "gpt-5.5", "claude-opus-5", "gemini-4"), CHAT: stream()})
+    behind = Backend(
+        {
+            "/zen/v1/models": models("glm-5.2", "kimi-k3", "gpt-5.5", "claude-opus-5", "gemini-4"),
+            CHAT: stream(),
+        }
+    )
     address = load({"BACKEND_URL": "zen", **environment}).backend_address
     return Zen(Http(behind), Named(address), wanted), behind
 
 
 async def sent(
-    headers: list[tuple[bytes, bytes]], environment: dict[str, str] | None = None, question: Question = QUESTION
+    headers: list[tuple[bytes, bytes]],
+    environment: dict[str, str] | None = None,
+    question: Question = QUESTION,
 ) -> httpx.Headers:
     backend, behind = zen(**(environment or {}))
     await backend.ask(question, headers)
@@ -44,18 +54,33 @@ async def sent(
         ([(b"x-session-affinity", b"ses_2")], "ses_2"),
         ([(b"x-session-id", b""), (b"x-session-affinity", b"ses_2")], "ses_2"),
         ([(b"x-opencode-session", b"own"), (b"x-session-id", b"ses_1")], "own"),
-        ([(b"x-session-id", b"parent"), (b"x-session-affinity", b"parent"), (b"x-opencode-session-id", b"child")], "child"),
+        (
+            [
+                (b"x-session-id", b"parent"),
+                (b"x-session-affinity", b"parent"),
+                (b"x-opencode-session-id", b"child"),
+            ],
+            "child",
+        ),
         ([(b"x-opencode-session", b"own"), (b"x-opencode-session-id", b"child")], "own"),
     ],
 )
-async def test_the_client_s_session_is_zen_s_session(given: list[tuple[bytes, bytes]], session: str) -> None:
+async def test_the_client_s_session_is_zen_s_session(
+    given: list[tuple[bytes, bytes]], session: str
+) -> None:
     assert (await sent(given)).get_list("x-opencode-session") == [session]
 
 
 async def test_a_client_without_sessions_gets_one_for_each_conversation() -> None:
-    later = read(b'{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, {"role": "user", "content": "v"}]}')
+    later = read(
+        b'{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, '
+        b'{"role": "user", "content": "v"}]}'
+    )
     other = read(b'{"messages": [{"role": "user", "content": "u"}]}')
-    sessions = [(await sent([], question=question)).get("x-opencode-session") for question in (QUESTION, QUESTION)]
+    sessions = [
+        (await sent([], question=question)).get("x-opencode-session")
+        for question in (QUESTION, QUESTION)
+    ]
     sessions += [zen()[0].headers(question, [])[-1][1].decode() for question in (later, other)]
     assert sessions[0] == sessions[1] == sessions[2] != sessions[3]
 
@@ -65,7 +90,9 @@ async def test_nobody_is_imitated() -> None:
     assert theirs.get_list("user-agent") == ["aider/1"]
     ours = await sent([])
     assert ours.get_list("user-agent") == ["llama-bridge"]
-    assert not [name for name in ours if name.startswith("x-opencode-") and name != "x-opencode-session"]
+    assert not [
+        name for name in ours if name.startswith("x-opencode-") and name != "x-opencode-session"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +117,10 @@ async def test_models_of_another_wire_are_listed_as_such_and_refused() -> None:
         "claude-opus-5": "/messages",
         "gemini-4": "/models/{id}:generateContent",
     }
-    with pytest.raises(BackendRefused, match=r"'gpt-5.5' answers only under /responses.* these answer here: glm-5.2, kimi-k3$") as caught:
+    with pytest.raises(
+        BackendRefused,
+        match=r"'gpt-5.5' answers only under /responses.* these answer here: glm-5.2, kimi-k3$",
+    ) as caught:
         await backend.ask(read(b'{"model": "gpt-5.5", "messages": []}'), [])
     assert (caught.value.status, behind.questions(CHAT)) == (400, [])
     with pytest.raises(ModelNotFound, match=r"BACKEND_MODEL: glm-5.2, kimi-k3$"):
@@ -108,7 +138,9 @@ async def test_a_look_at_its_health_does_not_ask_it_each_time() -> None:
 
 async def test_who_has_a_key_needs_no_advice() -> None:
     assert await zen("kimi-k3", ZEN_API_KEY="z")[0].facts() == Facts("kimi-k3")
-    elsewhere = Zen(Http(Backend({"/v1/models": models("m")})), Named(Address("http://10.0.0.5/v1")))
+    elsewhere = Zen(
+        Http(Backend({"/v1/models": models("m")})), Named(Address("http://10.0.0.5/v1"))
+    )
     assert await elsewhere.facts() == Facts("m")
 
 
@@ -120,14 +152,26 @@ async def test_without_a_key_everybody_is_told_where_to_get_one() -> None:
 
 
 async def test_the_model_that_was_chosen_is_shown_before_zen_can_be_reached() -> None:
-    behind = Backend({"/zen/v1/models": httpx.ConnectError("[Errno -3] Temporary failure in name resolution")})
-    report = await create_app(load({"BACKEND_URL": "zen", "BACKEND_MODEL": "glm-5.2"}), transport=behind).status.now()
-    reason = "https://opencode.ai cannot be found: is this machine connected, and is BACKEND_URL right?"
+    behind = Backend(
+        {"/zen/v1/models": httpx.ConnectError("[Errno -3] Temporary failure in name resolution")}
+    )
+    report = await create_app(
+        load({"BACKEND_URL": "zen", "BACKEND_MODEL": "glm-5.2"}), transport=behind
+    ).status.now()
+    reason = (
+        "https://opencode.ai cannot be found: is this machine connected, and is BACKEND_URL right?"
+    )
     assert (report.status, report.model, report.reason) == ("unavailable", "glm-5.2", reason)
 
 
 @pytest.mark.parametrize(
-    ("name", "wire"), [("gpt-oss-120b", None), ("qwen3-coder", None), ("qwen3.6-plus", "/messages"), ("o4", "/responses")]
+    ("name", "wire"),
+    [
+        ("gpt-oss-120b", None),
+        ("qwen3-coder", None),
+        ("qwen3.6-plus", "/messages"),
+        ("o4", "/responses"),
+    ],
 )
 async def test_families(name: str, wire: Any) -> None:
     backend, behind = zen()
@@ -137,5 +181,7 @@ async def test_families(name: str, wire: Any) -> None:
 
 async def test_clients_see_which_models_answer_elsewhere() -> None:
     behind = Backend({"/zen/v1/models": models("glm-5.2", "gpt-5.5")})
-    listed = (await ask(create_app(load({"BACKEND_URL": "zen"}), transport=behind), "/v1/models")).json["data"]
+    listed = (
+        await ask(create_app(load({"BACKEND_URL": "zen"}), transport=behind), "/v1/models")
+    ).json["data"]
     assert [model.get("answers_only_at") for model in listed] == [None, "/responses"]

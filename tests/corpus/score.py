@@ -18,7 +18,10 @@ def lines(*names: str) -> Iterator[dict[str, Any]]:
 
 
 def problems(case: dict[str, Any], found: Seen) -> list[str]:
-    """Empty if all is right. Blanks count in plain answers and inside thoughts, not at the joints of prose and calls."""
+    """Empty if all is right.
+
+    Blanks count in plain answers and inside thoughts, not at the joints of prose and calls.
+    """
     expected = case["expect"]
     bad = []
     if not _content_fits(expected, found.content):
@@ -29,9 +32,16 @@ def problems(case: dict[str, Any], found: Seen) -> list[str]:
     calls = found.calls
     if expected.get("partial_last_call"):
         calls, last, (name, arguments) = calls[:-1], calls[-1:], wanted.pop()
-        if not last or last[0].whole or last[0].name != name or not _begins(last[0].arguments, arguments):
+        if (
+            not last
+            or last[0].whole
+            or last[0].name != name
+            or not _begins(last[0].arguments, arguments)
+        ):
             bad.append(f"half a call: {last}")
-    if [(call.name, _exact(call.arguments)) for call in calls] != [(name, _exact(arguments)) for name, arguments in wanted]:
+    if [(call.name, _exact(call.arguments)) for call in calls] != [
+        (name, _exact(arguments)) for name, arguments in wanted
+    ]:
         bad.append(f"calls: {found.calls!r}")
     return bad + [f"not whole: {call.name}" for call in calls if not call.whole]
 
@@ -40,7 +50,10 @@ def _content_fits(expected: dict[str, Any], content: str) -> bool:
     if expected.get("content_exact"):
         return bool(content == expected["content"])
     if pieces := expected.get("content_segments"):
-        return re.fullmatch(r"\s*".join(re.escape(piece) for piece in pieces), content.strip()) is not None
+        return (
+            re.fullmatch(r"\s*".join(re.escape(piece) for piece in pieces), content.strip())
+            is not None
+        )
     return content.split() == (expected["content"] or "").split()
 
 

@@ -1,4 +1,7 @@
-"""Ways in which a person or a file quotes a call, by the rule that makes it text. `§` is the call."""
+"""Ways in which a person or a file quotes a call, by the rule that makes it text.
+
+`§` is the call.
+"""
 
 from collections.abc import Mapping
 
@@ -161,7 +164,9 @@ IN_PROSE: tuple[str, ...] = (
     "a § b § c",
     "It says\n§ and more.",
 )
-"""Text for a model whose template is known to have another dialect; models that are not known call in prose like that."""
+"""Text for a model whose template is known to have another dialect; models that are not known
+call in prose like that.
+"""
 
 PREFIXES: Mapping[str, str] = {"> ": "blockquote", "+": "diff", "| ": "table", "    ": "indented"}
 """What may stand before every line of a call."""

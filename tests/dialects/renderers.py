@@ -21,15 +21,30 @@ def raw(value: Any) -> str:
     return f"\n{value}\n" if value.startswith(("\n", "\r\n")) and value.endswith("\n") else value
 
 
-def tagged(calls: Sequence[tuple[str, Arguments]], outer: str, function: str, parameter: str, typed: str = "") -> str:
-    """`outer` holds all calls, `function` and `parameter` one of each: `{}` is the name or the key, `|` what stands inside."""
+def tagged(
+    calls: Sequence[tuple[str, Arguments]],
+    outer: str,
+    function: str,
+    parameter: str,
+    typed: str = "",
+) -> str:
+    """`outer` holds all calls, `function` and `parameter` one of each: `{}` is the name or the
+    key, `|` what stands inside.
+    """
 
     def value(one: Any) -> str:
-        return {"": "", "dsml": "true" if isinstance(one, str) else "false", "k3": "string" if isinstance(one, str) else "object"}[typed]
+        return {
+            "": "",
+            "dsml": "true" if isinstance(one, str) else "false",
+            "k3": "string" if isinstance(one, str) else "object",
+        }[typed]
 
     parts = []
     for name, arguments in calls:
-        members = "".join(parameter.replace("{}", key).replace("?", value(one)).replace("|", raw(one), 1) for key, one in arguments.items())
+        members = "".join(
+            parameter.replace("{}", key).replace("?", value(one)).replace("|", raw(one), 1)
+            for key, one in arguments.items()
+        )
         parts.append(function.replace("{}", name).replace("|", members, 1))
     return outer.replace("|", "".join(parts), 1)
 
@@ -37,34 +52,60 @@ def tagged(calls: Sequence[tuple[str, Arguments]], outer: str, function: str, pa
 def qwen(calls: Sequence[tuple[str, Arguments]]) -> str:
     def members(arguments: Arguments) -> str:
         return "".join(
-            f"<parameter={key}>\n{one if isinstance(one, str) else as_json(one)}\n</parameter>\n" for key, one in arguments.items()
+            f"<parameter={key}>\n{one if isinstance(one, str) else as_json(one)}\n</parameter>\n"
+            for key, one in arguments.items()
         )
 
-    return "\n".join(f"<tool_call>\n<function={name}>\n{members(arguments)}</function>\n</tool_call>" for name, arguments in calls)
+    return "\n".join(
+        f"<tool_call>\n<function={name}>\n{members(arguments)}</function>\n</tool_call>"
+        for name, arguments in calls
+    )
 
 
-def pairs(calls: Sequence[tuple[str, Arguments]], call: str, prefix: str = "", suffix: str = "", gap: str = "\n") -> str:
+def pairs(
+    calls: Sequence[tuple[str, Arguments]],
+    call: str,
+    prefix: str = "",
+    suffix: str = "",
+    gap: str = "\n",
+) -> str:
     key, value = f"{prefix}arg_key{suffix}", f"{prefix}arg_value{suffix}"
 
     def members(arguments: Arguments) -> str:
-        return "".join(f"<{key}>{name}</{key}>{gap}<{value}>{raw(one)}</{value}>{gap}" for name, one in arguments.items())
+        return "".join(
+            f"<{key}>{name}</{key}>{gap}<{value}>{raw(one)}</{value}>{gap}"
+            for name, one in arguments.items()
+        )
 
-    return "\n".join(f"<{call}>{name}{gap}{members(arguments)}</{call}>" for name, arguments in calls)
+    return "\n".join(
+        f"<{call}>{name}{gap}{members(arguments)}</{call}>" for name, arguments in calls
+    )
 
 
 def objects(
-    calls: Sequence[tuple[str, Arguments]], opener: str = "", closer: str = "", name: str = "name", arguments: str = "arguments"
+    calls: Sequence[tuple[str, Arguments]],
+    opener: str = "",
+    closer: str = "",
+    name: str = "name",
+    arguments: str = "arguments",
 ) -> str:
     """One object after the other, each between the markers."""
-    return "\n".join(f"{opener}{as_json({name: one, arguments: given})}{closer}" for one, given in calls)
+    return "\n".join(
+        f"{opener}{as_json({name: one, arguments: given})}{closer}" for one, given in calls
+    )
 
 
 def laguna(calls: Sequence[tuple[str, Arguments]]) -> str:
     """A name alone in `<user>` is text: a call without arguments is JSON."""
-    return "\n".join(pairs([call], "user") if call[1] else objects([call], "<user>\n", "\n</user>") for call in calls)
+    return "\n".join(
+        pairs([call], "user") if call[1] else objects([call], "<user>\n", "\n</user>")
+        for call in calls
+    )
 
 
-def array(calls: Sequence[tuple[str, Arguments]], opener: str = "", closer: str = "", **keys: str) -> str:
+def array(
+    calls: Sequence[tuple[str, Arguments]], opener: str = "", closer: str = "", **keys: str
+) -> str:
     key, arguments = keys.get("name", "name"), keys.get("arguments", "arguments")
     return opener + as_json([{key: one, arguments: given} for one, given in calls]) + closer
 
@@ -78,27 +119,40 @@ def named(calls: Sequence[tuple[str, Arguments]], outer: str, block: str) -> str
     return outer.replace("¦¦", blocks)
 
 
-def python(calls: Sequence[tuple[str, Arguments]], opener: str = "", closer: str = "", between: str = ", ") -> str:
-    written = between.join(f"{name}({', '.join(f'{key}={one!r}' for key, one in arguments.items())})" for name, arguments in calls)
+def python(
+    calls: Sequence[tuple[str, Arguments]], opener: str = "", closer: str = "", between: str = ", "
+) -> str:
+    written = between.join(
+        f"{name}({', '.join(f'{key}={one!r}' for key, one in arguments.items())})"
+        for name, arguments in calls
+    )
     return opener + written + closer
 
 
 def apertus(calls: Sequence[tuple[str, Arguments]]) -> str:
-    return "<|tools_prefix|>" + as_json([{name: arguments} for name, arguments in calls]) + "<|tools_suffix|>"
+    return (
+        "<|tools_prefix|>"
+        + as_json([{name: arguments} for name, arguments in calls])
+        + "<|tools_suffix|>"
+    )
 
 
 def gemma_value(value: Any, quote: str) -> str:
     if isinstance(value, str):
         return quote + value + quote
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{gemma_value(one, quote)}" for key, one in value.items()) + "}"
+        return (
+            "{" + ",".join(f"{key}:{gemma_value(one, quote)}" for key, one in value.items()) + "}"
+        )
     if isinstance(value, list):
         return "[" + ",".join(gemma_value(one, quote) for one in value) + "]"
     return as_json(value)
 
 
 def gemma(calls: Sequence[tuple[str, Arguments]], opener: str, closer: str, quote: str) -> str:
-    return "".join(f"{opener}call:{name}{gemma_value(arguments, quote)}{closer}" for name, arguments in calls)
+    return "".join(
+        f"{opener}call:{name}{gemma_value(arguments, quote)}{closer}" for name, arguments in calls
+    )
 
 
 MARK = "]<]minimax[>["
@@ -116,7 +170,10 @@ def element(key: str, value: Any) -> str:
 
 def minimax_m3(calls: Sequence[tuple[str, Arguments]]) -> str:
     blocks = "".join(
-        f'{MARK}<invoke name="{name}">\n{"".join(element(key, one) for key, one in arguments.items())}{MARK}</invoke>\n'
+        (
+            f'{MARK}<invoke name="{name}">\n'
+            f"{''.join(element(key, one) for key, one in arguments.items())}{MARK}</invoke>\n"
+        )
         for name, arguments in calls
     )
     return f"{MARK}<tool_call>\n{blocks}{MARK}</tool_call>"
@@ -129,12 +186,18 @@ def invoke(outer: str, prefix: str = "") -> Render:
     return partial(
         tagged,
         outer=f"<{prefix}{outer}>\n|</{prefix}{outer}>",
-        function=INVOKE.replace("<invoke", f"<{prefix}invoke").replace("</invoke", f"</{prefix}invoke"),
-        parameter=PARAMETER.replace("<parameter", f"<{prefix}parameter").replace("</parameter", f"</{prefix}parameter"),
+        function=INVOKE.replace("<invoke", f"<{prefix}invoke").replace(
+            "</invoke", f"</{prefix}invoke"
+        ),
+        parameter=PARAMETER.replace("<parameter", f"<{prefix}parameter").replace(
+            "</parameter", f"</{prefix}parameter"
+        ),
     )
 
 
-def dsml(calls: Sequence[tuple[str, Arguments]], mark: str = "｜DSML｜", outer: str = "function_calls") -> str:
+def dsml(
+    calls: Sequence[tuple[str, Arguments]], mark: str = "｜DSML｜", outer: str = "function_calls"
+) -> str:
     return tagged(
         calls,
         outer=f"<{mark}{outer}>\n|</{mark}{outer}>",
@@ -146,21 +209,38 @@ def dsml(calls: Sequence[tuple[str, Arguments]], mark: str = "｜DSML｜", outer
 
 def kimi_k3(calls: Sequence[tuple[str, Arguments]]) -> str:
     def members(arguments: Arguments) -> str:
-        kinds = {str: "string", int: "number", float: "number", bool: "boolean", list: "array", dict: "object", type(None): "null"}
+        kinds = {
+            str: "string",
+            int: "number",
+            float: "number",
+            bool: "boolean",
+            list: "array",
+            dict: "object",
+            type(None): "null",
+        }
         return "".join(
-            f'<|open|>argument key="{key}" type="{kinds[type(one)]}"<|sep|>{raw(one)}<|close|>argument<|sep|>'
+            (
+                f'<|open|>argument key="{key}" '
+                f'type="{kinds[type(one)]}"<|sep|>{raw(one)}<|close|>argument<|sep|>'
+            )
             for key, one in arguments.items()
         )
 
     blocks = "".join(
-        f'<|open|>call tool="{name}" index="{number}"<|sep|>{members(arguments)}<|close|>call<|sep|>'
+        (
+            f'<|open|>call tool="{name}" '
+            f'index="{number}"<|sep|>{members(arguments)}<|close|>call<|sep|>'
+        )
         for number, (name, arguments) in enumerate(calls, 1)
     )
     return f"<|open|>tools<|sep|>{blocks}<|close|>tools<|sep|>"
 
 
 def step3(calls: Sequence[tuple[str, Arguments]]) -> str:
-    block = '<｜tool_call_begin｜>function<｜tool_sep｜><steptml:invoke name="{}">|</steptml:invoke><｜tool_call_end｜>'
+    block = (
+        '<｜tool_call_begin｜>function<｜tool_sep｜><steptml:invoke name="{}">|</steptml:invoke>'
+        "<｜tool_call_end｜>"
+    )
     parameter = '<steptml:parameter name="{}">|</steptml:parameter>'
     return tagged(calls, "<｜tool_calls_begin｜>|<｜tool_calls_end｜>", block, parameter)
 
@@ -175,15 +255,18 @@ def plamo(word: str) -> str:
 
 
 PLAMO = (
-    f"{plamo('begin_tool_request')}{plamo('begin_tool_name')}{{}}{plamo('end_tool_name')}{plamo('begin_tool_arguments')}"
-    f"<|plamo:constrain|>json<|plamo:msg|>¦¦{plamo('end_tool_arguments')}{plamo('end_tool_request')}"
+    f"{plamo('begin_tool_request')}{plamo('begin_tool_name')}{{}}"
+    f"{plamo('end_tool_name')}{plamo('begin_tool_arguments')}"
+    f"<|plamo:constrain|>json<|plamo:msg|>"
+    f"¦¦{plamo('end_tool_arguments')}{plamo('end_tool_request')}"
 )
 
 
 @dataclass(frozen=True)
 class Written:
     render: Render
-    closers: tuple[str, ...] = ()  # what ends a text, the last one first: it is understood without them
+    # What ends a text, the last one first: it is understood without them.
+    closers: tuple[str, ...] = ()
     weak: bool = False  # a call only of a declared tool, and only if nothing else is said
     nests: bool = True  # a text may hold another call of its own kind
     unsayable: tuple[str, ...] = ()  # what a text cannot hold: it means something else there
@@ -192,12 +275,22 @@ class Written:
 WRITTEN: Mapping[str, Written] = {
     # A lone CR before the newline of the markup is the end of a line as Windows writes it.
     "qwen3_coder": Written(qwen, ("\n</tool_call>", "</function>"), unsayable=("\\r'", '\\r"')),
-    "hermes": Written(partial(objects, opener="<tool_call>\n", closer="\n</tool_call>"), ("\n</tool_call>", "}", "}")),
+    "hermes": Written(
+        partial(objects, opener="<tool_call>\n", closer="\n</tool_call>"),
+        ("\n</tool_call>", "}", "}"),
+    ),
     "glm": Written(partial(pairs, call="tool_call"), ("\n</tool_call>",)),
-    "hy": Written(partial(pairs, call="tool_call:opensource", suffix=":opensource", gap=""), ("</tool_call:opensource>",)),
+    "hy": Written(
+        partial(pairs, call="tool_call:opensource", suffix=":opensource", gap=""),
+        ("</tool_call:opensource>",),
+    ),
     "iquest": Written(partial(pairs, call="iquest_tool_call"), ("\n</iquest_tool_call>",)),
-    "longcat_pairs": Written(partial(pairs, call="longcat_tool_call", prefix="longcat_"), ("\n</longcat_tool_call>",)),
-    "k2_horizon": Written(partial(pairs, call="ifm|tool_call", prefix="ifm|"), ("\n</ifm|tool_call>",)),
+    "longcat_pairs": Written(
+        partial(pairs, call="longcat_tool_call", prefix="longcat_"), ("\n</longcat_tool_call>",)
+    ),
+    "k2_horizon": Written(
+        partial(pairs, call="ifm|tool_call", prefix="ifm|"), ("\n</ifm|tool_call>",)
+    ),
     "laguna": Written(laguna, ("\n</user>",)),
     "seed_oss": Written(
         partial(
@@ -210,12 +303,16 @@ WRITTEN: Mapping[str, Written] = {
     ),
     "minimax_m2": Written(invoke("minimax:tool_call"), ("</minimax:tool_call>", "</invoke>\n")),
     "anthropic": Written(invoke("function_calls"), ("</function_calls>", "</invoke>\n")),
-    "muse": Written(invoke("function_calls", "atem:"), ("</atem:function_calls>", "</atem:invoke>\n")),
+    "muse": Written(
+        invoke("function_calls", "atem:"), ("</atem:function_calls>", "</atem:invoke>\n")
+    ),
     "minimax_m3": Written(minimax_m3, (f"{MARK}</tool_call>", f"{MARK}</invoke>\n"), nests=False),
     "deepseek_dsml": Written(dsml, ("</｜DSML｜function_calls>", "</｜DSML｜invoke>\n")),
     "deepseek_v31": Written(
         partial(
-            named, outer="<｜tool▁calls▁begin｜>¦¦<｜tool▁calls▁end｜>", block="<｜tool▁call▁begin｜>{}<｜tool▁sep｜>¦¦<｜tool▁call▁end｜>"
+            named,
+            outer="<｜tool▁calls▁begin｜>¦¦<｜tool▁calls▁end｜>",
+            block="<｜tool▁call▁begin｜>{}<｜tool▁sep｜>¦¦<｜tool▁call▁end｜>",
         ),
         ("<｜tool▁calls▁end｜>", "<｜tool▁call▁end｜>", "}"),
     ),
@@ -223,7 +320,9 @@ WRITTEN: Mapping[str, Written] = {
         partial(
             named,
             outer="<｜tool▁calls▁begin｜>¦¦<｜tool▁calls▁end｜>",
-            block="<｜tool▁call▁begin｜>function<｜tool▁sep｜>{}\n```json\n¦¦\n```<｜tool▁call▁end｜>",
+            block=(
+                "<｜tool▁call▁begin｜>function<｜tool▁sep｜>{}\n```json\n¦¦\n```<｜tool▁call▁end｜>"
+            ),
         ),
         ("<｜tool▁calls▁end｜>", "<｜tool▁call▁end｜>", "\n```", "}"),
     ),
@@ -232,7 +331,9 @@ WRITTEN: Mapping[str, Written] = {
         partial(
             named,
             outer="<|tool_calls_section_begin|>¦¦<|tool_calls_section_end|>",
-            block="<|tool_call_begin|>functions.{}:#<|tool_call_argument_begin|>¦¦<|tool_call_end|>",
+            block=(
+                "<|tool_call_begin|>functions.{}:#<|tool_call_argument_begin|>¦¦<|tool_call_end|>"
+            ),
         ),
         ("<|tool_calls_section_end|>", "<|tool_call_end|>", "}"),
     ),
@@ -240,7 +341,13 @@ WRITTEN: Mapping[str, Written] = {
     "mistral": Written(partial(named, outer="¦¦", block="[TOOL_CALLS]{}[ARGS]¦¦"), ("}",)),
     "harmony": Written(harmony, ("<|call|>", "}")),
     "command_r": Written(
-        partial(array, opener="<|START_ACTION|>", closer="<|END_ACTION|>", name="tool_name", arguments="parameters"),
+        partial(
+            array,
+            opener="<|START_ACTION|>",
+            closer="<|END_ACTION|>",
+            name="tool_name",
+            arguments="parameters",
+        ),
         ("<|END_ACTION|>", "]", "}", "}"),
     ),
     "gemma": Written(
@@ -252,36 +359,87 @@ WRITTEN: Mapping[str, Written] = {
     "apertus": Written(apertus, ("<|tools_suffix|>", "]", "}")),
     "inkling": Written(
         lambda calls: "".join(
-            objects([call], f"<|message_model|>{call[0]}<|content_invoke_tool_json|>", "<|end_message|>", arguments="args")
+            objects(
+                [call],
+                f"<|message_model|>{call[0]}<|content_invoke_tool_json|>",
+                "<|end_message|>",
+                arguments="args",
+            )
             for call in calls
         ),
         ("<|end_message|>", "}", "}"),
     ),
     "plamo3": Written(
-        partial(named, outer=f"{plamo('begin_tool_requests')}¦¦{plamo('end_tool_requests')}", block=PLAMO),
+        partial(
+            named,
+            outer=f"{plamo('begin_tool_requests')}¦¦{plamo('end_tool_requests')}",
+            block=PLAMO,
+        ),
         (plamo("end_tool_requests"), plamo("end_tool_request"), plamo("end_tool_arguments"), "}"),
     ),
     "minicpm5": Written(
-        partial(tagged, outer="|", function='<function name="{}">|</function>', parameter='<param name="{}">|</param>'), ("</function>",)
+        partial(
+            tagged,
+            outer="|",
+            function='<function name="{}">|</function>',
+            parameter='<param name="{}">|</param>',
+        ),
+        ("</function>",),
     ),
-    "iquest_json": Written(partial(objects, opener="<iquest_tool_call>\n", closer="\n</iquest_tool_call>"), ("\n</iquest_tool_call>", "}")),
-    "longcat": Written(partial(objects, opener="<longcat_tool_call>", closer="</longcat_tool_call>"), ("</longcat_tool_call>", "}")),
-    "k2_horizon_json": Written(partial(objects, opener="<ifm|tool_call>", closer="</ifm|tool_call>"), ("</ifm|tool_call>", "}")),
-    "jamba": Written(partial(array, opener="<tool_calls>", closer="</tool_calls>"), ("</tool_calls>", "]")),
-    "nemotron": Written(partial(array, opener="<TOOLCALL>", closer="</TOOLCALL>"), ("</TOOLCALL>", "]")),
-    "phi4": Written(partial(array, opener="<|tool_call|>", closer="<|/tool_call|>"), ("<|/tool_call|>", "]")),
+    "iquest_json": Written(
+        partial(objects, opener="<iquest_tool_call>\n", closer="\n</iquest_tool_call>"),
+        ("\n</iquest_tool_call>", "}"),
+    ),
+    "longcat": Written(
+        partial(objects, opener="<longcat_tool_call>", closer="</longcat_tool_call>"),
+        ("</longcat_tool_call>", "}"),
+    ),
+    "k2_horizon_json": Written(
+        partial(objects, opener="<ifm|tool_call>", closer="</ifm|tool_call>"),
+        ("</ifm|tool_call>", "}"),
+    ),
+    "jamba": Written(
+        partial(array, opener="<tool_calls>", closer="</tool_calls>"), ("</tool_calls>", "]")
+    ),
+    "nemotron": Written(
+        partial(array, opener="<TOOLCALL>", closer="</TOOLCALL>"), ("</TOOLCALL>", "]")
+    ),
+    "phi4": Written(
+        partial(array, opener="<|tool_call|>", closer="<|/tool_call|>"), ("<|/tool_call|>", "]")
+    ),
     "firefunction": Written(partial(array, opener=" functools"), ("]",)),
-    "internlm2": Written(partial(objects, opener="<|action_start|><|plugin|>\n", closer="<|action_end|>"), ("<|action_end|>", "}")),
+    "internlm2": Written(
+        partial(objects, opener="<|action_start|><|plugin|>\n", closer="<|action_end|>"),
+        ("<|action_end|>", "}"),
+    ),
     "gigachat3": Written(partial(objects, opener="function call<|role_sep|>\n", closer=""), ("}",)),
-    "lfm2": Written(partial(python, opener="<|tool_call_start|>[", closer="]<|tool_call_end|>"), ("<|tool_call_end|>", "]")),
-    "llama4": Written(partial(python, opener="<|python_start|>[", closer="]<|python_end|>"), ("<|python_end|>", "]")),
-    "olmo3": Written(partial(python, opener="<function_calls>\n", closer="\n</function_calls>", between="\n"), ("\n</function_calls>",)),
+    "lfm2": Written(
+        partial(python, opener="<|tool_call_start|>[", closer="]<|tool_call_end|>"),
+        ("<|tool_call_end|>", "]"),
+    ),
+    "llama4": Written(
+        partial(python, opener="<|python_start|>[", closer="]<|python_end|>"),
+        ("<|python_end|>", "]"),
+    ),
+    "olmo3": Written(
+        partial(python, opener="<function_calls>\n", closer="\n</function_calls>", between="\n"),
+        ("\n</function_calls>",),
+    ),
     "command_r_plus": Written(
-        partial(array, opener="Action: ```json\n", closer="\n```", name="tool_name", arguments="parameters"), ("\n```", "]")
+        partial(
+            array,
+            opener="Action: ```json\n",
+            closer="\n```",
+            name="tool_name",
+            arguments="parameters",
+        ),
+        ("\n```", "]"),
     ),
     "functionary": Written(partial(named, outer="¦¦", block=">>>{}\n¦¦\n"), ("}\n",)),
     "llama3": Written(
-        lambda calls: "<|python_tag|>" + "; ".join(objects([call], arguments="parameters") for call in calls),
+        lambda calls: (
+            "<|python_tag|>" + "; ".join(objects([call], arguments="parameters") for call in calls)
+        ),
         ("}",),
     ),
     "pythonic": Written(partial(python, opener="[", closer="]"), ("]",), weak=True),

@@ -7,11 +7,25 @@ from proxy.stream.parser import ThinkingMode
 from tests.stream.cuts import Call, Seen, always, cuts, tool
 
 TOOLS = [
-    tool("log_water", plant={"type": "string"}, millilitres={"type": "integer"}, fertilised={"type": "boolean"}),
-    tool("write_note", path={"type": "string"}, body={"type": "string"}, append={"type": "boolean"}),
+    tool(
+        "log_water",
+        plant={"type": "string"},
+        millilitres={"type": "integer"},
+        fertilised={"type": "boolean"},
+    ),
+    tool(
+        "write_note", path={"type": "string"}, body={"type": "string"}, append={"type": "boolean"}
+    ),
     tool("list_drones"),
-    tool("plan_route", stops={"type": "array"}, avoid={"type": "object"}, max_km={"type": "number"}),
-    tool("read_log", pattern={"type": "string"}, window={"type": "array"}, **{"from": {"type": "integer"}}),
+    tool(
+        "plan_route", stops={"type": "array"}, avoid={"type": "object"}, max_km={"type": "number"}
+    ),
+    tool(
+        "read_log",
+        pattern={"type": "string"},
+        window={"type": "array"},
+        **{"from": {"type": "integer"}},
+    ),
     tool("set_alarm", label={"type": ["string", "null"]}, hour={"type": "integer"}),
 ]
 LIST = Call("list_drones", {})
@@ -32,7 +46,9 @@ def calls(*found: Call, content: str = "", thoughts: str = "") -> Seen:
     return Seen(content, found, thoughts)
 
 
-def read(text: str, dialect: str = "auto", finish: str = "stop", thinking: ThinkingMode = "tags") -> Seen:
+def read(
+    text: str, dialect: str = "auto", finish: str = "stop", thinking: ThinkingMode = "tags"
+) -> Seen:
     return always(lambda: Parser(TOOLS, dialect, thinking), text, finish, cuts(text, every=60))
 
 
@@ -44,5 +60,7 @@ class Case(NamedTuple):
     thinking: ThinkingMode
 
 
-def case(name: str, text: str, found: Seen, finish: str = "stop", thinking: ThinkingMode = "tags") -> Case:
+def case(
+    name: str, text: str, found: Seen, finish: str = "stop", thinking: ThinkingMode = "tags"
+) -> Case:
     return Case(name, text, found, finish, thinking)

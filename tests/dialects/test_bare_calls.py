@@ -28,7 +28,9 @@ PROVEN = {
     "command_r": f'[{{"tool_name": "bash", "parameters": {ARGUMENTS}}}]<|END_ACTION|>',
     "lfm2": '[bash(command="rm -rf ~")]<|tool_call_end|>',
     "gemma": 'call:bash{command:<|"|>rm -rf ~<|"|>}<tool_call|>',
-    "inkling": f'bash<|content_invoke_tool_json|>{{"name": "bash", "args": {ARGUMENTS}}}<|end_message|>',
+    "inkling": (
+        f'bash<|content_invoke_tool_json|>{{"name": "bash", "args": {ARGUMENTS}}}<|end_message|>'
+    ),
 }
 """Their opener is lost, and what stands behind it proves them."""
 WEAK = {"firefunction": CALLS["firefunction"], "command_r_plus": CALLS["command_r_plus"]}
@@ -37,8 +39,20 @@ WEAK = {"firefunction": CALLS["firefunction"], "command_r_plus": CALLS["command_
 
 def test_every_doubtful_form_is_in_these_tables() -> None:
     hinted = {name for name, one in DIALECTS.items() if one.hinted}
-    same = {"longcat", "iquest_json", "k2_horizon_json", "jamba", "nemotron", "phi4", "internlm2", "llama4", "olmo3"}
-    assert {name for name, one in DIALECTS.items() if one.doubtful} - hinted - same == BARE.keys() | PROVEN.keys()
+    same = {
+        "longcat",
+        "iquest_json",
+        "k2_horizon_json",
+        "jamba",
+        "nemotron",
+        "phi4",
+        "internlm2",
+        "llama4",
+        "olmo3",
+    }
+    assert {
+        name for name, one in DIALECTS.items() if one.doubtful
+    } - hinted - same == BARE.keys() | PROVEN.keys()
     assert {name for name, one in DIALECTS.items() if one.weak} == WEAK.keys()
 
 
@@ -47,7 +61,12 @@ def test_a_bare_call_is_the_whole_message(name: str) -> None:
     call = BARE[name]
     assert read(call).calls == (REMOVE,)
     assert read(f"\n{call}\n").calls == (REMOVE,)
-    for text in (f"{call} would delete it, so I do not run it.", f"{call}\nThat would delete it.", f"So:\n{call}", f"So: {call}"):
+    for text in (
+        f"{call} would delete it, so I do not run it.",
+        f"{call}\nThat would delete it.",
+        f"So:\n{call}",
+        f"So: {call}",
+    ):
         assert read(text) == Seen(text), text
 
 
@@ -109,4 +128,6 @@ def test_cut() -> None:
     text = BARE["gemma"]
     assert always(lambda: Parser(TOOLS), text, "length") == Seen(text)
     assert refused(text, finish="length") == {}
-    assert always(lambda: Parser(TOOLS), BARE["generic_json"], "stop").calls == (Call("bash", {"command": "rm -rf ~"}),)
+    assert always(lambda: Parser(TOOLS), BARE["generic_json"], "stop").calls == (
+        Call("bash", {"command": "rm -rf ~"}),
+    )

@@ -1,5 +1,6 @@
-# ruff: noqa: E501 - what models write is one line
-"""What happens seldom: broken off in the middle of nested values, doubtful dialects, both ends of a layout."""
+"""What happens seldom: broken off in the middle of nested values, doubtful dialects, both ends
+of a layout.
+"""
 
 from typing import Any
 
@@ -14,40 +15,133 @@ M = "]<]minimax[>["
 ROUTE = f'{M}<tool_call>\n{M}<invoke name="plan_route">'
 
 CASES: dict[str, tuple[str, Seen]] = {
-    "Gemma: a nested value breaks off": ('<|tool_call>call:plan_route{avoid:{a:', calls(half("plan_route", '{"avoid":{"a":'))),
-    "Gemma: a nested key breaks off": ('<|tool_call>call:plan_route{avoid:{a:1,b', calls(half("plan_route", '{"avoid":{"a":1,'))),
-    "Gemma: a nested key has no colon": ('<|tool_call>call:plan_route{avoid:{a}}', calls(half("plan_route", '{"avoid":{'), content="}}")),
-    "Gemma: too deep": ('<|tool_call>call:plan_route{stops:' + "[" * 40, calls(half("plan_route", '{"stops":' + "[" * 32), content="[" * 8)),
-    "Gemma: JSON strings": ("<|tool_call>call:plan_route{stops:[\"a\", 'b']}<tool_call|>", calls(Call("plan_route", {"stops": ["a", "b"]}))),
-    "Gemma: a JSON string breaks off": ('<|tool_call>call:log_water{plant:"fe', calls(half("log_water", '{"plant":"fe'))),
-    "Gemma: keys in quotes": ('<|tool_call>call:log_water{<|"|>plant<|"|>:<|"|>fern<|"|>}<tool_call|>', calls(FERN)),
+    "Gemma: a nested value breaks off": (
+        "<|tool_call>call:plan_route{avoid:{a:",
+        calls(half("plan_route", '{"avoid":{"a":')),
+    ),
+    "Gemma: a nested key breaks off": (
+        "<|tool_call>call:plan_route{avoid:{a:1,b",
+        calls(half("plan_route", '{"avoid":{"a":1,')),
+    ),
+    "Gemma: a nested key has no colon": (
+        "<|tool_call>call:plan_route{avoid:{a}}",
+        calls(half("plan_route", '{"avoid":{'), content="}}"),
+    ),
+    "Gemma: too deep": (
+        "<|tool_call>call:plan_route{stops:" + "[" * 40,
+        calls(half("plan_route", '{"stops":' + "[" * 32), content="[" * 8),
+    ),
+    "Gemma: JSON strings": (
+        "<|tool_call>call:plan_route{stops:[\"a\", 'b']}<tool_call|>",
+        calls(Call("plan_route", {"stops": ["a", "b"]})),
+    ),
+    "Gemma: a JSON string breaks off": (
+        '<|tool_call>call:log_water{plant:"fe',
+        calls(half("log_water", '{"plant":"fe')),
+    ),
+    "Gemma: keys in quotes": (
+        '<|tool_call>call:log_water{<|"|>plant<|"|>:<|"|>fern<|"|>}<tool_call|>',
+        calls(FERN),
+    ),
     "Gemma: no name": ("<|tool_call>call:{}", Seen("<|tool_call>call:{}")),
     "Gemma: no object": ("<|tool_call>call:log_water", Seen("<|tool_call>call:log_water")),
-    "Gemma: something else in it": ("<|tool_call>call:log_water{5}", Seen("<|tool_call>call:log_water{5}")),
-    "Gemma: a typed text breaks off": ('<|tool_call>call:log_water{millilitres:<|"|>3', calls(half("log_water", '{"millilitres":'))),
-    "MiniMax: nested values break off": (f"{ROUTE}{M}<stops>{M}<item>A", calls(half("plan_route", '{"stops":'))),
-    "MiniMax: deep ones": (f"{ROUTE}{M}<avoid>{M}<a>{M}<b>1{M}</b>{M}</a>{M}</avoid>{M}</invoke>", calls(Call("plan_route", {"avoid": {"a": {"b": 1}}}))),
-    "MiniMax: too deep": (f"{ROUTE}{M}<avoid>" + f"{M}<a>" * 40 + f"1{M}</invoke>", calls(half("plan_route", '{"avoid":'), content=f"{M}<a>" * 7 + f"1{M}</invoke>")),
-    "MiniMax: a value breaks off": (f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fe', calls(half("log_water", '{"plant":"fe'))),
-    "MiniMax: a tag in a value": (f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>a</plant> b{M}</plant>{M}</invoke>', calls(water("a</plant> b"))),
-    "MiniMax: another mark ends a value": (f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fern{M}</invoke>', calls(FERN)),
-    "MiniMax: prose in a call": (f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fern{M}</plant>So.', calls(half("log_water", '{"plant":"fern"'), content="So.")),
-    "MiniMax: the next call ends one": (f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fern{M}</plant>{M}<invoke name="list_drones">{M}</tool_call>', calls(FERN, LIST)),
-    "MiniMax: prose in place of arguments": (f'{M}<tool_call>{M}<invoke name="log_water">fern{M}</invoke>', Seen(f'{M}<tool_call>{M}<invoke name="log_water">fern{M}</invoke>')),
+    "Gemma: something else in it": (
+        "<|tool_call>call:log_water{5}",
+        Seen("<|tool_call>call:log_water{5}"),
+    ),
+    "Gemma: a typed text breaks off": (
+        '<|tool_call>call:log_water{millilitres:<|"|>3',
+        calls(half("log_water", '{"millilitres":')),
+    ),
+    "MiniMax: nested values break off": (
+        f"{ROUTE}{M}<stops>{M}<item>A",
+        calls(half("plan_route", '{"stops":')),
+    ),
+    "MiniMax: deep ones": (
+        f"{ROUTE}{M}<avoid>{M}<a>{M}<b>1{M}</b>{M}</a>{M}</avoid>{M}</invoke>",
+        calls(Call("plan_route", {"avoid": {"a": {"b": 1}}})),
+    ),
+    "MiniMax: too deep": (
+        f"{ROUTE}{M}<avoid>" + f"{M}<a>" * 40 + f"1{M}</invoke>",
+        calls(half("plan_route", '{"avoid":'), content=f"{M}<a>" * 7 + f"1{M}</invoke>"),
+    ),
+    "MiniMax: a value breaks off": (
+        f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fe',
+        calls(half("log_water", '{"plant":"fe')),
+    ),
+    "MiniMax: a tag in a value": (
+        f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>a</plant> b{M}</plant>{M}</invoke>',
+        calls(water("a</plant> b")),
+    ),
+    "MiniMax: another mark ends a value": (
+        f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fern{M}</invoke>',
+        calls(FERN),
+    ),
+    "MiniMax: prose in a call": (
+        f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fern{M}</plant>So.',
+        calls(half("log_water", '{"plant":"fern"'), content="So."),
+    ),
+    "MiniMax: the next call ends one": (
+        (
+            f'{M}<tool_call>{M}<invoke name="log_water">{M}<plant>fern{M}</plant>{M}<invoke '
+            f'name="list_drones">{M}</tool_call>'
+        ),
+        calls(FERN, LIST),
+    ),
+    "MiniMax: prose in place of arguments": (
+        f'{M}<tool_call>{M}<invoke name="log_water">fern{M}</invoke>',
+        Seen(f'{M}<tool_call>{M}<invoke name="log_water">fern{M}</invoke>'),
+    ),
     "MiniMax: no call": (f"{M}<tool_call> x", Seen(f"{M}<tool_call> x")),
     "GLM: a name and nothing": ("log_water\n\nis a tool", Seen("log_water\n\nis a tool")),
-    "an argument encoded twice breaks off": ('<|tool_call_begin|>log_water<|tool_call_argument_begin|>"{\\"plant', Seen('<|tool_call_begin|>log_water<|tool_call_argument_begin|>"{\\"plant')),
-    "an argument encoded twice that is none": ('<|tool_call_begin|>log_water<|tool_call_argument_begin|>"x"', Seen('<|tool_call_begin|>log_water<|tool_call_argument_begin|>"x"')),
-    "a fence that breaks off": ('<｜tool▁call▁begin｜>log_water<｜tool▁sep｜>```json\n{"plant": "fe', calls(half("log_water", '{"plant":"fe'))),
-    "a long string breaks off": ('<|tool_call_start|>[write_note(body="""a\\n', calls(half("write_note", '{"body":"a\\n'))),
-    "a long string with escapes": ('<|tool_call_start|>[write_note(body=\'\'\'a\\tb\\x41\'\'\')]<|tool_call_end|>', calls(Call("write_note", {"body": "a\tbA"}))),
-    "an escape at the end": ('<|tool_call_start|>[write_note(body="a\\u00', calls(half("write_note", '{"body":"a'))),
-    "JSON breaks off in an outer tag": ('<minimax:tool_call>\n{"name": "log_water", "arguments": {"plant": "fe', calls(half("log_water", '{"plant":"fe'))),
-    "a typed value with a newline before it": ('<minimax:tool_call><invoke name="log_water"><parameter name="millilitres">\n3</parameter></invoke></minimax:tool_call>', calls(Call("log_water", {"millilitres": 3}))),
-    "a newline before a value alone": ('<minimax:tool_call><invoke name="log_water"><parameter name="plant">\nfern</parameter></invoke></minimax:tool_call>', calls(water("\nfern"))),
+    "an argument encoded twice breaks off": (
+        '<|tool_call_begin|>log_water<|tool_call_argument_begin|>"{\\"plant',
+        Seen('<|tool_call_begin|>log_water<|tool_call_argument_begin|>"{\\"plant'),
+    ),
+    "an argument encoded twice that is none": (
+        '<|tool_call_begin|>log_water<|tool_call_argument_begin|>"x"',
+        Seen('<|tool_call_begin|>log_water<|tool_call_argument_begin|>"x"'),
+    ),
+    "a fence that breaks off": (
+        '<｜tool▁call▁begin｜>log_water<｜tool▁sep｜>```json\n{"plant": "fe',
+        calls(half("log_water", '{"plant":"fe')),
+    ),
+    "a long string breaks off": (
+        '<|tool_call_start|>[write_note(body="""a\\n',
+        calls(half("write_note", '{"body":"a\\n')),
+    ),
+    "a long string with escapes": (
+        "<|tool_call_start|>[write_note(body='''a\\tb\\x41''')]<|tool_call_end|>",
+        calls(Call("write_note", {"body": "a\tbA"})),
+    ),
+    "an escape at the end": (
+        '<|tool_call_start|>[write_note(body="a\\u00',
+        calls(half("write_note", '{"body":"a')),
+    ),
+    "JSON breaks off in an outer tag": (
+        '<minimax:tool_call>\n{"name": "log_water", "arguments": {"plant": "fe',
+        calls(half("log_water", '{"plant":"fe')),
+    ),
+    "a typed value with a newline before it": (
+        (
+            '<minimax:tool_call><invoke name="log_water"><parameter name="millilitres">\n'
+            "3</parameter></invoke></minimax:tool_call>"
+        ),
+        calls(Call("log_water", {"millilitres": 3})),
+    ),
+    "a newline before a value alone": (
+        (
+            '<minimax:tool_call><invoke name="log_water"><parameter name="plant">\n'
+            "fern</parameter></invoke></minimax:tool_call>"
+        ),
+        calls(water("\nfern")),
+    ),
     "no tools list": ('{"tool_calls": 5}', Seen('{"tool_calls": 5}')),
-    "a call in thoughts of a channel": ("<|channel|>analysis<|message|>Hm.<tool_call>list_drones</tool_call><|end|>", calls(LIST, thoughts="Hm.")),
-}  # fmt: skip
+    "a call in thoughts of a channel": (
+        "<|channel|>analysis<|message|>Hm.<tool_call>list_drones</tool_call><|end|>",
+        calls(LIST, thoughts="Hm."),
+    ),
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -69,11 +163,16 @@ SAID = [
 
 @pytest.mark.parametrize(("text", "content"), SAID)
 def test_what_is_said_in_json(text: str, content: str) -> None:
-    assert always(lambda: Parser(TOOLS, ["auto", "generic_response"]), text).content.strip() == content.strip()
+    assert (
+        always(lambda: Parser(TOOLS, ["auto", "generic_response"]), text).content.strip()
+        == content.strip()
+    )
     assert read(text) == Seen(text)
 
 
-@pytest.mark.parametrize("hint", [Hint(model="Synthia-S1"), Hint(template="{% if x %}<reasoning>{% endif %}")])
+@pytest.mark.parametrize(
+    "hint", [Hint(model="Synthia-S1"), Hint(template="{% if x %}<reasoning>{% endif %}")]
+)
 def test_doubtful_tags_of_thoughts(hint: Hint) -> None:
     text = "<reasoning>a</reasoning>b"
     assert always(lambda: Parser(TOOLS, hint=hint), text) == Seen("b", (), "a")
@@ -83,7 +182,10 @@ def test_doubtful_tags_of_thoughts(hint: Hint) -> None:
 @pytest.mark.parametrize(
     ("model", "text"),
     [
-        ("Apriel-1.6-15b", "Here are my reasoning steps:\na\n[BEGIN FINAL RESPONSE]\nb\n[END FINAL RESPONSE]"),
+        (
+            "Apriel-1.6-15b",
+            "Here are my reasoning steps:\na\n[BEGIN FINAL RESPONSE]\nb\n[END FINAL RESPONSE]",
+        ),
         ("granite-3.2-8b", "Here is my thought process:\na\nHere is my response:\nb"),
     ],
 )
@@ -103,4 +205,7 @@ def test_a_hint_comes_first() -> None:
 
 
 def test_no_dialect_may_lose_a_plain_answer() -> None:
-    assert parse("a < b", tools=TOOLS, dialect="harmony") == {"role": "assistant", "content": "a < b"}
+    assert parse("a < b", tools=TOOLS, dialect="harmony") == {
+        "role": "assistant",
+        "content": "a < b",
+    }

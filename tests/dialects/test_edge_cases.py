@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - what models write is one line
 """The edge cases of our catalogue, by their number, each with what is right."""
 
 import json
@@ -12,7 +11,10 @@ from tests.dialects.renderers import WRITTEN
 from tests.dialects.table import FERN, LIST, TOOLS, calls, half, read, water
 from tests.stream.cuts import Call, Seen, always, events_of, seen, tool
 
-DEEPSEEK = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>{}<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+DEEPSEEK = (
+    "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>{}<｜tool▁sep｜>{}<｜tool▁call▁end｜>"
+    "<｜tool▁calls▁end｜>"
+)
 KIMI = "<|tool_call_begin|>{}<|tool_call_argument_begin|>{}<|tool_call_end|>"
 CALL = '<tool_call>\n{"name": "list_drones", "arguments": {}}\n</tool_call>'
 
@@ -37,7 +39,10 @@ NO_OPENER = [
     f"{FERN_JSON}</longcat_tool_call>",
     f"{FERN_JSON}</iquest_tool_call>",
     f"{FERN_JSON}<|action_end|>",
-    '[{"tool_call_id": "0", "tool_name": "log_water", "parameters": {"plant": "fern"}}]<|END_ACTION|>',
+    (
+        '[{"tool_call_id": "0", "tool_name": "log_water", "parameters": {"plant": '
+        '"fern"}}]<|END_ACTION|>'
+    ),
     '[log_water(plant="fern")]<|tool_call_end|>',
     '[log_water(plant="fern")]<|python_end|>',
     'log_water[ARGS]{"plant": "fern"}',
@@ -48,41 +53,257 @@ NO_OPENER = [
 ]
 
 CASES: dict[str, list[tuple[str, Seen]]] = {
-    "01 what stands behind the lost opener proves the call": [(text, calls(FERN)) for text in NO_OPENER] + [(text + "\nSo.", calls(FERN, content="So.")) for text in NO_OPENER],
-    "01 and only of a declared tool": [(text, Seen(text)) for text in (one.replace("log_water", "kite") for one in NO_OPENER)],
-    "01 ids and names are words": [(text, Seen(text)) for text in ("functions.log_water:0 is an id", "log_water[ARGS] is how it begins", "functions.log_water: waters", "log_water[0]")],
-    "01 the opener is missing": [(qwen(plant="fern").removeprefix("<tool_call>\n"), calls(FERN)), ("<function=kite></function>", Seen("<function=kite></function>"))],
-    "02 closers are missing": [(qwen(plant="fern").partition("</function>")[0], calls(FERN)), (hermes(FERN_JSON).removesuffix("}\n</tool_call>"), calls(FERN))],
-    "03 it stops before the name": [(text, Seen(text)) for text in ("<tool_call>", "<tool_call>\n<function=", "[TOOL_CALLS]", "<|tool_call_begin|>functions.", '<tool_call>\n{"name": "lo')],
+    "01 what stands behind the lost opener proves the call": [
+        (text, calls(FERN)) for text in NO_OPENER
+    ]
+    + [(text + "\nSo.", calls(FERN, content="So.")) for text in NO_OPENER],
+    "01 and only of a declared tool": [
+        (text, Seen(text)) for text in (one.replace("log_water", "kite") for one in NO_OPENER)
+    ],
+    "01 ids and names are words": [
+        (text, Seen(text))
+        for text in (
+            "functions.log_water:0 is an id",
+            "log_water[ARGS] is how it begins",
+            "functions.log_water: waters",
+            "log_water[0]",
+        )
+    ],
+    "01 the opener is missing": [
+        (qwen(plant="fern").removeprefix("<tool_call>\n"), calls(FERN)),
+        ("<function=kite></function>", Seen("<function=kite></function>")),
+    ],
+    "02 closers are missing": [
+        (qwen(plant="fern").partition("</function>")[0], calls(FERN)),
+        (hermes(FERN_JSON).removesuffix("}\n</tool_call>"), calls(FERN)),
+    ],
+    "03 it stops before the name": [
+        (text, Seen(text))
+        for text in (
+            "<tool_call>",
+            "<tool_call>\n<function=",
+            "[TOOL_CALLS]",
+            "<|tool_call_begin|>functions.",
+            '<tool_call>\n{"name": "lo',
+        )
+    ],
     "04 text between calls": [(f"a\n{CALL}\nb\n{CALL}\nc", Seen("a\n\nb\n\nc", (LIST, LIST)))],
-    "05 closers inside a value": [(qwen(plant=text), calls(water(text))) for text in ("a </parameter> b", "a\n</function>\nb", "<tool_call> x", "<parameter=colour>")],
-    "06 markers inside JSON strings": [(render([("log_water", {"plant": text})]), calls(water(text))) for render in (WRITTEN["hermes"].render, WRITTEN["kimi_k2"].render, WRITTEN["deepseek_v31"].render) for text in ("</tool_call> x", "<|tool_call_end|>", "<｜tool▁call▁end｜>", "```\n")],
-    "07 arguments before the name": [(hermes('{"arguments": {"plant": "fern"}, "name": "log_water"}'), calls(FERN))],
-    "08 arguments of another type": [(hermes(f'{{"name": "list_drones"{rest}}}'), calls(LIST)) for rest in ("", ', "arguments": null', ', "arguments": ""', ', "arguments": "{}"', ', "arguments": {}')] + [(hermes('{"name": "log_water", "arguments": "{\\"plant\\": \\"fern\\"}"}'), calls(FERN))],
-    "09 damaged JSON": [(hermes(text), calls(FERN)) for text in (FERN_JSON[:-1], FERN_JSON + "}", FERN_JSON.replace("}}", ",},}"), FERN_JSON.replace('"', "'"), FERN_JSON.replace('"plant"', "plant"))],
-    "10 something else inside the tag": [(hermes(text), Seen(hermes(text))) for text in ("see above", "5", "{}", '{"a": 1}', "[]", "<b>x</b>")],
-    "10 no arguments in their place": [(text, Seen(text)) for inside in ("...", "fern", '"plant"', '"plant": ', "<args>", "5", ": 1") for text in (hermes(f'{{"name": "log_water", "arguments": {{{inside}}}}}'), f"[TOOL_CALLS]log_water[ARGS]{{{inside}}}", KIMI.format("log_water", f"{{{inside}}}"), f"<function=log_water>{{{inside}}}</function>")] + [(text, Seen(text)) for text in (f"<|tool_call_start|>[log_water({inside})]<|tool_call_end|>" for inside in ("...", "plant", "plant="))],
-    "11 a tool that nobody knows": [(hermes(FERN_JSON.replace("log_water", "kite")), calls(Call("kite", {"plant": "fern"}))), (FERN_JSON.replace("log_water", "kite"), Seen(FERN_JSON.replace("log_water", "kite")))],
-    "12 null": [(qwen(plant="null"), calls(water("null"))), ("<tool_call><function=set_alarm><parameter=label>null</parameter></function></tool_call>", calls(Call("set_alarm", {"label": None}))), ("<tool_call><function=set_alarm><parameter=label>up</parameter></function></tool_call>", calls(Call("set_alarm", {"label": "up"})))],
-    "13 booleans": [(qwen(fertilised=text), calls(Call("log_water", {"fertilised": value}))) for text, value in (("True", True), ("FALSE", False), ("1", True), ("yes", "yes"))],
-    "14 no finite number": [(f"<tool_call><function=plan_route><parameter=max_km>{text}</parameter></function></tool_call>", calls(Call("plan_route", {"max_km": text}))) for text in ("NaN", "Infinity", "-Infinity", "1e999")],
-    "15 huge integers": [(qwen(millilitres=str(2**80 + 1)), calls(Call("log_water", {"millilitres": 2**80 + 1}))), (hermes(f'{{"name": "log_water", "arguments": {{"millilitres": {2**80 + 1}}}}}'), calls(Call("log_water", {"millilitres": 2**80 + 1})))],
-    "16 Python literals": [("<tool_call><function=plan_route><parameter=stops>['a', 'b']</parameter><parameter=avoid>{'x': None}</parameter></function></tool_call>", calls(Call("plan_route", {"stops": ["a", "b"], "avoid": {"x": None}})))],
-    "18 newlines around values": [(qwen(plant="\n  a\n"), calls(water("\n  a\n"))), ('<minimax:tool_call><invoke name="write_note"><parameter name="body">x\n</parameter></invoke></minimax:tool_call>', calls(Call("write_note", {"body": "x\n"})))],
-    "19 a key twice": [(hermes('{"name": "log_water", "arguments": {"plant": "a", "plant": "fern"}}'), calls(FERN))],
-    "20 a call inside thoughts": [(f"<think>a\n{CALL}</think>", calls(LIST, thoughts="a")), (f"<think>{CALL} no</think>b", Seen("b", (), f"{CALL} no")), (f"<think>{CALL}\nso</think>{CALL}", calls(LIST, thoughts=f"{CALL}\nso")), ("<think>the <tool_call> tag</think>b", Seen("b", (), "the <tool_call> tag"))],
-    "22 half a marker at the end": [(text, Seen(text)) for text in ("3 <", "a <tool_c", "b [TOOL_", "c <｜tool", "d ◁thi", "e ```", "f <|", "g func", "Act")],
-    "23 markers in prose and code": [(text, Seen(text)) for text in ("The <tool_call> tag, `<function=log_water>` and [TOOL_CALLS] too.", f"```\n{CALL}\n```\nis how.", f"`{CALL}`")],
-    "24 JSON that is an answer": [(text, Seen(text)) for text in ('{"name": "Ada"}', '[{"name": "Ada", "arguments": 3}]', '{"name": "log_water"}', "[1, 2]")],
-    "25 blanks of a plain answer": [(text, Seen(text)) for text in ("\n", " a \n\n", "\n\n  code", "\t")],
-    "28 markers in pieces": [(DEEPSEEK.format("list_drones", "{}"), calls(LIST)), (KIMI.format("functions.list_drones:0", "{}"), calls(LIST))],
-    "32 empty arguments": [(DEEPSEEK.format("list_drones", text), calls(LIST)) for text in ("", " ", "{}", "{ }")] + [(KIMI.format("functions.list_drones:1", text), calls(LIST)) for text in ("", "{}")],
-    "33 damaged ids": [(KIMI.format(text, '{"plant": "fern"}'), calls(FERN)) for text in ("functions.log_water:0", "log_water:0", "functions_log_water_1", "functionslog_water5", "log_water")],
-    "34 the layout of a sibling": [(DEEPSEEK.format("function", 'log_water\n```json\n{"plant": "fern"}\n```').replace("function<｜tool▁sep｜>log_water", "function<｜tool▁sep｜>log_water"), calls(FERN)), (DEEPSEEK.format("log_water", '```json\n{"plant": "fern"}\n```'), calls(FERN)), ('<tool_call>\n<function=log_water>\n{"plant": "fern"}\n</function>\n</tool_call>', calls(FERN))],
-    "35 never an empty call for a body that had text": [(text, Seen(text)) for text in ("<tool_call><function=log_water>fern</function></tool_call>", '<｜DSML｜invoke name="log_water">\nfern\n</｜DSML｜invoke>', DEEPSEEK.format("log_water", "fern"), KIMI.format("functions.log_water:0", "fern"))],
-    "36 turn tokens after a call": [(CALL + token, calls(LIST)) for token in ("</s>", "<|im_end|>", "<|eom_id|>", "<|eot_id|>", "<|return|>", "<｜end▁of▁sentence｜>", "<|endoftext|>")],
-    "42 what llama-server dies on": [(qwen(plant="fern").replace("</parameter>", "</parameter>\n</parameter>"), calls(FERN)), (f"Hm.\n{CALL}\nDone.", Seen("Hm.\n\nDone.", (LIST,)))],
-}  # fmt: skip
+    "05 closers inside a value": [
+        (qwen(plant=text), calls(water(text)))
+        for text in ("a </parameter> b", "a\n</function>\nb", "<tool_call> x", "<parameter=colour>")
+    ],
+    "06 markers inside JSON strings": [
+        (render([("log_water", {"plant": text})]), calls(water(text)))
+        for render in (
+            WRITTEN["hermes"].render,
+            WRITTEN["kimi_k2"].render,
+            WRITTEN["deepseek_v31"].render,
+        )
+        for text in ("</tool_call> x", "<|tool_call_end|>", "<｜tool▁call▁end｜>", "```\n")
+    ],
+    "07 arguments before the name": [
+        (hermes('{"arguments": {"plant": "fern"}, "name": "log_water"}'), calls(FERN))
+    ],
+    "08 arguments of another type": [
+        (hermes(f'{{"name": "list_drones"{rest}}}'), calls(LIST))
+        for rest in (
+            "",
+            ', "arguments": null',
+            ', "arguments": ""',
+            ', "arguments": "{}"',
+            ', "arguments": {}',
+        )
+    ]
+    + [(hermes('{"name": "log_water", "arguments": "{\\"plant\\": \\"fern\\"}"}'), calls(FERN))],
+    "09 damaged JSON": [
+        (hermes(text), calls(FERN))
+        for text in (
+            FERN_JSON[:-1],
+            FERN_JSON + "}",
+            FERN_JSON.replace("}}", ",},}"),
+            FERN_JSON.replace('"', "'"),
+            FERN_JSON.replace('"plant"', "plant"),
+        )
+    ],
+    "10 something else inside the tag": [
+        (hermes(text), Seen(hermes(text)))
+        for text in ("see above", "5", "{}", '{"a": 1}', "[]", "<b>x</b>")
+    ],
+    "10 no arguments in their place": [
+        (text, Seen(text))
+        for inside in ("...", "fern", '"plant"', '"plant": ', "<args>", "5", ": 1")
+        for text in (
+            hermes(f'{{"name": "log_water", "arguments": {{{inside}}}}}'),
+            f"[TOOL_CALLS]log_water[ARGS]{{{inside}}}",
+            KIMI.format("log_water", f"{{{inside}}}"),
+            f"<function=log_water>{{{inside}}}</function>",
+        )
+    ]
+    + [
+        (text, Seen(text))
+        for text in (
+            f"<|tool_call_start|>[log_water({inside})]<|tool_call_end|>"
+            for inside in ("...", "plant", "plant=")
+        )
+    ],
+    "11 a tool that nobody knows": [
+        (hermes(FERN_JSON.replace("log_water", "kite")), calls(Call("kite", {"plant": "fern"}))),
+        (FERN_JSON.replace("log_water", "kite"), Seen(FERN_JSON.replace("log_water", "kite"))),
+    ],
+    "12 null": [
+        (qwen(plant="null"), calls(water("null"))),
+        (
+            (
+                "<tool_call><function=set_alarm><parameter=label>null</parameter></function>"
+                "</tool_call>"
+            ),
+            calls(Call("set_alarm", {"label": None})),
+        ),
+        (
+            "<tool_call><function=set_alarm><parameter=label>up</parameter></function></tool_call>",
+            calls(Call("set_alarm", {"label": "up"})),
+        ),
+    ],
+    "13 booleans": [
+        (qwen(fertilised=text), calls(Call("log_water", {"fertilised": value})))
+        for text, value in (("True", True), ("FALSE", False), ("1", True), ("yes", "yes"))
+    ],
+    "14 no finite number": [
+        (
+            (
+                f"<tool_call><function=plan_route><parameter=max_km>{text}</parameter></function>"
+                f"</tool_call>"
+            ),
+            calls(Call("plan_route", {"max_km": text})),
+        )
+        for text in ("NaN", "Infinity", "-Infinity", "1e999")
+    ],
+    "15 huge integers": [
+        (qwen(millilitres=str(2**80 + 1)), calls(Call("log_water", {"millilitres": 2**80 + 1}))),
+        (
+            hermes(f'{{"name": "log_water", "arguments": {{"millilitres": {2**80 + 1}}}}}'),
+            calls(Call("log_water", {"millilitres": 2**80 + 1})),
+        ),
+    ],
+    "16 Python literals": [
+        (
+            (
+                "<tool_call><function=plan_route><parameter=stops>['a', 'b']</parameter>"
+                "<parameter=avoid>{'x': None}</parameter></function></tool_call>"
+            ),
+            calls(Call("plan_route", {"stops": ["a", "b"], "avoid": {"x": None}})),
+        )
+    ],
+    "18 newlines around values": [
+        (qwen(plant="\n  a\n"), calls(water("\n  a\n"))),
+        (
+            (
+                '<minimax:tool_call><invoke name="write_note"><parameter name="body">x\n'
+                "</parameter></invoke></minimax:tool_call>"
+            ),
+            calls(Call("write_note", {"body": "x\n"})),
+        ),
+    ],
+    "19 a key twice": [
+        (hermes('{"name": "log_water", "arguments": {"plant": "a", "plant": "fern"}}'), calls(FERN))
+    ],
+    "20 a call inside thoughts": [
+        (f"<think>a\n{CALL}</think>", calls(LIST, thoughts="a")),
+        (f"<think>{CALL} no</think>b", Seen("b", (), f"{CALL} no")),
+        (f"<think>{CALL}\nso</think>{CALL}", calls(LIST, thoughts=f"{CALL}\nso")),
+        ("<think>the <tool_call> tag</think>b", Seen("b", (), "the <tool_call> tag")),
+    ],
+    "22 half a marker at the end": [
+        (text, Seen(text))
+        for text in (
+            "3 <",
+            "a <tool_c",
+            "b [TOOL_",
+            "c <｜tool",
+            "d ◁thi",
+            "e ```",
+            "f <|",
+            "g func",
+            "Act",
+        )
+    ],
+    "23 markers in prose and code": [
+        (text, Seen(text))
+        for text in (
+            "The <tool_call> tag, `<function=log_water>` and [TOOL_CALLS] too.",
+            f"```\n{CALL}\n```\nis how.",
+            f"`{CALL}`",
+        )
+    ],
+    "24 JSON that is an answer": [
+        (text, Seen(text))
+        for text in (
+            '{"name": "Ada"}',
+            '[{"name": "Ada", "arguments": 3}]',
+            '{"name": "log_water"}',
+            "[1, 2]",
+        )
+    ],
+    "25 blanks of a plain answer": [
+        (text, Seen(text)) for text in ("\n", " a \n\n", "\n\n  code", "\t")
+    ],
+    "28 markers in pieces": [
+        (DEEPSEEK.format("list_drones", "{}"), calls(LIST)),
+        (KIMI.format("functions.list_drones:0", "{}"), calls(LIST)),
+    ],
+    "32 empty arguments": [
+        (DEEPSEEK.format("list_drones", text), calls(LIST)) for text in ("", " ", "{}", "{ }")
+    ]
+    + [(KIMI.format("functions.list_drones:1", text), calls(LIST)) for text in ("", "{}")],
+    "33 damaged ids": [
+        (KIMI.format(text, '{"plant": "fern"}'), calls(FERN))
+        for text in (
+            "functions.log_water:0",
+            "log_water:0",
+            "functions_log_water_1",
+            "functionslog_water5",
+            "log_water",
+        )
+    ],
+    "34 the layout of a sibling": [
+        (
+            DEEPSEEK.format("function", 'log_water\n```json\n{"plant": "fern"}\n```').replace(
+                "function<｜tool▁sep｜>log_water", "function<｜tool▁sep｜>log_water"
+            ),
+            calls(FERN),
+        ),
+        (DEEPSEEK.format("log_water", '```json\n{"plant": "fern"}\n```'), calls(FERN)),
+        (
+            '<tool_call>\n<function=log_water>\n{"plant": "fern"}\n</function>\n</tool_call>',
+            calls(FERN),
+        ),
+    ],
+    "35 never an empty call for a body that had text": [
+        (text, Seen(text))
+        for text in (
+            "<tool_call><function=log_water>fern</function></tool_call>",
+            '<｜DSML｜invoke name="log_water">\nfern\n</｜DSML｜invoke>',
+            DEEPSEEK.format("log_water", "fern"),
+            KIMI.format("functions.log_water:0", "fern"),
+        )
+    ],
+    "36 turn tokens after a call": [
+        (CALL + token, calls(LIST))
+        for token in (
+            "</s>",
+            "<|im_end|>",
+            "<|eom_id|>",
+            "<|eot_id|>",
+            "<|return|>",
+            "<｜end▁of▁sentence｜>",
+            "<|endoftext|>",
+        )
+    ],
+    "42 what llama-server dies on": [
+        (qwen(plant="fern").replace("</parameter>", "</parameter>\n</parameter>"), calls(FERN)),
+        (f"Hm.\n{CALL}\nDone.", Seen("Hm.\n\nDone.", (LIST,))),
+    ],
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -95,15 +316,32 @@ def test_17_references_and_enums() -> None:
     schema = {
         "type": "object",
         "$defs": {"Place": {"type": "object", "properties": {"x": {"type": "integer"}}}},
-        "properties": {"place": {"$ref": "#/$defs/Place"}, "level": {"enum": [1, 2]}, "mode": {"const": True}, "free": {}},
+        "properties": {
+            "place": {"$ref": "#/$defs/Place"},
+            "level": {"enum": [1, 2]},
+            "mode": {"const": True},
+            "free": {},
+        },
     }
     tools = [{"type": "function", "function": {"name": "go", "parameters": schema}}]
-    text = '<tool_call><function=go><parameter=place>{"x": 1}</parameter><parameter=level>2</parameter><parameter=mode>true</parameter><parameter=free>7</parameter></function></tool_call>'
+    text = (
+        '<tool_call><function=go><parameter=place>{"x": 1}</parameter>'
+        "<parameter=level>2</parameter><parameter=mode>true</parameter>"
+        "<parameter=free>7</parameter></function></tool_call>"
+    )
     found = always(lambda: Parser(tools), text)
     assert found.calls == (Call("go", {"place": {"x": 1}, "level": 2, "mode": True, "free": "7"}),)
 
 
-@pytest.mark.parametrize("text", ["<think>a</think>b", " <think>\na\n</think></think>\nb", "a</think>\nb", "<think>a</think> \n</think>b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>a</think>b",
+        " <think>\na\n</think></think>\nb",
+        "a</think>\nb",
+        "<think>a</think> \n</think>b",
+    ],
+)
 def test_21_thoughts_that_the_prompt_has_opened(text: str) -> None:
     assert read(text, thinking="forced") == Seen("b", (), "a")
 
@@ -177,7 +415,10 @@ def test_40_indexes_count_up_and_names_come_once() -> None:
 
 
 def test_41_calls_that_the_backend_has_parsed() -> None:
-    """Those in the thoughts were rehearsals then. (Indexes over both kinds are given where both meet: `tests/stream/test_native.py`.)"""
+    """Those in the thoughts were rehearsals then.
+
+    (Indexes over both kinds are given where both meet: `tests/stream/test_native.py`.)
+    """
     parser = Parser(TOOLS)
     parser.think(CALL)
     parser.called()

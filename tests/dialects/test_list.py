@@ -27,7 +27,10 @@ CALLING = [name for name in DIALECTS if name not in ("generic_response", "though
 @pytest.mark.parametrize("mode", ["auto", "named"])
 def test_each_reads_its_own_sample(dialect: str, mode: str) -> None:
     text = DIALECTS[dialect].sample
-    tools = [tool("read_file", path={"type": "string"}), tool("write_file", path={"type": "string"})]
+    tools = [
+        tool("read_file", path={"type": "string"}),
+        tool("write_file", path={"type": "string"}),
+    ]
     message = parse(text, tools=tools, dialect="auto" if mode == "auto" else dialect)
     assert message["content"] is None
     (call,) = message["tool_calls"]
@@ -79,7 +82,11 @@ def test_a_message_with_calls() -> None:
     assert message["content"] == "a"
     assert re.fullmatch("call_[A-Za-z]{24}", first["id"])
     assert second["id"] == "c1"
-    assert first == {"id": first["id"], "type": "function", "function": {"name": "list_drones", "arguments": "{}"}}
+    assert first == {
+        "id": first["id"],
+        "type": "function",
+        "function": {"name": "list_drones", "arguments": "{}"},
+    }
 
 
 def test_the_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,10 +20,14 @@ def family(name: str) -> Iterator[str]:
 def test_relatives_are_read(name: str) -> None:
     for relative in family(name):
         text = WRITTEN[relative].render(CALLS)
-        assert seen(events_of(Parser(TOOLS, name), [text])) == seen(events_of(Parser(TOOLS), [text])), relative
+        assert seen(events_of(Parser(TOOLS, name), [text])) == seen(
+            events_of(Parser(TOOLS), [text])
+        ), relative
 
 
 def test_a_family_is_made_of_dialects_and_read_with_their_own_relatives() -> None:
     assert all(relative in DIALECTS for one in DIALECTS.values() for relative in one.family)
-    assert {"functionary", "llama3", "pythonic", "llama4"} <= {one.name for one in chosen("functionary")}
+    assert {"functionary", "llama3", "pythonic", "llama4"} <= {
+        one.name for one in chosen("functionary")
+    }
     assert chosen("functionary")[0].name == "functionary"

@@ -11,14 +11,36 @@ from tests.corpus.score import lines
 from tests.stream.cuts import Seen, always, events_of, seen, tool
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("read_file", "write", "write_note", "write_file", "log_water", "water", "list_drones", "plan_route", "set_alarm", "run_sql", "mix")
+NAMES = (
+    "read_file",
+    "write",
+    "write_note",
+    "write_file",
+    "log_water",
+    "water",
+    "list_drones",
+    "plan_route",
+    "set_alarm",
+    "run_sql",
+    "mix",
+)
 TOOLS = [
     tool(name, path={"type": "string"}, content={"type": "string"}, text={"type": "string"})
     for name in (*NAMES, *(f"tool_{number}" for number in range(19)))
 ]
 CASES = list(lines(*(path.stem for path in (ROOT / "tests/corpus").glob("*.jsonl"))))
 MODELS = sorted({case["text"] for case in CASES if len(case["text"]) < 4000})
-VARIOUS = ("qwen3_coder", "hermes", "glm", "anthropic", "deepseek_v31", "kimi_k2", "mistral", "harmony", "lfm2")
+VARIOUS = (
+    "qwen3_coder",
+    "hermes",
+    "glm",
+    "anthropic",
+    "deepseek_v31",
+    "kimi_k2",
+    "mistral",
+    "harmony",
+    "lfm2",
+)
 
 
 def pieces(text: str, size: int = 997) -> Iterator[str]:
@@ -36,7 +58,10 @@ def test_thirty_tools() -> None:
     assert len(TOOLS) == 30
 
 
-ENDS_IT = {"anthropic": "</parameter>\n</invoke>\n</tool_call>", "glm": "\n<arg_value>fig</arg_value>\n</tool_call>"}
+ENDS_IT = {
+    "anthropic": "</parameter>\n</invoke>\n</tool_call>",
+    "glm": "\n<arg_value>fig</arg_value>\n</tool_call>",
+}
 """Damaged calls that end as this one does, but have no beginning of its kind: nobody can know."""
 
 
@@ -47,17 +72,26 @@ def test_the_corpus_in_backticks() -> None:
             assert made(quoted) == Seen(quoted)
 
 
-MARKERS = sorted({marker for one in DIALECTS.values() for marker in (*one.openers, *one.headers, *one.turns)})
+MARKERS = sorted(
+    {marker for one in DIALECTS.values() for marker in (*one.openers, *one.headers, *one.turns)}
+)
 
 
 def test_markers_in_prose() -> None:
     for marker in MARKERS:
-        for text in (f"The marker {marker.strip()} is used.", f"It begins with `{marker.strip()}` then.", f"{marker.strip()} is a marker."):
+        for text in (
+            f"The marker {marker.strip()} is used.",
+            f"It begins with `{marker.strip()}` then.",
+            f"{marker.strip()} is a marker.",
+        ):
             assert made(text) == Seen(text) or marker in SILENT, text
 
 
 SILENT = {one.closer for one in THOUGHTS} | {
-    header for one in DIALECTS.values() for header in one.headers if not one.frame or header.endswith("<|message|>")
+    header
+    for one in DIALECTS.values()
+    for header in one.headers
+    if not one.frame or header.endswith("<|message|>")
 }
 """At the beginning of an answer they say nothing."""
 
@@ -66,8 +100,14 @@ PLAIN = (
     "<response>\n  <status>ok</status>\n</response>",
     "<tools>\n  <write>x</write>\n</tools>",
     "<tools><tool name='write'/></tools>",
-    '<tools>\n{"name": "write", "parameters": {"type": "object", "properties": {"path": {"type": "string"}}}}\n</tools>',
-    '<tools>\n{"type": "function", "function": {"name": "write", "description": "Writes.", "parameters": {}}}\n</tools>',
+    (
+        '<tools>\n{"name": "write", "parameters": {"type": "object", "properties": {"path": '
+        '{"type": "string"}}}}\n</tools>'
+    ),
+    (
+        '<tools>\n{"type": "function", "function": {"name": "write", "description": "Writes.", '
+        '"parameters": {}}}\n</tools>'
+    ),
     '<tools>[{"name": "list_drones"}]</tools>',
     "> ```\n> <tool_call>\n> <function=list_drones></function>\n> </tool_call>\n> ```\nSo.",
     "- ```\n  <tool_call>list_drones</tool_call>\n  ```\n- So.",

@@ -1,4 +1,6 @@
-"""A call that an answer only quotes is text, word for word, and counted by its rule; no real call is lost by that."""
+"""A call that an answer only quotes is text, word for word, and counted by its rule; no real
+call is lost by that.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, cycle
@@ -15,14 +17,22 @@ from tests.dialects.framings import ALWAYS, IN_PROSE, UNLESS_OWN
 from tests.dialects.renderers import WRITTEN
 from tests.stream.cuts import Call, Seen, always, chances, events_of, few, seen, tool
 
-TOOLS = [tool("bash", command={"type": "string"}), tool("list_files"), tool("read", path={"type": "string"})]
+TOOLS = [
+    tool("bash", command={"type": "string"}),
+    tool("list_files"),
+    tool("read", path={"type": "string"}),
+]
 REMOVE = Call("bash", {"command": "rm -rf ~"})
-CALLS = {name: written.render([("bash", REMOVE.arguments)]).strip() for name, written in WRITTEN.items()}
+CALLS = {
+    name: written.render([("bash", REMOVE.arguments)]).strip() for name, written in WRITTEN.items()
+}
 MARKED = {name: call for name, call in CALLS.items() if not WRITTEN[name].weak}
 HERMES = CALLS["hermes"]
 
 UNKNOWN = Hint()
-OWN = Hint(template=" ".join(marker for one in DIALECTS.values() for marker in (*one.marks, *one.openers)))
+OWN = Hint(
+    template=" ".join(marker for one in DIALECTS.values() for marker in (*one.marks, *one.openers))
+)
 """Speaks for every dialect."""
 OTHERS = ("mistral", "hermes", "gemma")
 
@@ -35,17 +45,34 @@ def speaks_for(name: str) -> Hint:
 def another(name: str) -> Hint:
     """A template that shares no opener with this dialect."""
     openers = DIALECTS[name].openers
-    apart = (one for one in OTHERS if not any(a.startswith(b) or b.startswith(a) for a in openers for b in DIALECTS[one].openers))
+    apart = (
+        one
+        for one in OTHERS
+        if not any(
+            a.startswith(b) or b.startswith(a) for a in openers for b in DIALECTS[one].openers
+        )
+    )
     return speaks_for(next(apart))
 
 
-def read(text: str, hint: Hint = UNKNOWN, cuttings: Iterable[list[str]] | None = None, request: Iterable[str] = ()) -> Seen:
+def read(
+    text: str,
+    hint: Hint = UNKNOWN,
+    cuttings: Iterable[list[str]] | None = None,
+    request: Iterable[str] = (),
+) -> Seen:
     texts = tuple(request)
-    return always(lambda: Parser(TOOLS, hint=hint, request_texts=texts), text, cuttings=cuttings or few(text))
+    return always(
+        lambda: Parser(TOOLS, hint=hint, request_texts=texts), text, cuttings=cuttings or few(text)
+    )
 
 
 def refused(
-    text: str, hint: Hint = UNKNOWN, request: Iterable[str] = (), quoted: QuotedCalls = "text", finish: str = "stop"
+    text: str,
+    hint: Hint = UNKNOWN,
+    request: Iterable[str] = (),
+    quoted: QuotedCalls = "text",
+    finish: str = "stop",
 ) -> dict[str, int]:
     """What the log shows; the same however the text comes."""
     found: list[dict[str, int]] = []
@@ -59,7 +86,11 @@ def refused(
 
 def framed() -> Iterator[tuple[str, str]]:
     """Every framing, by its rule."""
-    yield from ((rule, framing) for rule, framings in chain(ALWAYS.items(), UNLESS_OWN.items()) for framing in framings)
+    yield from (
+        (rule, framing)
+        for rule, framings in chain(ALWAYS.items(), UNLESS_OWN.items())
+        for framing in framings
+    )
 
 
 @pytest.mark.parametrize("rule", [*ALWAYS, *UNLESS_OWN])
@@ -68,7 +99,9 @@ def test_in_every_cutting(rule: str) -> None:
     for framing in {**ALWAYS, **UNLESS_OWN}[rule]:
         for _ in range(3):
             text = framing.replace("§", CALLS[next(names)])
-            assert read(text, cuttings=[[text], list(text), *chances(text, 2)]) == Seen(text), framing
+            assert read(text, cuttings=[[text], list(text), *chances(text, 2)]) == Seen(text), (
+                framing
+            )
 
 
 @pytest.mark.parametrize("rule", ALWAYS)
@@ -105,10 +138,27 @@ def test_in_the_prose_of_a_model_that_is_known_to_write_otherwise(name: str) -> 
 
 
 def test_alone_on_its_line_another_dialect_is_a_call() -> None:
-    for framing in ("§", "§\n", "I look.\n§\n\nDone.", "I look.\n\n§", "§ §", "a\n§\nb\n§\n", "<think>a</think>§", "hm</think>§\nb"):
-        for name in ("hermes", "gemma", "kimi_k2", *(() if "</think>" in framing else ("functionary",))):
+    for framing in (
+        "§",
+        "§\n",
+        "I look.\n§\n\nDone.",
+        "I look.\n\n§",
+        "§ §",
+        "a\n§\nb\n§\n",
+        "<think>a</think>§",
+        "hm</think>§\nb",
+    ):
+        for name in (
+            "hermes",
+            "gemma",
+            "kimi_k2",
+            *(() if "</think>" in framing else ("functionary",)),
+        ):
             text = framing.replace("§", CALLS[name])
-            assert len(read(text, speaks_for("mistral")).calls) == framing.count("§"), (framing, name)
+            assert len(read(text, speaks_for("mistral")).calls) == framing.count("§"), (
+                framing,
+                name,
+            )
 
 
 REAL = (
@@ -221,7 +271,9 @@ def test_calls_that_are_held_together() -> None:
     assert read(f'"{two}" x') == Seen(f'"{two}" x')
     assert refused(f'"{two}" x') == {"quotes": 2}
     assert read(f'"{two}').calls == (REMOVE, REMOVE)
-    assert read(f"({two}\n```\n{HERMES}\n```\n\n)") == Seen(f"(\n```\n{HERMES}\n```\n\n)", (REMOVE, REMOVE))
+    assert read(f"({two}\n```\n{HERMES}\n```\n\n)") == Seen(
+        f"(\n```\n{HERMES}\n```\n\n)", (REMOVE, REMOVE)
+    )
 
 
 def test_what_is_cut_behind_an_opening_mark_is_text() -> None:
@@ -243,7 +295,10 @@ BOUNDARIES: Mapping[str, tuple[str, Hint]] = {
     "the end of a message in another dialect": (f"So.<|end|>{HERMES}", speaks_for("mistral")),
     "its own token": (f"- So.<|im_end|>{HERMES}", speaks_for("hermes")),
     "reasoning": (f"<think>- a</think>{HERMES}", speaks_for("mistral")),
-    "the beginning of a message": (f"So.<|start|>assistant{CALLS['harmony']}", speaks_for("mistral")),
+    "the beginning of a message": (
+        f"So.<|start|>assistant{CALLS['harmony']}",
+        speaks_for("mistral"),
+    ),
     "a header": (f"<|channel|>final<|message|>{HERMES}", speaks_for("mistral")),
 }
 
@@ -255,7 +310,11 @@ def test_behind_a_boundary_a_line_begins(case: str) -> None:
 
 
 def test_a_boundary_inside_a_quotation_is_quoted() -> None:
-    for text in (f"> a<|end|>{HERMES}", f"> <|start|>assistant{CALLS['harmony']}", f"12: <|end|>{HERMES}"):
+    for text in (
+        f"> a<|end|>{HERMES}",
+        f"> <|start|>assistant{CALLS['harmony']}",
+        f"12: <|end|>{HERMES}",
+    ):
         assert read(text) == Seen(text)
 
 
@@ -263,7 +322,9 @@ def test_calls_in_the_reasoning() -> None:
     for framing in ("- §", "> §", "So:\n\n    §"):
         quoted = framing.replace("§", HERMES)
         assert read(f"<think>{quoted}</think>") == Seen("", (), quoted)
-        assert read(f"<think>{quoted}</think>", speaks_for("hermes")).calls == (() if framing[0] == ">" else (REMOVE,))
+        assert read(f"<think>{quoted}</think>", speaks_for("hermes")).calls == (
+            () if framing[0] == ">" else (REMOVE,)
+        )
     assert refused(f"<think>- {HERMES}</think>") == {"list": 1}
     assert refused(f"<think>{HERMES} no</think>") == {}
     assert read(f"<think>a {HERMES}</think>", speaks_for("mistral")) == Seen("", (), f"a {HERMES}")
@@ -294,14 +355,23 @@ def streamed(text: str, **known: Any) -> list[str]:
     """What of a call has left before its last letter came."""
     parser = Parser(TOOLS, **known)
     events = [event for letter in text[:-30] for event in parser.feed(letter)]
-    return ["start" if isinstance(event, CallStart) else event.text for event in events if isinstance(event, (CallStart, CallArguments))]
+    return [
+        "start" if isinstance(event, CallStart) else event.text
+        for event in events
+        if isinstance(event, (CallStart, CallArguments))
+    ]
 
 
 LONG = f'<tool_call>\n{{"name": "bash", "arguments": {{"command": "{"x" * 500}"}}}}\n</tool_call>'
 
 
 def test_a_call_without_a_mark_before_it_streams() -> None:
-    for text in (LONG, f'The "main.py" file: {LONG}', f"**Plan:** I look (now). {LONG}", f"- a\n- b\n\n{LONG}"):
+    for text in (
+        LONG,
+        f'The "main.py" file: {LONG}',
+        f"**Plan:** I look (now). {LONG}",
+        f"- a\n- b\n\n{LONG}",
+    ):
         assert len(streamed(text)) > 400
         assert len(streamed(text, hint=speaks_for("hermes"))) > 400
 
@@ -316,7 +386,12 @@ def test_only_the_beginning_of_a_call_is_held_whose_opener_the_request_has() -> 
 def test_a_line_may_be_long() -> None:
     for length in (100, 1000, 3000, 9000):
         words = "word " * (length // 5)
-        for text in (f"> {words}{HERMES}", f"a\n\n> {words}{HERMES}", f"{words}\n| {words}{HERMES}", f'a\n{words}"{HERMES}"'):
+        for text in (
+            f"> {words}{HERMES}",
+            f"a\n\n> {words}{HERMES}",
+            f"{words}\n| {words}{HERMES}",
+            f'a\n{words}"{HERMES}"',
+        ):
             assert read(text, cuttings=[[text], list(text), *chances(text, 1)]) == Seen(text)
         for text in (f"> {words}\n\n{HERMES}", f"{words}\n{words}{HERMES}", f'"{words}" {HERMES}'):
             assert read(text, cuttings=[[text], list(text), *chances(text, 1)]).calls == (REMOVE,)

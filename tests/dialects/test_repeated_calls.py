@@ -1,11 +1,23 @@
-"""A call that stands word for word in a tool result or a user message is text; what only begins alike is a call."""
+"""A call that stands word for word in a tool result or a user message is text; what only begins
+alike is a call.
+"""
 
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
 from proxy.stream.dialect import Hint
 from tests.dialects.renderers import WRITTEN
-from tests.dialects.test_quoted_calls import CALLS, HERMES, MARKED, REMOVE, TOOLS, UNKNOWN, read, refused, speaks_for
+from tests.dialects.test_quoted_calls import (
+    CALLS,
+    HERMES,
+    MARKED,
+    REMOVE,
+    TOOLS,
+    UNKNOWN,
+    read,
+    refused,
+    speaks_for,
+)
 from tests.stream.cuts import Call, Seen, always, few
 
 LIST = Call("list_files", {})
@@ -14,7 +26,9 @@ README = "# A tool\n\nNever do this:\n\n{}\n\nIt deletes everything."
 
 def without_turn_token(name: str, call: str) -> str:
     """A token with which a known model ends its turn says nothing at the end."""
-    return next((call.removesuffix(token) for token in DIALECTS[name].turns if call.endswith(token)), call)
+    return next(
+        (call.removesuffix(token) for token in DIALECTS[name].turns if call.endswith(token)), call
+    )
 
 
 @pytest.mark.parametrize("name", MARKED)
@@ -30,8 +44,12 @@ def test_in_every_dialect(name: str) -> None:
 
 
 SAID = {
-    "with numbers before its lines": "\n".join(f"{number:05}| {line}" for number, line in enumerate(HERMES.splitlines(), 1)),
-    "as another tool numbers them": "\n".join(f"  {number}\t{line}" for number, line in enumerate(HERMES.splitlines(), 1)),
+    "with numbers before its lines": "\n".join(
+        f"{number:05}| {line}" for number, line in enumerate(HERMES.splitlines(), 1)
+    ),
+    "as another tool numbers them": "\n".join(
+        f"  {number}\t{line}" for number, line in enumerate(HERMES.splitlines(), 1)
+    ),
     "in a quotation": "\n".join(f"> {line}" for line in HERMES.splitlines()),
     "in a JSON string": '{"content": "' + HERMES.replace('"', '\\"').replace("\n", "\\n") + '"}',
     "with other blanks": HERMES.replace("\n", "\r\n  "),
@@ -53,7 +71,17 @@ def test_what_is_not_in_one_text_is_not_repeated() -> None:
 
 
 OBJECT = '{"name": "bash", "arguments": {"command": "rm -rf ~"}}'
-LISTS = ("mistral", "deepseek_v31", "command_r", "jamba", "lfm2", "anthropic", "qwen3_coder", "hermes", "apertus")
+LISTS = (
+    "mistral",
+    "deepseek_v31",
+    "command_r",
+    "jamba",
+    "lfm2",
+    "anthropic",
+    "qwen3_coder",
+    "hermes",
+    "apertus",
+)
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -67,7 +95,10 @@ def test_each_call_of_a_list_is_compared_by_itself(name: str) -> None:
     found = read(turned, request=[CALLS[name]])
     assert REMOVE not in found.calls
     assert "rm -rf ~" in found.content
-    assert len(read(both, request=[HERMES.replace("~", "x"), CALLS[name].replace("~", "x")]).calls) == 2
+    assert (
+        len(read(both, request=[HERMES.replace("~", "x"), CALLS[name].replace("~", "x")]).calls)
+        == 2
+    )
 
 
 def test_a_later_call_that_breaks_off() -> None:
@@ -79,16 +110,30 @@ def test_a_later_call_that_breaks_off() -> None:
     found = always(lambda: Parser(TOOLS, request_texts=texts), cut.replace("rm", "RM"), "length")
     assert found == Seen("", (LIST, Call("bash", '{"command":"RM -rf', whole=False)))
     listed = f'[TOOL_CALLS][{{"name": "list_files", "arguments": {{}}}}, {OBJECT}'
-    found = always(lambda: Parser(TOOLS, request_texts=[*texts, f"[TOOL_CALLS][{OBJECT}]"]), listed[:-6], "length")
+    found = always(
+        lambda: Parser(TOOLS, request_texts=[*texts, f"[TOOL_CALLS][{OBJECT}]"]),
+        listed[:-6],
+        "length",
+    )
     assert found == Seen(OBJECT[:-6], (LIST,))
     found = always(lambda: Parser(TOOLS, request_texts=texts), CALLS["mistral"][:-4], "length")
     assert found == Seen(CALLS["mistral"][:-4])
-    found = always(lambda: Parser(TOOLS, request_texts=texts), CALLS["mistral"][:-4].replace("rm", "RM"), "length")
+    found = always(
+        lambda: Parser(TOOLS, request_texts=texts),
+        CALLS["mistral"][:-4].replace("rm", "RM"),
+        "length",
+    )
     assert found == Seen("", (Call("bash", '{"command":"RM -rf', whole=False),))
 
 
 def test_calls_that_are_held_are_compared_too() -> None:
-    for text in (f"```\n{HERMES}\n```", f"```\n{HERMES}\n", CALLS["generic_json"], CALLS["pythonic"], f"call:bash{{command:{'x' * 9}}}"):
+    for text in (
+        f"```\n{HERMES}\n```",
+        f"```\n{HERMES}\n",
+        CALLS["generic_json"],
+        CALLS["pythonic"],
+        f"call:bash{{command:{'x' * 9}}}",
+    ):
         assert read(text, request=["So: " + text.strip("`\n")]) == Seen(text), text
         assert read(text, request=["So: " + HERMES.replace("~", "x")]).calls, text
 
@@ -106,13 +151,17 @@ def test_a_grammar_that_looks_far_ahead() -> None:
 
 def test_a_grammar_that_fails_behind_a_repeated_call() -> None:
     text = f"{HERMES}\n<tool_call>\n{{}}"
-    assert always(lambda: Parser(TOOLS, request_texts=[HERMES]), text, cuttings=few(text)) == Seen(text)
+    assert always(lambda: Parser(TOOLS, request_texts=[HERMES]), text, cuttings=few(text)) == Seen(
+        text
+    )
 
 
 def test_named_or_not() -> None:
     for name in ("hermes", "mistral"):
         parser = Parser(TOOLS, name, request_texts=[CALLS[name]])
-        assert not any(hasattr(event, "whole") for event in [*parser.feed(CALLS[name]), *parser.close()])
+        assert not any(
+            hasattr(event, "whole") for event in [*parser.feed(CALLS[name]), *parser.close()]
+        )
     assert Hint().named == ()
     assert set(LISTS) <= set(DIALECTS)
 
@@ -123,7 +172,9 @@ LONG = HERMES.replace("~", "~" + "x" * 600)
 def test_a_long_call_that_begins_alike_leaves_before_its_end() -> None:
     whole = Call("bash", {"command": "rm -rf ~" + "x" * 600})
     assert read(f"{LONG}\n{LONG}", request=[HERMES]).calls == (whole, whole)
-    found = always(lambda: Parser(TOOLS, request_texts=[HERMES]), LONG[:-40], "length", few(LONG[:-40]))
+    found = always(
+        lambda: Parser(TOOLS, request_texts=[HERMES]), LONG[:-40], "length", few(LONG[:-40])
+    )
     assert [(call.name, call.whole) for call in found.calls] == [("bash", False)]
     assert found.content == ""
 

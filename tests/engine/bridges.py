@@ -17,7 +17,9 @@ async def opened(settings: Settings) -> AsyncIterator[Bridge]:
     bridge = create_app(settings)
     told: asyncio.Queue[Message] = asyncio.Queue()
     heard: asyncio.Queue[Message] = asyncio.Queue()
-    life = asyncio.create_task(bridge({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, told.get, heard.put))
+    life = asyncio.create_task(
+        bridge({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, told.get, heard.put)
+    )
     await told.put({"type": "lifespan.startup"})
     assert await heard.get() == {"type": "lifespan.startup.complete"}
     try:
@@ -30,7 +32,10 @@ async def opened(settings: Settings) -> AsyncIterator[Bridge]:
 
 def before(at: Address, **options: str) -> Settings:
     """For another proxy, that stands before the same server."""
-    return load({"BACKEND_URL": at.url, "BACKEND_API_KEY": at.key} | {name.upper(): value for name, value in options.items()})
+    return load(
+        {"BACKEND_URL": at.url, "BACKEND_API_KEY": at.key}
+        | {name.upper(): value for name, value in options.items()}
+    )
 
 
 def child(bridge: Bridge) -> Supervisor:

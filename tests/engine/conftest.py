@@ -1,4 +1,6 @@
-"""The servers of these tests, each started once: they are shared, so a test leaves its server as it found it, or takes its own."""
+"""The servers of these tests, each started once: they are shared, so a test leaves its server as
+it found it, or takes its own.
+"""
 
 import json
 import signal
@@ -39,7 +41,9 @@ async def leaking() -> AsyncIterator[Bridge]:
 @pytest.fixture(scope="package")
 async def native(engines: Path) -> AsyncIterator[Bridge]:
     """llama.cpp reads the calls itself."""
-    engine = script(engines / "native", "--chat-template-file", str(MODEL.with_name("template_native.jinja")))
+    engine = script(
+        engines / "native", "--chat-template-file", str(MODEL.with_name("template_native.jinja"))
+    )
     async with opened(Settings(llama_server=engine)) as bridge:
         yield bridge
 
@@ -49,7 +53,9 @@ async def hiding(engines: Path) -> AsyncIterator[Bridge]:
     """Whatever it is asked, it thinks, and calls two tools in its thoughts."""
     grammar = engines / "hiding.gbnf"
     grammar.write_text(f"root ::= {json.dumps(HIDDEN)}")
-    async with opened(Settings(llama_server=script(engines / "hiding", "--grammar-file", str(grammar)))) as bridge:
+    async with opened(
+        Settings(llama_server=script(engines / "hiding", "--grammar-file", str(grammar)))
+    ) as bridge:
         yield bridge
 
 
@@ -62,7 +68,9 @@ async def single(engines: Path) -> AsyncIterator[Bridge]:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Whoever started the tests in the background had SIGINT ignored, and what they start would inherit that."""
+    """Whoever started the tests in the background had SIGINT ignored, and what they start would
+    inherit that.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,6 @@
-"""What the tiny model is asked, what it says, and an answer read as strictly as the strictest client reads it."""
+"""What the tiny model is asked, what it says, and an answer read as strictly as the strictest
+client reads it.
+"""
 
 import json
 import shlex
@@ -14,7 +16,10 @@ CONTENT = "I'll take a look at the files first.\n\n"
 THOUGHTS = "The user wants something from me. Let me think about what to do next."
 FINAL = "The command has finished. Here is my final answer: all done."
 PLAIN = "Hello! I am a tiny test model, and I have no tools to call."
-LEAK = "<tool_call>\n<function=bash>\n<parameter=command>\nls -la\n</parameter>\n</function>\n</tool_call>"
+LEAK = (
+    "<tool_call>\n<function=bash>\n<parameter=command>\nls -la\n</parameter>\n</function>\n"
+    "</tool_call>"
+)
 
 CHUNK_FIELDS = {"id", "object", "created", "model", "choices", "usage"}
 
@@ -24,17 +29,27 @@ def curl_line(banner: str) -> str:
 
 
 # The question that the banner offers to everybody, with the one tool that the model calls.
-ASKED: dict[str, Any] = json.loads(shlex.split(curl_line(welcome.text("http://127.0.0.1:1", None, Report("ok"))))[-1])
+ASKED: dict[str, Any] = json.loads(
+    shlex.split(curl_line(welcome.text("http://127.0.0.1:1", None, Report("ok"))))[-1]
+)
 TOOLS: list[Any] = ASKED["tools"]
 
 
 def question(text: str = "List the files, please.", **more: Any) -> dict[str, Any]:
-    return {"model": "whatever", "messages": [{"role": "user", "content": text}], "tools": TOOLS} | more
+    return {
+        "model": "whatever",
+        "messages": [{"role": "user", "content": text}],
+        "tools": TOOLS,
+    } | more
 
 
 def endless(**more: Any) -> dict[str, Any]:
     """Half a minute of prose, if nobody stops it."""
-    return {"messages": [{"role": "user", "content": "Tell me more."}], "ignore_eos": True, "max_tokens": 30_000} | more
+    return {
+        "messages": [{"role": "user", "content": "Tell me more."}],
+        "ignore_eos": True,
+        "max_tokens": 30_000,
+    } | more
 
 
 @dataclass(frozen=True)
@@ -82,11 +97,18 @@ def streamed(call: Call, index: int = 0) -> Answer:
     *chunks, done = call.data
     assert done == "[DONE]"
     assert "[DONE]" not in chunks
-    assert all(set(chunk) <= CHUNK_FIELDS and chunk["object"] == "chat.completion.chunk" for chunk in chunks)
+    assert all(
+        set(chunk) <= CHUNK_FIELDS and chunk["object"] == "chat.completion.chunk"
+        for chunk in chunks
+    )
     assert len({(chunk["id"], chunk["created"], chunk["model"]) for chunk in chunks}) == 1
     usages = [chunk["usage"] for chunk in chunks if "usage" in chunk]
-    assert [chunk for chunk in chunks if not chunk["choices"]] == chunks[len(chunks) - len(usages) :]
-    choices = [choice for chunk in chunks for choice in chunk["choices"] if choice["index"] == index]
+    assert [chunk for chunk in chunks if not chunk["choices"]] == chunks[
+        len(chunks) - len(usages) :
+    ]
+    choices = [
+        choice for chunk in chunks for choice in chunk["choices"] if choice["index"] == index
+    ]
     *said, last = choices
     assert [choice["finish_reason"] for choice in said] == [None] * len(said)
     assert last["delta"] == {}

@@ -1,4 +1,7 @@
-"""The wheel's server as the product starts it, with a few flags more. Run as a program, by the script that LLAMA_SERVER names."""
+"""The wheel's server as the product starts it, with a few flags more.
+
+Run as a program, by the script that LLAMA_SERVER names.
+"""
 
 import shlex
 import sys
@@ -13,7 +16,9 @@ from proxy.llama_server.wheel_options import OPTIONS
 
 
 class _Grammar(Attribute):
-    """The model writes what stands there and nothing else, and what it writes arrives as text, thoughts and calls included."""
+    """The model writes what stands there and nothing else, and what it writes arrives as text,
+    thoughts and calls included.
+    """
 
     def put(self, parameters: Any, value: object) -> None:
         parameters.sampling.grammar = value
@@ -21,12 +26,22 @@ class _Grammar(Attribute):
 
 
 def _grammar(path: str) -> CommonGrammar:
-    return CommonGrammar(common_grammar_type.COMMON_GRAMMAR_TYPE_USER, Path(path).read_text(encoding="utf-8"))
+    return CommonGrammar(
+        common_grammar_type.COMMON_GRAMMAR_TYPE_USER, Path(path).read_text(encoding="utf-8")
+    )
 
 
 def script(path: Path, *flags: str) -> Path:
-    """A llama-server as LLAMA_SERVER may name it: whatever flags it is started with, these are added."""
-    path.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-P", __file__])} "$@" {shlex.join(flags)}\n', encoding="utf-8")
+    """A llama-server as LLAMA_SERVER may name it: whatever flags it is started with, these are
+    added.
+    """
+    path.write_text(
+        (
+            f"#!/bin/sh\n"
+            f'exec {shlex.join([sys.executable, "-P", __file__])} "$@" {shlex.join(flags)}\n'
+        ),
+        encoding="utf-8",
+    )
     path.chmod(0o755)
     return path
 

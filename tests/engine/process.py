@@ -10,7 +10,9 @@ from pathlib import Path
 from tests.acceptance.processes import Program, bare_environment, running
 
 SECONDS = 30
-WELCOME = re.compile(r"llama-bridge listens on (http://127\.0\.0\.1:\d+)/v1\n.*Ctrl-C ends it\.", re.DOTALL)
+WELCOME = re.compile(
+    r"llama-bridge listens on (http://127\.0\.0\.1:\d+)/v1\n.*Ctrl-C ends it\.", re.DOTALL
+)
 ENGINE = re.compile(r"is ready: in [\d.]+ s, process (\d+)")
 
 

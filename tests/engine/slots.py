@@ -1,4 +1,7 @@
-"""Is the server at work? It is asked through the proxy, and not too often: a question delays what it does by itself."""
+"""Is the server at work?
+
+It is asked through the proxy, and not too often: a question delays what it does by itself.
+"""
 
 import asyncio
 import time

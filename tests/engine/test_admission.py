@@ -1,4 +1,6 @@
-"""Requests that share the engine's KV cache: none is killed by another one, and no conversation is processed again."""
+"""Requests that share the engine's KV cache: none is killed by another one, and no conversation
+is processed again.
+"""
 
 import asyncio
 import contextlib
@@ -36,7 +38,11 @@ async def configured(folder: Path, *lines: str) -> AsyncIterator[Bridge]:
 
 
 def chat(*messages: tuple[str, str], **more: Any) -> dict[str, Any]:
-    return {"messages": [{"role": role, "content": content} for role, content in messages]} | USAGE | more
+    return (
+        {"messages": [{"role": role, "content": content} for role, content in messages]}
+        | USAGE
+        | more
+    )
 
 
 def long(words: int = 533, **more: Any) -> dict[str, Any]:
@@ -44,20 +50,31 @@ def long(words: int = 533, **more: Any) -> dict[str, Any]:
 
 
 def usage(call: Call) -> tuple[int, int, int]:
-    """Tokens of the prompt, of those known before, and of the answer. An answer that was cut off fails here."""
+    """Tokens of the prompt, of those known before, and of the answer.
+
+    An answer that was cut off fails here.
+    """
     figures = streamed(call).usage
-    return figures["prompt_tokens"], figures["prompt_tokens_details"]["cached_tokens"], figures["completion_tokens"]
+    return (
+        figures["prompt_tokens"],
+        figures["prompt_tokens_details"]["cached_tokens"],
+        figures["completion_tokens"],
+    )
 
 
 async def started(bridge: Bridge, **more: Any) -> Call:
-    """An answer whose client stops reading, so that it does not end by itself, however fast the machine is."""
+    """An answer whose client stops reading, so that it does not end by itself, however fast the
+    machine is.
+    """
     call = Call(bridge, body=long(10, **more))
     await call.until(lambda call: len(call.messages) > 5)
     call.may_send.clear()
     return call
 
 
-async def test_two_conversations_do_not_kill_each_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_two_conversations_do_not_kill_each_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     async with configured(tmp_path, "ctx-size = 2048") as bridge:
         calls = await asyncio.gather(ask(bridge, body=long()), ask(bridge, body=long()))
@@ -68,18 +85,35 @@ async def test_two_conversations_do_not_kill_each_other(tmp_path: Path, caplog: 
 async def test_four_steps_of_an_agent_on_the_defaults(leaking: Bridge) -> None:
     """The first turn with a title beside it, a sub-agent, and the next turn."""
     first = [("system", "You are a coding agent. " * 500), ("user", "List the files, please.")]
-    title = chat(("system", "You write a title. " * 100), ("user", "Write one."), ("user", "List the files, please."), max_tokens=8192)
+    title = chat(
+        ("system", "You write a title. " * 100),
+        ("user", "Write one."),
+        ("user", "List the files, please."),
+        max_tokens=8192,
+    )
     main, beside = await asyncio.gather(
         ask(leaking, body=chat(*first, tools=TOOLS, max_tokens=8192)),
         ask(leaking, body=title),
     )
     assert streamed(main) == CALL
     assert streamed(beside) == Answer(PLAIN)
-    sub = chat(("system", "You are a sub-agent. " * 500), ("user", "Look at the files."), tools=TOOLS, max_tokens=8192)
+    sub = chat(
+        ("system", "You are a sub-agent. " * 500),
+        ("user", "Look at the files."),
+        tools=TOOLS,
+        max_tokens=8192,
+    )
     assert streamed(await ask(leaking, body=sub)) == CALL
-    call = {"id": "a", "type": "function", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}
+    call = {
+        "id": "a",
+        "type": "function",
+        "function": {"name": "bash", "arguments": '{"command": "ls"}'},
+    }
     again = chat(*first, tools=TOOLS, max_tokens=8192)
-    again["messages"] += [{"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "a", "content": "a"}]
+    again["messages"] += [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "a"},
+    ]
     last = await ask(leaking, body=again)
     assert streamed(last).content == FINAL
     prompt, cached, _ = usage(last)
@@ -87,21 +121,37 @@ async def test_four_steps_of_an_agent_on_the_defaults(leaking: Bridge) -> None:
     assert cached >= 0.95 * prompt
 
 
-async def test_conversations_that_together_are_larger_than_the_cache_are_not_processed_again(tmp_path: Path) -> None:
+async def test_conversations_that_together_are_larger_than_the_cache_are_not_processed_again(
+    tmp_path: Path,
+) -> None:
     conversations = {name: [("user", f"{name} " + WORD * 1500)] for name in ("main", "other")}
     async with configured(tmp_path, "ctx-size = 5120") as bridge:
         for round in range(3):
             for messages in conversations.values():
                 messages.append(("user", "more"))
-                prompt, cached, _ = usage(await ask(bridge, body=chat(*messages, max_tokens=500, ignore_eos=True)))
+                prompt, cached, _ = usage(
+                    await ask(bridge, body=chat(*messages, max_tokens=500, ignore_eos=True))
+                )
                 assert prompt > 5120 / 2
                 assert cached >= 0.95 * prompt or round == 0
 
 
-@pytest.mark.parametrize("lines", [("parallel = 2",), ("parallel = 1",), ("parallel = 3", "kv-unified = true"), ("cache-ram = 0",)])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("parallel = 2",),
+        ("parallel = 1",),
+        ("parallel = 3", "kv-unified = true"),
+        ("cache-ram = 0",),
+    ],
+)
 async def test_other_slots_and_caches(tmp_path: Path, lines: tuple[str, ...]) -> None:
     async with configured(tmp_path, "ctx-size = 2048", *lines) as bridge:
-        calls = [Call(bridge, body=long(words, max_tokens=limit)) for words in (100, 250, 350) for limit in (50, 300)]
+        calls = [
+            Call(bridge, body=long(words, max_tokens=limit))
+            for words in (100, 250, 350)
+            for limit in (50, 300)
+        ]
         for call in calls:
             assert usage(await call.done())[2] in (50, 300)
 
@@ -113,12 +163,21 @@ async def test_what_passes_through_kills_no_chat(tmp_path: Path) -> None:
             Call(bridge, body=long()),
             Call(bridge, "/v1/completions", body=completion),
             Call(bridge, body=long()),
-            Call(bridge, "/v1/messages", body={"messages": [{"role": "user", "content": WORD * 533}], "max_tokens": 100}),
+            Call(
+                bridge,
+                "/v1/messages",
+                body={"messages": [{"role": "user", "content": WORD * 533}], "max_tokens": 100},
+            ),
             Call(bridge, "/tokenize", body={"content": "Hello"}),
         ]
         for call in calls:
             assert (await call.done()).status == 200
-        assert usage(calls[0])[2] == usage(calls[2])[2] == calls[1].json["usage"]["completion_tokens"] == 100
+        assert (
+            usage(calls[0])[2]
+            == usage(calls[2])[2]
+            == calls[1].json["usage"]["completion_tokens"]
+            == 100
+        )
 
 
 async def test_a_prompt_that_never_fits_is_refused_while_others_run(tmp_path: Path) -> None:
@@ -133,7 +192,9 @@ async def test_a_prompt_that_never_fits_is_refused_while_others_run(tmp_path: Pa
 
 
 async def test_a_request_right_after_a_client_has_left(tmp_path: Path) -> None:
-    """The engine notices late, and not at all while it says something to others: what was left still takes its part of the cache."""
+    """The engine notices late, and not at all while it says something to others: what was left
+    still takes its part of the cache.
+    """
     conversation = long(2000, max_tokens=3000)
     async with configured(tmp_path, "ctx-size = 8192") as bridge:
         await ask(bridge, body=conversation | {"max_tokens": 1})
@@ -149,13 +210,18 @@ async def test_waiting_is_shown_and_a_waiting_client_may_leave(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(ledger, "PATIENT", 0.0)
-    monkeypatch.setattr(app, "Chat", functools.partial(Chat, patience=Patience(before_counting=0.1)))
+    monkeypatch.setattr(
+        app, "Chat", functools.partial(Chat, patience=Patience(before_counting=0.1))
+    )
     async with configured(tmp_path, "ctx-size = 16384") as bridge:
         running = await started(bridge, max_tokens=16000)
         waiting, leaving = Call(bridge, body=long(1000)), Call(bridge, body=long(1000))
         for call in (waiting, leaving):
             await call.until(lambda call: call.body == b": ping\n\n")
-        sentence = "waiting for 1 running request: 16,096 of 16,384 tokens of context are reserved, and it needs 2,176"
+        sentence = (
+            "waiting for 1 running request: 16,096 of 16,384 tokens of context are reserved, "
+            "and it needs 2,176"
+        )
         assert (await ask(bridge, "/health")).json["waiting"][0] == sentence
         await asyncio.sleep(ledger.TICK)
         assert f" {sentence}" in caplog.text
@@ -213,7 +279,11 @@ async def test_the_context_that_is_told_is_that_of_one_conversation(
         assert (await ask(bridge, "/v1/models")).json["data"][0]["context_length"] == context
         health = (await ask(bridge, "/health")).json
         assert health["context"] == context
-        assert [(model["context"], model["slots"]) for model in health["models"]] == [(context, slots)]
-        assert f'"context": {context},' in welcome.text("http://127.0.0.1:1", None, await bridge.status.now())
+        assert [(model["context"], model["slots"]) for model in health["models"]] == [
+            (context, slots)
+        ]
+        assert f'"context": {context},' in welcome.text(
+            "http://127.0.0.1:1", None, await bridge.status.now()
+        )
         assert bridge.keeper is not None
         assert bridge.keeper.models[0].context == context  # known before the start

@@ -1,4 +1,6 @@
-"""Somebody goes away in the middle: the client, and the slot is free; the server, and the client is told, and the next is served."""
+"""Somebody goes away in the middle: the client, and the slot is free; the server, and the client
+is told, and the next is served.
+"""
 
 import logging
 import os
@@ -18,7 +20,9 @@ from tests.engine.conversation import CALL, Answer, endless, question, streamed,
 from tests.engine.slots import at_work, idle
 
 BROKEN = {
-    "message": "the connection to the backend was lost in the middle of the answer (connection lost)",
+    "message": (
+        "the connection to the backend was lost in the middle of the answer (connection lost)"
+    ),
     "type": "server_error",
     "param": None,
     "code": "broken_off",
@@ -32,7 +36,9 @@ def kill(bridge: Bridge) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_client_that_hangs_up_frees_the_slot(single: Bridge, caplog: pytest.LogCaptureFixture, stream: bool) -> None:
+async def test_a_client_that_hangs_up_frees_the_slot(
+    single: Bridge, caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
     caplog.set_level(logging.INFO, "llama-bridge")
     call = Call(single, body=endless(stream=stream))
     await at_work(single)
@@ -42,11 +48,15 @@ async def test_a_client_that_hangs_up_frees_the_slot(single: Bridge, caplog: pyt
     assert time.monotonic() - began < 3
     await idle(single)  # it would go on for half a minute
     assert not call.complete
-    assert any(" POST /v1/chat/completions gone " in record.getMessage() for record in caplog.records)
+    assert any(
+        " POST /v1/chat/completions gone " in record.getMessage() for record in caplog.records
+    )
     assert whole(await ask(single, body=question())) == CALL
 
 
-async def test_a_client_that_hangs_up_while_its_prompt_is_read_frees_the_slot(single: Bridge) -> None:
+async def test_a_client_that_hangs_up_while_its_prompt_is_read_frees_the_slot(
+    single: Bridge,
+) -> None:
     call = Call(single, body=question("word " * 14_000, stream=True))
     await at_work(single)
     call.hang_up()
@@ -61,8 +71,12 @@ async def theirs(leaking: Bridge) -> AsyncIterator[Bridge]:
         yield bridge
 
 
-async def test_a_stream_that_breaks_off_never_looks_finished(leaking: Bridge, theirs: Bridge) -> None:
-    """And the next question waits for the next child, also when nobody has noticed yet that this one is dead."""
+async def test_a_stream_that_breaks_off_never_looks_finished(
+    leaking: Bridge, theirs: Bridge
+) -> None:
+    """And the next question waits for the next child, also when nobody has noticed yet that this
+    one is dead.
+    """
     assert whole(await ask(leaking, body=question())) == CALL
     first = child(leaking).pid
     call = Call(theirs, body=endless(stream=True))
@@ -77,7 +91,9 @@ async def test_a_stream_that_breaks_off_never_looks_finished(leaking: Bridge, th
     assert child(leaking).pid != first
 
 
-async def test_an_answer_that_breaks_off_unstreamed_is_a_502(leaking: Bridge, theirs: Bridge) -> None:
+async def test_an_answer_that_breaks_off_unstreamed_is_a_502(
+    leaking: Bridge, theirs: Bridge
+) -> None:
     assert whole(await ask(leaking, body=question())) == CALL
     call = Call(theirs, body=endless())
     await at_work(leaking)
@@ -91,22 +107,33 @@ LONG = {"max_tokens": 3000, "stream_options": {"include_usage": True}}
 
 
 async def killed_on_its_way(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> tuple[str, Answer]:
-    """What was heard before, and the answer. It is fast, and may be done before it can be killed, but not every time."""
+    """What was heard before, and the answer.
+
+    It is fast, and may be done before it can be killed, but not every time.
+    """
     caplog.set_level(logging.INFO, "llama-bridge")
-    met, *_ = [(heard, answer) for heard, answer, way in [await _killed(bridge, caplog) for _ in range(4)] if way == "its next life"]
+    met, *_ = [
+        (heard, answer)
+        for heard, answer, way in [await _killed(bridge, caplog) for _ in range(4)]
+        if way == "its next life"
+    ]
     return met
 
 
 async def _killed(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> tuple[str, Answer, str]:
     call = Call(bridge, body=endless(stream=True, **LONG))
     await call.until(lambda call: len(call.messages) > 20)
-    heard = "".join(choice["delta"].get("content", "") for chunk in call.data for choice in chunk["choices"])
+    heard = "".join(
+        choice["delta"].get("content", "") for chunk in call.data for choice in chunk["choices"]
+    )
     kill(bridge)
     answer = streamed(await call.done())
     return heard, answer, caplog.records[-1].getMessage().partition(" | got another way: ")[2]
 
 
-async def test_a_stream_goes_on_in_the_childs_next_life(leaking: Bridge, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stream_goes_on_in_the_childs_next_life(
+    leaking: Bridge, caplog: pytest.LogCaptureFixture
+) -> None:
     assert whole(await ask(leaking, body=question())) == CALL
     heard, answer = await killed_on_its_way(leaking, caplog)
     assert len(heard) > 20
@@ -135,7 +162,8 @@ async def test_also_when_nothing_of_it_was_sent_yet(leaking: Bridge) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 async def test_or_while_its_prompt_is_read(single: Bridge, stream: bool) -> None:
     assert whole(await ask(single, body=question())) == CALL
-    new = f"{stream} " + "word " * 14_000  # a prompt that the server knows already would be read too fast
+    # A prompt that the server knows already would be read too fast.
+    new = f"{stream} " + "word " * 14_000
     call = Call(single, body=question(new + "List the files, please.", stream=stream))
     await at_work(single)
     kill(single)
@@ -143,12 +171,20 @@ async def test_or_while_its_prompt_is_read(single: Bridge, stream: bool) -> None
     assert (streamed if stream else whole)(answered).finish in ("tool_calls", "stop")
 
 
-async def test_who_comes_while_the_child_starts_is_answered(caplog: pytest.LogCaptureFixture) -> None:
-    """Also after it has died without a single finished answer, when it rests before it starts again."""
+async def test_who_comes_while_the_child_starts_is_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also after it has died without a single finished answer, when it rests before it starts
+    again.
+    """
     caplog.set_level(logging.INFO, "llama_bridge.child")
     async with opened(Settings()) as bridge:
         supervisor = child(bridge)
-        early: list[Any] = [Call(bridge, body=endless(stream=True, **LONG)), Call(bridge, "/v1/models"), Call(bridge, "/props")]
+        early: list[Any] = [
+            Call(bridge, body=endless(stream=True, **LONG)),
+            Call(bridge, "/v1/models"),
+            Call(bridge, "/props"),
+        ]
         health = await ask(bridge, "/health")
         assert (health.status, health.json["reason"]) == (503, "our llama-server is starting")
         stream, *others = early
@@ -159,4 +195,6 @@ async def test_who_comes_while_the_child_starts_is_answered(caplog: pytest.LogCa
         assert whole(await ask(bridge, body=question())) == CALL
         assert supervisor.state is State.READY
     said = [record.getMessage() for record in caplog.records]
-    assert sum(line.startswith("tiny-toolcaller is resting: killed by SIGKILL") for line in said) == 1
+    assert (
+        sum(line.startswith("tiny-toolcaller is resting: killed by SIGKILL") for line in said) == 1
+    )

@@ -1,4 +1,6 @@
-"""Calls as llama.cpp gives them, in text, in thoughts or parsed by itself: the client always meets the same contract."""
+"""Calls as llama.cpp gives them, in text, in thoughts or parsed by itself: the client always
+meets the same contract.
+"""
 
 import json
 import logging
@@ -9,13 +11,29 @@ import pytest
 
 from proxy.app import Bridge
 from tests.asgi import ask
-from tests.engine.conversation import CALL, CONTENT, FINAL, LEAK, PLAIN, THOUGHTS, TOOLS, Answer, question, streamed, whole
+from tests.engine.conversation import (
+    CALL,
+    CONTENT,
+    FINAL,
+    LEAK,
+    PLAIN,
+    THOUGHTS,
+    TOOLS,
+    Answer,
+    question,
+    streamed,
+    whole,
+)
 
 WEATHER = {
     "type": "function",
     "function": {
         "name": "weather",
-        "parameters": {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"place": {"type": "string"}},
+            "required": ["place"],
+        },
     },
 }
 
@@ -28,16 +46,23 @@ def bridge(request: pytest.FixtureRequest) -> Bridge:
 
 async def both(bridge: Bridge, **more: Any) -> Answer:
     """What is asked twice, streamed and not, has the same answer."""
-    answers = streamed(await ask(bridge, body=question(**more, stream=True))), whole(await ask(bridge, body=question(**more)))
+    answers = (
+        streamed(await ask(bridge, body=question(**more, stream=True))),
+        whole(await ask(bridge, body=question(**more))),
+    )
     assert answers[0] == answers[1]
     return answers[0]
 
 
-async def test_leaked_calls_arrive_as_calls(leaking: Bridge, caplog: pytest.LogCaptureFixture) -> None:
+async def test_leaked_calls_arrive_as_calls(
+    leaking: Bridge, caplog: pytest.LogCaptureFixture
+) -> None:
     assert await called(leaking, caplog) == {"1 leaked"}
 
 
-async def test_calls_that_llama_cpp_reads_itself_arrive_as_they_are(native: Bridge, caplog: pytest.LogCaptureFixture) -> None:
+async def test_calls_that_llama_cpp_reads_itself_arrive_as_they_are(
+    native: Bridge, caplog: pytest.LogCaptureFixture
+) -> None:
     assert await called(native, caplog) == {"1 native"}
 
 
@@ -60,10 +85,18 @@ async def test_a_whole_turn(bridge: Bridge) -> None:
     """The client runs the tool and sends the call and the result back."""
     called = await ask(bridge, body=question())
     message = called.json["choices"][0]["message"]
-    result = {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "a.py\nb.py"}
+    result = {
+        "role": "tool",
+        "tool_call_id": message["tool_calls"][0]["id"],
+        "content": "a.py\nb.py",
+    }
     messages = [*question()["messages"], message, result]
     assert await both(bridge, messages=messages) == Answer(FINAL)
-    again = whole(await ask(bridge, body=question(messages=[*messages, {"role": "user", "content": "And now?"}])))
+    again = whole(
+        await ask(
+            bridge, body=question(messages=[*messages, {"role": "user", "content": "And now?"}])
+        )
+    )
     assert again.calls == CALL.calls
     assert not again.ids & whole(called).ids
 
@@ -73,7 +106,9 @@ async def test_thoughts_are_kept_apart(bridge: Bridge) -> None:
     assert await both(bridge, text="Hello /think", tools=[]) == Answer(PLAIN, THOUGHTS)
 
 
-@pytest.mark.parametrize(("one", "commands"), [({}, ["ls -la", "pwd"]), ({"parallel_tool_calls": False}, ["ls -la"])])
+@pytest.mark.parametrize(
+    ("one", "commands"), [({}, ["ls -la", "pwd"]), ({"parallel_tool_calls": False}, ["ls -la"])]
+)
 async def test_calls_hidden_in_the_thoughts_are_run(
     hiding: Bridge, caplog: pytest.LogCaptureFixture, one: dict[str, bool], commands: list[str]
 ) -> None:
@@ -88,14 +123,21 @@ async def test_without_tools_nothing_is_a_call(bridge: Bridge) -> None:
     assert await both(bridge, tool_choice="none") == Answer(CONTENT + LEAK)
 
 
-@pytest.mark.parametrize("choice", ["auto", "required", {"type": "function", "function": {"name": "bash"}}], ids=str)
+@pytest.mark.parametrize(
+    "choice", ["auto", "required", {"type": "function", "function": {"name": "bash"}}], ids=str
+)
 async def test_a_call_may_be_required_and_a_tool_be_named(bridge: Bridge, choice: Any) -> None:
     assert await both(bridge, tools=[WEATHER, *TOOLS], tool_choice=choice) == CALL
 
 
 async def test_llama_cpp_is_held_to_the_tool_that_was_named(native: Bridge) -> None:
     """Even one that the model would never call by itself."""
-    answer = await both(native, tools=[WEATHER, *TOOLS], tool_choice={"type": "function", "function": {"name": "weather"}}, max_tokens=500)
+    answer = await both(
+        native,
+        tools=[WEATHER, *TOOLS],
+        tool_choice={"type": "function", "function": {"name": "weather"}},
+        max_tokens=500,
+    )
     [(name, arguments)] = answer.calls
     assert (name, list(json.loads(arguments))) == ("weather", ["place"])
     assert answer.finish == "tool_calls"
@@ -106,7 +148,9 @@ async def test_one_call_at_a_time(bridge: Bridge) -> None:
 
 
 async def test_several_choices(bridge: Bridge) -> None:
-    stream = await ask(bridge, body=question(n=2, stream=True, stream_options={"include_usage": True}))
+    stream = await ask(
+        bridge, body=question(n=2, stream=True, stream_options={"include_usage": True})
+    )
     unstreamed = await ask(bridge, body=question(n=2))
     assert {choice["index"] for chunk in stream.data[:-1] for choice in chunk["choices"]} == {0, 1}
     assert len(unstreamed.json["choices"]) == 2
@@ -118,36 +162,62 @@ async def test_several_choices(bridge: Bridge) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_more_choices_than_the_server_has_slots_are_its_own_refusal(bridge: Bridge, stream: bool) -> None:
+async def test_more_choices_than_the_server_has_slots_are_its_own_refusal(
+    bridge: Bridge, stream: bool
+) -> None:
     refused = await ask(bridge, body=question(n=5, stream=stream))
     assert (refused.status, refused.json["error"]["code"]) == (400, "backend_refused")
-    assert "Field 'n': Value must be between 1 <= value <= 2, but got 5" in refused.json["error"]["message"]
+    assert (
+        "Field 'n': Value must be between 1 <= value <= 2, but got 5"
+        in refused.json["error"]["message"]
+    )
 
 
 async def test_logprobs_beside_tools(bridge: Bridge) -> None:
-    """llama.cpp does not stream these: who asked for a stream gets its refusal, who did not gets them."""
+    """llama.cpp does not stream these: who asked for a stream gets its refusal, who did not gets
+    them.
+    """
     asked = await ask(bridge, body=question(logprobs=True, top_logprobs=2))
     assert whole(asked) == CALL
-    assert [len(token["top_logprobs"]) for token in _tokens(asked.json)] == [2] * len(_tokens(asked.json)) != []
+    assert (
+        [len(token["top_logprobs"]) for token in _tokens(asked.json)]
+        == [2] * len(_tokens(asked.json))
+        != []
+    )
     refused = await ask(bridge, body=question(logprobs=True, stream=True))
     assert (refused.status, refused.json["error"]["code"]) == (400, "backend_refused")
 
 
 async def test_logprobs_without_tools(bridge: Bridge) -> None:
     unstreamed = await ask(bridge, body=question(tools=None, logprobs=True, top_logprobs=1))
-    stream = await ask(bridge, body=question(tools=None, logprobs=True, top_logprobs=1, stream=True))
+    stream = await ask(
+        bridge, body=question(tools=None, logprobs=True, top_logprobs=1, stream=True)
+    )
     assert whole(unstreamed) == Answer(PLAIN)
     *chunks, _ = stream.data
     for bodies in ([unstreamed.json], chunks):
-        assert "".join(token["token"] for body in bodies for token in _tokens(body)).startswith(PLAIN)
+        assert "".join(token["token"] for body in bodies for token in _tokens(body)).startswith(
+            PLAIN
+        )
 
 
 def _tokens(body: Any) -> list[Any]:
-    return [token for choice in body["choices"] for token in (choice.get("logprobs") or {}).get("content", [])]
+    return [
+        token
+        for choice in body["choices"]
+        for token in (choice.get("logprobs") or {}).get("content", [])
+    ]
 
 
 @pytest.mark.parametrize(
-    ("options", "wanted"), [(None, False), ({}, False), ({"include_usage": False}, False), ({"include_usage": True}, True)], ids=str
+    ("options", "wanted"),
+    [
+        (None, False),
+        ({}, False),
+        ({"include_usage": False}, False),
+        ({"include_usage": True}, True),
+    ],
+    ids=str,
 )
 async def test_usage_comes_if_it_was_asked_for(bridge: Bridge, options: Any, wanted: bool) -> None:
     whole_usage = whole(await ask(bridge, body=question())).usage
@@ -162,7 +232,9 @@ async def test_usage_comes_if_it_was_asked_for(bridge: Bridge, options: Any, wan
 
 
 async def test_an_answer_that_was_cut_says_so(bridge: Bridge) -> None:
-    """In prose, in the name, in the value and behind it: no cut makes a call that the model did not finish."""
+    """In prose, in the name, in the value and behind it: no cut makes a call that the model did
+    not finish.
+    """
     halves = 0
     for tokens in range(3, 36, 4):
         answer = await both(bridge, max_tokens=tokens)

@@ -1,4 +1,6 @@
-"""The command as a process: what it prints can be pasted, and however it ends, nothing of it is left."""
+"""The command as a process: what it prints can be pasted, and however it ends, nothing of it is
+left.
+"""
 
 import json
 import os
@@ -34,13 +36,17 @@ def ours(interruptible: None, tmp_path: Path) -> Iterator[Proxy]:
 
 def pasted(line: str) -> httpx.Request:
     """What curl sends, where a real shell has read the line."""
-    shown = subprocess.run(["/bin/sh", "-c", SHOW + line], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["/bin/sh", "-c", SHOW + line], capture_output=True, text=True, check=True
+    ).stdout
     url, *options = shown.removesuffix("\0").split("\0")
     pairs = list(zip(options[::2], options[1::2], strict=True))
     headers = [value.partition(": ") for option, value in pairs if option == "-H"]
     [body] = [value for option, value in pairs if option == "-d"]
     assert {option for option, _ in pairs} == {"-H", "-d"}
-    return httpx.Request("POST", url, headers={name: value for name, _, value in headers}, content=body.encode())
+    return httpx.Request(
+        "POST", url, headers={name: value for name, _, value in headers}, content=body.encode()
+    )
 
 
 def test_the_line_to_paste_works(served: Proxy) -> None:
@@ -56,9 +62,15 @@ def test_the_line_to_paste_works(served: Proxy) -> None:
 def test_the_doctor_says_where_the_model_runs(served: Proxy, tmp_path: Path) -> None:
     environment = bare_environment(tmp_path) | {"PROXY_PORT": served.url.rpartition(":")[2]}
     command = [sys.executable, "-P", "-m", "proxy", "doctor"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path).stdout
-    assert re.search(r"^ok  running +http://127\.0\.0\.1:\d+/v1: llama_cpp, tiny-toolcaller$", told, re.MULTILINE)
-    assert re.search(r"^ok  tiny-toolcaller +ready: \w+, context 32,768 in 2 slots, \d+ MiB$", told, re.MULTILINE)
+    told = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path
+    ).stdout
+    assert re.search(
+        r"^ok  running +http://127\.0\.0\.1:\d+/v1: llama_cpp, tiny-toolcaller$", told, re.MULTILINE
+    )
+    assert re.search(
+        r"^ok  tiny-toolcaller +ready: \w+, context 32,768 in 2 slots, \d+ MiB$", told, re.MULTILINE
+    )
     assert told.endswith("\nnothing to mend\n")
 
 
@@ -66,7 +78,9 @@ def test_the_banner_tells_what_answers(served: Proxy) -> None:
     assert f"llama-bridge listens on {served.url}/v1" in served.banner
     assert re.search(r"backend +llama_cpp at http://127\.0\.0\.1:\d+/v1", served.banner)
     assert re.search(r"model +tiny-toolcaller on \w+, context 32,768 tokens", served.banner)
-    snippet = jsonc.parsed(served.banner[served.banner.index("\n{") : served.banner.rindex("}") + 1])
+    snippet = jsonc.parsed(
+        served.banner[served.banner.index("\n{") : served.banner.rindex("}") + 1]
+    )
     assert snippet["provider"]["llama-bridge"]["options"]["baseURL"] == f"{served.url}/v1"
 
 
@@ -77,7 +91,10 @@ class Reader:
         body = json.dumps(endless(stream=True)).encode()
         parsed = httpx.URL(url)
         self.socket = socket.create_connection((parsed.host, parsed.port), timeout=30)
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {parsed.netloc.decode()}\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: {parsed.netloc.decode()}\r\n"
+            f"content-length: {len(body)}\r\n\r\n"
+        )
         self.socket.sendall(head.encode() + body)
         self.read = b""
         while self.read.count(b"data: ") < 20:
@@ -96,7 +113,9 @@ class Reader:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_ends_all_at_once_in_the_middle_of_a_stream(ours: Proxy, number: signal.Signals) -> None:
+async def test_a_signal_ends_all_at_once_in_the_middle_of_a_stream(
+    ours: Proxy, number: signal.Signals
+) -> None:
     group = os.getpgid(ours.engine)
     assert alive(group)
     with closing(Reader(ours.url)) as reader:

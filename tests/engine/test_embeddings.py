@@ -18,5 +18,8 @@ async def test_a_model_makes_one_vector_a_text_however_long(tmp_path: Path) -> N
         answer = await ask(bridge, "/v1/embeddings", {"model": "tiny", "input": texts})
         assert answer.status == 200, answer.text
         vectors = [row["embedding"] for row in answer.json["data"]]
-        assert [math.isclose(math.hypot(*vector), 1, rel_tol=1e-3) for vector in vectors] == [True, True]
+        assert [math.isclose(math.hypot(*vector), 1, rel_tol=1e-3) for vector in vectors] == [
+            True,
+            True,
+        ]
         assert answer.json["usage"]["prompt_tokens"] > 2000

@@ -34,9 +34,21 @@ async def test_health(leaking: Bridge) -> None:
 
 async def test_a_named_server_is_recognised(leaking: Bridge) -> None:
     async with opened(before(await place(leaking))) as named:
-        assert whole(await ask(named, body=question(), headers=[("authorization", "Bearer of the client")])) == CALL
+        assert (
+            whole(
+                await ask(
+                    named, body=question(), headers=[("authorization", "Bearer of the client")]
+                )
+            )
+            == CALL
+        )
         health = (await ask(named, "/health")).json
-        assert (health["status"], health["backend"], health["model"], health["context"]) == ("ok", "llama_cpp", "tiny-toolcaller", 32768)
+        assert (health["status"], health["backend"], health["model"], health["context"]) == (
+            "ok",
+            "llama_cpp",
+            "tiny-toolcaller",
+            32768,
+        )
         assert health["device"] is None  # only of our own child do we read the log
 
 
@@ -65,22 +77,35 @@ async def test_what_is_not_ours_is_the_servers(leaking: Bridge) -> None:
     tokens = (await ask(leaking, "/tokenize", {"content": "Hello"})).json["tokens"]
     assert (await ask(leaking, "/detokenize", {"tokens": tokens})).json["content"] == "Hello"
     assert [slot["id"] for slot in (await ask(leaking, "/slots")).json] == [0, 1]
-    assert (await ask(leaking, "/upstream/v1/models")).json["models"][0]["name"] == "tiny-toolcaller"
+    assert (await ask(leaking, "/upstream/v1/models")).json["models"][0][
+        "name"
+    ] == "tiny-toolcaller"
     assert (await ask(leaking, "/upstream/health")).json == {"status": "ok"}
 
 
 async def test_its_refusals_pass_as_they_are(leaking: Bridge) -> None:
     nothing = await ask(leaking, "/v1/nothing")
-    assert (nothing.status, nothing.json) == (404, {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}})
+    assert (nothing.status, nothing.json) == (
+        404,
+        {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}},
+    )
     assert (await ask(leaking, "/v1/embeddings", {"input": "a"})).status == 501
 
 
 async def test_completions_are_streamed_through(leaking: Bridge) -> None:
     """A text without an end: it can only be read if it passes while it comes."""
-    call = Call(leaking, "/v1/completions", {"prompt": "def ", "stream": True, "ignore_eos": True, "max_tokens": 30_000})
+    call = Call(
+        leaking,
+        "/v1/completions",
+        {"prompt": "def ", "stream": True, "ignore_eos": True, "max_tokens": 30_000},
+    )
     await call.until(lambda call: call.body.count(b"\n\n") > 20)
     call.hang_up()
     await call.done()
-    assert (call.status, call.headers["content-type"], call.complete) == (200, "text/event-stream", False)
+    assert (call.status, call.headers["content-type"], call.complete) == (
+        200,
+        "text/event-stream",
+        False,
+    )
     first: Any = json.loads(call.text.split("\n\n")[0].removeprefix("data: "))
     assert (first["object"], first["model"]) == ("text_completion", "tiny-toolcaller")

@@ -1,4 +1,6 @@
-"""Several models and one place for them, with the real engine; and a child that is killed again and again under load."""
+"""Several models and one place for them, with the real engine; and a child that is killed again
+and again under load.
+"""
 
 import asyncio
 import os
@@ -21,9 +23,17 @@ from tests.engine.bridges import opened
 from tests.process.conftest import alive, nothing_left
 
 NAMES = ("one", "two")
-TOOL = {"type": "function", "function": {"name": "bash", "parameters": {"type": "object", "properties": {"command": {"type": "string"}}}}}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "bash",
+        "parameters": {"type": "object", "properties": {"command": {"type": "string"}}},
+    },
+}
 PLAIN = "Hello! I am a tiny test model, and I have no tools to call."
-CONF = "[*]\nside-requests = swap\nn_ctx = 16384\ntemp = 0\nthreads = 1\n" + "".join(f"[{name}]\nmodel = {MODEL}\n" for name in NAMES)
+CONF = "[*]\nside-requests = swap\nn_ctx = 16384\ntemp = 0\nthreads = 1\n" + "".join(
+    f"[{name}]\nmodel = {MODEL}\n" for name in NAMES
+)
 
 
 def keeper(bridge: Bridge) -> Keeper:
@@ -59,7 +69,11 @@ async def pair(tmp_path: Path) -> AsyncIterator[Bridge]:
 
 
 def chat(model: str, words: str, *, stream: bool, tools: bool = False) -> dict[str, object]:
-    body: dict[str, object] = {"model": model, "messages": [{"role": "user", "content": words}], "stream": stream}
+    body: dict[str, object] = {
+        "model": model,
+        "messages": [{"role": "user", "content": words}],
+        "stream": stream,
+    }
     return body | {"tools": [TOOL]} if tools else body
 
 
@@ -70,7 +84,11 @@ async def test_swapped_back_and_forth_under_load(pair: Bridge) -> None:
     async def request(number: int) -> None:
         name = NAMES[number % 2]
         if number % 5 == 4:
-            call = await ask(pair, "/v1/completions", {"model": name, "prompt": "a", "max_tokens": 3, "stream": False})
+            call = await ask(
+                pair,
+                "/v1/completions",
+                {"model": name, "prompt": "a", "max_tokens": 3, "stream": False},
+            )
             assert call.json["model"] == name  # the child says who it is
             return
         tools = number % 3 > 0
@@ -96,7 +114,10 @@ async def test_swapped_back_and_forth_under_load(pair: Bridge) -> None:
 async def test_all_models_are_listed_and_their_state_is_told(pair: Bridge) -> None:
     await keeper(pair).opened()
     listed = (await ask(pair, "/v1/models")).json["data"]
-    assert [(model["id"], model["context_length"]) for model in listed] == [("one", 16384), ("two", 16384)]
+    assert [(model["id"], model["context_length"]) for model in listed] == [
+        ("one", 16384),
+        ("two", 16384),
+    ]
     one, two = (await ask(pair, "/health")).json["models"]
     assert (one["state"], one["device"], one["context"], one["slots"]) == ("ready", "CPU", 16384, 2)
     assert one["memory_mib"] > 5
@@ -134,7 +155,11 @@ async def test_a_reload_by_the_door(pair: Bridge) -> None:
     conf.write_text(CONF + "ubatch-size = 256\n[three]\nmodel = " + str(MODEL))
     assert (await ask(pair, "/reload", method="POST")).json == {"changed": ["two", "three"]}
     assert keeper(pair).supervisor("one").pid == pid
-    assert [model["id"] for model in (await ask(pair, "/v1/models")).json["data"]] == ["one", "two", "three"]
+    assert [model["id"] for model in (await ask(pair, "/v1/models")).json["data"]] == [
+        "one",
+        "two",
+        "three",
+    ]
     assert (await ask(pair, "/reload")).status == 405
 
 
@@ -168,7 +193,8 @@ def _streamed(call: Call, expected: str) -> str:
     finished = any(choice["finish_reason"] for choice in choices)
     whole = last == "[DONE]"
     assert finished == whole
-    assert text == expected if whole else expected.startswith(text[: len(expected)])  # what could have become a call is given back as text
+    # What could have become a call is given back as text.
+    assert text == expected if whole else expected.startswith(text[: len(expected)])
     return "answered" if whole else f"broken off: {last['error']['code']}"
 
 
@@ -188,12 +214,25 @@ class Chaos:
     async def _outcome(self, number: int) -> str:
         kind = number % 5
         if kind == 4:
-            call = await ask(self.bridge, "/v1/completions", {"prompt": f"a {number}", "max_tokens": 3})
-            outcome = "cut, as a client can see" if not call.complete else _refusal(call) or "answered" * bool(call.json["choices"])
+            call = await ask(
+                self.bridge, "/v1/completions", {"prompt": f"a {number}", "max_tokens": 3}
+            )
+            outcome = (
+                "cut, as a client can see"
+                if not call.complete
+                else _refusal(call) or "answered" * bool(call.json["choices"])
+            )
         else:
-            call = await ask(self.bridge, body=chat("one", f"Request {number}.", stream=kind != 3, tools=kind == 1))
+            call = await ask(
+                self.bridge,
+                body=chat("one", f"Request {number}.", stream=kind != 3, tools=kind == 1),
+            )
             assert call.complete
-            outcome = _refusal(call) or (_unstreamed(call) if kind == 3 else _streamed(call, TOOLS_TEXT if kind == 1 else PLAIN))
+            outcome = _refusal(call) or (
+                _unstreamed(call)
+                if kind == 3
+                else _streamed(call, TOOLS_TEXT if kind == 1 else PLAIN)
+            )
         assert outcome in RIGHT
         return outcome
 
@@ -219,7 +258,10 @@ async def test_chaos(pair: Bridge, identical: bool) -> None:
         await asyncio.gather(chaos.killer(), *(chaos.clients() for _ in range(WORKERS)))
     await watch.end()
     took = time.monotonic() - began
-    print(f"{chaos.asked} requests, {chaos.kills} kills, {len(watch.groups)} lives, {took:.1f} s: {dict(chaos.outcomes)}")
+    print(
+        f"{chaos.asked} requests, {chaos.kills} kills, {len(watch.groups)} lives, "
+        f"{took:.1f} s: {dict(chaos.outcomes)}"
+    )
     assert sum(chaos.outcomes.values()) == chaos.asked >= REQUESTS
     assert chaos.kills == KILLS
     assert chaos.outcomes["answered"] > REQUESTS / 4

@@ -1,4 +1,6 @@
-"""A prompt that is too long for the context is refused with the numbers, at once, even while the server is busy with others."""
+"""A prompt that is too long for the context is refused with the numbers, at once, even while the
+server is busy with others.
+"""
 
 import functools
 import time
@@ -20,8 +22,12 @@ LONG = question("word " * 40_000)
 
 @pytest.fixture
 async def impatient(single: Bridge, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bridge]:
-    """Before the server that takes one question at a time; after a third of a second it asks for the count."""
-    monkeypatch.setattr(app, "Chat", functools.partial(Chat, patience=Patience(before_counting=0.3)))
+    """Before the server that takes one question at a time; after a third of a second it asks for
+    the count.
+    """
+    monkeypatch.setattr(
+        app, "Chat", functools.partial(Chat, patience=Patience(before_counting=0.3))
+    )
     async with opened(before(await place(single))) as bridge:
         yield bridge
 
@@ -44,7 +50,10 @@ def assert_refused(refused: Call) -> None:
     prompt, context = error["n_prompt_tokens"], error["n_ctx"]
     assert prompt > context == 32768
     assert error == {
-        "message": f"request ({prompt} tokens) exceeds the available context size ({context} tokens), try increasing it",
+        "message": (
+            f"request ({prompt} tokens) exceeds the available context size ({context} tokens), "
+            f"try increasing it"
+        ),
         "type": "invalid_request_error",
         "param": None,
         "code": "context_length_exceeded",
@@ -59,7 +68,9 @@ async def test_refused_with_the_numbers(leaking: Bridge, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_refused_by_the_count_while_the_server_is_busy(impatient: Bridge, stream: bool) -> None:
+async def test_refused_by_the_count_while_the_server_is_busy(
+    impatient: Bridge, stream: bool
+) -> None:
     async with occupied(impatient) as other:
         began = time.monotonic()
         refused = await ask(impatient, body=LONG | {"stream": stream})

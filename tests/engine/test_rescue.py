@@ -1,4 +1,6 @@
-"""llama.cpp's own parser gives up, or its grammar does, or an answer is cut: the client sees one clean answer each time."""
+"""llama.cpp's own parser gives up, or its grammar does, or an answer is cut: the client sees one
+clean answer each time.
+"""
 
 import json
 import logging
@@ -14,7 +16,17 @@ from proxy.settings import Settings
 from proxy.tiny_model import MODEL
 from tests.asgi import ask
 from tests.engine.bridges import before, child, opened, place
-from tests.engine.conversation import CALL, CONTENT, LEAK, PLAIN, THOUGHTS, Answer, question, streamed, whole
+from tests.engine.conversation import (
+    CALL,
+    CONTENT,
+    LEAK,
+    PLAIN,
+    THOUGHTS,
+    Answer,
+    question,
+    streamed,
+    whole,
+)
 from tests.engine.engine import script
 from tests.process.conftest import until
 
@@ -27,8 +39,12 @@ UNRESOLVED = {"type": "function", "function": {"name": "bash", "parameters": PAR
 
 @pytest.fixture(scope="package")
 async def odd(engines: Path) -> AsyncIterator[Bridge]:
-    """Its template writes calls in a form of its own: llama.cpp derives a parser from it that refuses what the model writes."""
-    async with opened(Settings(llama_server=script(engines / "odd", "--chat-template-file", str(ODD)))) as bridge:
+    """Its template writes calls in a form of its own: llama.cpp derives a parser from it that
+    refuses what the model writes.
+    """
+    async with opened(
+        Settings(llama_server=script(engines / "odd", "--chat-template-file", str(ODD)))
+    ) as bridge:
         yield bridge
 
 
@@ -44,9 +60,13 @@ async def thinking(engines: Path) -> AsyncIterator[Bridge]:
     """As odd, and each prompt opens the thoughts."""
     template = engines / "thinking.jinja"
     text = ODD.read_text().replace(r"assistant\n'", r"assistant\n<think>\n'")
-    thoughts = r"('<think>\n' + m.reasoning_content + '\n</think>\n\n' if m.reasoning_content else '') + "
+    thoughts = (
+        r"('<think>\n' + m.reasoning_content + '\n</think>\n\n' if m.reasoning_content else '') + "
+    )
     template.write_text(text.replace("(m.content if", f"{thoughts}(m.content if"))
-    async with opened(Settings(llama_server=script(engines / "thinking", "--chat-template-file", str(template)))) as bridge:
+    async with opened(
+        Settings(llama_server=script(engines / "thinking", "--chat-template-file", str(template)))
+    ) as bridge:
         yield bridge
 
 
@@ -64,7 +84,11 @@ class Lines:
         self._caplog = caplog
 
     def ends(self) -> set[str]:
-        lines = [record.getMessage() for record in self._caplog.records if " POST /v1/chat/completions " in record.getMessage()]
+        lines = [
+            record.getMessage()
+            for record in self._caplog.records
+            if " POST /v1/chat/completions " in record.getMessage()
+        ]
         self._caplog.clear()
         return {line.partition(" | ")[2] for line in lines}
 
@@ -75,7 +99,10 @@ def lines(caplog: pytest.LogCaptureFixture) -> Lines:
 
 
 async def both(bridge: Bridge, **more: Any) -> Answer:
-    answers = streamed(await ask(bridge, body=question(**more, stream=True))), whole(await ask(bridge, body=question(**more)))
+    answers = (
+        streamed(await ask(bridge, body=question(**more, stream=True))),
+        whole(await ask(bridge, body=question(**more))),
+    )
     assert answers[0] == answers[1]
     return answers[0]
 
@@ -84,7 +111,8 @@ async def test_the_parser_does_give_up(odd: Bridge) -> None:
     """Or the tests below would show nothing."""
     refused = await ask(odd, "/upstream/v1/chat/completions", question())
     assert "does not match the expected" in refused.text
-    await until(lambda: any("got exception" in line for line in child(odd).log.lines))  # what comes late would be taken for the next one's
+    # What comes late would be taken for the next one's.
+    await until(lambda: any("got exception" in line for line in child(odd).log.lines))
 
 
 async def test_the_log_of_our_own_child_has_the_answer(odd: Bridge, lines: Lines) -> None:
@@ -118,7 +146,9 @@ async def test_and_another_server_goes_on_from_them(thinking: Bridge, lines: Lin
 
 
 @pytest.mark.parametrize(
-    ("bridge", "ways"), [("native", "softer schemas"), ("odd", "softer schemas, from its log or error")], indirect=["bridge"]
+    ("bridge", "ways"),
+    [("native", "softer schemas"), ("odd", "softer schemas, from its log or error")],
+    indirect=["bridge"],
 )
 async def test_a_schema_that_makes_no_grammar(bridge: Bridge, ways: str, lines: Lines) -> None:
     refused = await ask(bridge, "/upstream/v1/chat/completions", question(tools=[UNRESOLVED]))
@@ -134,7 +164,9 @@ async def test_a_call_that_must_come_with_such_a_schema(native: Bridge, lines: L
 
 @pytest.mark.parametrize("bridge", ["native", "leaking", "odd", "named"], indirect=True)
 async def test_an_answer_that_was_cut_is_never_completed(bridge: Bridge) -> None:
-    """In prose, in the name, in the value and behind it, and also where the parser gives up over the half of it."""
+    """In prose, in the name, in the value and behind it, and also where the parser gives up over
+    the half of it.
+    """
     halves = 0
     for tokens in (9, 20, 23, 26, 29, 32):
         answer = await both(bridge, max_tokens=tokens)

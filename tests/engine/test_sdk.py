@@ -1,4 +1,6 @@
-"""OpenAI's own Python SDK over real HTTP: its helpers read our streams, and its exceptions our errors."""
+"""OpenAI's own Python SDK over real HTTP: its helpers read our streams, and its exceptions our
+errors.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -11,21 +13,26 @@ from openai.types.chat import ChatCompletion, ParsedFunctionToolCall
 from tests.engine.conversation import CONTENT, PLAIN, THOUGHTS, TOOLS, question
 from tests.engine.process import Proxy
 
-STRICT: list[Any] = [{"type": "function", "function": TOOLS[0]["function"] | {"strict": True}}]  # its helper takes no others
+# Its helper takes no others.
+STRICT: list[Any] = [{"type": "function", "function": TOOLS[0]["function"] | {"strict": True}}]
 SECONDS = 60.0
 
 
 @pytest.fixture
 def client(served: Proxy) -> Iterator[openai.OpenAI]:
     http = openai.DefaultHttpxClient(trust_env=False, timeout=SECONDS)
-    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="unused", max_retries=0, http_client=http) as client:
+    with openai.OpenAI(
+        base_url=f"{served.url}/v1", api_key="unused", max_retries=0, http_client=http
+    ) as client:
         yield client
 
 
 @pytest.fixture
 async def waiting_client(served: Proxy) -> AsyncIterator[openai.AsyncOpenAI]:
     http = openai.DefaultAsyncHttpxClient(trust_env=False, timeout=SECONDS)
-    async with openai.AsyncOpenAI(base_url=f"{served.url}/v1", api_key="unused", max_retries=0, http_client=http) as client:
+    async with openai.AsyncOpenAI(
+        base_url=f"{served.url}/v1", api_key="unused", max_retries=0, http_client=http
+    ) as client:
         yield client
 
 
@@ -44,18 +51,27 @@ def assert_whole(completion: ChatCompletion, thoughts: str | None = None) -> Non
     assert (call.function.name, call.function.arguments) == ("bash", '{"command":"ls -la"}')
     assert completion.usage
     assert completion.usage.prompt_tokens > 100
-    assert completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens
+    assert (
+        completion.usage.total_tokens
+        == completion.usage.prompt_tokens + completion.usage.completion_tokens
+    )
     assert completion.usage.prompt_tokens_details
     assert completion.usage.prompt_tokens_details.cached_tokens is not None
 
 
 def test_the_helper_for_streams_reads_ours(client: openai.OpenAI) -> None:
     kinds: dict[str, int] = {}
-    with client.chat.completions.stream(**asked("List them. /think", STRICT, stream_options={"include_usage": True})) as stream:
+    with client.chat.completions.stream(
+        **asked("List them. /think", STRICT, stream_options={"include_usage": True})
+    ) as stream:
         for event in stream:
             kinds[event.type] = kinds.get(event.type, 0) + 1
             if event.type == "tool_calls.function.arguments.done":
-                assert (event.name, event.arguments, event.index) == ("bash", '{"command":"ls -la"}', 0)
+                assert (event.name, event.arguments, event.index) == (
+                    "bash",
+                    '{"command":"ls -la"}',
+                    0,
+                )
             elif event.type == "content.done":
                 assert event.content == CONTENT
         completion = stream.get_final_completion()
@@ -70,7 +86,9 @@ def test_the_helper_for_streams_reads_ours(client: openai.OpenAI) -> None:
 
 def test_plain_chunks_add_up(client: openai.OpenAI) -> None:
     state: Any = ChatCompletionStreamState(input_tools=STRICT)
-    with client.chat.completions.create(**asked("List them. /think", stream=True, stream_options={"include_usage": True})) as chunks:
+    with client.chat.completions.create(
+        **asked("List them. /think", stream=True, stream_options={"include_usage": True})
+    ) as chunks:
         for chunk in chunks:
             state.handle_chunk(chunk)
     assert_whole(state.get_final_completion(), THOUGHTS)
@@ -92,7 +110,9 @@ def test_unstreamed(client: openai.OpenAI) -> None:
 
 async def test_asynchronously(waiting_client: openai.AsyncOpenAI) -> None:
     assert_whole(await waiting_client.chat.completions.create(**asked("List them.")))
-    async with waiting_client.chat.completions.stream(**asked("List them.", STRICT, stream_options={"include_usage": True})) as stream:
+    async with waiting_client.chat.completions.stream(
+        **asked("List them.", STRICT, stream_options={"include_usage": True})
+    ) as stream:
         assert_whole(await stream.get_final_completion())
 
 
@@ -107,10 +127,16 @@ def test_models(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_prompt_that_is_too_long(client: openai.OpenAI, stream: bool) -> None:
-    with pytest.raises(openai.BadRequestError, match="exceeds the available context size") as refused:
+    with pytest.raises(
+        openai.BadRequestError, match="exceeds the available context size"
+    ) as refused:
         client.chat.completions.create(**asked("word " * 40_000, stream=stream))
     error = refused.value
-    assert (error.status_code, error.code, error.type) == (400, "context_length_exceeded", "invalid_request_error")
+    assert (error.status_code, error.code, error.type) == (
+        400,
+        "context_length_exceeded",
+        "invalid_request_error",
+    )
     assert isinstance(error.body, dict)
     assert error.body["n_prompt_tokens"] > error.body["n_ctx"] == 32768
     assert error.request_id

@@ -17,14 +17,20 @@ async def asked(it: Supervisor, words: str = "hello ") -> int:
     """A question that is answered; how many of its tokens were known."""
     address = await it.ensure_ready()
     question = {"messages": [{"role": "user", "content": words * 300}], "max_tokens": 5}
-    async with httpx.AsyncClient(base_url=address.url, headers={"authorization": f"Bearer {address.key}"}, trust_env=False) as client:
-        usage = (await client.post("/v1/chat/completions", json=question, timeout=60)).json()["usage"]
+    async with httpx.AsyncClient(
+        base_url=address.url, headers={"authorization": f"Bearer {address.key}"}, trust_env=False
+    ) as client:
+        usage = (await client.post("/v1/chat/completions", json=question, timeout=60)).json()[
+            "usage"
+        ]
     cached: int = usage["prompt_tokens_details"]["cached_tokens"]
     it.answered(usage["prompt_tokens"], cached)
     return cached
 
 
-async def test_a_conversation_survives_its_child(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_conversation_survives_its_child(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     folder = tmp_path / "deep/slots"
     it = Supervisor(launch(folder), on_line=print, timings=FAST)
@@ -42,7 +48,8 @@ async def test_a_conversation_survives_its_child(tmp_path: Path, caplog: pytest.
     assert await asked(it) > 800
     await it.stop()
     assert names(folder) == [file]
-    other = Supervisor(launch(folder, "--min-p", "0.1"), timings=FAST)  # other flags: not its memory
+    # Other flags: not its memory.
+    other = Supervisor(launch(folder, "--min-p", "0.1"), timings=FAST)
     assert await asked(other) == 0
     await other.stop()
     assert len(names(folder)) == 2

@@ -17,24 +17,38 @@ from tests.process.conftest import FAST, TINY, alive, nothing_left
 
 
 def supervised(model: Path = TINY) -> Supervisor:
-    return Supervisor(Launch(model, "tiny", flags=("-c", "32768", "--temp", "0", "-t", "1")), on_line=print, timings=FAST)
+    return Supervisor(
+        Launch(model, "tiny", flags=("-c", "32768", "--temp", "0", "-t", "1")),
+        on_line=print,
+        timings=FAST,
+    )
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", engine.__file__, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=dict(os.environ) | {"LLAMA_API_KEY": "k"})
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env=dict(os.environ) | {"LLAMA_API_KEY": "k"},
+    )
 
 
 async def test_it_serves_the_tiny_model() -> None:
     async with supervised() as supervisor:
         address = await supervisor.ensure_ready()
         facts = supervisor.facts
-        assert (facts.device, facts.context, facts.slots) == ("CPU", 32768, 4)  # four requests at once, each with the whole context
+        # Four requests at once, each with the whole context.
+        assert (facts.device, facts.context, facts.slots) == ("CPU", 32768, 4)
         question = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
         async with httpx.AsyncClient(base_url=address.url, trust_env=False) as client:
             assert (await client.post("/v1/chat/completions", json=question)).status_code == 401
             client.headers["authorization"] = f"Bearer {address.key}"
-            answers = await asyncio.gather(*(client.post("/v1/chat/completions", json=question) for _ in range(4)))
+            answers = await asyncio.gather(
+                *(client.post("/v1/chat/completions", json=question) for _ in range(4))
+            )
             assert [answer.status_code for answer in answers] == [200] * 4
             assert answers[0].json()["model"] == "tiny"
         shown = "".join(alive(supervisor.group))
@@ -45,9 +59,15 @@ async def test_it_serves_the_tiny_model() -> None:
 
 @pytest.mark.parametrize(
     ("content", "cause"),
-    [(None, "there is no file"), (b"hello", "model file damaged"), (TINY.read_bytes()[:200_000], "model file damaged")],
+    [
+        (None, "there is no file"),
+        (b"hello", "model file damaged"),
+        (TINY.read_bytes()[:200_000], "model file damaged"),
+    ],
 )
-async def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path, content: bytes | None, cause: str) -> None:
+async def test_a_model_that_cannot_be_loaded_is_named(
+    tmp_path: Path, content: bytes | None, cause: str
+) -> None:
     model = tmp_path / "a model.gguf"
     if content is not None:
         model.write_bytes(content)
@@ -64,8 +84,14 @@ async def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path, content: b
         (["-c"], "error: expected value for argument: -c"),
         (["-c", "many"], "error: invalid value for argument: -c many"),
         (["-fa", "maybe"], "error: invalid value for argument: -fa maybe"),
-        (["--chat-template-file", "/no/such"], "error: invalid value for argument: --chat-template-file /no/such"),
-        (["--chat-template-kwargs", "[]"], "error: invalid value for argument: --chat-template-kwargs []"),
+        (
+            ["--chat-template-file", "/no/such"],
+            "error: invalid value for argument: --chat-template-file /no/such",
+        ),
+        (
+            ["--chat-template-kwargs", "[]"],
+            "error: invalid value for argument: --chat-template-kwargs []",
+        ),
         (["--spec-type", "magic"], "error: invalid value for argument: --spec-type magic"),
     ],
 )
@@ -77,7 +103,18 @@ def test_a_bad_flag_is_told_as_llama_server_tells_it(arguments: list[str], said:
 
 def test_a_taken_port_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = run("-m", str(TINY), "--alias", "a", "--host", "127.0.0.1", "--port", str(taken.getsockname()[1]), "-c", "512")
+        ended = run(
+            "-m",
+            str(TINY),
+            "--alias",
+            "a",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(taken.getsockname()[1]),
+            "-c",
+            "512",
+        )
     assert ended.returncode == 1
     assert cause_of_death(ended.stderr.splitlines(), ended.returncode).startswith("port in use")
 
@@ -88,5 +125,8 @@ def test_its_help_is_read_like_that_of_any_llama_server(capsys: pytest.CaptureFi
     wheel = options.of_wheel().options
     assert told.keys() == wheel.keys()
     for name, option in wheel.items():
-        assert (told[name].hint == "", set(told[name].words)) == (option.hint == "", set(option.words)), name
+        assert (told[name].hint == "", set(told[name].words)) == (
+            option.hint == "",
+            set(option.words),
+        ), name
     assert run("--help").returncode == 0

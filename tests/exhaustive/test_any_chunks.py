@@ -1,4 +1,6 @@
-"""Whatever a server hands over, in whatever order: a client gets a clean answer, or one error of ours."""
+"""Whatever a server hands over, in whatever order: a client gets a clean answer, or one error of
+ours.
+"""
 
 import json
 from typing import Any
@@ -20,7 +22,24 @@ from tests.stream.cuts import TOOLS
 from tests.web.road import of_chunks, payloads
 
 INDEXES = st.sampled_from([0, 1, None, "0", -1, True, 7])
-ARGUMENTS = ["", "{", '"a"', ":1", "}", "{}", '{"a":1}', "null", " ", "x", '"{}"', {}, {"a": 1}, [1], None, 5]
+ARGUMENTS = [
+    "",
+    "{",
+    '"a"',
+    ":1",
+    "}",
+    "{}",
+    '{"a":1}',
+    "null",
+    " ",
+    "x",
+    '"{}"',
+    {},
+    {"a": 1},
+    [1],
+    None,
+    5,
+]
 ODD = st.sampled_from([None, "", "x", 5, [], {}, [None], [5], {"a": 1}, True, 1.5])
 
 
@@ -29,18 +48,39 @@ def rarely_odd(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def fields(**usual: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({}, optional={name: rarely_odd(value) for name, value in usual.items()})
+    return st.fixed_dictionaries(
+        {}, optional={name: rarely_odd(value) for name, value in usual.items()}
+    )
 
 
-FUNCTION = fields(name=st.sampled_from(["bash", "ba", "sh", ""]), arguments=st.sampled_from(ARGUMENTS))
+FUNCTION = fields(
+    name=st.sampled_from(["bash", "ba", "sh", ""]), arguments=st.sampled_from(ARGUMENTS)
+)
 CALL = st.one_of(
-    fields(index=INDEXES, id=st.sampled_from(["a", "b", ""]), type=st.just("function"), function=FUNCTION),
+    fields(
+        index=INDEXES,
+        id=st.sampled_from(["a", "b", ""]),
+        type=st.just("function"),
+        function=FUNCTION,
+    ),
     FUNCTION,
 )
-PARTS = st.lists(fields(type=st.sampled_from(["text", "thinking"]), text=st.just("t"), thinking=st.just([{"text": "r"}])), max_size=2)
+PARTS = st.lists(
+    fields(
+        type=st.sampled_from(["text", "thinking"]),
+        text=st.just("t"),
+        thinking=st.just([{"text": "r"}]),
+    ),
+    max_size=2,
+)
 DELTA = fields(
     role=st.just("assistant"),
-    content=st.one_of(st.sampled_from(["a", "<tool_call>", "<think>", '{"name": "bash", "arguments": {}}', "</tool_call>"]), PARTS),
+    content=st.one_of(
+        st.sampled_from(
+            ["a", "<tool_call>", "<think>", '{"name": "bash", "arguments": {}}', "</tool_call>"]
+        ),
+        PARTS,
+    ),
     reasoning_content=st.just("r"),
     reasoning=st.just("r"),
     refusal=st.just("no"),
@@ -59,7 +99,11 @@ CHOICE = fields(
 )
 CHUNK = fields(
     choices=st.lists(rarely_odd(CHOICE), max_size=2),
-    usage=fields(prompt_tokens=st.just(5), completion_tokens=st.just(2.0), prompt_tokens_details=st.just({"cached_tokens": 1})),
+    usage=fields(
+        prompt_tokens=st.just(5),
+        completion_tokens=st.just(2.0),
+        prompt_tokens_details=st.just({"cached_tokens": 1}),
+    ),
     prompt_progress=st.just({"processed": 1, "total": 2}),
     model=st.just("m"),
 )
@@ -69,18 +113,30 @@ def saying(call: Any, finish: str | None) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": finish}]}
 
 
-NATIVE = st.builds(saying, CALL, st.sampled_from([None, None, None, "", "stop", "tool_calls", "length"]))
+NATIVE = st.builds(
+    saying, CALL, st.sampled_from([None, None, None, "", "stop", "tool_calls", "length"])
+)
 QUESTION = {"messages": [], "tools": TOOLS}
 
 
 def translation(writer: type[Stream | Whole], **more: Any) -> Translation:
     question = read(json.dumps(QUESTION | more).encode())
     head = Head("id", 1, "m", wants_usage=True)
-    return Translation(Reply(), meaning, writer(head), lambda: Parser(TOOLS), question, Record("id", "POST", "/"), Keeping(Room()))
+    return Translation(
+        Reply(),
+        meaning,
+        writer(head),
+        lambda: Parser(TOOLS),
+        question,
+        Record("id", "POST", "/"),
+        Keeping(Room()),
+    )
 
 
 @settings(max_examples=400, deadline=None)
-@given(chunks=st.one_of(st.lists(CHUNK, max_size=8), st.lists(NATIVE, max_size=8)), one=st.booleans())
+@given(
+    chunks=st.one_of(st.lists(CHUNK, max_size=8), st.lists(NATIVE, max_size=8)), one=st.booleans()
+)
 def test_no_chunk_breaks_the_house(chunks: list[Any], one: bool) -> None:
     wire = b"".join(sse.event(json.dumps(chunk).encode()) for chunk in chunks)
     for writer in (Stream, Whole):

@@ -14,15 +14,25 @@ CASES = list(lines(*sorted(path.stem for path in HERE.glob("*.jsonl"))))
 
 DOUBTFUL = {
     "reasoning-021": (Hint(model="reasoning-8b"), "ordinary XML, unless the model is known for it"),
-    "generic_json-010": (Hint(model="llama.cpp-generic"), "an answer in JSON, unless the model is known for it"),
+    "generic_json-010": (
+        Hint(model="llama.cpp-generic"),
+        "an answer in JSON, unless the model is known for it",
+    ),
 }
 """Policies that we have decided otherwise: text, unless there is such a hint."""
 
 
-def read(case: dict[str, Any], dialect: str, thinking: ThinkingMode, hint: Hint | None = None) -> Seen:
+def read(
+    case: dict[str, Any], dialect: str, thinking: ThinkingMode, hint: Hint | None = None
+) -> Seen:
     tools = [] if case.get("tool_choice") == "none" else case["tools"]
     cuttings = cuts(case["text"]) if dialect == "auto" else few(case["text"])
-    return always(lambda: Parser(tools, dialect, thinking, hint or Hint()), case["text"], case["finish_reason"], cuttings)
+    return always(
+        lambda: Parser(tools, dialect, thinking, hint or Hint()),
+        case["text"],
+        case["finish_reason"],
+        cuttings,
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
@@ -31,7 +41,9 @@ def test_read_as_it_was_meant(case: dict[str, Any]) -> None:
     assert problems(case, read(case, "auto", case["thinking"], hint)) == []
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case["id"] in DOUBTFUL], ids=lambda case: case["id"])
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case["id"] in DOUBTFUL], ids=lambda case: case["id"]
+)
 def test_without_a_hint_the_doubtful_is_text(case: dict[str, Any]) -> None:
     assert read(case, "auto", case["thinking"]) == Seen(case["text"])
 
@@ -79,7 +91,14 @@ def test_the_scorer_sees_half_a_call(arguments: str) -> None:
 
 @pytest.mark.parametrize(("good", "bad"), [(1, True), (2.0, 2.5), ([1], ["1"]), (None, "null")])
 def test_the_scorer_tells_types_apart(good: Any, bad: Any) -> None:
-    case = {"expect": {"content": "x ", "content_exact": True, "reasoning": None, "tool_calls": [{"name": "f", "arguments": {"a": good}}]}}
+    case = {
+        "expect": {
+            "content": "x ",
+            "content_exact": True,
+            "reasoning": None,
+            "tool_calls": [{"name": "f", "arguments": {"a": good}}],
+        }
+    }
     assert problems(case, Seen("x ", (Call("f", {"a": good}),))) == []
     assert problems(case, Seen("x ", (Call("f", {"a": bad}),)))
     assert problems(case, Seen("x", (Call("f", {"a": good}),)))

@@ -15,15 +15,21 @@ from tests.stream.cuts import Call, Seen, always, events_of, seen, tool
 
 @pytest.mark.parametrize("name", [name for name, one in DIALECTS.items() if one.turns])
 @pytest.mark.parametrize("thinking", ["tags", "off"])
-def test_the_tokens_of_a_named_dialect_end_a_plain_answer(name: str, thinking: ThinkingMode) -> None:
+def test_the_tokens_of_a_named_dialect_end_a_plain_answer(
+    name: str, thinking: ThinkingMode
+) -> None:
     for token in DIALECTS[name].turns:
         assert always(lambda: Parser(NOTE, name, thinking), f"Hello.{token}") == Seen("Hello.")
-        assert always(lambda: Parser(NOTE, thinking=thinking), f"Hello.{token}") == Seen(f"Hello.{token}")
+        assert always(lambda: Parser(NOTE, thinking=thinking), f"Hello.{token}") == Seen(
+            f"Hello.{token}"
+        )
 
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_37_wherever_it_is_cut(name: str) -> None:
-    """It is a call or its text, never both; the call is whole only if all arguments came, and half a marker behind it says nothing."""
+    """It is a call or its text, never both; the call is whole only if all arguments came, and
+    half a marker behind it says nothing.
+    """
     arguments = {"path": "a.md", "body": "hello"}
     text = WRITTEN[name].render([("write_note", arguments)])
     for place in range(1, len(text)):
@@ -33,7 +39,11 @@ def test_37_wherever_it_is_cut(name: str) -> None:
             continue
         (call,) = found
         assert content == "", text[:place]
-        assert call.arguments == arguments if call.whole else '{"path":"a.md","body":"hello"}'.startswith(call.arguments), text[:place]
+        assert (
+            call.arguments == arguments
+            if call.whole
+            else '{"path":"a.md","body":"hello"}'.startswith(call.arguments)
+        ), text[:place]
 
 
 @pytest.mark.parametrize("name", TAGGED)
@@ -42,7 +52,10 @@ def test_a_value_may_hold_the_tags_of_its_dialect(name: str) -> None:
     for tag in TAGGED[name]:
         for value in (f"a {tag} b", f"`{tag}`", f"x {tag} y {tag} z"):
             for arguments in ({"path": value, "body": "c"}, {"path": "p", "body": value}):
-                text = f"{WRITTEN[name].render([('write', arguments)])}\n{WRITTEN[name].render([('list_drones', {})])}"
+                text = (
+                    f"{WRITTEN[name].render([('write', arguments)])}\n"
+                    f"{WRITTEN[name].render([('list_drones', {})])}"
+                )
                 found = always(lambda: Parser(tools), text, cuttings=[[text], list(text)])
                 assert found.calls == (Call("write", arguments), LIST), text
 

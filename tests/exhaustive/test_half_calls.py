@@ -10,7 +10,11 @@ from tests.stream.cuts import events_of, seen
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_wherever_it_is_cut_no_call_has_other_arguments(name: str) -> None:
-    """Law 3. An answer that ended by itself may be completed behind a value that closed: then the members so far are all of them."""
+    """Law 3.
+
+    An answer that ended by itself may be completed behind a value that closed: then the members so
+    far are all of them.
+    """
     text = WRITTEN[name].render([("mix", FULL)])
     for place in range(len(text)):
         for finish in ("stop", "length"):

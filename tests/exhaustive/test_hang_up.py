@@ -12,7 +12,9 @@ from tests.web.rescued import asked, llama
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-@pytest.mark.parametrize("ends_too", [False, True], ids=["the client leaves", "and the server is ended"])
+@pytest.mark.parametrize(
+    "ends_too", [False, True], ids=["the client leaves", "and the server is ended"]
+)
 async def test_a_client_that_leaves_at_any_moment_leaves_nothing_behind(
     streamed: bool, ends_too: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

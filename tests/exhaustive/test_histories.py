@@ -1,4 +1,6 @@
-"""Histories of any events at any moment: no state is wrong, nothing stays reserved, only poison is refused."""
+"""Histories of any events at any moment: no state is wrong, nothing stays reserved, only poison
+is refused.
+"""
 
 import asyncio
 from typing import Any
@@ -13,13 +15,25 @@ from tests.llama_server.in_time import now
 from tests.llama_server.queue_in_time import SHARED, TOTAL, Engine, play
 from tests.llama_server.test_admission import REQUEST
 from tests.llama_server.test_admission_queue import ACTS
-from tests.llama_server.test_life import ANY, BEGIN, DEATH, GONE, IMPOSSIBLE, PROPER, RESTED, UP, proper
+from tests.llama_server.test_life import (
+    ANY,
+    BEGIN,
+    DEATH,
+    GONE,
+    IMPOSSIBLE,
+    PROPER,
+    RESTED,
+    UP,
+    proper,
+)
 from tests.llama_server.test_suspects import ARRIVALS, CRASHES_AFTER, Clients, crashes
 
 
 @settings(deadline=None, max_examples=150)
 @given(ACTS, st.sampled_from([0.0, 0.4, 3.0]), st.sampled_from([0.0, 0.2]))
-def test_whatever_happens_nothing_overflows_and_nothing_stays_reserved(acts: list[Any], notices: float, counting: float) -> None:
+def test_whatever_happens_nothing_overflows_and_nothing_stays_reserved(
+    acts: list[Any], notices: float, counting: float
+) -> None:
     async def scene(engine: Engine) -> None:
         engine.notices = notices
         sizes: dict[Reservation, int] = {}
@@ -49,7 +63,11 @@ def test_whatever_happens_nothing_overflows_and_nothing_stays_reserved(acts: lis
         for _ in range(200):
             await asyncio.sleep(0.5)
             check()
-        failed = [result for result in await asyncio.gather(*tasks, return_exceptions=True) if isinstance(result, Exception)]
+        failed = [
+            result
+            for result in await asyncio.gather(*tasks, return_exceptions=True)
+            if isinstance(result, Exception)
+        ]
         assert failed == []
         assert engine.is_empty()
 
@@ -95,25 +113,59 @@ def test_no_history_leads_astray(history: list[Happening]) -> None:
 
 @settings(deadline=None, max_examples=80)
 @given(ARRIVALS)
-@example([(0.0, "a", 4), (0.0, "poison 1", 1), (0.0, "poison 2", 1), (0.0, "a", 1), (3.0, "poison 1", 1), (3.0, "poison 2", 1)])
-def test_whatever_comes_together_only_poison_is_refused_and_the_crashes_are_bounded(arrivals: list[tuple[float, str, float]]) -> None:
+@example(
+    [
+        (0.0, "a", 4),
+        (0.0, "poison 1", 1),
+        (0.0, "poison 2", 1),
+        (0.0, "a", 1),
+        (3.0, "poison 1", 1),
+        (3.0, "poison 2", 1),
+    ]
+)
+def test_whatever_comes_together_only_poison_is_refused_and_the_crashes_are_bounded(
+    arrivals: list[tuple[float, str, float]],
+) -> None:
     async def act(clients: Clients) -> None:
         asked: list[tuple[str, asyncio.Task[str]]] = []
         for pause, mark, lasts in arrivals:
             await asyncio.sleep(pause)
             asked.append(
-                (mark, asyncio.create_task(clients.chat(mark, lasts=max(lasts, 2 * CRASHES_AFTER) if mark.startswith("poison") else lasts)))
+                (
+                    mark,
+                    asyncio.create_task(
+                        clients.chat(
+                            mark,
+                            lasts=max(lasts, 2 * CRASHES_AFTER)
+                            if mark.startswith("poison")
+                            else lasts,
+                        )
+                    ),
+                )
             )
         for mark, task in asked:
-            assert (await task) in ({"broken off", "refused"} if mark.startswith("poison") else {"answered", "broken off"})
+            assert (await task) in (
+                {"broken off", "refused"}
+                if mark.startswith("poison")
+                else {"answered", "broken off"}
+            )
         assert await clients.chats("a", "b", "c", "d") == ["answered"] * 4
 
-    assert crashes([], act) <= 3 * len({mark for _, mark, _ in arrivals if mark.startswith("poison")})
+    assert crashes([], act) <= 3 * len(
+        {mark for _, mark, _ in arrivals if mark.startswith("poison")}
+    )
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.one_of(REQUEST, st.builds(Reservation)), st.integers(0, 2), st.booleans()), max_size=40))
-def test_the_cache_never_overflows_and_all_start_in_the_end(history: list[tuple[Reservation, int, bool]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.one_of(REQUEST, st.builds(Reservation)), st.integers(0, 2), st.booleans()),
+        max_size=40,
+    )
+)
+def test_the_cache_never_overflows_and_all_start_in_the_end(
+    history: list[tuple[Reservation, int, bool]],
+) -> None:
     rules = Admission(SHARED)
     seen: list[Reservation] = []
 

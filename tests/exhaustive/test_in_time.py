@@ -1,4 +1,6 @@
-"""The supervisor's histories to the second: rests, giving up, waiting, stopping; and histories that nobody has thought of."""
+"""The supervisor's histories to the second: rests, giving up, waiting, stopping; and histories
+that nobody has thought of.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -37,7 +39,9 @@ def test_the_rests_are_1_2_4_and_so_on_up_to_a_minute() -> None:
         await it.close()
 
     stage, _ = play([IDLE], act)
-    rests = [begun - ended for ended, begun in zip(stage.when("resting"), stage.starts[1:], strict=True)]
+    rests = [
+        begun - ended for ended, begun in zip(stage.when("resting"), stage.starts[1:], strict=True)
+    ]
     assert rests == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert [begun + 5 for begun in stage.starts[:-1]] == stage.when("resting")
 
@@ -52,7 +56,8 @@ def test_a_finished_answer_forgives_and_then_it_starts_at_once() -> None:
         await it.close()
 
     stage, _ = play([IDLE], act)
-    assert stage.starts == [0, 6, 13, 22, 27, 33]  # the fourth gave an answer, the fifth did not: a rest of 1 s again
+    # The fourth gave an answer, the fifth did not: a rest of 1 s again.
+    assert stage.starts == [0, 6, 13, 22, 27, 33]
     assert stage.states().count("resting") == 4
 
 
@@ -62,7 +67,8 @@ def test_failed_lasts_30_seconds_then_one_request_tries_once() -> None:
         await asyncio.sleep(29.9)
         heard.append(await told(it.ensure_ready()))  # at once, and no try
         await asyncio.sleep(100)
-        heard += await asyncio.gather(*(told(it.ensure_ready()) for _ in range(5)))  # they share one try
+        # They share one try.
+        heard += await asyncio.gather(*(told(it.ensure_ready()) for _ in range(5)))
         await asyncio.sleep(30)
         heard.append(await told(it.ensure_ready()))
         await it.close()
@@ -71,7 +77,12 @@ def test_failed_lasts_30_seconds_then_one_request_tries_once() -> None:
     stage, heard = play([EARLY] * 4 + [GOOD], act)
     assert stage.when("failed") == [1.5, 131.9]
     assert stage.starts == [0, 0.5, 1, 131.4, 161.9]
-    assert heard == [(1.5, "ChildFailed"), (31.4, "ChildFailed"), *[(131.9, "ChildFailed")] * 5, (162.9, "ready")]
+    assert heard == [
+        (1.5, "ChildFailed"),
+        (31.4, "ChildFailed"),
+        *[(131.9, "ChildFailed")] * 5,
+        (162.9, "ready"),
+    ]
 
 
 def test_three_that_are_never_ready_have_failed_too() -> None:
@@ -115,12 +126,18 @@ def test_who_waits_gives_up_after_its_own_ten_minutes_and_the_child_goes_on() ->
     ],
 )
 @pytest.mark.parametrize("stops", [1, 3])
-def test_a_stop_in_every_state(fates: list[Fate], at: float, during: str, over: float, stops: int) -> None:
+def test_a_stop_in_every_state(
+    fates: list[Fate], at: float, during: str, over: float, stops: int
+) -> None:
     async def act(it: Supervisor, stage: Stage) -> tuple[float, str]:
         await it.start()
         await asyncio.sleep(at)
         assert it.state.value == during
-        waiting = asyncio.create_task(told(it.ensure_ready())) if during in ("starting", "resting") else None
+        waiting = (
+            asyncio.create_task(told(it.ensure_ready()))
+            if during in ("starting", "resting")
+            else None
+        )
         await asyncio.sleep(0)
         stopping = [asyncio.create_task(it.close() if waiting else it.stop()) for _ in range(stops)]
         await asyncio.wait(stopping)
@@ -137,7 +154,9 @@ def test_a_stop_in_every_state(fates: list[Fate], at: float, during: str, over: 
 
 
 @pytest.mark.parametrize(("booted", "starts"), [(20, [0, 35]), (700, [0])])
-def test_right_after_the_boot_the_gpu_is_looked_for_once_more(monkeypatch: pytest.MonkeyPatch, booted: float, starts: list[float]) -> None:
+def test_right_after_the_boot_the_gpu_is_looked_for_once_more(
+    monkeypatch: pytest.MonkeyPatch, booted: float, starts: list[float]
+) -> None:
     async def act(it: Supervisor, _: Stage) -> None:
         await it.ensure_ready()
         await asyncio.sleep(1000)
@@ -145,11 +164,16 @@ def test_right_after_the_boot_the_gpu_is_looked_for_once_more(monkeypatch: pytes
 
     monkeypatch.setattr(supervisor, "since_boot", lambda: booted)
     stage, _ = play([Fate(ending=4, says=NO_GPU)], act)
-    assert stage.starts == starts  # the first one leaves before the other comes, and there is no third
+    # The first one leaves before the other comes, and there is no third.
+    assert stage.starts == starts
 
 
-def test_a_request_in_the_moment_of_the_second_look_keeps_its_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether answers run is asked in the moment in which the child is given up: no request comes between."""
+def test_a_request_in_the_moment_of_the_second_look_keeps_its_child(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether answers run is asked in the moment in which the child is given up: no request
+    comes between.
+    """
     heard: list[tuple[Address, Address]] = []
 
     async def act(stage: Stage, answers_run: bool) -> None:
@@ -229,7 +253,8 @@ class History:
             return began, now(), type(error).__name__
         assert self.it.state is State.READY
         assert self.it.address == address
-        assert self.stage.living == 1 or self.stage.fate.dies is not None  # who dies in this very moment
+        # Who dies in this very moment.
+        assert self.stage.living == 1 or self.stage.fate.dies is not None
         return began, now(), "ready"
 
     def holds(self) -> None:
@@ -246,7 +271,9 @@ class History:
     def _log_is_right(self) -> None:
         """Every step that it tells, against a count of its own."""
         early = idle = child = 0
-        for (before, was), (at, state) in pairwise(zip([at for at, _ in self.stage.happened], self.stage.states(), strict=True)):
+        for (before, was), (at, state) in pairwise(
+            zip([at for at, _ in self.stage.happened], self.stage.states(), strict=True)
+        ):
             child += was == "starting"
             match was, state:
                 case "starting", "starting":

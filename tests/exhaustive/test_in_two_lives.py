@@ -1,4 +1,6 @@
-"""The same recorded answers when our own child dies under each of them: what it meant is what the client gets, once."""
+"""The same recorded answers when our own child dies under each of them: what it meant is what
+the client gets, once.
+"""
 
 import random
 from typing import Any
@@ -35,7 +37,9 @@ async def test_in_two_lives(case: dict[str, Any]) -> None:
     hint, _ = DOUBTFUL.get(case["id"], (None, ""))
     text, chance = case["text"], random.Random(case["id"])
     end = [chunk(finish=case["finish_reason"]), event(b"[DONE]")]
-    asked = {"tools": case["tools"]} | ({"tool_choice": case["tool_choice"]} if "tool_choice" in case else {})
+    asked = {"tools": case["tools"]} | (
+        {"tool_choice": case["tool_choice"]} if "tool_choice" in case else {}
+    )
     for number in range(DEATHS):
         at = chance.randrange(len(text) + 1)
         lives = said(text[:at], httpx.ReadError("reset")), said(text[at:], *end)
@@ -45,7 +49,9 @@ async def test_in_two_lives(case: dict[str, Any]) -> None:
         if len(road.script.questions()) == 2:
             assert problems(case, answer) == [], at
         else:  # a whole call had left, and may be running: the answer ends there
-            alone = seen(heard(await llama(said(text, *end), THINKING=case["thinking"]).ask(**asked)))
+            alone = seen(
+                heard(await llama(said(text, *end), THINKING=case["thinking"]).ask(**asked))
+            )
             whole = [call for call in answer.calls if call.whole]
             assert whole == list(alone.calls[: len(whole)])
             assert whole

@@ -1,4 +1,6 @@
-"""Histories of many models with one place: requests, swaps and reloads at any moment, children that do what they like."""
+"""Histories of many models with one place: requests, swaps and reloads at any moment, children
+that do what they like.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,9 +17,17 @@ TRIVIAL = {"ready", "ModelNotFound"}
 
 
 def catalogue(variant: Sequence[int], room: int, group: str | None) -> Catalogue:
-    """Of each model: whether it is there, and what it is launched with. Two of them may stay and leave together."""
+    """Of each model: whether it is there, and what it is launched with.
+
+    Two of them may stay and leave together.
+    """
     models = [
-        Model(Launch("owner/repo", name, flags=("--x", str(how))), preload=name == "b", idle_unload=4, group=group if name != "c" else None)
+        Model(
+            Launch("owner/repo", name, flags=("--x", str(how))),
+            preload=name == "b",
+            idle_unload=4,
+            group=group if name != "c" else None,
+        )
         for name, how in zip("abc", variant, strict=True)
         if how
     ]
@@ -64,7 +74,8 @@ class History:
             done = await asyncio.gather(*self.requests, return_exceptions=True)
             assert [result for result in done if isinstance(result, Exception)] == []
             last = self.it.models[-1].name
-            assert await self._request(last, 1) in ("ready", "ChildFailed", "ModelLoading")  # it still decides
+            # It still decides.
+            assert await self._request(last, 1) in ("ready", "ChildFailed", "ModelLoading")
             await self.it.opened()
             assert not self.it._turns.waiting
             assert set(self.it._turns.loaded) <= {model.name for model in self.it.models}
@@ -87,7 +98,8 @@ def test_a_request_in_the_moment_of_an_unload_keeps_its_process(steps: int) -> N
     async def act(_: Stage) -> bool:
         async with Keeper(catalogue((1, 1, 0), 1, None), clock=now) as it:
             await it.opened()
-            await asyncio.sleep(4)  # now it is unloaded; these are the steps of the loop around that
+            # Now it is unloaded; these are the steps of the loop around that.
+            await asyncio.sleep(4)
             for _step in range(steps):
                 await asyncio.sleep(0)
             return await keeps_its_process(it, "b")
@@ -97,7 +109,9 @@ def test_a_request_in_the_moment_of_an_unload_keeps_its_process(steps: int) -> N
 
 
 @pytest.mark.parametrize("steps", range(8))
-def test_a_request_in_the_moment_of_a_swap_that_is_not_wanted_any_more_keeps_its_process(steps: int) -> None:
+def test_a_request_in_the_moment_of_a_swap_that_is_not_wanted_any_more_keeps_its_process(
+    steps: int,
+) -> None:
     async def act(_: Stage) -> bool:
         async with Keeper(catalogue((1, 1, 0), 1, None), clock=now) as it:
             await it.opened()
@@ -119,16 +133,34 @@ LEAVE = st.tuples(st.sampled_from([0.0, 0.5]), st.just("leave"), st.just(()))
 VARIANTS = st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)).filter(any)
 RELOAD = st.tuples(st.sampled_from([0.0, 0.1, 0.6, 2.0]), st.just("reload"), VARIANTS)
 GOOD = st.builds(Fate, up=st.sampled_from([0.0, 0.5, 3.0]), ending=st.sampled_from([0.0, 0.3]))
-BAD = st.builds(Fate, up=st.sampled_from([0.0, 0.5, 700.0]), dies=st.sampled_from([None, 0.2, 4.0]), ending=st.sampled_from([0.0, 0.3]))
+BAD = st.builds(
+    Fate,
+    up=st.sampled_from([0.0, 0.5, 700.0]),
+    dies=st.sampled_from([None, 0.2, 4.0]),
+    ending=st.sampled_from([0.0, 0.3]),
+)
 ROOM, GROUP = st.integers(1, 2), st.sampled_from([None, "g"])
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.lists(GOOD, min_size=1, max_size=5), st.lists(st.one_of(ASK, ASK, RELOAD, LEAVE), max_size=16), ROOM, GROUP)
-@example([Fate(up=3)], [(0.0, "a", 5.0), (0.1, "b", 1.0), (0.5, "reload", (1, 2, 0)), (0.0, "c", 1.0)], 1, None)
+@given(
+    st.lists(GOOD, min_size=1, max_size=5),
+    st.lists(st.one_of(ASK, ASK, RELOAD, LEAVE), max_size=16),
+    ROOM,
+    GROUP,
+)
+@example(
+    [Fate(up=3)],
+    [(0.0, "a", 5.0), (0.1, "b", 1.0), (0.5, "reload", (1, 2, 0)), (0.0, "c", 1.0)],
+    1,
+    None,
+)
 @example([Fate(up=3)], [(0.0, "c", 0.0), (4.0, "reload", (1, 1, 0)), (0.0, "a", 1.0)], 1, None)
 def test_with_good_children_all_are_served_or_told_that_their_model_has_gone(
-    fates: list[Fate], acts: list[tuple[float, str, float | Sequence[int]]], room: int, group: str | None
+    fates: list[Fate],
+    acts: list[tuple[float, str, float | Sequence[int]]],
+    room: int,
+    group: str | None,
 ) -> None:
     async def act(_: Stage) -> list[str]:
         return await History(room, group).act(acts)
@@ -139,9 +171,17 @@ def test_with_good_children_all_are_served_or_told_that_their_model_has_gone(
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.one_of(GOOD, BAD), min_size=1, max_size=6), st.lists(st.one_of(ASK, ASK, RELOAD, LEAVE), max_size=12), ROOM, GROUP)
+@given(
+    st.lists(st.one_of(GOOD, BAD), min_size=1, max_size=6),
+    st.lists(st.one_of(ASK, ASK, RELOAD, LEAVE), max_size=12),
+    ROOM,
+    GROUP,
+)
 def test_with_bad_ones_all_come_to_an_end(
-    fates: list[Fate], acts: list[tuple[float, str, float | Sequence[int]]], room: int, group: str | None
+    fates: list[Fate],
+    acts: list[tuple[float, str, float | Sequence[int]]],
+    room: int,
+    group: str | None,
 ) -> None:
     async def act(_: Stage) -> list[str]:
         return await History(room, group).act(acts)

@@ -21,8 +21,17 @@ TABLES = (test_tags.CASES, test_lists.CASES, test_python_and_json.CASES, test_ha
 
 
 TEXTS = [
-    *((one.name, one.text, one.finish) for table in TABLES for one in table if one.thinking == "tags"),
-    *((name, text, "stop") for table in (test_families, test_hermes, test_qwen3_coder) for name, (text, _) in table.CASES.items()),
+    *(
+        (one.name, one.text, one.finish)
+        for table in TABLES
+        for one in table
+        if one.thinking == "tags"
+    ),
+    *(
+        (name, text, "stop")
+        for table in (test_families, test_hermes, test_qwen3_coder)
+        for name, (text, _) in table.CASES.items()
+    ),
     *((name, text, "stop") for name, rows in test_edge_cases.CASES.items() for text, _ in rows),
 ]
 

@@ -25,7 +25,25 @@ HOSTILE = (
         "<think>",
         "<|im_end|>",
     ),
-    *('"', "'", "\\", "\\n", "\n", "\t", "\x00", "\u2028", "<", "</", "{", "}", "},", '": ', " ", "`", "```\n"),
+    *(
+        '"',
+        "'",
+        "\\",
+        "\\n",
+        "\n",
+        "\t",
+        "\x00",
+        "\u2028",
+        "<",
+        "</",
+        "{",
+        "}",
+        "},",
+        '": ',
+        " ",
+        "`",
+        "```\n",
+    ),
     *("C:\\dir", "🚀", "é", "x", "42", "null"),
 )
 RUBBISH = (
@@ -39,8 +57,34 @@ RUBBISH = (
         "<parameter=plant>",
         "\n<parameter=litres>",
     ),
-    *('{"name": ', '"water"', ', "arguments": ', '{"plant": "a"}', "[", "]", "water(", 'plant="a"', ")", "<tools>", "<tool>", "<water>"),
-    *("</water>", "~~~\n", "```json\n", "</s>", "<thinking>", "</thinking>", ".", "Done.", "\\u", "d83d", "\ud83d", "\ude00"),
+    *(
+        '{"name": ',
+        '"water"',
+        ', "arguments": ',
+        '{"plant": "a"}',
+        "[",
+        "]",
+        "water(",
+        'plant="a"',
+        ")",
+        "<tools>",
+        "<tool>",
+        "<water>",
+    ),
+    *(
+        "</water>",
+        "~~~\n",
+        "```json\n",
+        "</s>",
+        "<thinking>",
+        "</thinking>",
+        ".",
+        "Done.",
+        "\\u",
+        "d83d",
+        "\ud83d",
+        "\ude00",
+    ),
     *(CALL, "<tool_call>\n<function=water>\n<parameter=plant>\n"),
 )
 
@@ -58,7 +102,9 @@ def cut(draw: st.DrawFn, text: str) -> list[str]:
 
 @LAWS
 @given(st.data(), rubbish, modes, finishes, st.sampled_from(["auto", "hermes", "qwen3_coder"]))
-def test_1_cutting_changes_nothing(data: st.DataObject, text: str, mode: ThinkingMode, finish: str, dialect: str) -> None:
+def test_1_cutting_changes_nothing(
+    data: st.DataObject, text: str, mode: ThinkingMode, finish: str, dialect: str
+) -> None:
     whole = events_of(Parser(TOOLS, dialect, mode), [text], finish)
     assert events_of(Parser(TOOLS, dialect, mode), text, finish) == whole
     assert events_of(Parser(TOOLS, dialect, mode), data.draw(cut(text)), finish) == whole
@@ -73,19 +119,39 @@ def test_2_what_is_no_call_comes_back(text: str, finish: str) -> None:
     found = seen(events_of(parser, [text], finish))
     assert parser.grammar_failures == {}
     if not found.calls:
-        assert found.content == text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        assert found.content == text.encode("utf-16-le", "surrogatepass").decode(
+            "utf-16-le", "replace"
+        )
 
 
 @LAWS
 @given(
-    st.sampled_from(["<", "<tool_c", "</", "`", "```", "<tool_call", '{"name', "a<thi", "</think", " ", "\n", "é<"]), st.text(max_size=20)
+    st.sampled_from(
+        [
+            "<",
+            "<tool_c",
+            "</",
+            "`",
+            "```",
+            "<tool_call",
+            '{"name',
+            "a<thi",
+            "</think",
+            " ",
+            "\n",
+            "é<",
+        ]
+    ),
+    st.text(max_size=20),
 )
 def test_2_a_plain_answer_is_exact_to_its_last_letter(end: str, start: str) -> None:
     assert seen(events_of(Parser(TOOLS), start + end)) == Seen(start + end)
 
 
 def as_tags(arguments: dict[str, str]) -> str:
-    values = "".join(f"<parameter={key}>\n{value}\n</parameter>\n" for key, value in arguments.items())
+    values = "".join(
+        f"<parameter={key}>\n{value}\n</parameter>\n" for key, value in arguments.items()
+    )
     return f"<tool_call>\n<function=write>\n{values}</function>\n</tool_call>"
 
 
@@ -109,7 +175,9 @@ def _loose(text: str) -> str:
     st.dictionaries(st.sampled_from(["path", "content", "text"]), texts, max_size=3),
     st.sampled_from([as_tags, as_json, as_loose_json]),
 )
-def test_3_arguments_arrive_as_they_were_meant(data: st.DataObject, arguments: dict[str, str], written: object) -> None:
+def test_3_arguments_arrive_as_they_were_meant(
+    data: st.DataObject, arguments: dict[str, str], written: object
+) -> None:
     assert callable(written)
     text = f"So:\n{written(arguments)}"
     found = Seen("So:\n", (Call("write", arguments),))
@@ -145,7 +213,9 @@ def _parses(text: str) -> bool:
 def test_4_no_tools_no_calls(text: str, mode: ThinkingMode) -> None:
     assert seen(events_of(Parser([], thinking=mode), [text])).calls == ()
     if mode == "off":
-        assert events_of(Parser(None, thinking=mode), [text]) == events_of(Parser([{}], thinking=mode), text)
+        assert events_of(Parser(None, thinking=mode), [text]) == events_of(
+            Parser([{}], thinking=mode), text
+        )
 
 
 @LAWS
@@ -165,27 +235,53 @@ def test_4_what_is_quoted_is_text(value: str, written: object, around: str) -> N
 @given(rubbish, modes, finishes)
 def test_6_no_input_raises(text: str, mode: ThinkingMode, finish: str) -> None:
     parser = Parser(TOOLS, thinking=mode)
-    seen([*parser.think(text), *parser.feed(text), *parser.think(text[::-1]), *parser.called(), *parser.close(finish)])
+    seen(
+        [
+            *parser.think(text),
+            *parser.feed(text),
+            *parser.think(text[::-1]),
+            *parser.called(),
+            *parser.close(finish),
+        ]
+    )
     assert parser.grammar_failures == {}
 
 
 @LAWS
 @given(
     st.lists(
-        st.sampled_from([CALL, f"<think>{CALL}</think>", f"```\n{CALL}\n", "text", "<think>a</think>", "\n", "<function=list_drones>"]),
+        st.sampled_from(
+            [
+                CALL,
+                f"<think>{CALL}</think>",
+                f"```\n{CALL}\n",
+                "text",
+                "<think>a</think>",
+                "\n",
+                "<function=list_drones>",
+            ]
+        ),
         max_size=8,
     )
 )
 def test_7_indexes_count_up(parts: Sequence[str]) -> None:
     events = events_of(Parser(TOOLS), parts)
-    assert [event.index for event in events if isinstance(event, CallStart)] == list(range(len(seen(events).calls)))
+    assert [event.index for event in events if isinstance(event, CallStart)] == list(
+        range(len(seen(events).calls))
+    )
 
 
 def test_many_tools_are_no_trouble() -> None:
     tools = [tool(f"t{number}", a={"type": "string"}) for number in range(500)]
-    assert seen(events_of(Parser(tools), [CALL.replace("list_drones", "t499")])) == Seen("", (Call("t499", {}),))
+    assert seen(events_of(Parser(tools), [CALL.replace("list_drones", "t499")])) == Seen(
+        "", (Call("t499", {}),)
+    )
 
 
 def test_a_plain_answer_leaves_at_once() -> None:
     parser = Parser(TOOLS)
-    assert [parser.feed(piece) for piece in ("Hel", "lo ", "you")] == [[Content("Hel")], [Content("lo ")], [Content("you")]]
+    assert [parser.feed(piece) for piece in ("Hel", "lo ", "you")] == [
+        [Content("Hel")],
+        [Content("lo ")],
+        [Content("you")],
+    ]

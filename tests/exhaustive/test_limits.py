@@ -1,4 +1,6 @@
-"""More text than may be held, in every dialect and at every place: it comes out, in linear time and bounded memory, and no call twice."""
+"""More text than may be held, in every dialect and at every place: it comes out, in linear time
+and bounded memory, and no call twice.
+"""
 
 import re
 import time
@@ -17,10 +19,19 @@ from tests.stream.cuts import Call, Seen, always, events_of, few, seen, tool
 
 LIMIT = 500  # less than the depth at which Python's JSON parser gives up
 TOOLS = [
-    tool("write", path={"type": "string"}, litres={"type": "integer"}, items={"type": "array"}, content={"type": "string"}),
+    tool(
+        "write",
+        path={"type": "string"},
+        litres={"type": "integer"},
+        items={"type": "array"},
+        content={"type": "string"},
+    ),
     tool("list_drones"),
 ]
-CALLS = [("write", {"path": "a.txt", "litres": 7, "items": [1, {"a": "b"}], "content": "hello"}), ("list_drones", {})]
+CALLS = [
+    ("write", {"path": "a.txt", "litres": 7, "items": [1, {"a": "b"}], "content": "hello"}),
+    ("list_drones", {}),
+]
 FLOODS = ("x", " ", "\n", '"', "'", "\\", "7", "[", "{", "`")
 HELD = [name for name, written in WRITTEN.items() if written.weak or DIALECTS[name].weak]
 """Whether they are calls is known at their end only."""
@@ -28,11 +39,15 @@ LONG = "some <b>text</b>, é and so on\n" * (3 * LIMIT // 30)
 
 
 def limited(tools: object = TOOLS) -> parser.Parser:
-    return parser.Parser(tools, dialects=chosen("auto"), thoughts=believed(UNKNOWN), turns=TURNS, held_limit=LIMIT)
+    return parser.Parser(
+        tools, dialects=chosen("auto"), thoughts=believed(UNKNOWN), turns=TURNS, held_limit=LIMIT
+    )
 
 
 def floods(name: str, places: int) -> Iterator[tuple[str, str]]:
-    """The beginnings of an answer, each with two of the texts that may never end, the dialect's own markers among them."""
+    """The beginnings of an answer, each with two of the texts that may never end, the dialect's
+    own markers among them.
+    """
     text = WRITTEN[name].render(CALLS)
     kinds = (*FLOODS, *DIALECTS[name].openers[:2], *WRITTEN[name].closers[:2])
     ends = [match.end() for match in re.finditer(r"\w+|\s+|.", text)]
@@ -50,7 +65,11 @@ def test_a_flood_ends_and_nothing_of_it_is_lost(name: str, around: str, places: 
         found = always(limited, before + flood, cuttings=few(before + flood))
         assert len(found.calls) <= (len(CALLS) if len(kind) == 1 else len(flood))
         if kind == "x":
-            left = found.content + found.thoughts + "".join(str(call.arguments) for call in found.calls)
+            left = (
+                found.content
+                + found.thoughts
+                + "".join(str(call.arguments) for call in found.calls)
+            )
             assert left.count("x") >= len(flood) - WORD_LIMIT, (start, left)
 
 
@@ -66,7 +85,9 @@ def test_a_call_longer_than_what_may_be_held_is_a_call(name: str) -> None:
     arguments = {"path": "a.txt", "content": LONG.strip()}
     text = WRITTEN[name].render([("write", arguments), ("list_drones", {}), ("write", arguments)])
     found = always(limited, text, cuttings=few(text))
-    assert found == Seen("", (Call("write", arguments), Call("list_drones", {}), Call("write", arguments)))
+    assert found == Seen(
+        "", (Call("write", arguments), Call("list_drones", {}), Call("write", arguments))
+    )
 
 
 @pytest.mark.parametrize("name", HELD)
@@ -88,7 +109,10 @@ def test_what_must_be_held_is_text_beyond_the_limit(name: str) -> None:
 @pytest.mark.parametrize("around", ["<think>so {}", "so\n```\n{}"])
 def test_what_must_be_held_leaves_as_soon_as_it_is_too_much(name: str, around: str) -> None:
     """Not only at the end of the answer: until then no more than twice the limit is held."""
-    text = around.format(WRITTEN[name].render([("write", {"content": "0MARK"})]).partition("MARK")[0]) + LONG * 2
+    text = (
+        around.format(WRITTEN[name].render([("write", {"content": "0MARK"})]).partition("MARK")[0])
+        + LONG * 2
+    )
     reader = limited()
     shown = seen([event for letter in text for event in reader.feed(letter)])
     assert len(shown.content + shown.thoughts) > len(text) - 2 * LIMIT
@@ -96,9 +120,13 @@ def test_what_must_be_held_leaves_as_soon_as_it_is_too_much(name: str, around: s
 
 @pytest.mark.parametrize("name", [name for name in WRITTEN if name not in HELD])
 def test_law_5_a_value_in_single_letters_takes_constant_memory(name: str) -> None:
-    """Were each letter kept, or only an entry in a list for it, 6,000 of them would take at least 48,000 bytes."""
+    """Were each letter kept, or only an entry in a list for it, 6,000 of them would take at
+    least 48,000 bytes.
+    """
     reader = Parser(TOOLS)
-    for letter in WRITTEN[name].render([("write", {"content": "0MARK"})]).partition("MARK")[0] + "ab" * LIMIT:
+    for letter in (
+        WRITTEN[name].render([("write", {"content": "0MARK"})]).partition("MARK")[0] + "ab" * LIMIT
+    ):
         reader.feed(letter)
     tracemalloc.start()
     for letter in "abc" * 2000:
@@ -112,8 +140,12 @@ def test_the_limit_itself() -> None:
     """4.5 million letters in one argument, whose call is never closed."""
     tools = [tool("bash", command={"type": "string"})]
     reader = Parser(tools)
-    events = reader.feed('<tool_call>\n{"name": "bash", "arguments": {"command": "' + "x" * 4_500_000)
-    assert seen([*events, *reader.close()]) == Seen("", (Call("bash", '{"command":"' + "x" * 4_500_000, whole=False),))
+    events = reader.feed(
+        '<tool_call>\n{"name": "bash", "arguments": {"command": "' + "x" * 4_500_000
+    )
+    assert seen([*events, *reader.close()]) == Seen(
+        "", (Call("bash", '{"command":"' + "x" * 4_500_000, whole=False),)
+    )
 
 
 def starts(events: Sequence[TextEvent]) -> int:
@@ -121,7 +153,9 @@ def starts(events: Sequence[TextEvent]) -> int:
 
 
 def test_a_call_that_was_sent_is_not_sent_again_when_the_rest_is_given_back() -> None:
-    """The key that never ends is given back at the limit; calls in it are looked for only so often."""
+    """The key that never ends is given back at the limit; calls in it are looked for only so
+    often.
+    """
     again = '{"name": "write", "arguments": {"path": "a", "'
     text = f"<tool_call>{again}" + f"<tool_call>{again}".replace('"', "'") * 200
     events = events_of(limited(), [text])
@@ -159,11 +193,17 @@ DIGITS, QUOTED = "1" * (LIMIT + 1), "'" + "1" * (LIMIT + 1) + "'"
     [
         # A value between tags whose type is open is a string when it grows too long …
         (
-            f"<tool_call><function=write><parameter=litres>{DIGITS}</parameter></function></tool_call>",
+            (
+                f"<tool_call><function=write><parameter=litres>{DIGITS}</parameter></function>"
+                f"</tool_call>"
+            ),
             Seen("", (Call("write", {"litres": DIGITS}),)),
         ),
         (
-            f"<tool_call>write<arg_key>content</arg_key><arg_value>\n{DIGITS}\n</arg_value></tool_call>",
+            (
+                f"<tool_call>write<arg_key>content</arg_key><arg_value>\n{DIGITS}\n"
+                f"</arg_value></tool_call>"
+            ),
             Seen("", (Call("write", {"content": f"\n{DIGITS}\n"}),)),
         ),
         # … and in JSON, where it would have to be of that type, it is none.
@@ -192,14 +232,22 @@ def test_a_value_whose_type_is_open_has_a_limit(text: str, found: Seen) -> None:
 def test_a_value_that_holds_elements_has_a_limit() -> None:
     mark = "]<]minimax[>["
     inner = f"{mark}<a>{LONG}{mark}</a>"
-    text = f'{mark}<tool_call>{mark}<invoke name="write">{mark}<items>{inner}{mark}</items>{mark}</invoke>{mark}</tool_call>'
+    text = (
+        f"{mark}<tool_call>{mark}<invoke "
+        f'name="write">{mark}<items>{inner}{mark}</items>{mark}</invoke>{mark}</tool_call>'
+    )
     found = always(limited, text, cuttings=few(text))
     assert found.calls == (Call("write", '{"items":', whole=False),)
     assert found.content.startswith(inner)
 
 
 def test_a_value_is_only_so_deep() -> None:
-    text = '<tool_call>{"name": "write", "arguments": {"items": ' + "[" * 20_000 + "]" * 20_000 + "}}</tool_call>"
+    text = (
+        '<tool_call>{"name": "write", "arguments": {"items": '
+        + "[" * 20_000
+        + "]" * 20_000
+        + "}}</tool_call>"
+    )
     ends = [event.whole for event in events_of(Parser(TOOLS), [text]) if isinstance(event, CallEnd)]
     assert ends == [False]
 
@@ -223,8 +271,13 @@ def test_a_tag_full_of_blanks_takes_no_time() -> None:
 def test_a_list_is_one_only_as_long_as_it_is_read_quickly(size: int, kind: type) -> None:
     """Longer ones are a string: nothing is lost, and the client says what is wrong with it."""
     text = "[" + "1," * (size // 2) + "1]"
-    call = f"<tool_call>\n<function=plan_route>\n<parameter=stops>\n{text}\n</parameter>\n</function>\n</tool_call>"
-    (found,) = seen(events_of(Parser([tool("plan_route", stops={"type": "array"})], "qwen3_coder"), [call])).calls
+    call = (
+        f"<tool_call>\n<function=plan_route>\n<parameter=stops>\n{text}\n</parameter>\n"
+        f"</function>\n</tool_call>"
+    )
+    (found,) = seen(
+        events_of(Parser([tool("plan_route", stops={"type": "array"})], "qwen3_coder"), [call])
+    ).calls
     assert found.whole
     assert isinstance(found.arguments, dict)
     assert isinstance(found.arguments["stops"], kind)

@@ -1,4 +1,6 @@
-"""The openai SDK, its helpers included, reads what comes out: for every kind of server, every answer of its table."""
+"""The openai SDK, its helpers included, reads what comes out: for every kind of server, every
+answer of its table.
+"""
 
 import json
 from collections.abc import AsyncIterator
@@ -30,9 +32,21 @@ class Road(httpx2.AsyncBaseTransport):
         self._application = application
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        given = [(name, value) for name, value in request.headers.items() if name not in ("host", "content-length")]
-        call = await ask(self._application, request.url.path, await request.aread(), method=request.method, headers=given)
-        return httpx2.Response(call.status, headers=call.headers, content=call.body, request=request)
+        given = [
+            (name, value)
+            for name, value in request.headers.items()
+            if name not in ("host", "content-length")
+        ]
+        call = await ask(
+            self._application,
+            request.url.path,
+            await request.aread(),
+            method=request.method,
+            headers=given,
+        )
+        return httpx2.Response(
+            call.status, headers=call.headers, content=call.body, request=request
+        )
 
 
 @asynccontextmanager
@@ -40,7 +54,9 @@ async def sdk(entry: Entry) -> AsyncIterator[openai.AsyncOpenAI]:
     app, _ = house(entry.kind, {CHAT: lambda _: entry.answer()})
     async with (
         httpx2.AsyncClient(transport=Road(app)) as http,
-        openai.AsyncOpenAI(base_url="http://127.0.0.1:8081/v1", api_key="x", http_client=http, max_retries=0) as client,
+        openai.AsyncOpenAI(
+            base_url="http://127.0.0.1:8081/v1", api_key="x", http_client=http, max_retries=0
+        ) as client,
     ):
         yield client
 
@@ -56,7 +72,9 @@ def check(entry: Entry, message: ChatCompletionMessage, finish: str | None) -> N
     assert getattr(message, "reasoning_content", "") == means.get("thoughts", "")
     calls = [call for call in message.tool_calls or [] if call.type == "function"]
     whole = calls[: len(means.get("calls", []))]
-    assert [[call.function.name, json.loads(call.function.arguments)] for call in whole] == means.get("calls", [])
+    assert [
+        [call.function.name, json.loads(call.function.arguments)] for call in whole
+    ] == means.get("calls", [])
     assert finish == means["finish"]
 
 
@@ -69,17 +87,28 @@ async def test_whole(entry: Entry) -> None:
     assert answer.usage.prompt_tokens_details is not None
 
 
-@pytest.mark.parametrize("entry", [entry for entry in GOOD if entry.means["finish"] not in UNFINISHED], ids=str)
+@pytest.mark.parametrize(
+    "entry", [entry for entry in GOOD if entry.means["finish"] not in UNFINISHED], ids=str
+)
 async def test_its_stream_helper(entry: Entry) -> None:
-    async with sdk(entry) as client, client.chat.completions.stream(**asked(entry), stream_options={"include_usage": True}) as stream:
+    async with (
+        sdk(entry) as client,
+        client.chat.completions.stream(
+            **asked(entry), stream_options={"include_usage": True}
+        ) as stream,
+    ):
         kinds = [event.type async for event in stream]
         answer = await stream.get_final_completion()
     check(entry, answer.choices[0].message, answer.choices[0].finish_reason)
-    assert kinds.count("tool_calls.function.arguments.done") == len(entry.means.get("calls", [])) + entry.means.get("half", 0)
+    assert kinds.count("tool_calls.function.arguments.done") == len(
+        entry.means.get("calls", [])
+    ) + entry.means.get("half", 0)
     assert answer.usage is not None
 
 
-@pytest.mark.parametrize("entry", [entry for entry in GOOD if entry.means["finish"] in UNFINISHED], ids=str)
+@pytest.mark.parametrize(
+    "entry", [entry for entry in GOOD if entry.means["finish"] in UNFINISHED], ids=str
+)
 async def test_its_stream_helper_sees_what_is_not_finished(entry: Entry) -> None:
     async with sdk(entry) as client, client.chat.completions.stream(**asked(entry)) as stream:
         with pytest.raises(UNFINISHED[entry.means["finish"]]):
@@ -92,7 +121,10 @@ async def test_refusals(entry: Entry) -> None:
         for streamed in (True, False):
             with pytest.raises(openai.APIStatusError) as caught:
                 await client.chat.completions.create(**asked(entry), stream=streamed)
-            assert (caught.value.status_code, caught.value.code) == (entry.means["error"]["status"], entry.means["error"]["code"])
+            assert (caught.value.status_code, caught.value.code) == (
+                entry.means["error"]["status"],
+                entry.means["error"]["code"],
+            )
 
 
 @pytest.mark.parametrize("entry", BROKEN, ids=str)

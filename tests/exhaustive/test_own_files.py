@@ -11,7 +11,10 @@ from tests.dialects.test_no_false_alarms import ENDS_IT, MODELS, ROOT, VARIOUS, 
 from tests.exhaustive.test_laws import as_json, as_tags
 from tests.stream.cuts import TOOLS, Call, Seen, always, events_of, few, seen
 
-OURS = [*sorted(path for folder in ("proxy", "tests") for path in (ROOT / folder).rglob("*.py")), ROOT / "README.md"]
+OURS = [
+    *sorted(path for folder in ("proxy", "tests") for path in (ROOT / folder).rglob("*.py")),
+    ROOT / "README.md",
+]
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -23,7 +26,9 @@ def test_our_own_files(path: Path) -> None:
     assert made(quoted) == Seen(quoted)
     for name in VARIOUS[:3]:
         text = WRITTEN[name].render([("write", {"path": path.name, "content": source})])
-        assert made(text) == Seen("", (Call("write", {"path": path.name, "content": source}),)), name
+        assert made(text) == Seen("", (Call("write", {"path": path.name, "content": source}),)), (
+            name
+        )
 
 
 def test_the_corpus_in_fences() -> None:
@@ -40,7 +45,9 @@ def test_the_corpus_as_an_argument(name: str) -> None:
         if ENDS_IT.get(name, "\0") in text:
             continue
         call = Call("write", {"path": "x", "content": f"So:\n{text}\nSee?"})
-        assert made(WRITTEN[name].render([(call.name, call.arguments)])) == Seen("", (call,)), json.dumps(text)
+        assert made(WRITTEN[name].render([(call.name, call.arguments)])) == Seen("", (call,)), (
+            json.dumps(text)
+        )
 
 
 HEART = [
@@ -57,6 +64,6 @@ def test_our_own_source_is_text_and_can_be_written(path: Path) -> None:
     quoted = f"Here it is:\n```python\n{source}\n```\nThat was it."
     assert seen(events_of(Parser(TOOLS), pieces(quoted))) == Seen(quoted)
     for written in (as_tags, as_json):
-        assert seen(events_of(Parser(TOOLS), pieces(written({"content": source, "path": "x.py"})))) == Seen(
-            "", (Call("write", {"content": source, "path": "x.py"}),)
-        )
+        assert seen(
+            events_of(Parser(TOOLS), pieces(written({"content": source, "path": "x.py"})))
+        ) == Seen("", (Call("write", {"content": source, "path": "x.py"}),))

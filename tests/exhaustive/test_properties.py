@@ -13,12 +13,25 @@ from tests.stream.cuts import Call, Seen, events_of, examples, seen, tool
 SOME = examples(12)
 TOOLS = [
     tool("write", path={"type": "string"}, content={"type": "string"}),
-    tool("mix", text={"type": "string"}, count={"type": "integer"}, ratio={"type": "number"}, ok={"type": "boolean"}),
-    tool("nest", items={"type": "array"}, extra={"type": "object"}, note={"anyOf": [{"type": "string"}, {"type": "null"}]}),
+    tool(
+        "mix",
+        text={"type": "string"},
+        count={"type": "integer"},
+        ratio={"type": "number"},
+        ok={"type": "boolean"},
+    ),
+    tool(
+        "nest",
+        items={"type": "array"},
+        extra={"type": "object"},
+        note={"anyOf": [{"type": "string"}, {"type": "null"}]},
+    ),
     tool("list_drones"),
 ]
 
-MARKERS = sorted({marker for one in DIALECTS.values() for marker in (*one.openers, *one.headers, *one.turns)})
+MARKERS = sorted(
+    {marker for one in DIALECTS.values() for marker in (*one.openers, *one.headers, *one.turns)}
+)
 PIECES = (
     *(
         '"',
@@ -46,14 +59,36 @@ PIECES = (
         "|",
         "/",
     ),
-    *("</think>", "<think>", "C:\\dir", "🚀", "é", "x", "42", "null", " ", "<b>", "</b>", "&lt;", "function", "call:", "name", "to=", ":0"),
+    *(
+        "</think>",
+        "<think>",
+        "C:\\dir",
+        "🚀",
+        "é",
+        "x",
+        "42",
+        "null",
+        " ",
+        "<b>",
+        "</b>",
+        "&lt;",
+        "function",
+        "call:",
+        "name",
+        "to=",
+        ":0",
+    ),
 )
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=6)
 texts = st.lists(st.sampled_from(PIECES) | words, max_size=8).map("".join)
-loud = st.lists(st.sampled_from(PIECES) | st.sampled_from(MARKERS).map(lambda marker: marker + " x"), max_size=6).map("".join)
+loud = st.lists(
+    st.sampled_from(PIECES) | st.sampled_from(MARKERS).map(lambda marker: marker + " x"), max_size=6
+).map("".join)
 plain = st.text("abcxyz ÄÖ日", min_size=1, max_size=8).map(lambda text: text.strip() or "x")
 numbers = st.integers(-(2**70), 2**70)
-ratios = st.floats(allow_nan=False, allow_infinity=False).filter(lambda value: "e" not in repr(value))
+ratios = st.floats(allow_nan=False, allow_infinity=False).filter(
+    lambda value: "e" not in repr(value)
+)
 keys = st.from_regex(r"[a-z]{1,5}", fullmatch=True).filter(lambda key: key != "item")
 inner = st.recursive(
     plain | st.integers(-99, 99) | st.booleans() | st.none(),
@@ -104,7 +139,11 @@ def test_cutting_changes_nothing(name: str, data: st.DataObject) -> None:
     """Whatever stands in the values, and wherever it ends."""
     arguments = {"path": data.draw(loud), "content": data.draw(loud)}
     text = WRITTEN[name].render([("write", arguments)])
-    text = data.draw(st.sampled_from(["", "So:\n", "<think>a</think>"])) + text[: data.draw(st.integers(0, len(text)))] + data.draw(loud)
+    text = (
+        data.draw(st.sampled_from(["", "So:\n", "<think>a</think>"]))
+        + text[: data.draw(st.integers(0, len(text)))]
+        + data.draw(loud)
+    )
     finish = data.draw(st.sampled_from(["stop", "length"]))
     whole = events_of(Parser(TOOLS), [text], finish)
     for cutting in (text, data.draw(pieces(text))):
@@ -115,7 +154,14 @@ def test_cutting_changes_nothing(name: str, data: st.DataObject) -> None:
 
 
 @examples(100)
-@given(st.lists(st.sampled_from(MARKERS) | st.sampled_from(PIECES) | st.sampled_from(["write", "list_drones", "\n", "```\n"]), max_size=12))
+@given(
+    st.lists(
+        st.sampled_from(MARKERS)
+        | st.sampled_from(PIECES)
+        | st.sampled_from(["write", "list_drones", "\n", "```\n"]),
+        max_size=12,
+    )
+)
 def test_rubbish_is_text(parts: list[str]) -> None:
     text = "".join(parts)
     parser = Parser(TOOLS, thinking="off")
@@ -123,5 +169,7 @@ def test_rubbish_is_text(parts: list[str]) -> None:
     found = seen(events)
     assert not parser.grammar_failures
     assert events_of(Parser(TOOLS, thinking="off"), text) == events
-    if not found.calls and not any(header in text for one in DIALECTS.values() for header in one.headers):
+    if not found.calls and not any(
+        header in text for one in DIALECTS.values() for header in one.headers
+    ):
         assert found.content == text

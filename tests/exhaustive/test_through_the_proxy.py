@@ -1,4 +1,6 @@
-"""The same recorded answers through the whole proxy: a backend that streams them in pieces, a client that reads strictly."""
+"""The same recorded answers through the whole proxy: a backend that streams them in pieces, a
+client that reads strictly.
+"""
 
 import json
 import random
@@ -18,7 +20,9 @@ USAGE = event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens":
 
 def cut(case: dict[str, Any]) -> list[str]:
     text, chance = case["text"], random.Random(case["id"])
-    places = sorted({0, len(text), *(chance.randrange(len(text) + 1) for _ in range(1 + len(text) // 6))})
+    places = sorted(
+        {0, len(text), *(chance.randrange(len(text) + 1) for _ in range(1 + len(text) // 6))}
+    )
     return [text[start:end] for start, end in pairwise(places)]
 
 
@@ -35,12 +39,21 @@ def seen(answer: Heard) -> Seen:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 async def test_through_the_proxy(case: dict[str, Any]) -> None:
     hint, _ = DOUBTFUL.get(case["id"], (None, ""))
-    pieces = [chunk({"role": "assistant", "content": None}), *(chunk({"content": piece}) for piece in cut(case))]
+    pieces = [
+        chunk({"role": "assistant", "content": None}),
+        *(chunk({"content": piece}) for piece in cut(case)),
+    ]
     said = [*pieces, chunk(finish=case["finish_reason"]), USAGE, event(b"[DONE]")]
-    asked = {"tools": case["tools"]} | ({"tool_choice": case["tool_choice"]} if "tool_choice" in case else {})
+    asked = {"tools": case["tools"]} | (
+        {"tool_choice": case["tool_choice"]} if "tool_choice" in case else {}
+    )
     answers = []
     for streamed in (True, False):
-        road = Road(stream(*said), others={MODELS: models(hint.model if hint else "m")}, THINKING=case["thinking"])
+        road = Road(
+            stream(*said),
+            others={MODELS: models(hint.model if hint else "m")},
+            THINKING=case["thinking"],
+        )
         answers.append(heard(await road.ask(streamed=streamed, **asked)))
     assert problems(case, seen(answers[0])) == []
     assert seen(answers[0]) == seen(answers[1])

@@ -24,7 +24,9 @@ STREAMS = [entry for entry in ANSWERS if entry.streams and entry.status == 200]
 
 
 def cuttings(body: bytes) -> Iterator[tuple[bytes, ...]]:
-    """Whole and byte by byte, with either kind of line end; and cut once, at as many places in a long stream as in a short one."""
+    """Whole and byte by byte, with either kind of line end; and cut once, at as many places in a
+    long stream as in a short one.
+    """
     lines = body.replace(b"\r\n", b"\n")
     for version in {body, lines, lines.replace(b"\n", b"\r\n")}:
         yield (version,)
@@ -46,7 +48,9 @@ def pipeline(backend: Backend, asked: Question, state: House) -> Translation:
 
 
 def received(translation: Translation, pieces: Iterable[bytes], *, is_cut: bool) -> Received:
-    """Return what the client gets: an error before the answer has begun is a status, and the end of the stream after that."""
+    """Return what the client gets: an error before the answer has begun is a status, and the end
+    of the stream after that.
+    """
     out = b""
     try:
         for piece in pieces:
@@ -62,7 +66,10 @@ def received(translation: Translation, pieces: Iterable[bytes], *, is_cut: bool)
         if not translation.begun:
             headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
             return answer(
-                error.status, json.dumps({"error": error.body()["error"]}).encode(), (b"content-type", b"application/json"), *headers
+                error.status,
+                json.dumps({"error": error.body()["error"]}).encode(),
+                (b"content-type", b"application/json"),
+                *headers,
             )
         out += translation.broken(error)
     return answer(200, out)

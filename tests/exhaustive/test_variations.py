@@ -11,7 +11,13 @@ from tests.stream.cuts import Call, Seen, always, events_of, few, seen, tool
 
 TOOLS = [
     tool("write", path={"type": "string"}, content={"type": "string"}),
-    tool("water", plant={"type": "string"}, litres={"type": "integer"}, ok={"type": "boolean"}, note={"type": ["string", "null"]}),
+    tool(
+        "water",
+        plant={"type": "string"},
+        litres={"type": "integer"},
+        ok={"type": "boolean"},
+        note={"type": ["string", "null"]},
+    ),
     tool("route", stops={"type": "array"}, avoid={"type": "object"}, km={"type": "number"}),
     tool("list_drones"),
     *(tool(f"tool_{number}", x={"type": "string"}) for number in range(26)),
@@ -20,10 +26,23 @@ TOOLS = [
 ARGUMENTS: dict[str, tuple[str, Arguments]] = {
     "scalars": ("water", {"plant": "fern", "litres": 3, "ok": True, "note": None}),
     "none": ("list_drones", {}),
-    "nested": ("route", {"stops": ["a", "b c", ["d"]], "avoid": {"tolls": True, "deep": {"x": None}, "l": [1, 2]}, "km": -1.5}),
+    "nested": (
+        "route",
+        {
+            "stops": ["a", "b c", ["d"]],
+            "avoid": {"tolls": True, "deep": {"x": None}, "l": [1, 2]},
+            "km": -1.5,
+        },
+    ),
     "empty ones": ("route", {"stops": [], "avoid": {}}),
     "letters": ("water", {"plant": "Ürümqi 日本 👩\u200d👩\u200d👧 \\n “q”", "note": "it's"}),
-    "code": ("write", {"path": "a.py", "content": 'for i in range(3):\n    if i < 2 and i > 0:\n\tprint(f"{i} & {i+1}")\n'}),
+    "code": (
+        "write",
+        {
+            "path": "a.py",
+            "content": 'for i in range(3):\n    if i < 2 and i > 0:\n\tprint(f"{i} & {i+1}")\n',
+        },
+    ),
     "looks like a number": ("write", {"path": "12", "content": "null"}),
     "looks like JSON": ("write", {"path": '{"a": 1}', "content": "[]"}),
     "empty text": ("write", {"path": "", "content": " "}),
@@ -81,7 +100,9 @@ def test_the_same_call_twice(name: str) -> None:
 @every
 def test_two_blocks(name: str) -> None:
     render = WRITTEN[name].render
-    assert read(name, render(CALLS[:1]) + "\n" + render(CALLS[1:2])) == Seen("", tuple(map(shown, CALLS[:2])))
+    assert read(name, render(CALLS[:1]) + "\n" + render(CALLS[1:2])) == Seen(
+        "", tuple(map(shown, CALLS[:2]))
+    )
 
 
 @every
@@ -91,7 +112,10 @@ def test_prose_around(name: str) -> None:
     if WRITTEN[name].weak:
         assert found == Seen(f"So:\n\n{text}\nThat was it.")
     else:
-        assert (found.content.split(), found.calls) == (["So:", "That", "was", "it."], (shown(CALLS[0]),))
+        assert (found.content.split(), found.calls) == (
+            ["So:", "That", "was", "it."],
+            (shown(CALLS[0]),),
+        )
 
 
 @every
@@ -99,7 +123,10 @@ def test_prose_between(name: str) -> None:
     if not WRITTEN[name].weak:
         text = WRITTEN[name].render(CALLS[:1])
         found = read(name, f"One\n{text}\ntwo\n{text}\nthree.")
-        assert (found.content.split(), found.calls) == (["One", "two", "three."], (shown(CALLS[0]),) * 2)
+        assert (found.content.split(), found.calls) == (
+            ["One", "two", "three."],
+            (shown(CALLS[0]),) * 2,
+        )
 
 
 @every
@@ -118,14 +145,22 @@ def test_a_tool_that_nobody_knows(name: str) -> None:
     call = ("launch_kite", {"colour": "red"})
     text = WRITTEN[name].render([call])
     found = read(name, text)
-    known = WRITTEN[name].weak or name in ("firefunction", "command_r_plus", "functionary", "minicpm5", "laguna")
+    known = WRITTEN[name].weak or name in (
+        "firefunction",
+        "command_r_plus",
+        "functionary",
+        "minicpm5",
+        "laguna",
+    )
     assert found == (Seen(text) if known else Seen("", (shown(call),)))
 
 
 @every
 @pytest.mark.parametrize("form", ["functions.water", "Water", "WATER"])
 def test_names_are_resolved(name: str, form: str) -> None:
-    text = WRITTEN[name].render([(form, {"plant": "a"})]).replace("functions.functions.", "functions.")
+    text = (
+        WRITTEN[name].render([(form, {"plant": "a"})]).replace("functions.functions.", "functions.")
+    )
     assert read(name, text) == Seen("", (Call("water", {"plant": "a"}),))
 
 
@@ -176,14 +211,19 @@ def test_a_text_that_holds_a_call(name: str) -> None:
 
 @every
 def test_cut_anywhere(name: str) -> None:
-    """The events of a call and its text exclude each other, and what has left is a part of what was meant."""
+    """The events of a call and its text exclude each other, and what has left is a part of what
+    was meant.
+    """
     call = ("write", {"path": "a.txt", "content": "one\ntwo"})
     text, whole = WRITTEN[name].render([call]), json.dumps(call[1], separators=(",", ":"))
     for place in range(len(text) + 1):
         for finish in ("length", "stop"):
             found = seen(events_of(Parser(TOOLS), [text[:place]], finish))
             if not found.calls:
-                assert found.content in (text[:place], *(text[:place].removeprefix(header) for header in DIALECTS[name].headers))
+                assert found.content in (
+                    text[:place],
+                    *(text[:place].removeprefix(header) for header in DIALECTS[name].headers),
+                )
                 continue
             (one,) = found.calls
             assert text[:place].rstrip().endswith(found.content.strip()), found.content

@@ -1,4 +1,6 @@
-"""Hours of a child's life in a moment: a loop whose clock jumps to what comes next, and children that do what a script says."""
+"""Hours of a child's life in a moment: a loop whose clock jumps to what comes next, and children
+that do what a script says.
+"""
 
 import asyncio
 import itertools
@@ -31,7 +33,9 @@ class _NobodyWaits(selectors.DefaultSelector):
 
 
 class Jumping(asyncio.SelectorEventLoop):
-    """Its time stands still while anything is to be done, and then it is the time of the next timer."""
+    """Its time stands still while anything is to be done, and then it is the time of the next
+    timer.
+    """
 
     now = 0.0
 
@@ -55,7 +59,8 @@ class Fate:
 
 @dataclass
 class Stage:
-    fates: Sequence[Fate] = ()  # of one child after the other; the last one is that of all that follow
+    # Of one child after the other; the last one is that of all that follow.
+    fates: Sequence[Fate] = ()
     happened: list[tuple[float, str]] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     living: int = 0
@@ -75,7 +80,9 @@ class Stage:
         if self.fate.dies is not None:
             asyncio.get_running_loop().call_later(self.fate.dies, child.dies)
 
-    async def come_up(self, _address: Address, _launch: Launch, *, load: float, token: float) -> Found:
+    async def come_up(
+        self, _address: Address, _launch: Launch, *, load: float, token: float
+    ) -> Found:
         fate = self.fate
         await asyncio.sleep(load if fate.up is None else fate.up)
         if fate.up is None or fate.refused:
@@ -110,7 +117,14 @@ class Actor:
     numbers = itertools.count(1)
 
     def __init__(
-        self, _command: Sequence[str], _environment: Mapping[str, str], log: Log, *, grace: float, kill: float, private: bool
+        self,
+        _command: Sequence[str],
+        _environment: Mapping[str, str],
+        log: Log,
+        *,
+        grace: float,
+        kill: float,
+        private: bool,
     ) -> None:
         assert (grace, kill, private) == (5, 5, False)
         self.pid = self.group = next(self.numbers)
@@ -141,12 +155,18 @@ async def _settled() -> None:
     await asyncio.sleep(0.5)
 
 
-def play(fates: Sequence[Fate], act: Callable[[Supervisor, Stage], Awaitable[T]]) -> tuple[Stage, T]:
+def play(
+    fates: Sequence[Fate], act: Callable[[Supervisor, Stage], Awaitable[T]]
+) -> tuple[Stage, T]:
     """A history of one child."""
-    return perform(fates, lambda stage: act(Supervisor(Launch("owner/repo", "m"), on_line=stage.line), stage))
+    return perform(
+        fates, lambda stage: act(Supervisor(Launch("owner/repo", "m"), on_line=stage.line), stage)
+    )
 
 
-def perform(fates: Sequence[Fate], act: Callable[[Stage], Awaitable[T]], most: int = 1) -> tuple[Stage, T]:
+def perform(
+    fates: Sequence[Fate], act: Callable[[Stage], Awaitable[T]], most: int = 1
+) -> tuple[Stage, T]:
     """Whatever starts children, never more than so many at once."""
     stage = Stage(fates)
 

@@ -44,7 +44,13 @@ class Engine:
         self.cleared += 1
 
     def asked(
-        self, name: str, prompt: int | Exception | None, output: int | None = 0, *, takes: float = 0.0, tools: bool = False
+        self,
+        name: str,
+        prompt: int | Exception | None,
+        output: int | None = 0,
+        *,
+        takes: float = 0.0,
+        tools: bool = False,
     ) -> Reservation:
         async def count() -> int | None:
             await asyncio.sleep(takes)
@@ -55,7 +61,9 @@ class Engine:
 
         return Reservation(count, output, tools, session=name)
 
-    async def answer(self, reservation: Reservation, lasts: float, capacity: Capacity = SHARED) -> float:
+    async def answer(
+        self, reservation: Reservation, lasts: float, capacity: Capacity = SHARED
+    ) -> float:
         """One request from its arrival to its answer; return when it started."""
         finished = False
         try:

@@ -10,7 +10,9 @@ async def count() -> int | None:  # not called: the rules do no I/O
     ...
 
 
-def asked(prompt: int | None, output: int | None = 0, *, tools: bool = False, slots: int = 1) -> Reservation:
+def asked(
+    prompt: int | None, output: int | None = 0, *, tools: bool = False, slots: int = 1
+) -> Reservation:
     return Reservation(count, output, tools, slots, prompt=prompt)
 
 
@@ -29,21 +31,31 @@ SHARED = Capacity(1000, 3)
         (SHARED, [asked(300, 100), asked(300, 100)], [True, True]),
         (SHARED, [asked(300, 200 - SPARE), asked(300, 200 - SPARE)], [True, True]),  # exactly
         (SHARED, [asked(300, 200 - SPARE), asked(300, 201 - SPARE)], [True, False]),
-        (SHARED, [asked(5000, 100), asked(1, 1)], [True, False]),  # alone it starts, and takes no more than there is
-        (SHARED, [asked(10, None), asked(1, 1)], [True, False]),  # no max_tokens: the rest of the context
+        # Alone it starts, and takes no more than there is.
+        (SHARED, [asked(5000, 100), asked(1, 1)], [True, False]),
+        # No max_tokens: the rest of the context.
+        (SHARED, [asked(10, None), asked(1, 1)], [True, False]),
         (SHARED, [asked(1, 1), asked(10, None)], [True, False]),
         (SHARED, [Reservation(), asked(1, 1)], [True, False]),  # what cannot be counted
         (SHARED, [asked(None, 1), asked(1, 1)], [True, False]),  # not counted yet
         (SHARED, [asked(1, 1), asked(None, 1)], [True, False]),
-        (SHARED, [asked(1, 1)] * 0 + [asked(1, 1) for _ in range(4)], [True, True, True, False]),  # slots
+        # Slots.
+        (SHARED, [asked(1, 1)] * 0 + [asked(1, 1) for _ in range(4)], [True, True, True, False]),
         (SHARED, [asked(1, 1, slots=2), asked(1, 1, slots=2)], [True, False]),
         (SHARED, [asked(1, 1, slots=9)], [True]),  # the server refuses it
-        (Capacity(None, 2), [asked(9000, None), asked(None, None), asked(1, 1)], [True, True, False]),  # a cache for each slot
+        # A cache for each slot.
+        (
+            Capacity(None, 2),
+            [asked(9000, None), asked(None, None), asked(1, 1)],
+            [True, True, False],
+        ),
         (Capacity(1000, None), [asked(1, 1) for _ in range(9)], [True] * 9),
         (Capacity(), [Reservation() for _ in range(9)], [True] * 9),
     ],
 )
-def test_what_starts_at_once(capacity: Capacity, requests: list[Reservation], started: list[bool]) -> None:
+def test_what_starts_at_once(
+    capacity: Capacity, requests: list[Reservation], started: list[bool]
+) -> None:
     rules = Admission(capacity)
     assert entered(rules, *requests) == started
     for request in requests:

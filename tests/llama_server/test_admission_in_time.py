@@ -1,4 +1,6 @@
-"""Admission and the lives of a child: what waits is no suspect, keeps its model loaded, and goes to the child of its time."""
+"""Admission and the lives of a child: what waits is no suspect, keeps its model loaded, and goes
+to the child of its time.
+"""
 
 import asyncio
 
@@ -15,7 +17,9 @@ def keeper(*models: Model) -> Keeper:
 
 
 def model(name: str, how: str = "1") -> Model:
-    return Model(Launch("owner/repo", name, flags=("--x", how)), idle_unload=4, shares_cache=True, cache=1000)
+    return Model(
+        Launch("owner/repo", name, flags=("--x", how)), idle_unload=4, shares_cache=True, cache=1000
+    )
 
 
 async def entered(it: Keeper, mark: str, name: str = "m") -> tuple[Lease, asyncio.Task[None]]:
@@ -31,7 +35,10 @@ def test_a_request_that_waits_is_not_suspected_when_the_child_dies() -> None:
             running, _ = await entered(it, "running")
             waiting, admission = await entered(it, "waiting")
             assert running.waits_for is None
-            assert waiting.waits_for == ("waiting for 1 running request: 1,000 of 1,000 tokens of context are reserved, and it needs 1,000")
+            assert waiting.waits_for == (
+                "waiting for 1 running request: 1,000 of 1,000 tokens of context are reserved, "
+                "and it needs 1,000"
+            )
             await stage.until(lambda stage: len(stage.starts) == 2)
             await running.next_life()
             await stage.until(lambda stage: len(stage.starts) == 3)

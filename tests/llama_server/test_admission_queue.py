@@ -1,4 +1,6 @@
-"""The queue in virtual time: what is counted, who waits for whom, and that nothing stays reserved."""
+"""The queue in virtual time: what is counted, who waits for whom, and that nothing stays
+reserved.
+"""
 
 import asyncio
 
@@ -31,7 +33,9 @@ def test_one_alone_is_not_counted_until_another_comes() -> None:
 
 def test_two_that_do_not_fit_run_one_after_the_other() -> None:
     async def scene(engine: Engine) -> list[float]:
-        began = await asyncio.gather(*(engine.answer(engine.asked(name, 500, 100), 10) for name in "abc"))
+        began = await asyncio.gather(
+            *(engine.answer(engine.asked(name, 500, 100), 10) for name in "abc")
+        )
         assert engine.most == 1
         return began
 
@@ -53,7 +57,10 @@ def test_a_prompt_that_never_fits_is_refused_at_once() -> None:
 
 def test_a_running_request_that_the_engine_will_refuse_counts_as_all() -> None:
     async def scene(engine: Engine) -> list[float]:
-        requests = (engine.asked("long", ContextOverflow("too long"), 1), engine.asked("short", 1, 1))
+        requests = (
+            engine.asked("long", ContextOverflow("too long"), 1),
+            engine.asked("short", 1, 1),
+        )
         return await asyncio.gather(*(engine.answer(request, 3) for request in requests))
 
     assert play(scene) == [0, 3]
@@ -62,7 +69,10 @@ def test_a_running_request_that_the_engine_will_refuse_counts_as_all() -> None:
 def test_what_cannot_be_counted_runs_alone() -> None:
     async def scene(engine: Engine) -> list[float]:
         return await asyncio.gather(
-            *(engine.answer(engine.asked(name, prompt, 1), 3) for name, prompt in (("a", 1), ("b", None), ("c", 1)))
+            *(
+                engine.answer(engine.asked(name, prompt, 1), 3)
+                for name, prompt in (("a", 1), ("b", None), ("c", 1))
+            )
         )
 
     assert play(scene) == [0, 3, 6]
@@ -70,7 +80,9 @@ def test_what_cannot_be_counted_runs_alone() -> None:
 
 def test_slots_with_caches_of_their_own_are_not_counted() -> None:
     async def scene(engine: Engine) -> list[float]:
-        began = await asyncio.gather(*(engine.answer(engine.asked(name, 900, None), 3, Capacity(None, 2)) for name in "abc"))
+        began = await asyncio.gather(
+            *(engine.answer(engine.asked(name, 900, None), 3, Capacity(None, 2)) for name in "abc")
+        )
         assert engine.counted == []
         assert engine.cleared == 0
         return began
@@ -198,10 +210,16 @@ def test_the_sentence() -> None:
         await asyncio.gather(running, *tasks)
         return said
 
-    running = f"waiting for 1 running request: {600 + SPARE} of 1,000 tokens of context are reserved, and it needs {700 + SPARE}"
+    running = (
+        f"waiting for 1 running request: {600 + SPARE} of 1,000 tokens of context are reserved, "
+        f"and it needs {700 + SPARE}"
+    )
     assert play(scene) == [
         running,
-        f"waiting for 1 running request, 1 more before it: {600 + SPARE} of 1,000 tokens of context are reserved, and it needs 1,000",
+        (
+            f"waiting for 1 running request, 1 more before it: "
+            f"{600 + SPARE} of 1,000 tokens of context are reserved, and it needs 1,000"
+        ),
         "waiting for 1 running request, 1 more before it",
     ]
 

@@ -1,4 +1,6 @@
-"""One file among the models that is not as it should be: the others are served, and it is shown as what it is."""
+"""One file among the models that is not as it should be: the others are served, and it is shown
+as what it is.
+"""
 
 import os
 import shutil
@@ -34,7 +36,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(TINY, Path(os.fsdecode(os.fsencode(place) + b"/" + name)))
     (place / "deep.gguf").write_bytes(LIST + struct.pack("<IQ", 9, 1) * 900)
     Path(os.fsdecode(os.fsencode(place) + b"/bad\xff\x1b\n.gguf")).write_bytes(b"GGUF")
-    made(place / "paint.gguf", LLAMA | {"general.architecture": "\x1b[2J\n", "general.name": "\x1b[31m"})
+    made(
+        place / "paint.gguf",
+        LLAMA | {"general.architecture": "\x1b[2J\n", "general.name": "\x1b[31m"},
+    )
     return place
 
 
@@ -73,13 +78,17 @@ def test_the_engine_is_given_the_file_as_it_is_called(folder: Path) -> None:
     app = served(folder)
     assert app.keeper is not None
     commands = [model.launch.command(1) for model in app.keeper.catalogue.models]
-    files = {os.path.basename(os.fsencode(command[command.index("-m") + 1])) for command in commands}
+    files = {
+        os.path.basename(os.fsencode(command[command.index("-m") + 1])) for command in commands
+    }
     assert files == {*ODD, b"paint.gguf"}
     for command in commands:
         assert command[command.index("--alias") + 1].isprintable()
 
 
-def test_what_the_engine_of_the_wheel_cannot_open_is_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_engine_of_the_wheel_cannot_open_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(folder))
     app = create_app(load({"LLAMA_MODEL": str(folder)}))
     assert app.keeper is not None
@@ -104,10 +113,17 @@ def test_models_of_one_name(tmp_path: Path) -> None:
         made(tmp_path / place, LLAMA)
     app = create_app(load({"LLAMA_MODEL": str(tmp_path)}))
     assert app.keeper is not None
-    assert sorted(model.name for model in app.keeper.catalogue.models) == ["a", "x/a", "x/a-2", "x/a-3"]
+    assert sorted(model.name for model in app.keeper.catalogue.models) == [
+        "a",
+        "x/a",
+        "x/a-2",
+        "x/a-3",
+    ]
 
 
-def test_a_name_that_is_said_at_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_is_said_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         command_line.main(["serve", "--llama-model", str(tmp_path / "no\udcff\x1b[2J")])
     assert r"no\xff\x1b[2J" in capsys.readouterr().err

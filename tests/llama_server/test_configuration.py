@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from proxy.llama_server.configuration import Configuration, ConfigurationError, Entry, closest, local_beside, read
+from proxy.llama_server.configuration import (
+    Configuration,
+    ConfigurationError,
+    Entry,
+    closest,
+    local_beside,
+    read,
+)
 
 
 def written(tmp_path: Path, text: str, local: str | None = None) -> Configuration:
@@ -20,15 +27,26 @@ def values(configuration: Configuration, name: str) -> dict[str, str | None]:
 
 
 def test_what_is_for_all_and_what_is_for_one(tmp_path: Path) -> None:
-    found = written(tmp_path, "version = 1\n; a comment\n[*]\nctx-size=1\njinja\n\n[a model]  # mine\n--ctx-size = 2\n[b]\n")
+    found = written(
+        tmp_path,
+        (
+            "version = 1\n; a comment\n[*]\nctx-size=1\njinja\n\n[a model]  # mine\n"
+            "--ctx-size = 2\n[b]\n"
+        ),
+    )
     assert values(found, "a model") == {"ctx-size": "2", "jinja": None}
     assert values(found, "b") == values(found, "LLAMA_MODEL") == {"ctx-size": "1", "jinja": None}
     assert list(found.models) == ["a model", "b"]
-    assert (found.of("a model")["ctx-size"].file.name, found.of("a model")["ctx-size"].line) == ("llama-server.conf", 8)
+    assert (found.of("a model")["ctx-size"].file.name, found.of("a model")["ctx-size"].line) == (
+        "llama-server.conf",
+        8,
+    )
 
 
 def test_the_local_file_wins_value_by_value(tmp_path: Path) -> None:
-    found = written(tmp_path, "[*]\na = 1\nb = 1\n[m]\nc = 1\nd = 1\n", "[*]\na = 2\n[m]\nd = 2\n[n]\n")
+    found = written(
+        tmp_path, "[*]\na = 1\nb = 1\n[m]\nc = 1\nd = 1\n", "[*]\na = 2\n[m]\nd = 2\n[n]\n"
+    )
     assert values(found, "m") == {"a": "2", "b": "1", "c": "1", "d": "2"}
     assert list(found.models) == ["m", "n"]
     assert found.of("m")["d"].file.name == "llama-server.local.conf"
@@ -53,7 +71,10 @@ def test_no_file_says_nothing(tmp_path: Path) -> None:
         ("k = [a # comment", "[a"),
         ("k = it's # comment", "it's"),
         ('k = "a \\" # b" # comment', 'a \\" # b'),
-        ('k = {"color": "a #fff ; b", "list": [1, 2]} # comment', '{"color": "a #fff ; b", "list": [1, 2]}'),
+        (
+            'k = {"color": "a #fff ; b", "list": [1, 2]} # comment',
+            '{"color": "a #fff ; b", "list": [1, 2]}',
+        ),
         ('k = {"a": #1}', '{"a": #1}'),
         ('k = "a", "b"  # comment', '"a", "b"'),
         ("k = a = b", "a = b"),
@@ -74,13 +95,22 @@ def test_a_key_may_be_written_as_llama_cpp_python_writes_it(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[*]\n--ctx-size 4096  # big\n", ":2: there is no `=` after ctx-size. Probably meant: `ctx-size = 4096`"),
-        ("[*]\nctx size = 4096\n", ":2: there is no `=` after ctx. Probably meant: `ctx = size 4096`"),
+        (
+            "[*]\n--ctx-size 4096  # big\n",
+            ":2: there is no `=` after ctx-size. Probably meant: `ctx-size = 4096`",
+        ),
+        (
+            "[*]\nctx size = 4096\n",
+            ":2: there is no `=` after ctx. Probably meant: `ctx = size 4096`",
+        ),
         ("[*]\n= 5\n", ":2: '= 5' is no line of a configuration; write `key = value`"),
         ("[*]\n<x>\n", ":2: '<x>' is no line of a configuration"),
         ("[model\n", ":1: '[model' is no section; write [*] for all models, [name] for one"),
         ("[]\n", ":1: '[]' is no section"),
-        ("ctx-size = 1\n", ":1: ctx-size stands before the first section; write [*] above it to mean all models"),
+        (
+            "ctx-size = 1\n",
+            ":1: ctx-size stands before the first section; write [*] above it to mean all models",
+        ),
         ("[*]\na = 1\na = 2\n", ":3: a was said in this section already"),
     ],
 )
@@ -112,7 +142,9 @@ def entry(value: str | None) -> Entry:
 
 
 def test_values_of_our_own_keys() -> None:
-    assert [entry(value).switch() for value in (None, "true", "ON", "1", "no", "false")] == [True] * 4 + [False] * 2
+    assert [entry(value).switch() for value in (None, "true", "ON", "1", "no", "false")] == [
+        True
+    ] * 4 + [False] * 2
     assert entry("1.5").number(least=0) == 1.5
     assert entry("a").one_of("a", "b") == "a"
     assert entry("a, b,,c ").words() == ("a", "b", "c")
@@ -122,10 +154,14 @@ def test_values_of_our_own_keys() -> None:
 
 
 def test_wrong_values_of_our_own_keys() -> None:
-    with pytest.raises(ConfigurationError, match=r"^f:3: k is a switch: `true` or `false`, not 'maybe'$"):
+    with pytest.raises(
+        ConfigurationError, match=r"^f:3: k is a switch: `true` or `false`, not 'maybe'$"
+    ):
         entry("maybe").switch()
     for value, said in (("x", "'x'"), (None, "'nothing'"), ("-1", "'-1'"), ("nan", "'nan'")):
-        with pytest.raises(ConfigurationError, match=rf"^f:3: k is a number, 0 or more, not {said}$"):
+        with pytest.raises(
+            ConfigurationError, match=rf"^f:3: k is a number, 0 or more, not {said}$"
+        ):
             entry(value).number(least=0)
     with pytest.raises(ConfigurationError, match="k is `a` or `b`, not 'c'"):
         entry("c").one_of("a", "b")

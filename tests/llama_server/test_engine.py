@@ -13,7 +13,24 @@ from proxy.llama_server.wheel_options import OPTIONS
 def test_flags_are_attributes() -> None:
     parameters = xllamacpp.CommonParams()
     engine.configure(
-        parameters, ["-m", "m.gguf", "--alias", "a", "--host", "::1", "--port", "5", "-c", "6", "--temp", "0.5", "-t", "3"], "k"
+        parameters,
+        [
+            "-m",
+            "m.gguf",
+            "--alias",
+            "a",
+            "--host",
+            "::1",
+            "--port",
+            "5",
+            "-c",
+            "6",
+            "--temp",
+            "0.5",
+            "-t",
+            "3",
+        ],
+        "k",
     )
     assert parameters.model.path == "m.gguf"
     assert parameters.model_alias == {"a"}
@@ -43,12 +60,21 @@ GIVEN = {
 
 @pytest.mark.parametrize("names", OPTIONS)
 def test_every_flag_of_the_table_reaches_its_attribute(names: str, tmp_path: Path) -> None:
-    """Read back from the real structure: an attribute that a new wheel has no more would be found here."""
+    """Read back from the real structure: an attribute that a new wheel has no more would be
+    found here.
+    """
     attribute, (flag, *others) = OPTIONS[names], names.split()
     file = tmp_path / "f"
     file.write_text("text")
-    given = GIVEN | {"FILE": str(file), "FOLDER": str(tmp_path), "FILE,...": f"{file},{file}", "FILE:SCALE,...": f"{file}:0.5"}
-    values: list[list[str]] = [[word] for word in attribute.words] or [[given.get(attribute.hint, "8")]]
+    given = GIVEN | {
+        "FILE": str(file),
+        "FOLDER": str(tmp_path),
+        "FILE,...": f"{file},{file}",
+        "FILE:SCALE,...": f"{file}:0.5",
+    }
+    values: list[list[str]] = [[word] for word in attribute.words] or [
+        [given.get(attribute.hint, "8")]
+    ]
     if attribute.is_switch:
         values = [[]]
     for value in values:
@@ -65,5 +91,15 @@ def test_every_flag_of_the_table_reaches_its_attribute(names: str, tmp_path: Pat
 
 
 def test_devices_in_the_words_of_llama_server() -> None:
-    found = [{"name": "CUDA0", "description": "NVIDIA GeForce RTX 3090", "memory_total": 24 * 2**30, "memory_free": 2**30}]
-    assert engine.devices(found) == ["device_info:", "  - CUDA0   : NVIDIA GeForce RTX 3090 (24576 MiB, 1024 MiB free)"]
+    found = [
+        {
+            "name": "CUDA0",
+            "description": "NVIDIA GeForce RTX 3090",
+            "memory_total": 24 * 2**30,
+            "memory_free": 2**30,
+        }
+    ]
+    assert engine.devices(found) == [
+        "device_info:",
+        "  - CUDA0   : NVIDIA GeForce RTX 3090 (24576 MiB, 1024 MiB free)",
+    ]

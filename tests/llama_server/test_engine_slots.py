@@ -18,7 +18,9 @@ from proxy.llama_server.admission_queue import EngineSlots
         (httpx.ReadTimeout("in a long batch"), False),
     ],
 )
-async def test_what_the_engine_says_of_its_slots(monkeypatch: pytest.MonkeyPatch, answer: httpx.Response | Exception, free: bool) -> None:
+async def test_what_the_engine_says_of_its_slots(
+    monkeypatch: pytest.MonkeyPatch, answer: httpx.Response | Exception, free: bool
+) -> None:
     asked: list[httpx.Request] = []
 
     async def handle(_: object, request: httpx.Request) -> httpx.Response:
@@ -31,7 +33,9 @@ async def test_what_the_engine_says_of_its_slots(monkeypatch: pytest.MonkeyPatch
     slots = EngineSlots(lambda: Address("http://127.0.0.1:1", "key"))
     assert await slots.at_most(1) is free
     await slots.clear_idle()  # its errors are ignored
-    assert [(request.method, request.url.path, request.headers["authorization"]) for request in asked] == [
+    assert [
+        (request.method, request.url.path, request.headers["authorization"]) for request in asked
+    ] == [
         ("GET", "/slots", "Bearer key"),
         ("POST", "/completion", "Bearer key"),
     ]

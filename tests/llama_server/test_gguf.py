@@ -33,10 +33,16 @@ def typed(value: Any) -> bytes:
     return struct.pack("<II", 4, value)
 
 
-def made(path: Path, values: dict[str, Any], weights: int = 64, *, data: bytes | None = None) -> Path:
+def made(
+    path: Path, values: dict[str, Any], weights: int = 64, *, data: bytes | None = None
+) -> Path:
     """One tensor of F32 weights, and the values given."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, len(values)) + b"".join(text(key) + typed(value) for key, value in values.items())
+    head = (
+        b"GGUF"
+        + struct.pack("<IQQ", 3, 1, len(values))
+        + b"".join(text(key) + typed(value) for key, value in values.items())
+    )
     head += text("w") + struct.pack("<IQIQ", 1, weights, 0, 0)
     head += b"\0" * (-len(head) % 32)
     path.write_bytes(head + (data if data is not None else b"\0" * 4 * weights))
@@ -58,10 +64,24 @@ LLAMA = {
 
 def test_what_a_model_tells(tmp_path: Path) -> None:
     header = gguf.read(made(tmp_path / "a.gguf", LLAMA))
-    assert (header.name, header.architecture, header.quantisation, header.context, header.layers, header.template) == (
-        "My Model", "llama", "Q4_K_M", 4096, 32, "{{ x }}",
-    )  # fmt: skip
-    assert header.values["tokenizer.ggml.tokens"] == header.values["tokenizer.ggml.token_type"] == 100
+    assert (
+        header.name,
+        header.architecture,
+        header.quantisation,
+        header.context,
+        header.layers,
+        header.template,
+    ) == (
+        "My Model",
+        "llama",
+        "Q4_K_M",
+        4096,
+        32,
+        "{{ x }}",
+    )
+    assert (
+        header.values["tokenizer.ggml.tokens"] == header.values["tokenizer.ggml.token_type"] == 100
+    )
     assert header.values["short"] == [1, 2]
     assert not header.is_projector
     assert not header.is_embedding
@@ -70,7 +90,13 @@ def test_what_a_model_tells(tmp_path: Path) -> None:
 
 def test_what_a_model_does_not_tell(tmp_path: Path) -> None:
     header = gguf.read(made(tmp_path / "bare.gguf", {}))
-    assert (header.name, header.architecture, header.quantisation, header.context, header.template) == (
+    assert (
+        header.name,
+        header.architecture,
+        header.quantisation,
+        header.context,
+        header.template,
+    ) == (
         "bare",
         "unknown",
         "unknown",
@@ -81,26 +107,50 @@ def test_what_a_model_does_not_tell(tmp_path: Path) -> None:
 
 def test_the_model_that_ships_with_us() -> None:
     header = gguf.read(TINY)
-    assert (header.name, header.architecture, header.quantisation, header.context) == ("tiny-toolcaller", "llama", "F16", 131072)
+    assert (header.name, header.architecture, header.quantisation, header.context) == (
+        "tiny-toolcaller",
+        "llama",
+        "F16",
+        131072,
+    )
     assert header.template
 
 
 def test_all_types_are_known() -> None:
-    """Compared with the package of llama.cpp itself. Its tables need nothing of what the rest of it needs."""
+    """Compared with the package of llama.cpp itself.
+
+    Its tables need nothing of what the rest of it needs.
+    """
     package = importlib.util.find_spec("gguf")
     assert package is not None
     assert package.submodule_search_locations is not None
-    constants: Any = runpy.run_path(str(Path(package.submodule_search_locations[0]) / "constants.py"))
+    constants: Any = runpy.run_path(
+        str(Path(package.submodule_search_locations[0]) / "constants.py")
+    )
     sizes = constants["GGML_QUANT_SIZES"]
     types = {kind.value: (kind.name, *sizes[kind]) for kind in constants["GGMLQuantizationType"]}
-    assert types | {9: ("Q8_1", 32, 36)} == gguf.TYPES  # llama.cpp's own header has two halves there, the package two floats
-    names = {kind.value: kind.name.partition("_")[2] for kind in constants["LlamaFileType"] if kind.name != "GUESSED"}
+    # llama.cpp's own header has two halves there, the package two floats.
+    assert types | {9: ("Q8_1", 32, 36)} == gguf.TYPES
+    names = {
+        kind.value: kind.name.partition("_")[2]
+        for kind in constants["LlamaFileType"]
+        if kind.name != "GUESSED"
+    }
     assert names == gguf.FILE_TYPES
 
 
-@pytest.mark.parametrize(("kind", "name", "block", "size"), [(39, "NVFP4", 64, 36), (40, "Q1_0", 128, 18)])
-def test_a_model_of_a_new_type_that_is_cut_off(kind: int, name: str, block: int, size: int, tmp_path: Path) -> None:
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + text("general.file_type") + struct.pack("<II", 4, kind)
+@pytest.mark.parametrize(
+    ("kind", "name", "block", "size"), [(39, "NVFP4", 64, 36), (40, "Q1_0", 128, 18)]
+)
+def test_a_model_of_a_new_type_that_is_cut_off(
+    kind: int, name: str, block: int, size: int, tmp_path: Path
+) -> None:
+    head = (
+        b"GGUF"
+        + struct.pack("<IQQ", 3, 1, 1)
+        + text("general.file_type")
+        + struct.pack("<II", 4, kind)
+    )
     head += text("w") + struct.pack("<IQIQ", 1, block * 10, kind + 1, 0)
     path = tmp_path / "a.gguf"
     path.write_bytes(head + b"\0" * (-len(head) % 32) + b"\0" * size * 10)
@@ -112,21 +162,35 @@ def test_a_model_of_a_new_type_that_is_cut_off(kind: int, name: str, block: int,
 
 
 def test_a_list_of_lists(tmp_path: Path) -> None:
-    raw = LIST + struct.pack("<IQ", 9, 2) + struct.pack("<IQ2B", 0, 2, 1, 2) + struct.pack("<IQ", 8, 0)
+    raw = (
+        LIST
+        + struct.pack("<IQ", 9, 2)
+        + struct.pack("<IQ2B", 0, 2, 1, 2)
+        + struct.pack("<IQ", 8, 0)
+    )
     (tmp_path / "a.gguf").write_bytes(raw)
     assert gguf.read(tmp_path / "a.gguf").values == {"k": [[1, 2], []]}
-    (tmp_path / "b.gguf").write_bytes(LIST + struct.pack("<IQ", 9, 65) + struct.pack("<IQ", 8, 0) * 65)
+    (tmp_path / "b.gguf").write_bytes(
+        LIST + struct.pack("<IQ", 9, 65) + struct.pack("<IQ", 8, 0) * 65
+    )
     assert gguf.read(tmp_path / "b.gguf").values == {"k": 65}
 
 
-@pytest.mark.parametrize(("limit", "reason"), [("_WORDS_LIMIT", "more than 99 texts"), ("_TEXT_LIMIT", "more than 99 bytes")])
-def test_no_head_is_read_without_end(limit: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [("_WORDS_LIMIT", "more than 99 texts"), ("_TEXT_LIMIT", "more than 99 bytes")],
+)
+def test_no_head_is_read_without_end(
+    limit: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gguf, limit, 99)
     with pytest.raises(Damaged, match=reason):
         gguf.read(made(tmp_path / "a.gguf", LLAMA))
 
 
-def test_a_head_for_which_there_is_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_for_which_there_is_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gguf._Reader, "values", Mock(side_effect=MemoryError))
     with pytest.raises(Damaged, match="not enough memory"):
         gguf.read(made(tmp_path / "a.gguf", LLAMA))
@@ -139,12 +203,20 @@ def test_a_context_that_makes_no_sense(tmp_path: Path) -> None:
 def test_other_kinds(tmp_path: Path) -> None:
     assert gguf.read(made(tmp_path / "p.gguf", {"general.architecture": "clip"})).is_projector
     assert gguf.read(made(tmp_path / "q.gguf", {"general.type": "mmproj"})).is_projector
-    assert gguf.read(made(tmp_path / "e.gguf", {"general.architecture": "bert", "bert.pooling_type": 1})).is_embedding
+    assert gguf.read(
+        made(tmp_path / "e.gguf", {"general.architecture": "bert", "bert.pooling_type": 1})
+    ).is_embedding
 
 
 def test_the_other_byte_order(tmp_path: Path) -> None:
     path = tmp_path / "big.gguf"
-    path.write_bytes(b"GGUF" + struct.pack(">IQQ", 3, 0, 1) + struct.pack(">Q", 1) + b"k" + struct.pack(">II", 4, 7))
+    path.write_bytes(
+        b"GGUF"
+        + struct.pack(">IQQ", 3, 0, 1)
+        + struct.pack(">Q", 1)
+        + b"k"
+        + struct.pack(">II", 4, 7)
+    )
     assert gguf.read(path).values == {"k": 7}
 
 
@@ -158,18 +230,42 @@ LIST = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 9)
         (b"<html>", "it is no GGUF file"),
         (b"GGUF" + struct.pack("<I", 1), "version 1 of GGUF is unknown"),
         (b"GGUF" + struct.pack("<IQQ", 3, 2**60, 0), "its head makes no sense"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 2**50), "a text is longer than the file"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 99), "a value of the unknown type 99"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<IIQ", 9, 4, 2**50), "a list is longer than the file"),
+        (
+            b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 2**50),
+            "a text is longer than the file",
+        ),
+        (
+            b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 99),
+            "a value of the unknown type 99",
+        ),
+        (
+            b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<IIQ", 9, 4, 2**50),
+            "a list is longer than the file",
+        ),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 2**40), "its head makes no sense"),
         (LIST + struct.pack("<IQ", 9, 1) * 900, "lists in each other deeper than 4"),
-        (LIST + struct.pack("<IQ", 9, 100) * 900 + b"\0" * 2**10, "lists in each other deeper than 4"),
+        (
+            LIST + struct.pack("<IQ", 9, 100) * 900 + b"\0" * 2**10,
+            "lists in each other deeper than 4",
+        ),
         (LIST + struct.pack("<IQ", 77, 1), "a list of the unknown type 77"),
         (LIST + struct.pack("<IQ", 8, 2**62), "a list is longer than the file"),
         (LIST + struct.pack("<IQ", 10, 2**62), "a list is longer than the file"),
-        (LIST + struct.pack("<IQ", 8, 100) + struct.pack("<Q", 2**62) + b"\0" * 2**10, "a text is longer than the file"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + text("w") + struct.pack("<I", 9), "a tensor of 9 dimensions"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("general.alignment") + struct.pack("<II", 4, 0), "its alignment makes no sense"),
+        (
+            LIST + struct.pack("<IQ", 8, 100) + struct.pack("<Q", 2**62) + b"\0" * 2**10,
+            "a text is longer than the file",
+        ),
+        (
+            b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + text("w") + struct.pack("<I", 9),
+            "a tensor of 9 dimensions",
+        ),
+        (
+            b"GGUF"
+            + struct.pack("<IQQ", 3, 0, 1)
+            + text("general.alignment")
+            + struct.pack("<II", 4, 0),
+            "its alignment makes no sense",
+        ),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -190,7 +286,9 @@ def test_a_file_that_is_cut_off_or_not_there(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_no_file_does_worse_than_being_named(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_no_file_does_worse_than_being_named(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     raw = bytearray(made(tmp_path_factory.getbasetemp() / "f.gguf", LLAMA).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         raw[data.draw(st.integers(0, min(len(raw), 400) - 1))] = data.draw(st.integers(0, 255))
@@ -218,7 +316,9 @@ def test_a_folder(tmp_path: Path) -> None:
         "other/one": ("one.GGUF", None),
         "big": ("big-00001-of-00002.gguf", tmp_path / "sub/mmproj-big.gguf"),
     }
-    assert found.models[-1].size == sum(path.stat().st_size for path in (tmp_path / "sub").glob("big*"))
+    assert found.models[-1].size == sum(
+        path.stat().st_size for path in (tmp_path / "sub").glob("big*")
+    )
     assert [(path.name, reason) for path, reason in found.damaged] == [
         ("bad.gguf", "it is no GGUF file: it does not begin with `GGUF`"),
         ("link.gguf", "cannot be read: No such file or directory"),
@@ -227,17 +327,29 @@ def test_a_folder(tmp_path: Path) -> None:
 
 
 def test_what_a_name_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = made(tmp_path / "one-00001-of-00002.gguf", {}), made(tmp_path / "one-00002-of-00002.gguf", {})
-    assert shelf.resolve(str(one), tmp_path) == shelf.resolve(one.name, tmp_path) == shelf.resolve("one*.gguf", tmp_path) == one
+    one, two = (
+        made(tmp_path / "one-00001-of-00002.gguf", {}),
+        made(tmp_path / "one-00002-of-00002.gguf", {}),
+    )
+    assert (
+        shelf.resolve(str(one), tmp_path)
+        == shelf.resolve(one.name, tmp_path)
+        == shelf.resolve("one*.gguf", tmp_path)
+        == one
+    )
     assert shelf.resolve(".", tmp_path) == tmp_path
     monkeypatch.setenv("HOME", str(tmp_path))
     assert shelf.resolve("~/one*", Path("/")) == one
     made(tmp_path / "three.gguf", {})
-    with pytest.raises(NoModel, match=r"2 files match .*: one-00001-of-00002\.gguf, three\.gguf\. Name one of them"):
+    with pytest.raises(
+        NoModel, match=r"2 files match .*: one-00001-of-00002\.gguf, three\.gguf\. Name one of them"
+    ):
         shelf.resolve("*.gguf", tmp_path)
     with pytest.raises(NoModel, match=r"no file matches .*no\*"):
         shelf.resolve("no*", tmp_path)
-    with pytest.raises(NoModel, match=rf"there is no file .*no\.gguf\. In {tmp_path} there are: one-00001"):
+    with pytest.raises(
+        NoModel, match=rf"there is no file .*no\.gguf\. In {tmp_path} there are: one-00001"
+    ):
         shelf.resolve("no.gguf", tmp_path)
     with pytest.raises(NoModel, match=r"there is no file .*x/no\.gguf$"):
         shelf.resolve("x/no.gguf", tmp_path)

@@ -37,13 +37,16 @@ def test_this_machine_is_asked_without_arguments() -> None:
 
 
 def tool(path: Path, name: str, *answers: str) -> None:
-    """A program that tells the next of these answers each time it is asked, and the last one for ever."""
+    """A program that tells the next of these answers each time it is asked, and the last one for
+    ever.
+    """
     program = path / name
     for number, answer in enumerate(answers):
         (path / f"{name}.{number}").write_text(answer)
     last = len(answers) - 1
     program.write_text(
-        f"#!/bin/sh\nn=$(/bin/cat {path}/count 2>/dev/null || echo 0)\necho $((n + 1)) > {path}/count\n"
+        f"#!/bin/sh\nn=$(/bin/cat {path}/count 2>/dev/null || echo 0)\n"
+        f"echo $((n + 1)) > {path}/count\n"
         f"[ $n -gt {last} ] && n={last}\n. {path}/{name}.$n\n"
     )
     program.chmod(0o755)
@@ -53,13 +56,17 @@ def asked(path: Path) -> int:
     return int((path / "count").read_text())
 
 
-async def test_without_a_tool_there_is_nothing_to_wait_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_tool_there_is_nothing_to_wait_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert await gpu.used_memory() is None
     await gpu.memory_settled()
 
 
-async def test_memory_is_waited_for_until_it_falls_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_is_waited_for_until_it_falls_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(gpu, "_STEP", 0.001)
     tool(tmp_path, "nvidia-smi", "echo 9000; echo 20", "echo 4000; echo 20", "echo 300; echo 20")
@@ -68,24 +75,34 @@ async def test_memory_is_waited_for_until_it_falls_no_more(tmp_path: Path, monke
     assert await gpu.used_memory() == 320
 
 
-async def test_a_driver_that_never_gives_it_back_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_driver_that_never_gives_it_back_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(gpu, "_LONGEST", 0.0)
-    tool(tmp_path, "rocm-smi", "echo device,VRAM Total Memory,VRAM Total Used; echo card0,17163091968,12345")
+    tool(
+        tmp_path,
+        "rocm-smi",
+        "echo device,VRAM Total Memory,VRAM Total Used; echo card0,17163091968,12345",
+    )
     await gpu.memory_settled()
     assert asked(tmp_path) == 1
     assert await gpu.used_memory() == 12345
 
 
 @pytest.mark.parametrize("answer", ["echo no devices", "exit 1", "exec /bin/sleep 60"])
-async def test_a_tool_that_does_not_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+async def test_a_tool_that_does_not_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(gpu, "_ANSWER", 0.3)
     tool(tmp_path, "nvidia-smi", answer)
     assert await gpu.used_memory() is None
 
 
-async def test_a_tool_that_cannot_be_started_or_stops_telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_tool_that_cannot_be_started_or_stops_telling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     tool(tmp_path, "nvidia-smi", "echo 5", "exit 1")
     await gpu.memory_settled()

@@ -37,15 +37,23 @@ def test_else_the_wheel(tmp_path: Path) -> None:
     assert find_engine(environment={"PATH": str(tmp_path)}) is None
 
 
-def test_else_an_error_that_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_else_an_error_that_says_how_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(launching, "WHEEL", "no_such_wheel")
-    with pytest.raises(EngineMissing, match=r"pip install no_such_wheel.*LLAMA_SERVER.*BACKEND_URL"):
+    with pytest.raises(
+        EngineMissing, match=r"pip install no_such_wheel.*LLAMA_SERVER.*BACKEND_URL"
+    ):
         find_engine(environment={"PATH": str(tmp_path)})
 
 
 def test_the_command_line_of_a_binary() -> None:
-    launch = Launch(Path("m.gguf"), "a", Path("/bin/llama-server"), ("--ctx-size", "4096", "--jinja"))
-    expected = "/bin/llama-server -m m.gguf --alias a --host 127.0.0.1 --port 5 --ctx-size 4096 --jinja"
+    launch = Launch(
+        Path("m.gguf"), "a", Path("/bin/llama-server"), ("--ctx-size", "4096", "--jinja")
+    )
+    expected = (
+        "/bin/llama-server -m m.gguf --alias a --host 127.0.0.1 --port 5 --ctx-size 4096 --jinja"
+    )
     assert launch.command(5) == expected.split()
 
 
@@ -57,17 +65,26 @@ def test_the_command_line_of_the_wheel() -> None:
 
 
 def test_a_model_that_llama_server_fetches_itself() -> None:
-    assert Launch("owner/repo:Q4", "a", Path("/s")).command(5)[1:3] == ["--hf-repo", "owner/repo:Q4"]
+    assert Launch("owner/repo:Q4", "a", Path("/s")).command(5)[1:3] == [
+        "--hf-repo",
+        "owner/repo:Q4",
+    ]
 
 
 def test_the_child_gets_its_key_and_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = [name.upper() for name, field in Settings.model_fields.items() if "Secret" in str(field.annotation)]
+    secrets = [
+        name.upper()
+        for name, field in Settings.model_fields.items()
+        if "Secret" in str(field.annotation)
+    ]
     assert {"PROXY_API_KEYS", "BACKEND_API_KEY", "ZEN_API_KEY"} <= set(secrets)
     for name in secrets:
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     monkeypatch.setenv("LLAMA_ARG_CTX_SIZE", "5")
-    environment = Launch(Path("m.gguf"), "a", variables=(("CUDA_VISIBLE_DEVICES", "0"), ("X", "y"))).environment("key")
+    environment = Launch(
+        Path("m.gguf"), "a", variables=(("CUDA_VISIBLE_DEVICES", "0"), ("X", "y"))
+    ).environment("key")
     assert environment["X"] == "y"
     assert "LLAMA_ARG_CTX_SIZE" not in environment
     assert environment["GGML_NO_BACKTRACE"] == "1"

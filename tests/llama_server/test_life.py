@@ -33,7 +33,8 @@ def lived(*history: Happening) -> Life:
         ([BEGIN, DEATH], State.STARTING),
         ([BEGIN, DEATH, DEATH], State.STARTING),
         ([BEGIN, DEATH, DEATH, DEATH], State.FAILED),
-        ([BEGIN, DEATH, DEATH, UP, DEATH, RESTED, DEATH, DEATH], State.STARTING),  # not three in a row
+        # Not three in a row.
+        ([BEGIN, DEATH, DEATH, UP, DEATH, RESTED, DEATH, DEATH], State.STARTING),
         ([BEGIN, DEATH, DEATH, DEATH, BEGIN], State.STARTING),
         ([BEGIN, DEATH, DEATH, DEATH, BEGIN, DEATH], State.FAILED),  # one try, not three
         ([BEGIN, DEATH, DEATH, DEATH, BEGIN, UP], State.READY),
@@ -44,7 +45,8 @@ def lived(*history: Happening) -> Life:
         ([BEGIN, UP, DEATH], State.RESTING),
         ([BEGIN, UP, DEATH, RESTED], State.STARTING),
         ([BEGIN, UP, SAID, DEATH], State.STARTING),
-        ([BEGIN, UP, SAID, DEATH, UP, DEATH], State.RESTING),  # an answer counts for the child that gave it
+        # An answer counts for the child that gave it.
+        ([BEGIN, UP, SAID, DEATH, UP, DEATH], State.RESTING),
         ([BEGIN, STOP], State.STOPPING),
         ([BEGIN, UP, STOP], State.STOPPING),
         ([BEGIN, UP, STOP, GONE], State.STOPPED),

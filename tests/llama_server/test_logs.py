@@ -6,7 +6,17 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from proxy.llama_server.logs import KEPT, LONGEST, RING, TOLD, Facts, Lines, Log, Ring, what_went_wrong
+from proxy.llama_server.logs import (
+    KEPT,
+    LONGEST,
+    RING,
+    TOLD,
+    Facts,
+    Lines,
+    Log,
+    Ring,
+    what_went_wrong,
+)
 
 
 def facts(*lines: str) -> Facts:
@@ -20,11 +30,35 @@ def facts(*lines: str) -> Facts:
     ("lines", "device", "on_cpu"),
     [
         (["  - CPU     : Intel(R) Xeon(R) Processor (24105 MiB, 24105 MiB free)"], "CPU", True),
-        (["  - CPU : x (1 MiB, 1 MiB free)", "  - CUDA0 : NVIDIA GeForce RTX 3090 (24106 MiB, 23000 MiB free)"], "CUDA0", False),
-        (["  - CUDA0 : a (1 MiB, 1 MiB free)", "  - CUDA1 : b (1 MiB, 1 MiB free)", "  - CPU : x (1 MiB, 1 MiB free)"], "CUDA0", False),
-        (["  - BLAS : OpenBLAS (0 MiB, 0 MiB free)", "  - CPU : x (1 MiB, 1 MiB free)"], "CPU", True),
         (
-            ["0.00.1 I llama_model_load_from_file_impl: using device CUDA0 (NVIDIA RTX (laptop)) (0000:01:00.0) - 23000 MiB free"],
+            [
+                "  - CPU : x (1 MiB, 1 MiB free)",
+                "  - CUDA0 : NVIDIA GeForce RTX 3090 (24106 MiB, 23000 MiB free)",
+            ],
+            "CUDA0",
+            False,
+        ),
+        (
+            [
+                "  - CUDA0 : a (1 MiB, 1 MiB free)",
+                "  - CUDA1 : b (1 MiB, 1 MiB free)",
+                "  - CPU : x (1 MiB, 1 MiB free)",
+            ],
+            "CUDA0",
+            False,
+        ),
+        (
+            ["  - BLAS : OpenBLAS (0 MiB, 0 MiB free)", "  - CPU : x (1 MiB, 1 MiB free)"],
+            "CPU",
+            True,
+        ),
+        (
+            [
+                (
+                    "0.00.1 I llama_model_load_from_file_impl: using device CUDA0 (NVIDIA RTX "
+                    "(laptop)) (0000:01:00.0) - 23000 MiB free"
+                )
+            ],
             "CUDA0",
             False,
         ),
@@ -92,7 +126,9 @@ def test_where_it_runs_in_words() -> None:
     assert (told.memory, told.offloaded, told.layers) == (9300.75, 26, 33)
     assert told.where == "CUDA0, 26 of 33 layers on the GPU, 9,301 MiB (8,300 MiB of it on the GPU)"
     none = facts(
-        "  - CUDA0 : x (1 MiB, 1 MiB free)", "load_tensors: offloaded 0/33 layers to GPU", "x:  CUDA_Host  output buffer size = 1.00 MiB"
+        "  - CUDA0 : x (1 MiB, 1 MiB free)",
+        "load_tensors: offloaded 0/33 layers to GPU",
+        "x:  CUDA_Host  output buffer size = 1.00 MiB",
     )
     assert none.where == "CPU, 0 of 33 layers on the GPU, 1 MiB"
     assert Facts(device="CPU", context=32768, slots=4).where == "CPU, context 32,768 in 4 slots"

@@ -1,4 +1,6 @@
-"""What follows from a model's file: the size of a conversation, and the cache in RAM that holds two of them."""
+"""What follows from a model's file: the size of a conversation, and the cache in RAM that holds
+two of them.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,12 @@ from tests.llama_server.test_gguf import LLAMA, made
 __all__ = ["home"]
 BUILD = of_wheel()
 # 32 layers with 8 KV heads of 128: 128 KiB a token in f16.
-LARGE = {"block_count": 32, "embedding_length": 4096, "attention.head_count": 32, "attention.head_count_kv": 8}
+LARGE = {
+    "block_count": 32,
+    "embedding_length": 4096,
+    "attention.head_count": 32,
+    "attention.head_count_kv": 8,
+}
 
 
 def header(**values: Any) -> Header:
@@ -30,7 +37,8 @@ def header(**values: Any) -> Header:
         ({}, "--parallel 2", 2048),
         ({}, "--cache-type-k q8_0 --cache-type-v q8_0", 2176),
         ({}, "--cache-type-k q8_0", 3136),
-        ({"attention.head_count_kv": [8] * 8 + [0] * 24}, "", 1024),  # a hybrid: no KV cache in most layers
+        # A hybrid: no KV cache in most layers.
+        ({"attention.head_count_kv": [8] * 8 + [0] * 24}, "", 1024),
         ({"attention.key_length": 256, "attention.value_length": 256}, "", 8192),
         ({"attention.head_count_kv": None}, "", 16384),
         ({"attention.head_count": None}, "", None),
@@ -40,7 +48,9 @@ def header(**values: Any) -> Header:
 )
 def test_the_size_of_a_conversation(more: dict[str, Any], flags: str, size: int | None) -> None:
     values = {key.replace(".", "__"): value for key, value in (LARGE | more).items()}
-    found = model_defaults.conversation_size(header(**values), BUILD, ("--ctx-size", "32768", *flags.split()))
+    found = model_defaults.conversation_size(
+        header(**values), BUILD, ("--ctx-size", "32768", *flags.split())
+    )
     assert found == size
 
 
@@ -56,15 +66,26 @@ def test_the_size_of_a_conversation(more: dict[str, Any], flags: str, size: int 
         (8000, 9000, 5000, 0),
     ],
 )
-def test_the_cache_in_ram_leaves_room_for_the_model(free: int | None, model: int, conversation: int | None, limit: int | None) -> None:
+def test_the_cache_in_ram_leaves_room_for_the_model(
+    free: int | None, model: int, conversation: int | None, limit: int | None
+) -> None:
     assert model_defaults.prompt_cache(free, model, conversation) == limit
 
 
 @pytest.mark.parametrize(
     ("limit", "conversation", "said"),
-    [(9000, 4096, None), (8192, 4096, None), (8000, 4096, "holds 1 conversation(s)"), (0, 4096, None), (-1, 4096, None), (1, None, None)],
+    [
+        (9000, 4096, None),
+        (8192, 4096, None),
+        (8000, 4096, "holds 1 conversation(s)"),
+        (0, 4096, None),
+        (-1, 4096, None),
+        (1, None, None),
+    ],
 )
-def test_a_cache_that_is_too_small_is_reported(limit: int, conversation: int | None, said: str | None) -> None:
+def test_a_cache_that_is_too_small_is_reported(
+    limit: int, conversation: int | None, said: str | None
+) -> None:
     found = model_defaults.too_small("m", limit, conversation)
     assert found is None if said is None else found is not None and said in found
 
@@ -80,7 +101,13 @@ def test_a_cache_that_is_too_small_is_reported(limit: int, conversation: int | N
     ],
 )
 def test_the_limit_of_the_cache_and_the_note_about_it(
-    home: Home, text: str, free: int, gpu: str | None, flag: str | None, noted: bool, monkeypatch: pytest.MonkeyPatch
+    home: Home,
+    text: str,
+    free: int,
+    gpu: str | None,
+    flag: str | None,
+    noted: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(catalogue, "memory_at_start", lambda: free)
     monkeypatch.setattr(catalogue, "visible_gpu", lambda: gpu)

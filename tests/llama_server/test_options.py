@@ -24,7 +24,11 @@ OLD = Build(read_help(OLD_HELP), "this llama-server", "See its --help.")
 
 
 def said(build: Build, *pairs: tuple[str, str | None]) -> list[str]:
-    return list(build.flags(Entry(key, value, Path("c"), line) for line, (key, value) in enumerate(pairs, 1)))
+    return list(
+        build.flags(
+            Entry(key, value, Path("c"), line) for line, (key, value) in enumerate(pairs, 1)
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,14 +96,21 @@ def test_a_line_as_this_build_takes_it(key: str, value: str | None, flags: str) 
         ("no-kv-offload", None, "--no-kv-offload"),
     ],
 )
-def test_an_older_build_is_spoken_to_in_its_own_words(key: str, value: str | None, flags: str) -> None:
+def test_an_older_build_is_spoken_to_in_its_own_words(
+    key: str, value: str | None, flags: str
+) -> None:
     assert " ".join(said(OLD, (key, value))) == flags
 
 
 @pytest.mark.parametrize(
     ("build", "key", "value", "reason"),
     [
-        (NEW, "ctx-sise", "1", "c:1: ctx-sise is unknown to this llama-server. Probably meant: ctx-size"),
+        (
+            NEW,
+            "ctx-sise",
+            "1",
+            "c:1: ctx-sise is unknown to this llama-server. Probably meant: ctx-size",
+        ),
         (NEW, "zzzz", "1", "zzzz is unknown to this llama-server"),
         (OLD, "spec-type", "x", "spec-type is unknown to this llama-server. See its --help."),
         (OLD, "type-k", "8", "type-k is unknown to this llama-server"),
@@ -113,35 +124,79 @@ def test_an_older_build_is_spoken_to_in_its_own_words(key: str, value: str | Non
         (NEW, "cache-type-k", "q8", "Probably meant: q8_0"),
         (NEW, "flash-attn", "maybe", "flash-attn is one of on, off, auto, not 'maybe'"),
         (NEW, "jinja", "maybe", "jinja is a switch: `true` or `false`, not 'maybe'"),
-        (NEW, "chat-template", "qwen", "chat-template 'qwen' is no template that llama.cpp carries; leave it out"),
+        (
+            NEW,
+            "chat-template",
+            "qwen",
+            "chat-template 'qwen' is no template that llama.cpp carries; leave it out",
+        ),
         (NEW, "chat-template", "mine", "chat-template 'mine' is no template"),
-        (NEW, "chat-format", "chatml", "chat-format cannot be set: leave it out: the model's own template is used"),
-        (NEW, "logits-all", "true", "logits-all cannot be set: llama-server has no such option; it belongs to llama-cpp-python"),
-        (NEW, "spec-ngram-size-n", "4", "was removed from this llama-server: use the respective --spec-ngram-*-size-n"),
+        (
+            NEW,
+            "chat-format",
+            "chatml",
+            "chat-format cannot be set: leave it out: the model's own template is used",
+        ),
+        (
+            NEW,
+            "logits-all",
+            "true",
+            (
+                "logits-all cannot be set: llama-server has no such option; "
+                "it belongs to llama-cpp-python"
+            ),
+        ),
+        (
+            NEW,
+            "spec-ngram-size-n",
+            "4",
+            "was removed from this llama-server: use the respective --spec-ngram-*-size-n",
+        ),
         (NEW, "port", "8080", "port cannot be set here: llama-bridge chooses it itself"),
         (NEW, "api-key", "x", "api-key cannot be set here"),
         (NEW, "help", None, "help cannot be set here: it starts no server"),
     ],
 )
-def test_what_cannot_be_said_is_refused_with_the_reason(build: Build, key: str, value: str | None, reason: str) -> None:
+def test_what_cannot_be_said_is_refused_with_the_reason(
+    build: Build, key: str, value: str | None, reason: str
+) -> None:
     with pytest.raises(ConfigurationError) as refused:
         said(build, (key, value))
     assert reason in str(refused.value)
 
 
 def test_two_names_for_one_option_contradict_each_other() -> None:
-    with pytest.raises(ConfigurationError, match=r"^c:2: no-mmap and mlock \(line 1\) both mean `load-mode`"):
+    with pytest.raises(
+        ConfigurationError, match=r"^c:2: no-mmap and mlock \(line 1\) both mean `load-mode`"
+    ):
         said(NEW, ("mlock", None), ("no-mmap", None))
     assert said(NEW, ("ctx-size", "1"), ("n-ctx", "1")) == ["--ctx-size", "1"]
 
 
 def test_the_wheel_takes_what_its_attributes_can_set() -> None:
     wheel = of_wheel()
-    assert said(wheel, ("n-gpu-layers", "-1"), ("fa", None), ("kv-offload", "no"), ("fit", "on")) == [
-        "--gpu-layers", "auto", "--flash-attn", "on", "--no-kv-offload", "--fit",
-    ]  # fmt: skip
-    assert said(wheel, ("no-warmup", None), ("mlock", None)) == ["--no-warmup", "--load-mode", "mmap+mlock"]
-    with pytest.raises(ConfigurationError, match=r"n-cpu-ffn is unknown to the server in the xllamacpp wheel.*A llama-server of your own"):
+    assert said(
+        wheel, ("n-gpu-layers", "-1"), ("fa", None), ("kv-offload", "no"), ("fit", "on")
+    ) == [
+        "--gpu-layers",
+        "auto",
+        "--flash-attn",
+        "on",
+        "--no-kv-offload",
+        "--fit",
+    ]
+    assert said(wheel, ("no-warmup", None), ("mlock", None)) == [
+        "--no-warmup",
+        "--load-mode",
+        "mmap+mlock",
+    ]
+    with pytest.raises(
+        ConfigurationError,
+        match=(
+            r"n-cpu-ffn is unknown to the server in the xllamacpp wheel.*A llama-server of your "
+            r"own"
+        ),
+    ):
         said(wheel, ("n-cpu-ffn", "4"))
 
 
@@ -172,7 +227,9 @@ def test_a_binary_that_does_not_tell_is_asked_again(tmp_path: Path) -> None:
     assert not of_binary(tmp_path / "no-such", tmp_path).options
 
 
-def test_without_a_place_to_remember_it_is_asked_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_place_to_remember_it_is_asked_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setitem(os.environ, "XDG_CACHE_HOME", str(tmp_path / "file"))
     binary = program(tmp_path / "llama-server", OLD_HELP, tmp_path / "asked")

@@ -1,4 +1,6 @@
-"""When idle slots have to be cleared, so that a conversation that comes back is not processed again."""
+"""When idle slots have to be cleared, so that a conversation that comes back is not processed
+again.
+"""
 
 from proxy.llama_server.admission import Reservation
 from proxy.llama_server.residents import _REMEMBERED, Residents
@@ -6,7 +8,9 @@ from proxy.llama_server.residents import _REMEMBERED, Residents
 TOTAL = 1000
 
 
-def turn(residents: Residents, session: str | None, tokens: int, *running: Reservation, slots: int = 1) -> bool:
+def turn(
+    residents: Residents, session: str | None, tokens: int, *running: Reservation, slots: int = 1
+) -> bool:
     """Play one request from its start to its end; return whether it needed room."""
     request = Reservation(session=session, slots=slots)
     needed = residents.needs_room(request, running, TOTAL)
@@ -27,7 +31,9 @@ def test_two_conversations_larger_than_the_cache() -> None:
 
 def test_two_conversations_that_fit_beside_each_other() -> None:
     residents = Residents()
-    assert [turn(residents, session, 400) for session in ("main", "sub", "main", "sub")] == [False] * 4
+    assert [turn(residents, session, 400) for session in ("main", "sub", "main", "sub")] == [
+        False
+    ] * 4
 
 
 def test_what_runs_keeps_its_slot() -> None:

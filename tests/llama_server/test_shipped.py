@@ -1,4 +1,6 @@
-"""The llama-server.conf that ships: it runs as it is, and every line that is commented out is one that a real build takes."""
+"""The llama-server.conf that ships: it runs as it is, and every line that is commented out is
+one that a real build takes.
+"""
 
 from pathlib import Path
 

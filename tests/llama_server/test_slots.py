@@ -1,4 +1,6 @@
-"""What a child remembers goes with it to disk and comes back: with the real engine, and with servers that do not play along."""
+"""What a child remembers goes with it to disk and comes back: with the real engine, and with
+servers that do not play along.
+"""
 
 import json
 import os
@@ -19,7 +21,21 @@ HELPED, IN_VAIN, OFF = "helped: ", "did not help", "not saved any more"
 
 
 def launch(folder: Path, *flags: str) -> Launch:
-    return Launch(TINY, "tiny", flags=("--ctx-size", "16384", "--temp", "0", "--threads", "1", "--slot-save-path", str(folder), *flags))
+    return Launch(
+        TINY,
+        "tiny",
+        flags=(
+            "--ctx-size",
+            "16384",
+            "--temp",
+            "0",
+            "--threads",
+            "1",
+            "--slot-save-path",
+            str(folder),
+            *flags,
+        ),
+    )
 
 
 def names(folder: Path) -> list[str]:
@@ -35,7 +51,12 @@ class Told:
 
     def __init__(self, folder: Path, handle: Any, patience: float = 5) -> None:
         self.words: list[str] = []
-        self.it = Slots(launch(folder), patience, lambda _, words: self.words.append(words), httpx.MockTransport(handle))
+        self.it = Slots(
+            launch(folder),
+            patience,
+            lambda _, words: self.words.append(words),
+            httpx.MockTransport(handle),
+        )
         self.file = folder / f"{self.it._mark}-0.slot"
 
     async def given_back(self) -> None:
@@ -59,7 +80,9 @@ def takes(request: httpx.Request) -> httpx.Response:
         ([(9000, 8000), (9000, 0)], True, "helped"),  # the first one tells
     ],
 )
-async def test_the_first_long_answer_tells_whether_it_helped(tmp_path: Path, answers: list[tuple[int, int]], kept: bool, said: str) -> None:
+async def test_the_first_long_answer_tells_whether_it_helped(
+    tmp_path: Path, answers: list[tuple[int, int]], kept: bool, said: str
+) -> None:
     told = Told(tmp_path, takes)
     told.it.judge(9000, 0)  # nothing was given back yet
     await told.given_back()
@@ -82,7 +105,10 @@ async def test_what_helps_forgives_what_did_not(tmp_path: Path) -> None:
     assert OFF in told.words[-1]
 
 
-@pytest.mark.parametrize("answer", [httpx.Response(200, json=[]), httpx.Response(400), httpx.Response(200, text="rubbish")])
+@pytest.mark.parametrize(
+    "answer",
+    [httpx.Response(200, json=[]), httpx.Response(400), httpx.Response(200, text="rubbish")],
+)
 async def test_what_is_not_taken_back_goes_at_once(tmp_path: Path, answer: httpx.Response) -> None:
     told = Told(tmp_path, lambda _: answer)
     for _ in range(2):
@@ -93,7 +119,10 @@ async def test_what_is_not_taken_back_goes_at_once(tmp_path: Path, answer: httpx
 
 
 async def test_where_one_of_two_is_taken_back_it_is_tried(tmp_path: Path) -> None:
-    told = Told(tmp_path, lambda request: takes(request) if "/0" in request.url.path else httpx.Response(400))
+    told = Told(
+        tmp_path,
+        lambda request: takes(request) if "/0" in request.url.path else httpx.Response(400),
+    )
     (other := told.file.with_name(told.file.name.replace("-0", "-1"))).write_bytes(b"x")
     await told.given_back()
     assert (told.file.exists(), other.exists()) == (True, False)
@@ -112,7 +141,13 @@ def server(answers: Any, saves: Path | None = None) -> Any:
     return handle
 
 
-BUSY = [{"id": 0, "n_prompt_tokens": 900}, {"id": 1, "n_prompt_tokens": 20}, {"id": 2}, {"id": "x", "n_prompt_tokens": 900}, 5]
+BUSY = [
+    {"id": 0, "n_prompt_tokens": 900},
+    {"id": 1, "n_prompt_tokens": 20},
+    {"id": 2},
+    {"id": "x", "n_prompt_tokens": 900},
+    5,
+]
 
 
 @pytest.mark.parametrize(("listed", "saved"), [(BUSY, True), ({}, False), ([], False)])
@@ -127,7 +162,9 @@ def _silent(_: httpx.Request) -> httpx.Response:
     raise httpx.ReadTimeout("it says nothing")
 
 
-async def test_a_server_that_cannot_or_does_not_answer_costs_nothing_but_time(tmp_path: Path) -> None:
+async def test_a_server_that_cannot_or_does_not_answer_costs_nothing_but_time(
+    tmp_path: Path,
+) -> None:
     cannot = Told(tmp_path, server(BUSY))
     for _ in range(3):
         await cannot.it.save(AT)
@@ -169,13 +206,16 @@ async def test_what_was_cut_off_while_it_was_written_takes_no_place(tmp_path: Pa
     assert names(tmp_path) == [told.file.name]
 
 
-async def test_the_room_on_disk_is_bounded_and_the_oldest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_room_on_disk_is_bounded_and_the_oldest_go_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(slots, "LIMIT", 250)
     for number in range(4):
         file = tmp_path / f"{number}.slot"
         file.write_bytes(b"x" * 100)
         os.utime(file, (number, number))
     (tmp_path / "other.txt").write_bytes(b"x" * 1000)
-    (tmp_path / "gone.slot").symlink_to(tmp_path / "nowhere")  # between the look at the folder and the look at the file
+    # Between the look at the folder and the look at the file.
+    (tmp_path / "gone.slot").symlink_to(tmp_path / "nowhere")
     Told(tmp_path, takes).it.prepare()
     assert names(tmp_path) == ["2.slot", "3.slot", "gone.slot", "other.txt"]

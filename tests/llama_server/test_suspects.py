@@ -1,4 +1,6 @@
-"""Which request crashes the engine: histories in virtual time, in which clients ask again after a crash as the proxy does."""
+"""Which request crashes the engine: histories in virtual time, in which clients ask again after
+a crash as the proxy does.
+"""
 
 import asyncio
 import signal
@@ -108,7 +110,8 @@ def test_alone_it_is_known_after_two_crashes() -> None:
         assert await clients.chat("poison") == "refused"
         assert await clients.chat("innocent") == "answered"
         await asyncio.sleep(REMEMBERED)
-        assert await clients.chat("poison") == "refused"  # it gets another chance, and no more than that
+        # It gets another chance, and no more than that.
+        assert await clients.chat("poison") == "refused"
 
     assert crashes([], act) == 2 + 2
 
@@ -124,11 +127,16 @@ def test_a_request_for_another_process_of_the_same_name_starts_with_a_clean_reco
     crashes([], act)
 
 
-@pytest.mark.parametrize("code", [-signal.SIGKILL, -signal.SIGTERM, 0, 128 + signal.SIGKILL, 128 + signal.SIGTERM])
+@pytest.mark.parametrize(
+    "code", [-signal.SIGKILL, -signal.SIGTERM, 0, 128 + signal.SIGKILL, 128 + signal.SIGTERM]
+)
 def test_an_end_from_outside_proves_nothing(code: int) -> None:
     async def act(clients: Clients) -> None:
         for _ in range(5):
-            asked = [asyncio.create_task(clients.chat(mark)) for mark in ("alone", *SIX)[: 1 + 6 * (_ % 2)]]
+            asked = [
+                asyncio.create_task(clients.chat(mark))
+                for mark in ("alone", *SIX)[: 1 + 6 * (_ % 2)]
+            ]
             for _ in range(2):
                 await clients.it.supervisor("m").ensure_ready()
                 await asyncio.sleep(0.1)
@@ -190,7 +198,10 @@ def test_a_suspect_that_waits_too_long_is_told_why() -> None:
         a, b = await asyncio.gather(*first, return_exceptions=True)
         assert a == "answered"
         assert isinstance(b, ModelLoading)
-        assert "m did not come within 600 s: it crashed, and the requests that may be the cause run one at a time" in str(b)
+        assert (
+            "m did not come within 600 s: it crashed, and the requests that may be the cause "
+            "run one at a time"
+        ) in str(b)
 
     crashes([], act)
 
@@ -248,7 +259,9 @@ def test_a_request_may_ask_in_two_tasks_one_of_which_gives_up(gives_up: int, lat
 
 
 def test_a_request_that_leaves_without_an_answer_is_in_flight_for_a_moment_longer() -> None:
-    """Its connection breaks before the exit of the process is noticed: who comes in between is not to blame."""
+    """Its connection breaks before the exit of the process is noticed: who comes in between is
+    not to blame.
+    """
 
     async def scene(_: Stage) -> None:
         suspects = Suspects(now)
@@ -288,7 +301,9 @@ async def test_a_copy_that_waits_is_refused_when_the_first_is_convicted() -> Non
     suspects.process_ended(crashed=True)
     await waiting  # alone in its turn
     suspects.process_ended(crashed=True)
-    with pytest.raises(KillsModel, match="the model server crashed 2 times while this was its only request"):
+    with pytest.raises(
+        KillsModel, match="the model server crashed 2 times while this was its only request"
+    ):
         await suspects.enter(first)
     suspects.refuse("b")
     suspects.refuse(None)
@@ -296,7 +311,9 @@ async def test_a_copy_that_waits_is_refused_when_the_first_is_convicted() -> Non
 
 ARRIVALS = st.lists(
     st.tuples(
-        st.sampled_from([0.0, 0.2, 3.0]), st.sampled_from(["poison 1", "poison 2", "a", "b", "c", "d"]), st.sampled_from([0.1, 1, 4])
+        st.sampled_from([0.0, 0.2, 3.0]),
+        st.sampled_from(["poison 1", "poison 2", "a", "b", "c", "d"]),
+        st.sampled_from([0.1, 1, 4]),
     ),
     max_size=14,
 )

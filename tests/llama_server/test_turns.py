@@ -1,4 +1,6 @@
-"""Whose turn it is: stories of requests for models that cannot all be loaded, and that nobody waits for ever."""
+"""Whose turn it is: stories of requests for models that cannot all be loaded, and that nobody
+waits for ever.
+"""
 
 from typing import Any
 
@@ -182,8 +184,12 @@ def test_what_nobody_needs_is_sent_away_in_time() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 3)), max_size=40), st.integers(1, 3))
-def test_nobody_waits_for_ever_and_there_are_never_too_many(story: list[tuple[str, int]], size: int) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 3)), max_size=40), st.integers(1, 3)
+)
+def test_nobody_waits_for_ever_and_there_are_never_too_many(
+    story: list[tuple[str, int]], size: int
+) -> None:
     room = Room(room=size, together=lambda model: "ab" if model in "ab" else model)
     tickets: list[Ticket] = []
 

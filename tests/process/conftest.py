@@ -20,16 +20,31 @@ FAST = Timings(wait=20, load=20, token=20, grace=5, kill=5, failed=0.2, rest=0.0
 
 class Fake(Protocol):
     def __call__(
-        self, prelude: str = "", *, timings: Timings = FAST, on_line: Callable[[str], None] = ..., **conduct: Any
+        self,
+        prelude: str = "",
+        *,
+        timings: Timings = FAST,
+        on_line: Callable[[str], None] = ...,
+        **conduct: Any,
     ) -> Supervisor: ...
 
 
 @pytest.fixture
 def fake(tmp_path: Path) -> Fake:
-    def make(prelude: str = "", *, timings: Timings = FAST, on_line: Callable[[str], None] = print, **conduct: Any) -> Supervisor:
+    def make(
+        prelude: str = "",
+        *,
+        timings: Timings = FAST,
+        on_line: Callable[[str], None] = print,
+        **conduct: Any,
+    ) -> Supervisor:
         engine = Conduct(**conduct).script(tmp_path / "llama-server", prelude)
         (tmp_path / "model.gguf").touch()
-        return Supervisor(Launch(tmp_path / "model.gguf", "fake", engine, ("--ctx-size", "32768")), on_line=on_line, timings=timings)
+        return Supervisor(
+            Launch(tmp_path / "model.gguf", "fake", engine, ("--ctx-size", "32768")),
+            on_line=on_line,
+            timings=timings,
+        )
 
     return make
 
@@ -40,7 +55,10 @@ def alive(group: int | None) -> list[str]:
     for process in psutil.process_iter(["pid", "status", "cmdline"]):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
-                shown.append(f"{process.pid} {process.info['status']} {' '.join(process.info['cmdline'] or [])}")
+                shown.append(
+                    f"{process.pid} {process.info['status']} "
+                    f"{' '.join(process.info['cmdline'] or [])}"
+                )
     return shown
 
 

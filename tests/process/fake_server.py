@@ -1,4 +1,7 @@
-"""A llama-server that is a real process and can do everything a real one does wrong. Its conduct is written into its script."""
+"""A llama-server that is a real process and can do everything a real one does wrong.
+
+Its conduct is written into its script.
+"""
 
 import json
 import os
@@ -37,7 +40,10 @@ class Conduct:
     answers: int = 1000  # so many times /completion answers, then the process ends with code 7
 
     def script(self, path: Path, prelude: str = "") -> Path:
-        code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.process.fake_server import main; main({str(path)!r})"
+        code = (
+            f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.process.fake_server "
+            f"import main; main({str(path)!r})"
+        )
         path.write_text(f'#!/bin/sh\n{prelude}\nexec {sys.executable} -c "{code}" "$@"\n')
         path.with_suffix(".json").write_text(json.dumps(asdict(self)))
         path.chmod(0o755)
@@ -69,7 +75,9 @@ class Handler(BaseHTTPRequestHandler):
         Handler.asked += 1
         conduct = self.conduct
         if self.path == "/health":
-            return self.say(503 if Handler.asked <= conduct.loading else conduct.health, {"status": "ok"})
+            return self.say(
+                503 if Handler.asked <= conduct.loading else conduct.health, {"status": "ok"}
+            )
         if self.headers["authorization"] != f"Bearer {os.environ['LLAMA_API_KEY']}":
             return self.say(401, {"error": {"message": "Invalid API Key"}})
         own = {

@@ -24,13 +24,15 @@ from pathlib import Path
 from proxy.llama_server import Launch, Supervisor, Timings
 
 async def main(model, engine):
-    launch = Launch(Path(model), "stand-in", Path(engine) if engine else None, ("--ctx-size", "32768"))
+    launch = Launch(Path(model), "stand-in", Path(engine) if engine else None, \
+("--ctx-size", "32768"))
     async with Supervisor(launch, timings=Timings(grace=0.5)) as supervisor:
         await supervisor.ensure_ready()
         print(json.dumps([supervisor.group, supervisor.pid]), flush=True)
         await asyncio.sleep(600)
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests in the background had it ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests in the \
+background had it ignored
 asyncio.run(main(*sys.argv[1:]))
 """
 
@@ -40,7 +42,9 @@ class Parent:
 
     def __init__(self, model: Path, engine: Path | None) -> None:
         command = [sys.executable, "-c", PARENT, str(model), str(engine or "")]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, cwd=ROOT, start_new_session=True
+        )
         assert self.process.stdout
         self.group, self.pid = json.loads(self.process.stdout.readline())
 
@@ -65,9 +69,13 @@ def fake_engine(tmp_path: Path) -> Iterator[Any]:
         parent.close()
 
 
-@pytest.mark.parametrize("prelude", [None, "", DEAF, "sleep 1000 & sleep 1000 &", f"{DEAF}; sleep 1000 &"])
+@pytest.mark.parametrize(
+    "prelude", [None, "", DEAF, "sleep 1000 & sleep 1000 &", f"{DEAF}; sleep 1000 &"]
+)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-async def test_when_we_are_killed_the_group_ends(fake_engine: Any, prelude: str | None, number: signal.Signals) -> None:
+async def test_when_we_are_killed_the_group_ends(
+    fake_engine: Any, prelude: str | None, number: signal.Signals
+) -> None:
     parent = fake_engine(prelude)
     assert alive(parent.group)
     parent.process.send_signal(number)
@@ -77,12 +85,18 @@ async def test_when_we_are_killed_the_group_ends(fake_engine: Any, prelude: str 
 async def test_an_interrupt_at_the_keyboard_reaches_us_alone(fake_engine: Any) -> None:
     parent = fake_engine("")
     assert os.getpgid(parent.pid) == parent.group != os.getpgid(parent.process.pid)
-    os.killpg(os.getpgid(parent.process.pid), signal.SIGINT)  # what a terminal does; the proxy then closes its child in order
+    # What a terminal does; the proxy then closes its child in order.
+    os.killpg(os.getpgid(parent.process.pid), signal.SIGINT)
     await nothing_left(parent.group)
 
 
-@pytest.mark.parametrize(("prelude", "least"), [("", 0), ("sleep 1000 &", 0), (DEAF, 0.4), (f"{DEAF}; sleep 1000 &", 0.4)])
-async def test_stopping_is_bounded_and_leaves_nothing(fake: Fake, prelude: str, least: float) -> None:
+@pytest.mark.parametrize(
+    ("prelude", "least"),
+    [("", 0), ("sleep 1000 &", 0), (DEAF, 0.4), (f"{DEAF}; sleep 1000 &", 0.4)],
+)
+async def test_stopping_is_bounded_and_leaves_nothing(
+    fake: Fake, prelude: str, least: float
+) -> None:
     async with fake(prelude, timings=Timings(grace=0.4)) as supervisor:
         await supervisor.ensure_ready()
         assert alive(supervisor.group)
@@ -114,11 +128,18 @@ async def test_a_guard_that_stands_still_is_done_without(fake: Fake) -> None:
 
 
 @pytest.mark.parametrize("prelude", ["", DEAF])
-async def test_what_leaves_the_group_is_told_and_holds_up_nobody(fake: Fake, tmp_path: Path, prelude: str) -> None:
+async def test_what_leaves_the_group_is_told_and_holds_up_nobody(
+    fake: Fake, tmp_path: Path, prelude: str
+) -> None:
     escaped = tmp_path / "escaped"
-    code = f"import os, time; os.setsid(); open('{escaped}', 'w').write(str(os.getpid())); time.sleep(1000)"
+    code = (
+        f"import os, time; os.setsid(); open('{escaped}', 'w').write(str(os.getpid())); "
+        f"time.sleep(1000)"
+    )
     timings = Timings(grace=0.2, kill=0.2)
-    async with fake(f'{prelude}\n{sys.executable} -I -S -c "{code}" &', timings=timings) as supervisor:
+    async with fake(
+        f'{prelude}\n{sys.executable} -I -S -c "{code}" &', timings=timings
+    ) as supervisor:
         await supervisor.ensure_ready()
         await until(lambda: escaped.exists() and escaped.read_text())
     assert supervisor.state is State.STOPPED

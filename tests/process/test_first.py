@@ -1,4 +1,6 @@
-"""The first process of a container, played by one to which the orphans of its children are given."""
+"""The first process of a container, played by one to which the orphans of its children are
+given.
+"""
 
 import os
 import signal
@@ -13,7 +15,8 @@ import pytest
 from proxy.llama_server import first
 from tests.process.fake_server import ROOT
 
-# PR_SET_CHILD_SUBREAPER: whoever loses its parent below us becomes our child, as it would be process 1's.
+# PR_SET_CHILD_SUBREAPER: whoever loses its parent below us becomes our child, as it would be
+# process 1's.
 FIRST = """
 import ctypes, os, signal, sys, time
 from proxy.llama_server import first
@@ -37,7 +40,9 @@ os.fork = slow
 
 @contextmanager
 def container(code: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen([sys.executable, "-c", FIRST, code, before], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(
+        [sys.executable, "-c", FIRST, code, before], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
     try:
         yield process
     finally:
@@ -63,7 +68,10 @@ def test_it_ends_as_the_second_one_ends(code: str, exit_code: int) -> None:
 @pytest.mark.parametrize("before", ["", SLOW_FORK], ids=["at once", "after a slow fork"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_are_passed_on(number: signal.Signals, before: str) -> None:
-    code = f"signal.signal({int(number)}, lambda *_: os._exit(42)); print('ready', flush=True); time.sleep(60)"
+    code = (
+        f"signal.signal({int(number)}, lambda *_: os._exit(42)); print('ready', flush=True); "
+        f"time.sleep(60)"
+    )
     with container(code, before) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
@@ -89,7 +97,9 @@ def test_orphans_are_buried() -> None:
         end = time.monotonic() + 10
 
         def dead() -> list[str]:
-            shown = subprocess.run(["ps", "-A", "-o", "ppid=,stat="], capture_output=True, text=True, check=True).stdout
+            shown = subprocess.run(
+                ["ps", "-A", "-o", "ppid=,stat="], capture_output=True, text=True, check=True
+            ).stdout
             rows = [row.split() for row in shown.splitlines()]
             return [stat for parent, stat in rows if int(parent) == process.pid]
 
@@ -100,7 +110,9 @@ def test_orphans_are_buried() -> None:
 
 
 def test_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same once more where the lines are counted: the first process leaves by `_exit`, past everything that counts."""
+    """The same once more where the lines are counted: the first process leaves by `_exit`, past
+    everything that counts.
+    """
     monkeypatch.setattr(os, "fork", lambda: 0)
     first.step_aside()
     told: list[int] = []

@@ -18,11 +18,17 @@ STUBBORN = "trap '' TERM; echo here >&2; while :; do sleep 1000; done"
 class Guard:
     def __init__(self, script: str, grace: float) -> None:
         command, pipe = [*GUARD, str(grace), "/bin/sh", "-c", script], subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )
         assert self.process.stdin
         assert self.process.stdout
         assert self.process.stderr
-        self.lifeline, self.report, self.log = self.process.stdin, self.process.stdout, self.process.stderr
+        self.lifeline, self.report, self.log = (
+            self.process.stdin,
+            self.process.stdout,
+            self.process.stderr,
+        )
 
     def told(self) -> list[str]:
         return [line.decode().strip() for line in self.report]
@@ -46,7 +52,9 @@ def start() -> Iterator[Start]:
         guard.process.wait(10)
 
 
-async def test_an_engine_that_ends_is_reported_and_what_it_left_behind_ends_too(start: Start) -> None:
+async def test_an_engine_that_ends_is_reported_and_what_it_left_behind_ends_too(
+    start: Start,
+) -> None:
     guard = start("sleep 1000 & sleep 1000 & exit 3")
     pid, code = guard.told()
     assert pid.startswith("pid ")
@@ -78,7 +86,9 @@ async def test_an_engine_that_ignores_the_request_is_killed_after_the_grace(star
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-async def test_a_signal_to_the_guard_ends_the_group_in_order(start: Start, number: signal.Signals) -> None:
+async def test_a_signal_to_the_guard_ends_the_group_in_order(
+    start: Start, number: signal.Signals
+) -> None:
     guard = start(WAITS)
     assert guard.log.readline() == b"here\n"
     guard.process.send_signal(number)
@@ -93,5 +103,11 @@ def test_the_engine_gets_an_empty_input_and_its_output_is_its_log(start: Start) 
 
 def test_what_cannot_be_started_is_told(tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
-    told = subprocess.run([*GUARD, "1", str(nothing)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, timeout=10, check=False)
+    told = subprocess.run(
+        [*GUARD, "1", str(nothing)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        timeout=10,
+        check=False,
+    )
     assert told.stdout.decode() == f"cannot No such file or directory: {nothing}\n"

@@ -1,4 +1,6 @@
-"""The same guard inside this process, where its last deed (killing its own group) is only noted: so every line is seen."""
+"""The same guard inside this process, where its last deed (killing its own group) is only noted:
+so every line is seen.
+"""
 
 import os
 import signal
@@ -76,7 +78,8 @@ def test_the_end_of_file(inside: Inside) -> None:
 def test_an_engine_that_ignores_the_request(inside: Inside) -> None:
     # It asks to be ended by itself once it is deaf: the guard is its parent.
     deaf = (
-        "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.kill(os.getppid(), signal.SIGHUP)\nwhile True: signal.pause()"
+        "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.kill(os.getppid(), "
+        "signal.SIGHUP)\nwhile True: signal.pause()"
     )
     guard.main(["0.2", *engine(deaf)])
     assert inside.group == [signal.SIGTERM, signal.SIGKILL]
@@ -84,7 +87,9 @@ def test_an_engine_that_ignores_the_request(inside: Inside) -> None:
     assert os.waitpid(inside.pid, 0)[1] == signal.SIGKILL
 
 
-def test_a_signal_that_is_none_of_its_business_changes_nothing(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_that_is_none_of_its_business_changes_nothing(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
     exit_code = guard._exit_code
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as cat:
         assert cat.stdin
@@ -115,5 +120,13 @@ def test_nobody_to_tell(inside: Inside) -> None:
 
 
 def test_it_is_a_program_of_its_own() -> None:
-    ended = subprocess.run([sys.executable, "-P", guard.__file__, "5", "/no/such/engine"], capture_output=True, timeout=10, check=False)
-    assert (ended.stdout, ended.returncode) == (b"cannot No such file or directory: /no/such/engine\n", 0)
+    ended = subprocess.run(
+        [sys.executable, "-P", guard.__file__, "5", "/no/such/engine"],
+        capture_output=True,
+        timeout=10,
+        check=False,
+    )
+    assert (ended.stdout, ended.returncode) == (
+        b"cannot No such file or directory: /no/such/engine\n",
+        0,
+    )

@@ -1,4 +1,6 @@
-"""The keeper with real processes: who is loaded, who waits, who goes; never two where there is room for one."""
+"""The keeper with real processes: who is loaded, who waits, who goes; never two where there is
+room for one.
+"""
 
 import asyncio
 import os
@@ -17,7 +19,9 @@ from tests.process.fake_server import Conduct, starts
 
 
 class Stable:
-    """Models whose server does as it is told; each has its own program, so that its starts can be counted."""
+    """Models whose server does as it is told; each has its own program, so that its starts can
+    be counted.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,12 +29,27 @@ class Stable:
     def engine(self, name: str) -> Path:
         return self.path / f"{name}-server"
 
-    def model(self, name: str, *, flags: tuple[str, ...] = (), conduct: dict[str, Any] | None = None, **more: Any) -> Model:
+    def model(
+        self,
+        name: str,
+        *,
+        flags: tuple[str, ...] = (),
+        conduct: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> Model:
         engine = Conduct(**(conduct or {})).script(self.engine(name))
         (self.path / f"{name}.gguf").touch()
-        return Model(Launch(self.path / f"{name}.gguf", name, engine, ("--ctx-size", "4096", *flags)), **more)
+        return Model(
+            Launch(self.path / f"{name}.gguf", name, engine, ("--ctx-size", "4096", *flags)), **more
+        )
 
-    def keeper(self, *models: Model, timings: Timings = FAST, clock: Callable[[], float] | None = None, **rules: Any) -> Keeper:
+    def keeper(
+        self,
+        *models: Model,
+        timings: Timings = FAST,
+        clock: Callable[[], float] | None = None,
+        **rules: Any,
+    ) -> Keeper:
         catalogue = Catalogue(models, models[0].name, **rules)
         return Keeper(catalogue, timings=timings, **({"clock": clock} if clock else {}))
 
@@ -58,7 +77,9 @@ async def used(it: Keeper, name: str | None, **more: Any) -> str:
         lease.leave()
 
 
-async def test_the_default_is_loaded_at_the_start_and_another_one_takes_its_place(stable: Stable) -> None:
+async def test_the_default_is_loaded_at_the_start_and_another_one_takes_its_place(
+    stable: Stable,
+) -> None:
     async with stable.keeper(stable.model("a"), stable.model("b")) as it:
         await it.opened()
         assert states(it) == {"a": "ready", "b": "stopped"}
@@ -77,7 +98,11 @@ async def test_the_default_is_loaded_at_the_start_and_another_one_takes_its_plac
 
 
 async def test_what_is_preloaded_and_what_a_group_keeps_together(stable: Stable) -> None:
-    models = [stable.model("a", preload=True, group="g"), stable.model("b", preload=True, group="g"), stable.model("c")]
+    models = [
+        stable.model("a", preload=True, group="g"),
+        stable.model("b", preload=True, group="g"),
+        stable.model("c"),
+    ]
     async with stable.keeper(*models) as it:
         await it.opened()
         assert states(it) == {"a": "ready", "b": "ready", "c": "stopped"}
@@ -85,7 +110,9 @@ async def test_what_is_preloaded_and_what_a_group_keeps_together(stable: Stable)
         assert states(it) == {"a": "stopped", "b": "stopped", "c": "ready"}
 
 
-async def test_a_swap_waits_for_the_answer_that_runs_and_who_comes_later_does_not_overtake(stable: Stable) -> None:
+async def test_a_swap_waits_for_the_answer_that_runs_and_who_comes_later_does_not_overtake(
+    stable: Stable,
+) -> None:
     async with stable.keeper(stable.model("a"), stable.model("b")) as it:
         running = it.lease("a")
         it.lease("a").leave()  # it has never asked for anything
@@ -108,7 +135,9 @@ async def test_a_swap_waits_for_the_answer_that_runs_and_who_comes_later_does_no
         assert (stable.started("a"), stable.started("b")) == (2, 1)
 
 
-async def test_a_reload_gives_who_waits_the_new_child_and_tells_who_comes_too_late(stable: Stable) -> None:
+async def test_a_reload_gives_who_waits_the_new_child_and_tells_who_comes_too_late(
+    stable: Stable,
+) -> None:
     a, b, c = (stable.model(name) for name in "abc")
     changed = stable.model("b", flags=("--temp", "1"))
     async with stable.keeper(a, b, c) as it:
@@ -142,7 +171,9 @@ async def test_waiting_for_others_is_bounded_and_who_leaves_is_forgotten(stable:
         running = it.lease("a")
         await running.ready()
         it.supervisor("b").timings = Timings(wait=0.05)
-        with pytest.raises(ModelLoading, match=r"b did not come within 0\.05 s: other models answer"):
+        with pytest.raises(
+            ModelLoading, match=r"b did not come within 0\.05 s: other models answer"
+        ):
             await used(it, "b")
         assert not it._turns.waiting
         running.leave()
@@ -151,7 +182,9 @@ async def test_waiting_for_others_is_bounded_and_who_leaves_is_forgotten(stable:
         assert stable.started("b") == 0
 
 
-async def test_a_model_that_fails_is_told_to_all_who_wait_and_the_others_go_on(stable: Stable) -> None:
+async def test_a_model_that_fails_is_told_to_all_who_wait_and_the_others_go_on(
+    stable: Stable,
+) -> None:
     broken = stable.model("b", conduct={"exits": 1, "says": ["cudaMalloc failed: out of memory"]})
     async with stable.keeper(stable.model("a"), broken, timings=replace(FAST, failed=600)) as it:
         failures = await asyncio.gather(*(used(it, "b") for _ in range(3)), return_exceptions=True)
@@ -163,21 +196,30 @@ async def test_a_model_that_fails_is_told_to_all_who_wait_and_the_others_go_on(s
         assert states(it) == {"a": "ready", "b": "failed"}
 
 
-async def test_a_default_that_fails_is_told_in_the_log(stable: Stable, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_default_that_fails_is_told_in_the_log(
+    stable: Stable, caplog: pytest.LogCaptureFixture
+) -> None:
     async with stable.keeper(stable.model("a", conduct={"exits": 1})) as it:
         await it.opened()
     assert "a could not be started: ended with code 1" in caplog.text
 
 
 async def test_a_load_that_takes_longer_than_a_request_waits_goes_on(stable: Stable) -> None:
-    async with stable.keeper(stable.model("a", conduct={"hangs": True, "misbehaves": 1}), timings=Timings(wait=0.2, load=1)) as it:
-        with pytest.raises(ModelLoading, match=r"a did not come within 0\.2 s: it is still starting"):
+    async with stable.keeper(
+        stable.model("a", conduct={"hangs": True, "misbehaves": 1}),
+        timings=Timings(wait=0.2, load=1),
+    ) as it:
+        with pytest.raises(
+            ModelLoading, match=r"a did not come within 0\.2 s: it is still starting"
+        ):
             await used(it, "a")
         await until(lambda: it.supervisor("a").state is State.READY)
         assert await used(it, "a") == "a"
 
 
-async def test_what_nobody_needs_is_unloaded_in_time_and_loaded_again_when_it_is_asked_for(stable: Stable) -> None:
+async def test_what_nobody_needs_is_unloaded_in_time_and_loaded_again_when_it_is_asked_for(
+    stable: Stable,
+) -> None:
     async with stable.keeper(stable.model("a", idle_unload=0.05)) as it:
         await it.opened()
         await until(lambda: states(it) == {"a": "stopped"})
@@ -189,7 +231,10 @@ async def test_names(stable: Stable) -> None:
     it = stable.keeper(stable.model("a", aliases=("x", "y")), stable.model("b"))
     assert [it.named(name).name for name in ("a", "y", "b", None)] == ["a", "a", "b", "a"]
     assert it.named("unknown", "x").name == "a"
-    with pytest.raises(ModelNotFound, match=r"there is no model 'unknown'; name one of these or set BACKEND_MODEL: a, b"):
+    with pytest.raises(
+        ModelNotFound,
+        match=r"there is no model 'unknown'; name one of these or set BACKEND_MODEL: a, b",
+    ):
         it.named("unknown")
     async with it:
         assert await used(it, "b") == "b"
@@ -197,7 +242,9 @@ async def test_names(stable: Stable) -> None:
     assert stable.keeper(stable.model("c")).named("unknown").name == "c"
 
 
-async def test_a_side_request_is_answered_by_the_model_that_somebody_works_with(stable: Stable) -> None:
+async def test_a_side_request_is_answered_by_the_model_that_somebody_works_with(
+    stable: Stable,
+) -> None:
     now = 1000.0
     async with stable.keeper(stable.model("a"), stable.model("b"), clock=lambda: now) as it:
         work = it.lease("a", tools=True)
@@ -218,7 +265,9 @@ async def kill(lease: Lease, by: int = signal.SIGKILL) -> None:
     os.kill(lease.supervisor.pid, by)
 
 
-async def test_a_request_that_crashes_its_model_twice_is_refused_and_others_are_not(stable: Stable) -> None:
+async def test_a_request_that_crashes_its_model_twice_is_refused_and_others_are_not(
+    stable: Stable,
+) -> None:
     async with stable.keeper(stable.model("a")) as it:
         lease, innocent = it.lease("a", mark="killer"), it.lease("a", mark="innocent")
         address = await lease.ready()
@@ -247,7 +296,11 @@ async def test_a_reload_leaves_alone_what_did_not_change(stable: Stable) -> None
         running = it.lease("b")
         address = await running.ready()
         changed = stable.model("b", flags=("--temp", "0"))
-        assert it.reload(Catalogue((replace(a, aliases=("x",)), changed, c), "a", 2)) == ["a", "b", "c"]
+        assert it.reload(Catalogue((replace(a, aliases=("x",)), changed, c), "a", 2)) == [
+            "a",
+            "b",
+            "c",
+        ]
         assert await used(it, "x") == "a"
         assert it.supervisor("a").pid == pids[0]
         assert running.supervisor.address == address  # it finishes what it began
@@ -294,7 +347,9 @@ async def test_closing_ends_whoever_waits(stable: Stable) -> None:
     assert states(it) == {"a": "stopped", "b": "stopped"}
 
 
-async def test_closing_in_the_middle_of_a_change(stable: Stable, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_in_the_middle_of_a_change(
+    stable: Stable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settled = asyncio.Event()
 
     async def never() -> None:
@@ -306,7 +361,8 @@ async def test_closing_in_the_middle_of_a_change(stable: Stable, monkeypatch: py
         await it.opened()
         waiting = asyncio.create_task(used(it, "b"))
         await settled.wait()
-        assert states(it) == {"a": "stopped", "b": "stopped"}  # the memory is waited for before the next one starts
+        # The memory is waited for before the next one starts.
+        assert states(it) == {"a": "stopped", "b": "stopped"}
     with pytest.raises(Stopping):
         await waiting
     assert stable.started("b") == 0

@@ -1,4 +1,6 @@
-"""A request that only looks (GET, HEAD, OPTIONS) loads no model of ours, whatever state the models are in."""
+"""A request that only looks (GET, HEAD, OPTIONS) loads no model of ours, whatever state the
+models are in.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -38,7 +40,9 @@ async def test_when_nothing_is_loaded_health_says_so_and_wakes_nobody(tmp_path: 
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-async def test_a_look_at_a_model_that_is_not_loaded_loads_it_not(tmp_path: Path, method: str) -> None:
+async def test_a_look_at_a_model_that_is_not_loaded_loads_it_not(
+    tmp_path: Path, method: str
+) -> None:
     app = pair(tmp_path, "idle-unload = 0.0005")
     async with Lifespan(app):
         await asleep(app)
@@ -49,7 +53,9 @@ async def test_a_look_at_a_model_that_is_not_loaded_loads_it_not(tmp_path: Path,
                 assert call.status == 503
                 if method != "HEAD":
                     assert call.json["error"]["code"] == "model_unloaded"
-                    assert call.json["error"]["message"] == "no model is loaded, and GET loads none: the next chat request loads one."
+                    assert call.json["error"]["message"] == (
+                        "no model is loaded, and GET loads none: the next chat request loads one."
+                    )
         await asyncio.sleep(0.05)
         assert app.house.place.asleep()
         assert len(starts(tmp_path / "llama-server")) == before
@@ -61,7 +67,15 @@ async def test_a_post_loads_it(tmp_path: Path, body: bytes) -> None:
     async with Lifespan(app):
         await asleep(app)
         before = len(starts(tmp_path / "llama-server"))
-        assert (await ask(app, "/completion", body, method="POST", headers=[("content-length", "0")] * (not body))).status == 200
+        assert (
+            await ask(
+                app,
+                "/completion",
+                body,
+                method="POST",
+                headers=[("content-length", "0")] * (not body),
+            )
+        ).status == 200
         assert len(starts(tmp_path / "llama-server")) == before + 1
 
 
@@ -77,14 +91,17 @@ async def test_a_look_waits_for_the_model_that_comes_and_brings_no_other(tmp_pat
         assert keeper(app).supervisor("one").state is State.STOPPED
 
 
-async def test_a_look_at_a_model_that_cannot_be_started_does_not_try_it_again(tmp_path: Path) -> None:
+async def test_a_look_at_a_model_that_cannot_be_started_does_not_try_it_again(
+    tmp_path: Path,
+) -> None:
     app = pair(tmp_path, exits=1)
     for model in keeper(app).models:
         keeper(app).supervisor(model.name).timings = FAST
     async with Lifespan(app):
         await keeper(app).opened()
         assert states(app) == {"failed", "stopped"}
-        await until(lambda: not keeper(app).supervisor("one").gave_up)  # now a request may try it once more
+        # Now a request may try it once more.
+        await until(lambda: not keeper(app).supervisor("one").gave_up)
         before = len(starts(tmp_path / "llama-server"))
         call = await ask(app, "/metrics")
         assert (call.status, call.json["error"]["code"]) == (503, "child_failed")

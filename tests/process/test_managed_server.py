@@ -1,4 +1,6 @@
-"""Our own model server as the application sees it: started, killed, swapped and named in what clients read."""
+"""Our own model server as the application sees it: started, killed, swapped and named in what
+clients read.
+"""
 
 import os
 import signal
@@ -23,8 +25,12 @@ from tests.process.fake_server import Conduct
 
 
 async def test_our_own_child_from_the_first_question_to_the_end(tmp_path: Path) -> None:
-    engine = Conduct(says=("- CUDA0 : a card (1 MiB, 1 MiB free)",)).script(tmp_path / "llama-server")
-    app = create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(made(tmp_path / "qwen.gguf", LLAMA))}))
+    engine = Conduct(says=("- CUDA0 : a card (1 MiB, 1 MiB free)",)).script(
+        tmp_path / "llama-server"
+    )
+    app = create_app(
+        load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(made(tmp_path / "qwen.gguf", LLAMA))})
+    )
     assert app.supervisor is not None
     assert isinstance(app.house.place, OwnModels)
     async with Lifespan(app):
@@ -32,7 +38,12 @@ async def test_our_own_child_from_the_first_question_to_the_end(tmp_path: Path) 
         assert (await waiting.done()).json["model_alias"] == "qwen"
         assert (await ask(app, "/v1/models")).status == 200
         told = (await ask(app, "/health")).json
-        assert (told["status"], told["backend"], told["model"], told["context"]) == ("ok", "llama_cpp", "qwen", 4096)
+        assert (told["status"], told["backend"], told["model"], told["context"]) == (
+            "ok",
+            "llama_cpp",
+            "qwen",
+            4096,
+        )
         assert told["device"] == app.house.place.device() == "CUDA0"
         assert app.supervisor.state is State.READY
         assert not await app.house.place.next_life()  # only who has a seat may go on there
@@ -48,7 +59,9 @@ async def test_our_own_child_from_the_first_question_to_the_end(tmp_path: Path) 
 async def test_a_child_that_still_loads_is_known_by_name(tmp_path: Path) -> None:
     """What is pasted while it loads is right when it has loaded."""
     engine = Conduct(hangs=True).script(tmp_path / "llama-server")
-    app = create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(made(tmp_path / "qwen.gguf", LLAMA))}))
+    app = create_app(
+        load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(made(tmp_path / "qwen.gguf", LLAMA))})
+    )
     async with Lifespan(app):
         page = await ask(app, "/")
         assert page.status == 503
@@ -57,7 +70,9 @@ async def test_a_child_that_still_loads_is_known_by_name(tmp_path: Path) -> None
 
 async def test_a_child_that_was_killed_is_back_for_the_next_question(tmp_path: Path) -> None:
     engine = Conduct(answers=2, misbehaves=1).script(tmp_path / "llama-server")
-    app = create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(made(tmp_path / "qwen.gguf", LLAMA))}))
+    app = create_app(
+        load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(made(tmp_path / "qwen.gguf", LLAMA))})
+    )
     async with Lifespan(app):
         first = await app.house.place.address()
         app.house.place.answered()
@@ -70,12 +85,20 @@ async def test_a_child_that_was_killed_is_back_for_the_next_question(tmp_path: P
 async def test_a_question_reaches_the_model_that_its_body_names(tmp_path: Path) -> None:
     app = pair(tmp_path)
     async with Lifespan(app):
-        for body, name in ((b'{"model": "two"}', "two"), (b"{}", "two"), (b'{"model": "one-too"}', "one"), (b"no json", "one")):
+        for body, name in (
+            (b'{"model": "two"}', "two"),
+            (b"{}", "two"),
+            (b'{"model": "one-too"}', "one"),
+            (b"no json", "one"),
+        ):
             assert (await ask(app, "/completion", body)).status == 200
             assert (await ask(app, "/props")).json["model_alias"] == name
         assert (await ask(app, "/v1/completions", b'{"model": "two"}')).status == 200
         listed = (await ask(app, "/v1/models")).json["data"]
-        assert [(model["id"], model["context_length"]) for model in listed] == [("one", 4096), ("two", 4096)]
+        assert [(model["id"], model["context_length"]) for model in listed] == [
+            ("one", 4096),
+            ("two", 4096),
+        ]
         assert (await ask(app, "/v1/models/two-too")).json["id"] == "two"
 
 
@@ -104,7 +127,9 @@ async def test_health_knows_at_once_what_becomes_of_a_child(tmp_path: Path) -> N
         ("GET", "/props", b"", False),
     ],
 )
-async def test_what_is_passed_through_is_an_answer_too(tmp_path: Path, method: str, path: str, body: bytes, counts: bool) -> None:
+async def test_what_is_passed_through_is_an_answer_too(
+    tmp_path: Path, method: str, path: str, body: bytes, counts: bool
+) -> None:
     app = pair(tmp_path, lost=("/nothing",))
     async with Lifespan(app):
         await ask(app, path, body, method=method)
@@ -126,7 +151,13 @@ async def test_the_seat_of_a_request(tmp_path: Path) -> None:
         seat = place.at(Wish("two-too"))
         try:
             first = await seat.address()
-            assert (seat.model(), seat.dialect(), seat.not_ready(), seat.asleep(), seat.device()) == ("two", "hermes", None, False, None)
+            assert (
+                seat.model(),
+                seat.dialect(),
+                seat.not_ready(),
+                seat.asleep(),
+                seat.device(),
+            ) == ("two", "hermes", None, False, None)
             assert (place.model(), place.dialect(), place.device()) == ("two", None, None)
             assert seat.models() == place.models()
             assert seat.details() == place.details()

@@ -1,4 +1,7 @@
-"""READY is a proof: the child is well, it is ours, and a token came. Every lie is found out and named."""
+"""READY is a proof: the child is well, it is ours, and a token came.
+
+Every lie is found out and named.
+"""
 
 from collections.abc import Iterator
 from http.server import HTTPServer
@@ -32,7 +35,8 @@ async def test_an_embedding_model_proves_itself_with_a_vector(fake: Fake) -> Non
 
 
 async def test_a_token_that_is_still_loading_is_waited_for(fake: Fake) -> None:
-    async with fake(token=503, misbehaves=1, answers=1) as supervisor:  # ends after it said 503: the next start is good
+    # Ends after it said 503: the next start is good.
+    async with fake(token=503, misbehaves=1, answers=1) as supervisor:
         await supervisor.ensure_ready()
         assert supervisor.state is State.READY
 
@@ -40,18 +44,40 @@ async def test_a_token_that_is_still_loading_is_waited_for(fake: Fake) -> None:
 @pytest.mark.parametrize(
     ("conduct", "timings", "reason"),
     [
-        ({"prelude": "export LLAMA_API_KEY=other"}, PATIENT, "a foreign server answers on its port: it does not know our key"),
-        ({"props": {"model_path": "/other.gguf"}}, PATIENT, "a foreign server answers on its port: it serves /other.gguf"),
-        ({"props": {"model_alias": "other"}}, PATIENT, "a foreign server answers on its port: it calls itself other"),
-        ({"props_status": 404, "props": {}}, PATIENT, "what answers is no llama-server: /props says 404"),
+        (
+            {"prelude": "export LLAMA_API_KEY=other"},
+            PATIENT,
+            "a foreign server answers on its port: it does not know our key",
+        ),
+        (
+            {"props": {"model_path": "/other.gguf"}},
+            PATIENT,
+            "a foreign server answers on its port: it serves /other.gguf",
+        ),
+        (
+            {"props": {"model_alias": "other"}},
+            PATIENT,
+            "a foreign server answers on its port: it calls itself other",
+        ),
+        (
+            {"props_status": 404, "props": {}},
+            PATIENT,
+            "what answers is no llama-server: /props says 404",
+        ),
         ({"props": "<html>"}, PATIENT, "what answers is no llama-server: /props says 200"),
         ({"props": []}, PATIENT, "what answers is no llama-server: /props says 200"),
-        ({"token": 500}, PATIENT, 'it is up, but the first token failed with 500: {"content": "a"}'),
+        (
+            {"token": 500},
+            PATIENT,
+            'it is up, but the first token failed with 500: {"content": "a"}',
+        ),
         ({"token_hangs": True}, SHORT_TOKEN, "it is up, but no first token came within 0.3 s"),
         ({"props": {"default_generation_settings": []}}, PATIENT, "AttributeError("),
     ],
 )
-async def test_what_is_no_proof(fake: Fake, conduct: dict[str, Any], timings: Timings, reason: str) -> None:
+async def test_what_is_no_proof(
+    fake: Fake, conduct: dict[str, Any], timings: Timings, reason: str
+) -> None:
     async with fake(timings=timings, **conduct) as supervisor:
         with pytest.raises(ChildFailed, match="The last lines of its log"):
             await supervisor.ensure_ready()

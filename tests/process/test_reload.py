@@ -1,4 +1,6 @@
-"""A reload reads files and asks the engine in a thread: meanwhile the old configuration serves, and nothing is applied by halves."""
+"""A reload reads files and asks the engine in a thread: meanwhile the old configuration serves,
+and nothing is applied by halves.
+"""
 
 import asyncio
 from pathlib import Path
@@ -20,14 +22,19 @@ class Machine:
     def __init__(self, path: Path) -> None:
         self.path, self.conf = path, path / "my.conf"
         self.slow, self.asked, self.may = path / "slow-server", path / "asked", path / "may"
-        waits = f'case "$*" in *--help*) echo >> {self.asked}; while [ ! -e {self.may} ]; do sleep 0.01; done;; esac'
+        waits = (
+            f'case "$*" in *--help*) echo >> {self.asked}; while [ ! -e {self.may} ]; '
+            f"do sleep 0.01; done;; esac"
+        )
         Conduct().script(self.slow, waits)
         self.write("one")
 
     def write(self, *names: str) -> None:
         """Models; one whose name begins with "slow" has the slow engine."""
         binary = f"binary = {self.slow}\n"
-        sections = [f"[{name}]\nmodel = {TINY}\n" + binary * name.startswith("slow") for name in names]
+        sections = [
+            f"[{name}]\nmodel = {TINY}\n" + binary * name.startswith("slow") for name in names
+        ]
         self.conf.write_text("[*]\nctx-size = 4096\n" + "".join(sections))
 
     def bridge(self) -> Bridge:
@@ -79,7 +86,9 @@ async def test_of_two_reloads_in_a_row_the_second_decides(machine: Machine) -> N
         assert names(app) == ["one", "three"]
 
 
-async def test_a_reload_that_is_cancelled_changes_nothing_and_holds_up_no_other(machine: Machine) -> None:
+async def test_a_reload_that_is_cancelled_changes_nothing_and_holds_up_no_other(
+    machine: Machine,
+) -> None:
     app = machine.bridge()
     async with Lifespan(app):
         machine.write("one", "slow")

@@ -1,4 +1,6 @@
-"""The command as a process of its own, over real sockets: what it says, how it serves, and that it ends when it is told to."""
+"""The command as a process of its own, over real sockets: what it says, how it serves, and that
+it ends when it is told to.
+"""
 
 import asyncio
 import contextlib
@@ -93,13 +95,25 @@ Start = Callable[..., contextlib.AbstractContextManager[Program]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
-    """A process without the settings of whoever runs the tests; with what measures the coverage, where it is measured."""
+    """A process without the settings of whoever runs the tests; with what measures the coverage,
+    where it is measured.
+    """
 
     def make(*words: str, **settings: str) -> contextlib.AbstractContextManager[Program]:
         ours = {name.upper() for name in Settings.model_fields}
-        environment = {name: value for name, value in os.environ.items() if name not in ours | {"PYTHONUNBUFFERED"}}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ours | {"PYTHONUNBUFFERED"}
+        }
         environment |= {"XDG_CONFIG_HOME": str(tmp_path / "config"), "PROXY_PORT": "0", **settings}
-        return running("llama-bridge", [sys.executable, "-m", "proxy", *words], tmp_path / "output", ROOT, environment)
+        return running(
+            "llama-bridge",
+            [sys.executable, "-m", "proxy", *words],
+            tmp_path / "output",
+            ROOT,
+            environment,
+        )
 
     return make
 
@@ -140,32 +154,48 @@ def test_it_serves_and_a_signal_ends_it_at_once_also_while_an_answer_streams(
             silent = threads.submit(httpx.get, f"{url}/silent", timeout=20)
             assert all(upstream.waiting.acquire(timeout=10) for _ in range(2))
             lines = answer.iter_lines()
-            assert '"first"' in next(line for line in lines if "content" in line and '""' not in line)
+            assert '"first"' in next(
+                line for line in lines if "content" in line and '""' not in line
+            )
             ended(program, number)
             rest: list[str] = []
             with pytest.raises(httpx.RemoteProtocolError):
                 rest.extend(lines)
             (event,) = (line for line in rest if line)
             error = json.loads(event.removeprefix("data: "))["error"]
-            assert (error["code"], error["message"]) == ("stopping", "this proxy is shutting down (connection lost)")
-            assert (silent.result().status_code, silent.result().json()["error"]["code"]) == (503, "stopping")
+            assert (error["code"], error["message"]) == (
+                "stopping",
+                "this proxy is shutting down (connection lost)",
+            )
+            assert (silent.result().status_code, silent.result().json()["error"]["code"]) == (
+                503,
+                "stopping",
+            )
         assert all(upstream.left.acquire(timeout=10) for _ in range(2))
 
 
-def test_a_client_that_leaves_after_its_upload_ends_the_work_of_the_backend(start: Start, upstream: Upstream) -> None:
+def test_a_client_that_leaves_after_its_upload_ends_the_work_of_the_backend(
+    start: Start, upstream: Upstream
+) -> None:
     with start(BACKEND_URL=upstream.url) as program:
         url = httpx.URL(address(program))
         body = json.dumps(QUESTION).encode()
         for path in ("/v1/chat/completions", "/v1/completions", "/upstream/v1/embeddings"):
             with socket.create_connection((url.host, url.port or 80), timeout=20) as client:
-                head = f"POST {path} HTTP/1.1\r\nhost: {url.netloc.decode()}\r\ncontent-length: {len(body)}\r\n\r\n"
+                head = (
+                    f"POST {path} HTTP/1.1\r\nhost: {url.netloc.decode()}\r\n"
+                    f"content-length: {len(body)}\r\n\r\n"
+                )
                 client.sendall(head.encode() + body)
                 received = b""
                 while b"first" not in received:
                     received += client.recv(1000)
-                assert not upstream.left.acquire(timeout=0.1)  # it works as long as somebody listens
+                # It works as long as somebody listens.
+                assert not upstream.left.acquire(timeout=0.1)
             assert upstream.left.acquire(timeout=10), path
-        assert [json.loads(upload)["messages"] for upload in upstream.uploads] == [QUESTION["messages"]] * 3
+        assert [json.loads(upload)["messages"] for upload in upstream.uploads] == [
+            QUESTION["messages"]
+        ] * 3
 
 
 def test_a_backend_that_is_down_is_told_and_found_when_it_comes(start: Start) -> None:
@@ -174,25 +204,42 @@ def test_a_backend_that_is_down_is_told_and_found_when_it_comes(start: Start) ->
         port = reserved.getsockname()[1]
         with start(BACKEND_URL=f"http://127.0.0.1:{port}") as program:
             url = address(program)
-            assert f"  not ready yet: nothing answers at http://127.0.0.1:{port}: is the backend running" in program.output()
+            assert (
+                f"  not ready yet: nothing answers at http://127.0.0.1:{port}: "
+                f"is the backend running"
+            ) in program.output()
             refused = httpx.get(f"{url}/health")
             assert (refused.status_code, refused.json()["status"]) == (503, "unavailable")
             reserved.close()
             with Upstream(port):
-                program.wait_for(lambda: httpx.get(f"{url}/health").is_success or None, "health", 10)
+                program.wait_for(
+                    lambda: httpx.get(f"{url}/health").is_success or None, "health", 10
+                )
                 assert httpx.get(f"{url}/v1/models").is_success
 
 
 def test_a_key_that_was_given_is_printed_nowhere(start: Start, upstream: Upstream) -> None:
-    with start("serve", "--backend-url", upstream.url, PROXY_API_KEYS="topsecret,other", LOG_FORMAT="json") as program:
+    with start(
+        "serve", "--backend-url", upstream.url, PROXY_API_KEYS="topsecret,other", LOG_FORMAT="json"
+    ) as program:
         url = address(program)
         assert '"apiKey": "YOUR-KEY"' in program.output()
         refused = httpx.get(f"{url}/v1/models")
         assert refused.status_code == 401
         assert httpx.get(f"{url}/v1/models", auth=("me", "other")).status_code == 200
-        program.wait_for(lambda: True if refused.headers["x-request-id"] in program.output() else None, "line", 10)
-        lines = [json.loads(line) for line in program.output().splitlines() if line.startswith('{"time"')]
-        assert lines[0]["request_id"] == refused.json()["error"]["request_id"] == refused.headers["x-request-id"]
+        program.wait_for(
+            lambda: True if refused.headers["x-request-id"] in program.output() else None,
+            "line",
+            10,
+        )
+        lines = [
+            json.loads(line) for line in program.output().splitlines() if line.startswith('{"time"')
+        ]
+        assert (
+            lines[0]["request_id"]
+            == refused.json()["error"]["request_id"]
+            == refused.headers["x-request-id"]
+        )
         assert "topsecret" not in program.output()
         assert "other" not in program.output().replace("another", "")
 
@@ -202,9 +249,13 @@ def engine(tmp_path: Path) -> Callable[..., Path]:
     return lambda **conduct: Conduct(**conduct).script(tmp_path / "llama-server")
 
 
-def test_our_own_child_goes_with_us(start: Start, engine: Callable[..., Path], tmp_path: Path) -> None:
+def test_our_own_child_goes_with_us(
+    start: Start, engine: Callable[..., Path], tmp_path: Path
+) -> None:
     script = engine()
-    with start("serve", LLAMA_SERVER=str(script), LLAMA_MODEL=str(made(tmp_path / "qwen.gguf", LLAMA))) as program:
+    with start(
+        "serve", LLAMA_SERVER=str(script), LLAMA_MODEL=str(made(tmp_path / "qwen.gguf", LLAMA))
+    ) as program:
         url = address(program)
         assert "  model    qwen, context 4,096 tokens\n" in program.output()
         assert httpx.get(f"{url}/props").json()["model_alias"] == "qwen"
@@ -215,9 +266,13 @@ def test_our_own_child_goes_with_us(start: Start, engine: Callable[..., Path], t
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_it_can_be_ended_while_its_child_starts(times: int, start: Start, engine: Callable[..., Path], tmp_path: Path) -> None:
+def test_it_can_be_ended_while_its_child_starts(
+    times: int, start: Start, engine: Callable[..., Path], tmp_path: Path
+) -> None:
     script = engine(hangs=True)
-    with start(LLAMA_SERVER=str(script), LLAMA_MODEL=str(made(tmp_path / "qwen.gguf", LLAMA))) as program:
+    with start(
+        LLAMA_SERVER=str(script), LLAMA_MODEL=str(made(tmp_path / "qwen.gguf", LLAMA))
+    ) as program:
         (pid,) = program.wait_for(lambda: starts(script) or None, "start of the child", 20)
         group = os.getpgid(pid)
         for _ in range(times - 1):
@@ -227,7 +282,9 @@ def test_it_can_be_ended_while_its_child_starts(times: int, start: Start, engine
         assert "listens on" not in program.output()
 
 
-def test_a_model_on_a_disk_that_is_not_mounted_is_named_and_the_proxy_stays(start: Start, tmp_path: Path) -> None:
+def test_a_model_on_a_disk_that_is_not_mounted_is_named_and_the_proxy_stays(
+    start: Start, tmp_path: Path
+) -> None:
     with start(LLAMA_MODEL="/no/such/model.gguf", PATH=str(tmp_path)) as program:
         url = address(program)
         reason = "our llama-server has failed: there is no file /no/such/model.gguf"
@@ -248,7 +305,9 @@ def test_a_mistyped_path_of_a_model_is_one_line(start: Start, tmp_path: Path) ->
         assert program.process.returncode != 0
 
 
-def test_a_damaged_model_file_is_left_out_and_named(start: Start, engine: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_damaged_model_file_is_left_out_and_named(
+    start: Start, engine: Callable[..., Path], tmp_path: Path
+) -> None:
     folder = tmp_path / "models"
     folder.mkdir()
     made(folder / "qwen.gguf", LLAMA)
@@ -259,10 +318,16 @@ def test_a_damaged_model_file_is_left_out_and_named(start: Start, engine: Callab
         assert "  model    qwen, " in program.output()
 
 
-def test_a_hangup_reads_the_configuration_anew(start: Start, engine: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_hangup_reads_the_configuration_anew(
+    start: Start, engine: Callable[..., Path], tmp_path: Path
+) -> None:
     script, conf = engine(), tmp_path / "my.conf"
     conf.write_text("[*]\nctx-size = 4096\n")
-    with start(LLAMA_SERVER=str(script), LLAMA_MODEL=str(made(tmp_path / "qwen.gguf", LLAMA)), LLAMA_SERVER_CONF=str(conf)) as program:
+    with start(
+        LLAMA_SERVER=str(script),
+        LLAMA_MODEL=str(made(tmp_path / "qwen.gguf", LLAMA)),
+        LLAMA_SERVER_CONF=str(conf),
+    ) as program:
         address(program)
         for text, said in (
             ("[*]\nctx-size = 4096\n", "changed: nothing"),

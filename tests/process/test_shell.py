@@ -15,7 +15,11 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     read = subprocess.run(
-        [sys.executable, "-P", "-m", "proxy", "dialects"], stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path, check=False
+        [sys.executable, "-P", "-m", "proxy", "dialects"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        check=False,
     )
     os.close(writer)
     assert (read.returncode, read.stderr) == (1, b"")
@@ -26,4 +30,6 @@ def test_the_shell_lines_around_the_heart_work(tmp_path: Path) -> None:
     program = f"{shlex.quote(sys.executable)} -P -m proxy"
     shell = ["/bin/sh", "-ec", lines.replace(".venv/bin/llama-bridge", program)]
     said = json.loads(subprocess.run(shell, capture_output=True, check=True, cwd=tmp_path).stdout)
-    assert [call["function"] for call in said["tool_calls"]] == [{"name": "bash", "arguments": '{"command":"ls"}'}]
+    assert [call["function"] for call in said["tool_calls"]] == [
+        {"name": "bash", "arguments": '{"command":"ls"}'}
+    ]

@@ -1,4 +1,6 @@
-"""The supervisor against children that start late, crash and come again; and against requests that come at any time."""
+"""The supervisor against children that start late, crash and come again; and against requests
+that come at any time.
+"""
 
 import asyncio
 import logging
@@ -108,7 +110,9 @@ async def test_two_early_deaths_are_forgiven(fake: Fake) -> None:
         ({"dies_by": signal.SIGTERM}, "killed by SIGTERM"),
     ],
 )
-async def test_the_third_early_death_is_final_whatever_the_signal(fake: Fake, conduct: dict[str, Any], reason: str) -> None:
+async def test_the_third_early_death_is_final_whatever_the_signal(
+    fake: Fake, conduct: dict[str, Any], reason: str
+) -> None:
     async with fake(timings=SLOW_FAIL, **conduct) as supervisor:
         with pytest.raises(ChildFailed) as failed:
             await supervisor.ensure_ready()
@@ -147,7 +151,9 @@ async def test_an_engine_that_cannot_be_started_is_named(tmp_path: Path) -> None
             await supervisor.ensure_ready()
 
 
-async def test_a_machine_that_starts_no_process_is_named(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_machine_that_starts_no_process_is_named(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails() -> int:
         raise OSError("No free port found")
 
@@ -158,7 +164,9 @@ async def test_a_machine_that_starts_no_process_is_named(fake: Fake, monkeypatch
     assert it.pid is None
 
 
-async def test_ready_but_never_an_answer_rests_longer_each_time(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ready_but_never_an_answer_rests_longer_each_time(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     states: list[tuple[State, int]] = []
     write = Supervisor._write
 
@@ -199,7 +207,9 @@ async def test_after_a_finished_answer_it_starts_again_at_once(fake: Fake) -> No
             assert before.key != after.key
 
 
-async def test_who_is_refused_before_the_death_is_known_waits_for_the_next_child(fake: Fake) -> None:
+async def test_who_is_refused_before_the_death_is_known_waits_for_the_next_child(
+    fake: Fake,
+) -> None:
     async with fake() as supervisor:
         before = await supervisor.ensure_ready()
         supervisor.answered()
@@ -214,7 +224,9 @@ async def test_who_is_refused_before_the_death_is_known_waits_for_the_next_child
         assert count(supervisor) == 2
 
 
-async def test_the_number_of_a_group_that_is_gone_may_belong_to_others(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_a_group_that_is_gone_may_belong_to_others(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with fake() as supervisor:
         await supervisor.ensure_ready()
         child = supervisor._child
@@ -234,27 +246,46 @@ async def test_who_is_refused_by_a_child_that_lives_does_not_wait_for_ever(fake:
 
 @pytest.mark.parametrize(
     ("device", "gpu", "warned"),
-    [("CPU", "an NVIDIA GPU", True), ("CPU", None, False), ("CUDA0", "an NVIDIA GPU", False), (None, "an NVIDIA GPU", False)],
+    [
+        ("CPU", "an NVIDIA GPU", True),
+        ("CPU", None, False),
+        ("CUDA0", "an NVIDIA GPU", False),
+        (None, "an NVIDIA GPU", False),
+    ],
 )
 async def test_the_loud_warning(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, device: str | None, gpu: str | None, warned: bool
+    fake: Fake,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    device: str | None,
+    gpu: str | None,
+    warned: bool,
 ) -> None:
     monkeypatch.setattr(placement, "visible_gpu", lambda: gpu)
     async with fake(says=[f"- {device} : x (1 MiB, 1 MiB free)"] if device else []) as it:
         await it.ensure_ready()
-        assert ("This machine has an NVIDIA GPU, but the engine runs on the CPU" in caplog.text) is warned
+        assert (
+            "This machine has an NVIDIA GPU, but the engine runs on the CPU" in caplog.text
+        ) is warned
         assert (it.warning is not None) is warned
 
 
-async def test_a_missing_file_is_one_clear_line_and_starts_no_process(fake: Fake, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_missing_file_is_one_clear_line_and_starts_no_process(
+    fake: Fake, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     it = fake(timings=SLOW_FAIL)
     it.launch = replace(it.launch, model=tmp_path / "gone.gguf")
     async with it:
         with pytest.raises(ChildFailed) as refused:
             await it.ensure_ready()
-        assert refused.value.message == f"{it.launch.alias} could not be started: there is no file {tmp_path}/gone.gguf"
+        assert (
+            refused.value.message
+            == f"{it.launch.alias} could not be started: there is no file {tmp_path}/gone.gguf"
+        )
         assert count(it) == 0
-    assert [record.message for record in caplog.records] == [f"{it.launch.alias} has failed: there is no file {tmp_path}/gone.gguf"]
+    assert [record.message for record in caplog.records] == [
+        f"{it.launch.alias} has failed: there is no file {tmp_path}/gone.gguf"
+    ]
 
 
 async def test_a_loop_that_goes_away_takes_the_child_with_it(fake: Fake) -> None:
@@ -266,7 +297,9 @@ async def test_a_loop_that_goes_away_takes_the_child_with_it(fake: Fake) -> None
     await serve(it)
 
 
-async def test_a_defect_of_ours_leaves_nobody_waiting(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_defect_of_ours_leaves_nobody_waiting(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     starting = Supervisor._starting
 
     async def broken(self: Supervisor) -> tuple[Happening, str]:
@@ -294,7 +327,8 @@ def test_it_lives_in_the_loop_that_serves(fake: Fake) -> None:
 
 def test_it_can_live_in_one_loop_after_the_other(fake: Fake) -> None:
     it = fake()
-    with ThreadPoolExecutor() as threads:  # Python 3.11 does not trace a frame any more once a task was cancelled below it
+    # Python 3.11 does not trace a frame any more once a task was cancelled below it.
+    with ThreadPoolExecutor() as threads:
         for _ in range(2):
             threads.submit(asyncio.run, serve(it)).result(20)
     assert count(it) == 2
@@ -310,7 +344,10 @@ async def test_its_lines_are_told_as_they_come(fake: Fake) -> None:
 
 
 NO_GPU = "warning: no usable GPU found, --gpu-layers option will be ignored"
-NONE_OFFLOADED, ALL_OFFLOADED = "load_tensors: offloaded 0/33 layers to GPU", "load_tensors: offloaded 33/33 layers to GPU"
+NONE_OFFLOADED, ALL_OFFLOADED = (
+    "load_tensors: offloaded 0/33 layers to GPU",
+    "load_tensors: offloaded 33/33 layers to GPU",
+)
 ON_CPU = "- CPU : x (1 MiB, 1 MiB free)"
 ON_CUDA = "- CUDA0 : x (1 MiB, 1 MiB free)"
 BINARY, FROM_WHEEL = Path("/s"), None
@@ -319,10 +356,38 @@ BINARY, FROM_WHEEL = Path("/s"), None
 @pytest.mark.parametrize(
     ("gpu", "engine", "flags", "required", "says", "problem"),
     [
-        (None, BINARY, ("--n-gpu-layers", "26"), False, [NONE_OFFLOADED], "and none did: the engine runs on the CPU"),
-        (None, BINARY, ("--n-gpu-layers", "26"), False, [NONE_OFFLOADED], "`/s --list-devices` shows what it can use"),
-        (None, FROM_WHEEL, ("--temp", "0", "-ngl", "all"), False, [ON_CPU], "and none did: the engine runs on the CPU"),
-        (None, FROM_WHEEL, ("--n-gpu-layers", "26"), False, [ON_CPU], "Name a llama-server built for the GPU in LLAMA_SERVER"),
+        (
+            None,
+            BINARY,
+            ("--n-gpu-layers", "26"),
+            False,
+            [NONE_OFFLOADED],
+            "and none did: the engine runs on the CPU",
+        ),
+        (
+            None,
+            BINARY,
+            ("--n-gpu-layers", "26"),
+            False,
+            [NONE_OFFLOADED],
+            "`/s --list-devices` shows what it can use",
+        ),
+        (
+            None,
+            FROM_WHEEL,
+            ("--temp", "0", "-ngl", "all"),
+            False,
+            [ON_CPU],
+            "and none did: the engine runs on the CPU",
+        ),
+        (
+            None,
+            FROM_WHEEL,
+            ("--n-gpu-layers", "26"),
+            False,
+            [ON_CPU],
+            "Name a llama-server built for the GPU in LLAMA_SERVER",
+        ),
         (None, FROM_WHEEL, (), False, [ON_CPU], None),
         (None, FROM_WHEEL, ("--gpu-layers", "0"), False, [ON_CPU], None),
         (None, FROM_WHEEL, ("--gpu-layers", "auto"), False, [ON_CPU], None),
@@ -331,11 +396,46 @@ BINARY, FROM_WHEEL = Path("/s"), None
         (None, BINARY, (), True, [NONE_OFFLOADED], "A GPU is required: the engine runs on the CPU"),
         (None, BINARY, ("--gpu-layers", "all"), True, [ALL_OFFLOADED], None),
         (None, BINARY, (), False, [NO_GPU], "and none did: the engine runs on the CPU"),
-        (None, BINARY, ("--gpu-layers", "0"), True, [NONE_OFFLOADED], "A GPU is required, but `n-gpu-layers = 0` keeps"),
-        ("an NVIDIA GPU (x)", BINARY, ("-ngl", "0"), False, [ON_CUDA, NONE_OFFLOADED], "(x), but `n-gpu-layers = 0` keeps the model"),
-        ("an NVIDIA GPU (x)", BINARY, (), False, [ON_CPU], "This machine has an NVIDIA GPU (x), but the engine runs on the CPU"),
-        ("an NVIDIA GPU (x)", FROM_WHEEL, (), False, [ON_CPU], " -m pip install --force-reinstall --no-deps --index-url https://"),
-        ("an NVIDIA GPU (x)", FROM_WHEEL, (), False, [ON_CPU], "/xllamacpp/whl/cu128 xllamacpp==20"),
+        (
+            None,
+            BINARY,
+            ("--gpu-layers", "0"),
+            True,
+            [NONE_OFFLOADED],
+            "A GPU is required, but `n-gpu-layers = 0` keeps",
+        ),
+        (
+            "an NVIDIA GPU (x)",
+            BINARY,
+            ("-ngl", "0"),
+            False,
+            [ON_CUDA, NONE_OFFLOADED],
+            "(x), but `n-gpu-layers = 0` keeps the model",
+        ),
+        (
+            "an NVIDIA GPU (x)",
+            BINARY,
+            (),
+            False,
+            [ON_CPU],
+            "This machine has an NVIDIA GPU (x), but the engine runs on the CPU",
+        ),
+        (
+            "an NVIDIA GPU (x)",
+            FROM_WHEEL,
+            (),
+            False,
+            [ON_CPU],
+            " -m pip install --force-reinstall --no-deps --index-url https://",
+        ),
+        (
+            "an NVIDIA GPU (x)",
+            FROM_WHEEL,
+            (),
+            False,
+            [ON_CPU],
+            "/xllamacpp/whl/cu128 xllamacpp==20",
+        ),
         ("an AMD GPU (x)", FROM_WHEEL, (), False, [ON_CPU], "/xllamacpp/whl/vulkan xllamacpp==20"),
         ("an Apple GPU", FROM_WHEEL, (), False, [ON_CPU], "macOS: `brew install llama.cpp`"),
         ("an NVIDIA GPU (x)", BINARY, (), True, [ON_CUDA, ALL_OFFLOADED], None),
@@ -372,7 +472,10 @@ def gpu_unused(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_where_a_gpu_is_required_the_cpu_is_no_answer(fake: Fake, gpu_unused: None) -> None:
     async with fake(says=[ON_CPU], timings=SLOW_FAIL) as it:
         it._require_gpu = True
-        with pytest.raises(ChildFailed, match="require-gpu: This machine has an NVIDIA GPU, but the engine runs on the CPU"):
+        with pytest.raises(
+            ChildFailed,
+            match="require-gpu: This machine has an NVIDIA GPU, but the engine runs on the CPU",
+        ):
             await it.ensure_ready()
         assert count(it) == 3
         await nothing_left(it.group)
@@ -390,7 +493,12 @@ async def test_where_a_gpu_is_required_it_is_required_right_after_the_boot_too(
 
 @pytest.mark.parametrize(("busy", "starts"), [(False, 2), (True, 1)])
 async def test_right_after_the_boot_the_gpu_is_looked_for_once_more(
-    fake: Fake, gpu_unused: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, busy: bool, starts: int
+    fake: Fake,
+    gpu_unused: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    busy: bool,
+    starts: int,
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
@@ -403,8 +511,12 @@ async def test_right_after_the_boot_the_gpu_is_looked_for_once_more(
         assert ("its GPU is looked for once more" in caplog.text) is not busy
 
 
-async def test_a_child_that_dies_before_the_second_look(fake: Fake, gpu_unused: None, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_child_that_dies_before_the_second_look(
+    fake: Fake, gpu_unused: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
-    async with fake(says=[ON_CPU], answers=1, misbehaves=1, timings=replace(FAST, second_look=60)) as it:
+    async with fake(
+        says=[ON_CPU], answers=1, misbehaves=1, timings=replace(FAST, second_look=60)
+    ) as it:
         await until(lambda: count(it) == 2)
         await it.ensure_ready()

@@ -4,14 +4,40 @@ import json
 from typing import Any
 
 from proxy.protocols.openai_chat import Head, Stream, Whole
-from proxy.stream.events import Beside, CallArguments, CallEnd, CallStart, Content, Logprobs, Reasoning, TextEvent, Usage
+from proxy.stream.events import (
+    Beside,
+    CallArguments,
+    CallEnd,
+    CallStart,
+    Content,
+    Logprobs,
+    Reasoning,
+    TextEvent,
+    Usage,
+)
 
 HEAD = Head("chatcmpl-a", 5, "m", wants_usage=True)
-CALL: list[TextEvent] = [CallStart(0, "call_a", "f"), CallArguments(0, '{"a":'), CallArguments(0, "1}"), CallEnd(0, whole=True)]
-ANSWER: list[TextEvent | Logprobs] = [Reasoning("hm"), Content("é"), Logprobs({"content": [1]}), Logprobs({"content": [2]}), *CALL]
+CALL: list[TextEvent] = [
+    CallStart(0, "call_a", "f"),
+    CallArguments(0, '{"a":'),
+    CallArguments(0, "1}"),
+    CallEnd(0, whole=True),
+]
+ANSWER: list[TextEvent | Logprobs] = [
+    Reasoning("hm"),
+    Content("é"),
+    Logprobs({"content": [1]}),
+    Logprobs({"content": [2]}),
+    *CALL,
+]
 
 
-def _said(writer: Stream | Whole, events: list[TextEvent | Logprobs], finish: str = "stop", choice: int = 0) -> None:
+def _said(
+    writer: Stream | Whole,
+    events: list[TextEvent | Logprobs],
+    finish: str = "stop",
+    choice: int = 0,
+) -> None:
     for event in events:
         writer.say(choice, event)
     writer.finish(choice, finish)
@@ -20,7 +46,10 @@ def _said(writer: Stream | Whole, events: list[TextEvent | Logprobs], finish: st
 def _chunks(data: bytes) -> list[Any]:
     lines = data.decode().split("\n\n")
     assert lines.pop() == ""
-    return [line if line == "data: [DONE]" else json.loads(line.removeprefix("data: ")) for line in lines]
+    return [
+        line if line == "data: [DONE]" else json.loads(line.removeprefix("data: "))
+        for line in lines
+    ]
 
 
 def test_a_stream() -> None:
@@ -31,7 +60,12 @@ def test_a_stream() -> None:
     assert stream.take() == b""
     assert done == "data: [DONE]"
     for chunk in [*chunks, usage]:
-        assert (chunk["id"], chunk["object"], chunk["created"], chunk["model"]) == ("chatcmpl-a", "chat.completion.chunk", 5, "m")
+        assert (chunk["id"], chunk["object"], chunk["created"], chunk["model"]) == (
+            "chatcmpl-a",
+            "chat.completion.chunk",
+            5,
+            "m",
+        )
     choices = [chunk["choices"][0] for chunk in chunks]
     assert [choice["delta"] for choice in choices] == [
         {"role": "assistant", "content": ""},
@@ -39,13 +73,25 @@ def test_a_stream() -> None:
         {"content": "é"},
         {},
         {},
-        {"tool_calls": [{"index": 0, "id": "call_a", "type": "function", "function": {"name": "f", "arguments": ""}}]},
+        {
+            "tool_calls": [
+                {
+                    "index": 0,
+                    "id": "call_a",
+                    "type": "function",
+                    "function": {"name": "f", "arguments": ""},
+                }
+            ]
+        },
         {"tool_calls": [{"index": 0, "function": {"arguments": '{"a":'}}]},
         {"tool_calls": [{"index": 0, "function": {"arguments": "1}"}}]},
         {},
     ]
     assert [choice["finish_reason"] for choice in choices] == [None] * 8 + ["tool_calls"]
-    assert [choice["logprobs"] for choice in choices if "logprobs" in choice] == [{"content": [1]}, {"content": [2]}]
+    assert [choice["logprobs"] for choice in choices if "logprobs" in choice] == [
+        {"content": [1]},
+        {"content": [2]},
+    ]
     assert usage["choices"] == []
     assert usage["usage"] == {
         "prompt_tokens": 10,
@@ -67,7 +113,11 @@ def test_an_empty_answer_still_has_a_role_and_a_finish() -> None:
     stream = Stream(HEAD)
     stream.finish(1, "length")
     first, last = _chunks(stream.take())
-    assert first["choices"][0] == {"index": 1, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+    assert first["choices"][0] == {
+        "index": 1,
+        "delta": {"role": "assistant", "content": ""},
+        "finish_reason": None,
+    }
     assert last["choices"][0] == {"index": 1, "delta": {}, "finish_reason": "length"}
 
 
@@ -86,7 +136,12 @@ def test_the_whole() -> None:
     assert whole.take() == b""
     whole.end(Usage(10, 5))
     body = json.loads(whole.take())
-    assert (body["id"], body["object"], body["created"], body["model"]) == ("chatcmpl-a", "chat.completion", 5, "m")
+    assert (body["id"], body["object"], body["created"], body["model"]) == (
+        "chatcmpl-a",
+        "chat.completion",
+        5,
+        "m",
+    )
     plain, called = body["choices"]
     assert plain == {
         "index": 0,
@@ -101,7 +156,13 @@ def test_the_whole() -> None:
             "content": "é",
             "refusal": None,
             "reasoning_content": "hm",
-            "tool_calls": [{"id": "call_a", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}],
+            "tool_calls": [
+                {
+                    "id": "call_a",
+                    "type": "function",
+                    "function": {"name": "f", "arguments": '{"a":1}'},
+                }
+            ],
         },
         "logprobs": {"content": [1, 2]},
         "finish_reason": "tool_calls",
@@ -117,24 +178,46 @@ def test_content_beside_nothing_but_calls_is_null() -> None:
 
 
 def test_what_stands_beside_the_text() -> None:
-    said = [Beside({"refusal": "I ca"}), Beside({"refusal": "n’t", "annotations": [1], "audio": {"id": "a", "data": "x"}})]
+    said = [
+        Beside({"refusal": "I ca"}),
+        Beside({"refusal": "n’t", "annotations": [1], "audio": {"id": "a", "data": "x"}}),
+    ]
     said.append(Beside({"annotations": [2], "audio": {"data": "y", "expires_at": 5}}))
     stream, whole = Stream(HEAD), Whole(HEAD)
     for event in said:
         stream.say(0, event)
         whole.say(0, event)
-    assert [chunk["choices"][0]["delta"] for chunk in _chunks(stream.take())][1:] == [event.value for event in said]
+    assert [chunk["choices"][0]["delta"] for chunk in _chunks(stream.take())][1:] == [
+        event.value for event in said
+    ]
     whole.end(Usage(1, 1))
     message = json.loads(whole.take())["choices"][0]["message"]
     audio = {"id": "a", "data": "xy", "expires_at": 5}
-    assert message == {"role": "assistant", "content": None, "refusal": "I can’t", "annotations": [1, 2], "audio": audio}
+    assert message == {
+        "role": "assistant",
+        "content": None,
+        "refusal": "I can’t",
+        "annotations": [1, 2],
+        "audio": audio,
+    }
 
 
 def test_half_a_call_is_left_out_of_a_whole_that_broke_off() -> None:
     whole = Whole(HEAD)
-    _said(whole, [*CALL, CallStart(1, "call_b", "g"), CallArguments(1, '{"a'), CallEnd(1, whole=False), Logprobs({"refusal": None})])
+    _said(
+        whole,
+        [
+            *CALL,
+            CallStart(1, "call_b", "g"),
+            CallArguments(1, '{"a'),
+            CallEnd(1, whole=False),
+            Logprobs({"refusal": None}),
+        ],
+    )
     whole.abandon_half_calls(0)
     whole.abandon_half_calls(7)
     whole.finish(0, "tool_calls")
     whole.end(Usage(1, 1))
-    assert [call["id"] for call in json.loads(whole.take())["choices"][0]["message"]["tool_calls"]] == ["call_a"]
+    assert [
+        call["id"] for call in json.loads(whole.take())["choices"][0]["message"]["tool_calls"]
+    ] == ["call_a"]

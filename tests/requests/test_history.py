@@ -1,4 +1,6 @@
-"""Earlier messages: thoughts under the name that the backend knows, and nothing that only another server can read."""
+"""Earlier messages: thoughts under the name that the backend knows, and nothing that only
+another server can read.
+"""
 
 from typing import Any
 
@@ -20,13 +22,25 @@ def _assistant(**fields: Any) -> dict[str, Any]:
         ({"reasoning": "r", "reasoning_content": "c"}, {"reasoning_content": "c"}),
         ({"reasoning_content": ""}, {"reasoning_content": ""}),  # DeepSeek wants it, be it empty
         ({"reasoning": {"encrypted": "x"}}, {}),
-        ({"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}], "reasoning_opaque": "x"}, {}),
+        (
+            {
+                "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}],
+                "reasoning_opaque": "x",
+            },
+            {},
+        ),
         (
             {"tool_calls": [{"id": "a", "function": {}, "extra_content": {"google": {}}}, 5]},
             {"tool_calls": [{"id": "a", "function": {}}, 5]},
         ),
         (
-            {"content": [{"type": "thinking", "thinking": "t"}, {"type": "text", "text": "x", "thought_signature": "s"}, "y"]},
+            {
+                "content": [
+                    {"type": "thinking", "thinking": "t"},
+                    {"type": "text", "text": "x", "thought_signature": "s"},
+                    "y",
+                ]
+            },
             {"content": [{"type": "text", "text": "x"}, "y"]},
         ),
     ],
@@ -55,7 +69,10 @@ def test_under_another_name() -> None:
     assert readable([_assistant(reasoning_content="r")], None) == [_assistant()]
 
 
-@pytest.mark.parametrize("message", [{"role": "user", "content": "x", "signature": "mine", "reasoning": "mine"}, "odd", None])
+@pytest.mark.parametrize(
+    "message",
+    [{"role": "user", "content": "x", "signature": "mine", "reasoning": "mine"}, "odd", None],
+)
 def test_nobody_else_s_words_are_touched(message: Any) -> None:
     assert readable([message], "reasoning") == [message]
 
@@ -65,10 +82,21 @@ TEXT, IMAGE = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": 
 
 @pytest.mark.parametrize(
     ("content", "right"),
-    [([TEXT, TEXT], "a\na"), ([], ""), ([TEXT, IMAGE], [TEXT, IMAGE]), ([TEXT, "x"], [TEXT, "x"]), ("a", "a"), (None, "")],
+    [
+        ([TEXT, TEXT], "a\na"),
+        ([], ""),
+        ([TEXT, IMAGE], [TEXT, IMAGE]),
+        ([TEXT, "x"], [TEXT, "x"]),
+        ("a", "a"),
+        (None, ""),
+    ],
 )
 def test_text_in_parts_becomes_one_text(content: Any, right: Any) -> None:
-    assert with_joined_text([{"role": "user", "content": content}, {}, 5]) == [{"role": "user", "content": right}, {}, 5]
+    assert with_joined_text([{"role": "user", "content": content}, {}, 5]) == [
+        {"role": "user", "content": right},
+        {},
+        5,
+    ]
 
 
 TEXT = {"type": "text", "text": "t"}
@@ -85,11 +113,19 @@ def user(content: Any) -> dict[str, Any]:
         ([user("a"), user("b"), user("c")], [user("a\n\nb\n\nc")]),
         ([user("a"), user([TEXT])], [user([{"type": "text", "text": "a"}, TEXT])]),
         ([user([TEXT]), user("b"), user("")], [user([TEXT, {"type": "text", "text": "b"}])]),
-        ([{"role": "system", "content": "s"}, user("a")], [{"role": "system", "content": "s"}, user("a")]),
-        ([user("a"), {"role": "assistant", "content": "x"}, user("b")], [user("a"), {"role": "assistant", "content": "x"}, user("b")]),
+        (
+            [{"role": "system", "content": "s"}, user("a")],
+            [{"role": "system", "content": "s"}, user("a")],
+        ),
+        (
+            [user("a"), {"role": "assistant", "content": "x"}, user("b")],
+            [user("a"), {"role": "assistant", "content": "x"}, user("b")],
+        ),
     ],
 )
-def test_messages_of_the_user_that_follow_each_other(messages: list[Any], joined: list[Any]) -> None:
+def test_messages_of_the_user_that_follow_each_other(
+    messages: list[Any], joined: list[Any]
+) -> None:
     kept = [dict(message) for message in messages]
     assert with_joined_users(messages) == joined
     assert messages == kept

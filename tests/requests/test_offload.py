@@ -24,7 +24,9 @@ async def test_what_a_thread_raises_is_raised() -> None:
 
 
 @pytest.mark.parametrize(("letters", "is_here"), [(10, True), (LARGE, False)])
-async def test_where_a_request_is_read_and_written(letters: int, is_here: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_a_request_is_read_and_written(
+    letters: int, is_here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads: dict[str, int] = {}
 
     def noted(name: str, module: str) -> None:
@@ -40,6 +42,9 @@ async def test_where_a_request_is_read_and_written(letters: int, is_here: bool, 
     noted("prepare", "proxy.backends.base")
     noted("_wish", "proxy.web.chat")
     road = Road(stream(*text("hello"), *END))
-    assert heard(await road.ask(messages=[{"role": "user", "content": "x" * letters}])).content == "hello"
+    assert (
+        heard(await road.ask(messages=[{"role": "user", "content": "x" * letters}])).content
+        == "hello"
+    )
     assert threads.keys() == {"read", "prepare", "_wish"}
     assert {thread == threading.get_ident() for thread in threads.values()} == {is_here}

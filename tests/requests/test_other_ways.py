@@ -4,9 +4,22 @@ from typing import Any
 
 import pytest
 
-from proxy.requests.other_ways import continued, fits_a_prompt, may_go_on, of_prompt, raw, softened, wants_a_call
+from proxy.requests.other_ways import (
+    continued,
+    fits_a_prompt,
+    may_go_on,
+    of_prompt,
+    raw,
+    softened,
+    wants_a_call,
+)
 
-BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": [], "temperature": 0.5}
+BODY: dict[str, Any] = {
+    "model": "m",
+    "messages": [{"role": "user", "content": "x"}],
+    "tools": [],
+    "temperature": 0.5,
+}
 
 
 def soft(schema: Any) -> Any:
@@ -19,23 +32,39 @@ def soft(schema: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("choice", "wanted"), [("required", True), ({"type": "function", "function": {"name": "f"}}, True), ("auto", False), (None, False)]
+    ("choice", "wanted"),
+    [
+        ("required", True),
+        ({"type": "function", "function": {"name": "f"}}, True),
+        ("auto", False),
+        (None, False),
+    ],
 )
 def test_a_call_that_must_come(choice: Any, wanted: bool) -> None:
     assert wants_a_call({"tool_choice": choice}) is wanted
 
 
 def test_raw_leaves_the_prompt_as_it_is() -> None:
-    assert raw(BODY | {"tool_choice": "auto"}) == BODY | {"tool_choice": "none", "reasoning_format": "none"}
+    assert raw(BODY | {"tool_choice": "auto"}) == BODY | {
+        "tool_choice": "none",
+        "reasoning_format": "none",
+    }
 
 
 def test_what_was_said_stands_at_the_end() -> None:
-    assert continued(BODY, "I look", "", 0)["messages"][1:] == [{"role": "assistant", "content": "I look"}]
-    assert continued(BODY, "", "hm", 0)["messages"][1:] == [{"role": "assistant", "content": "", "reasoning_content": "hm"}]
+    assert continued(BODY, "I look", "", 0)["messages"][1:] == [
+        {"role": "assistant", "content": "I look"}
+    ]
+    assert continued(BODY, "", "hm", 0)["messages"][1:] == [
+        {"role": "assistant", "content": "", "reasoning_content": "hm"}
+    ]
     assert len(BODY["messages"]) == 1
 
 
-@pytest.mark.parametrize(("limit", "left"), [(100, 60), (41, 1), (40, 1), (9, 1), (-1, -1), (None, None), ("many", "many")])
+@pytest.mark.parametrize(
+    ("limit", "left"),
+    [(100, 60), (41, 1), (40, 1), (9, 1), (-1, -1), (None, None), ("many", "many")],
+)
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n_predict"])
 def test_what_was_spent_is_not_spent_again(name: str, limit: Any, left: Any) -> None:
     assert continued(BODY | {name: limit}, "I look", "", 40)[name] == left
@@ -57,7 +86,9 @@ def test_in_the_middle_of_a_form_nothing_goes_on(fields: Any, may: bool) -> None
 
 
 def test_a_prompt_to_be_completed() -> None:
-    asked = of_prompt(BODY | {"max_completion_tokens": 9, "stream": False, "tool_choice": "auto"}, "P", ["<a>"])
+    asked = of_prompt(
+        BODY | {"max_completion_tokens": 9, "stream": False, "tool_choice": "auto"}, "P", ["<a>"]
+    )
     assert asked == {
         "model": "m",
         "temperature": 0.5,
@@ -79,8 +110,14 @@ def test_a_prompt_to_be_completed() -> None:
         ({"n": 2}, False),
         ({"response_format": {"type": "json_object"}}, False),
         ({"response_format": "x"}, False),
-        ({"messages": [{"content": [{"type": "text", "text": "a"}]}, {"content": None}, "x"]}, True),
-        ({"messages": [{"content": [{"type": "text", "text": "a"}, {"type": "image_url"}]}]}, False),
+        (
+            {"messages": [{"content": [{"type": "text", "text": "a"}]}, {"content": None}, "x"]},
+            True,
+        ),
+        (
+            {"messages": [{"content": [{"type": "text", "text": "a"}, {"type": "image_url"}]}]},
+            False,
+        ),
         ({"messages": [{"content": ["x"]}]}, False),
     ],
 )
@@ -92,7 +129,12 @@ def test_rules_that_grammars_choke_on_are_said_in_words() -> None:
     schema = {
         "type": "object",
         "properties": {
-            "name": {"type": "string", "pattern": "^(?=a)", "description": "its name", "maxLength": 100000},
+            "name": {
+                "type": "string",
+                "pattern": "^(?=a)",
+                "description": "its name",
+                "maxLength": 100000,
+            },
             "list": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 3000},
             "odd": {"type": "varchar"},
             "any": True,
@@ -104,8 +146,15 @@ def test_rules_that_grammars_choke_on_are_said_in_words() -> None:
     assert soft(schema) == {
         "type": "object",
         "properties": {
-            "name": {"type": "string", "description": "its name (pattern: ^(?=a), maxLength: 100000)"},
-            "list": {"type": "array", "items": {"type": "integer", "description": "minimum: 1"}, "description": "minItems: 3000"},
+            "name": {
+                "type": "string",
+                "description": "its name (pattern: ^(?=a), maxLength: 100000)",
+            },
+            "list": {
+                "type": "array",
+                "items": {"type": "integer", "description": "minimum: 1"},
+                "description": "minItems: 3000",
+            },
             "odd": {"description": "type: varchar"},
             "any": True,
         },
@@ -132,12 +181,21 @@ def test_what_can_be_resolved_stays_and_what_cannot_goes() -> None:
 
 
 def test_a_parameter_may_be_named_like_a_rule() -> None:
-    schema = {"type": "object", "properties": {"pattern": {"type": "string"}, "format": {"type": "string"}}}
+    schema = {
+        "type": "object",
+        "properties": {"pattern": {"type": "string"}, "format": {"type": "string"}},
+    }
     assert soft(schema) == schema
 
 
 @pytest.mark.parametrize(
-    "tools", [None, "x", [], [5, {"type": "function"}, {"function": {"name": "f"}}, {"function": {"parameters": "x"}}]]
+    "tools",
+    [
+        None,
+        "x",
+        [],
+        [5, {"type": "function"}, {"function": {"name": "f"}}, {"function": {"parameters": "x"}}],
+    ],
 )
 def test_what_is_no_schema_is_left_alone(tools: Any) -> None:
     assert softened(BODY | {"tools": tools}) == BODY | {"tools": tools}

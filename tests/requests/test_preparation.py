@@ -9,17 +9,27 @@ import pytest
 from proxy.requests.preparation import Needs, output_limit, prepare, unread
 from proxy.requests.question import read
 
-TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")] + [{"type": "odd"}]
+TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")] + [
+    {"type": "odd"}
+]
 LLAMA = Needs(progress=True, tool_choice="words", logprobs_beside_tools=False)
 
 
-def _prepared(needs: Needs = Needs(), model: str | None = None, **fields: Any) -> Any:  # noqa: B008 - frozen
+# What it has by default is frozen.
+def _prepared(needs: Needs = Needs(), model: str | None = None, **fields: Any) -> Any:  # noqa: B008
     return json.loads(prepare(read(json.dumps({"messages": [], **fields}).encode()), needs, model))
 
 
 def test_always_streamed_with_usage() -> None:
-    assert _prepared() == {"messages": [], "stream": True, "stream_options": {"include_usage": True}}
-    assert _prepared(stream=False, stream_options={"x": 1})["stream_options"] == {"x": 1, "include_usage": True}
+    assert _prepared() == {
+        "messages": [],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    assert _prepared(stream=False, stream_options={"x": 1})["stream_options"] == {
+        "x": 1,
+        "include_usage": True,
+    }
 
 
 def test_unknown_fields_pass_and_the_client_s_own_body_is_not_changed() -> None:
@@ -43,23 +53,35 @@ def test_llama_cpp_is_asked_for_its_progress() -> None:
     assert _prepared(LLAMA)["return_progress"] is True
 
 
-@pytest.mark.parametrize("choice", [{"type": "function", "function": {"name": "g"}}, {"type": "function", "name": "g"}])
+@pytest.mark.parametrize(
+    "choice", [{"type": "function", "function": {"name": "g"}}, {"type": "function", "name": "g"}]
+)
 def test_a_named_tool_is_the_only_one_offered(choice: dict[str, Any]) -> None:
     body = _prepared(LLAMA, tools=TOOLS, tool_choice=choice)
     assert body["tools"] == [TOOLS[1]]
     assert body["tool_choice"] == "required"
 
 
-@pytest.mark.parametrize(("mode", "word"), [("auto", "auto"), ("required", "required"), (None, "auto")])
+@pytest.mark.parametrize(
+    ("mode", "word"), [("auto", "auto"), ("required", "required"), (None, "auto")]
+)
 def test_tools_that_are_allowed_are_the_only_ones_offered(mode: str | None, word: str) -> None:
-    allowed = {"mode": mode, "tools": [{"type": "function", "function": {"name": "g"}}, 5, {"type": "odd"}]}
-    body = _prepared(LLAMA, tools=TOOLS, tool_choice={"type": "allowed_tools", "allowed_tools": allowed})
+    allowed = {
+        "mode": mode,
+        "tools": [{"type": "function", "function": {"name": "g"}}, 5, {"type": "odd"}],
+    }
+    body = _prepared(
+        LLAMA, tools=TOOLS, tool_choice={"type": "allowed_tools", "allowed_tools": allowed}
+    )
     assert (body["tools"], body["tool_choice"]) == ([TOOLS[1]], word)
 
 
 def test_json_without_a_schema_gets_the_plainest() -> None:
     needs, json_object = Needs(json_object=False), {"type": "json_object"}
-    schema = {"type": "json_schema", "json_schema": {"name": "object", "schema": {"type": "object"}}}
+    schema = {
+        "type": "json_schema",
+        "json_schema": {"name": "object", "schema": {"type": "object"}},
+    }
     assert _prepared(needs, response_format=json_object)["response_format"] == schema
     assert _prepared(response_format=json_object)["response_format"] == json_object
     for other in ({"type": "text"}, None, "x"):
@@ -92,12 +114,17 @@ def test_logprobs_beside_tools_are_not_streamed_by_llama_cpp() -> None:
 def test_where_no_choice_is_read_only_what_may_be_chosen_is_offered() -> None:
     unread_choice = Needs(tool_choice="unread")
     assert "tools" not in _prepared(unread_choice, tools=TOOLS, tool_choice="none")
-    assert _prepared(unread_choice, tools=TOOLS, tool_choice={"function": {"name": "f"}})["tools"] == [TOOLS[0]]
+    assert _prepared(unread_choice, tools=TOOLS, tool_choice={"function": {"name": "f"}})[
+        "tools"
+    ] == [TOOLS[0]]
     assert _prepared(unread_choice, tools=TOOLS, tool_choice="required")["tools"] == TOOLS
     assert _prepared(tools=TOOLS, tool_choice="none")["tools"] == TOOLS
 
 
-@pytest.mark.parametrize(("given", "asked"), [({"tool_choice": "auto"}, "none"), ({}, "none"), ({"tool_choice": "required"}, "required")])
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [({"tool_choice": "auto"}, "none"), ({}, "none"), ({"tool_choice": "required"}, "required")],
+)
 def test_where_the_choice_may_not_be_left_to_the_model(given: dict[str, Any], asked: str) -> None:
     needs = Needs(auto_tool_choice=False)
     assert _prepared(needs, tools=TOOLS, **given)["tool_choice"] == asked
@@ -134,7 +161,10 @@ def test_the_most_that_an_answer_may_have(said: dict[str, Any], limit: int | Non
 
 def test_defaults_that_do_harm_give_way_to_the_client_s_word() -> None:
     needs = Needs(unless_said=(("repeat_penalty", 1.0),))
-    assert (_prepared(needs)["repeat_penalty"], _prepared(needs, repeat_penalty=1.2)["repeat_penalty"]) == (1.0, 1.2)
+    assert (
+        _prepared(needs)["repeat_penalty"],
+        _prepared(needs, repeat_penalty=1.2)["repeat_penalty"],
+    ) == (1.0, 1.2)
 
 
 def test_what_is_asked_for_in_vain() -> None:
@@ -147,8 +177,14 @@ def test_what_is_asked_for_in_vain() -> None:
 def test_no_tools_and_a_choice_among_them_are_nothing(none: Any) -> None:
     bare = _prepared()
     assert _prepared(tools=none, tool_choice="none", parallel_tool_calls=False) == bare
-    assert _prepared(tools=none, tool_choice="auto") == _prepared(tool_choice=None) == _prepared(tool_choice="none") == bare
-    assert _prepared(tools=none, tool_choice="required")["tool_choice"] == "required"  # the backend says what is wrong with it
+    assert (
+        _prepared(tools=none, tool_choice="auto")
+        == _prepared(tool_choice=None)
+        == _prepared(tool_choice="none")
+        == bare
+    )
+    # The backend says what is wrong with it.
+    assert _prepared(tools=none, tool_choice="required")["tool_choice"] == "required"
 
 
 def test_what_a_backend_refuses_is_left_out() -> None:
@@ -168,13 +204,23 @@ LAST = {"role": "assistant", "content": "No more steps."}
     ("messages", "more", "last"),
     [
         ([LAST], {"tool_choice": "none"}, {"role": "user", "content": "No more steps."}),
-        ([{"role": "assistant", "content": None}], {"tool_choice": "none"}, {"role": "user", "content": ""}),
+        (
+            [{"role": "assistant", "content": None}],
+            {"tool_choice": "none"},
+            {"role": "user", "content": ""},
+        ),
         ([LAST], {}, LAST),
         ([LAST | {"tool_calls": [{}]}], {"tool_choice": "none"}, LAST | {"tool_calls": [{}]}),
-        ([{"role": "user", "content": "x"}], {"tool_choice": "none"}, {"role": "user", "content": "x"}),
+        (
+            [{"role": "user", "content": "x"}],
+            {"tool_choice": "none"},
+            {"role": "user", "content": "x"},
+        ),
     ],
 )
-def test_a_last_word_that_is_no_beginning_of_the_answer(messages: Any, more: dict[str, Any], last: Any) -> None:
+def test_a_last_word_that_is_no_beginning_of_the_answer(
+    messages: Any, more: dict[str, Any], last: Any
+) -> None:
     assert _prepared(Needs(prefill=False), messages=messages, **more)["messages"] == [last]
     assert _prepared(messages=[LAST], **more)["messages"] == [LAST]
 

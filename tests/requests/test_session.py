@@ -12,6 +12,19 @@ def _session(*messages: Any) -> str:
 
 
 def test_the_same_at_every_turn_and_another_for_another() -> None:
-    assert _session(SYSTEM, HELLO) == _session(SYSTEM, HELLO, {"role": "assistant", "content": "x"}, HELLO)
-    assert len({_session(SYSTEM, HELLO), _session(HELLO), _session(SYSTEM), _session(), _session("odd", SYSTEM)}) == 5
+    assert _session(SYSTEM, HELLO) == _session(
+        SYSTEM, HELLO, {"role": "assistant", "content": "x"}, HELLO
+    )
+    assert (
+        len(
+            {
+                _session(SYSTEM, HELLO),
+                _session(HELLO),
+                _session(SYSTEM),
+                _session(),
+                _session("odd", SYSTEM),
+            }
+        )
+        == 5
+    )
     assert "hello" not in _session(HELLO)

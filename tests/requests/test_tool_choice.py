@@ -8,9 +8,16 @@ from proxy.errors import BadRequest
 from proxy.requests.tool_choice import ToolChoice, read
 
 TOOLS: list[Any] = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]
-TOOLS += [{"type": "custom", "custom": {"name": "c"}}, {"type": "odd"}, {"type": "function", "function": {"name": 5}}]
+TOOLS += [
+    {"type": "custom", "custom": {"name": "c"}},
+    {"type": "odd"},
+    {"type": "function", "function": {"name": 5}},
+]
 TOOLS += [{"type": "function", "name": "flat", "parameters": {}}]
-ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [TOOLS[0], TOOLS[2], 5, {"type": "odd"}]}}
+ALLOWED = {
+    "type": "allowed_tools",
+    "allowed_tools": {"mode": "required", "tools": [TOOLS[0], TOOLS[2], 5, {"type": "odd"}]},
+}
 
 
 def function(name: Any) -> dict[str, Any]:
@@ -30,7 +37,10 @@ def function(name: Any) -> dict[str, Any]:
         (function("flat"), ToolChoice("required", frozenset({"flat"}))),
         ({"type": "custom", "custom": {"name": "c"}}, ToolChoice("required", frozenset({"c"}))),
         (ALLOWED, ToolChoice("required", frozenset({"f", "c"}))),
-        ({"allowed_tools": {"mode": "auto", "tools": [TOOLS[0]]}}, ToolChoice("auto", frozenset({"f"}))),
+        (
+            {"allowed_tools": {"mode": "auto", "tools": [TOOLS[0]]}},
+            ToolChoice("auto", frozenset({"f"})),
+        ),
         ({"allowed_tools": {"tools": "x"}}, ToolChoice()),
         ({"type": "x"}, ToolChoice()),
         (function(5), ToolChoice()),
@@ -41,11 +51,18 @@ def test_what_is_chosen(choice: Any, meant: ToolChoice) -> None:
 
 
 @pytest.mark.parametrize(
-    "choice", [function("h"), {"type": "function", "name": "F"}, {"allowed_tools": {"tools": [TOOLS[0], function("h")]}}]
+    "choice",
+    [
+        function("h"),
+        {"type": "function", "name": "F"},
+        {"allowed_tools": {"tools": [TOOLS[0], function("h")]}},
+    ],
 )
 @pytest.mark.parametrize("tools", [TOOLS, [], None])
 def test_a_tool_that_is_not_declared(choice: Any, tools: Any) -> None:
-    with pytest.raises(BadRequest, match=r"`tool_choice` names '.+', which `tools` does not declare") as caught:
+    with pytest.raises(
+        BadRequest, match=r"`tool_choice` names '.+', which `tools` does not declare"
+    ) as caught:
         read({"tools": tools, "tool_choice": choice})
     assert caught.value.param == "tool_choice"
 
@@ -66,8 +83,16 @@ def test_what_may_be_called(choice: ToolChoice, permitted: set[str]) -> None:
 
 def test_what_is_said_of_an_answer_without_the_call() -> None:
     named = ToolChoice("required", frozenset({"g", "f"}))
-    without = "`tool_choice` demands a call of 'f' or 'g', but the model answered without it: the backend does not enforce it"
+    without = (
+        "`tool_choice` demands a call of 'f' or 'g', but the model answered without it: "
+        "the backend does not enforce it"
+    )
     assert named.unmet([]) == without
     assert "the model called 'h', 'i' instead" in (named.unmet(["h", "i"]) or "")
-    for free in (ToolChoice(), ToolChoice("none"), ToolChoice("required"), ToolChoice("auto", frozenset({"f"}))):
+    for free in (
+        ToolChoice(),
+        ToolChoice("none"),
+        ToolChoice("required"),
+        ToolChoice("auto", frozenset({"f"})),
+    ):
         assert free.unmet([]) is None

@@ -5,7 +5,10 @@ import pytest
 from proxy.requests import tools
 from proxy.requests.tools import DeclaredNames
 
-TOOLS = tuple({"type": "function", "function": {"name": name}} for name in ("bash", "my-server_doThing", "a-b", "a.b"))
+TOOLS = tuple(
+    {"type": "function", "function": {"name": name}}
+    for name in ("bash", "my-server_doThing", "a-b", "a.b")
+)
 
 
 @pytest.mark.parametrize(
@@ -18,7 +21,10 @@ TOOLS = tuple({"type": "function", "function": {"name": name}} for name in ("bas
     ],
 )
 def test_which_tool_is_meant(said: str, meant: str) -> None:
-    assert DeclaredNames((*TOOLS, "odd", {"type": "x"}, {"function": {"name": 5}})).meant(said) == meant
+    assert (
+        DeclaredNames((*TOOLS, "odd", {"type": "x"}, {"function": {"name": 5}})).meant(said)
+        == meant
+    )
 
 
 def test_other_spellings_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,9 @@ from proxy.stream.reader import Reader, Steps
 T = TypeVar("T")
 
 EVERY_CUT = os.environ.get("CUTS") == "every"
-"""Without it a text is cut in few ways: `make check` has no time for more, and the coverage needs no more."""
+"""Without it a text is cut in few ways: `make check` has no time for more, and the coverage
+needs no more.
+"""
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "0"))
 """So many examples of everything, and others each time; without it few, and always the same."""
@@ -24,14 +26,22 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
 def examples(few: int) -> settings:
-    return settings(max_examples=EXAMPLES or few, derandomize=not EXAMPLES, database=None, deadline=None, suppress_health_check=SLOW)
+    return settings(
+        max_examples=EXAMPLES or few,
+        derandomize=not EXAMPLES,
+        database=None,
+        deadline=None,
+        suppress_health_check=SLOW,
+    )
 
 
 LAWS = examples(120)
 
 
 def cuts(text: str, every: int = 400) -> Iterator[list[str]]:
-    """Whole, letter by letter, and at random places; with `CUTS=every` cut once at every place, if the text is not long."""
+    """Whole, letter by letter, and at random places; with `CUTS=every` cut once at every place,
+    if the text is not long.
+    """
     yield [text]
     yield list(text)
     yield from single_cuts(text, every) if EVERY_CUT else chances(text, 2)
@@ -54,10 +64,14 @@ def chances(text: str, times: int) -> Iterator[list[str]]:
     chance = random.Random(len(text))
     for _ in range(times if text else 0):
         places = sorted(chance.randrange(len(text)) for _ in range(chance.randint(1, 40)))
-        yield [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
+        yield [
+            text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)
+        ]
 
 
-def everywhere(make: Callable[[Reader], Steps[T]], text: str, *, cut: bool = False) -> tuple[T, str]:
+def everywhere(
+    make: Callable[[Reader], Steps[T]], text: str, *, cut: bool = False
+) -> tuple[T, str]:
     """What a computation returns and leaves unread, the same in every cutting."""
     results = [_result(make, pieces, cut) for pieces in cuts(text)]
     assert all(result == results[0] for result in results), results
@@ -99,7 +113,12 @@ def events_of(parser: Parser, pieces: Iterable[str], finish: str = "stop") -> li
     return joined([*events, *parser.close(finish)])
 
 
-def always(make: Callable[[], Parser], text: str, finish: str = "stop", cuttings: Iterable[Sequence[str]] | None = None) -> Seen:
+def always(
+    make: Callable[[], Parser],
+    text: str,
+    finish: str = "stop",
+    cuttings: Iterable[Sequence[str]] | None = None,
+) -> Seen:
     """What a text is, in every cutting."""
     first: list[TextEvent] | None = None
     for pieces in cuts(text) if cuttings is None else cuttings:
@@ -149,11 +168,26 @@ def _parsed(arguments: str, whole: bool) -> Any:
 
 
 def tool(name: str, **properties: Any) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": properties}}}
+    return {
+        "type": "function",
+        "function": {"name": name, "parameters": {"type": "object", "properties": properties}},
+    }
 
 
 TOOLS = [
-    tool("write", path={"type": "string"}, content={"type": "string"}, text={"type": "string"}, append={"type": "boolean"}),
-    tool("water", plant={"type": "string"}, litres={"type": "integer"}, note={"type": ["string", "null"]}, days={"type": "array"}),
+    tool(
+        "write",
+        path={"type": "string"},
+        content={"type": "string"},
+        text={"type": "string"},
+        append={"type": "boolean"},
+    ),
+    tool(
+        "water",
+        plant={"type": "string"},
+        litres={"type": "integer"},
+        note={"type": ["string", "null"]},
+        days={"type": "array"},
+    ),
     tool("list_drones"),
 ]

@@ -76,7 +76,14 @@ def test_names_that_are_alike_are_kept_apart() -> None:
 
 @pytest.mark.parametrize(
     ("written", "name"),
-    [(" launch ", "launch"), ("functions.launch", "launch"), ("mcp:x/y.z-1", "mcp:x/y.z-1"), ("a b", None), ("…", None), ("", None)],
+    [
+        (" launch ", "launch"),
+        ("functions.launch", "launch"),
+        ("mcp:x/y.z-1", "mcp:x/y.z-1"),
+        ("a b", None),
+        ("…", None),
+        ("", None),
+    ],
 )
 def test_undeclared_names_are_forwarded(written: str, name: str | None) -> None:
     assert Calls(Tools(TOOLS)).name(written) == name
@@ -118,7 +125,9 @@ def raw(name: str, text: str) -> Any:
             value.write(piece)
         value.end()
         calls.end()
-        found.add("".join(event.text for event in calls.taken() if isinstance(event, CallArguments)))
+        found.add(
+            "".join(event.text for event in calls.taken() if isinstance(event, CallArguments))
+        )
     assert len(found) == 1
     return json.loads(found.pop())[name]
 
@@ -158,5 +167,13 @@ def test_a_value_that_may_be_a_list_is_held_only_if_it_begins_like_one() -> None
 
 
 def test_entries() -> None:
-    events: list[TextEvent] = [CallStart(0, None, "f"), CallArguments(0, "{"), Content("x"), CallArguments(0, "}"), CallEnd(0, True)]
-    assert entries(events) == [{"id": None, "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    events: list[TextEvent] = [
+        CallStart(0, None, "f"),
+        CallArguments(0, "{"),
+        Content("x"),
+        CallArguments(0, "}"),
+        CallEnd(0, True),
+    ]
+    assert entries(events) == [
+        {"id": None, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    ]

@@ -1,4 +1,6 @@
-"""Payloads as chunks: what is none is dropped, what is damaged is repaired or refused, halves of letters are joined."""
+"""Payloads as chunks: what is none is dropped, what is damaged is repaired or refused, halves of
+letters are joined.
+"""
 
 import json
 from typing import Any
@@ -10,7 +12,10 @@ from proxy.stream.chunks import DEEPEST, Chunks, Unreadable
 
 
 def _content(*texts: str, index: int = 0) -> list[bytes]:
-    return [json.dumps({"choices": [{"index": index, "delta": {"content": text}}]}).encode() for text in texts]
+    return [
+        json.dumps({"choices": [{"index": index, "delta": {"content": text}}]}).encode()
+        for text in texts
+    ]
 
 
 def _text(chunk: dict[str, Any] | None) -> str:
@@ -18,7 +23,9 @@ def _text(chunk: dict[str, Any] | None) -> str:
     return str(chunk["choices"][0]["delta"]["content"])
 
 
-@pytest.mark.parametrize("payload", [b"", b"ping", b"[PING]", b"[1]", b'"text"', b"null", b"[" * 5000, b"\xff"])
+@pytest.mark.parametrize(
+    "payload", [b"", b"ping", b"[PING]", b"[1]", b'"text"', b"null", b"[" * 5000, b"\xff"]
+)
 def test_what_is_no_chunk(payload: bytes) -> None:
     assert Chunks().parse(payload) is None
 
@@ -89,12 +96,20 @@ def test_a_chunk_as_deep_as_may_be() -> None:
 
 @pytest.mark.parametrize("index", [b"[]", b"{}", b"null", b"1.5"])
 def test_a_half_beside_an_index_that_is_none(index: bytes) -> None:
-    assert _text(Chunks().parse(b'{"choices":[{"index":' + index + b',"delta":{"content":"a\\ude00"}}]}')) == "a\ufffd"
+    assert (
+        _text(
+            Chunks().parse(b'{"choices":[{"index":' + index + b',"delta":{"content":"a\\ude00"}}]}')
+        )
+        == "a\ufffd"
+    )
 
 
 def test_halves_in_two_deltas_become_one_letter() -> None:
     chunks = Chunks()
-    assert [_text(chunks.parse(payload)) for payload in _content("a\ud83d", "\ude00b")] == ["a", "😀b"]
+    assert [_text(chunks.parse(payload)) for payload in _content("a\ud83d", "\ude00b")] == [
+        "a",
+        "😀b",
+    ]
 
 
 def test_halves_of_two_choices_are_kept_apart() -> None:
@@ -114,7 +129,14 @@ def test_halves_inside_the_arguments_of_a_call_and_beside_numbers() -> None:
     chunks = Chunks()
 
     def payload(text: str) -> bytes:
-        return json.dumps({"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": text}}, None]}}], "n": 1}).encode()
+        return json.dumps(
+            {
+                "choices": [
+                    {"delta": {"tool_calls": [{"index": 0, "function": {"arguments": text}}, None]}}
+                ],
+                "n": 1,
+            }
+        ).encode()
 
     texts = []
     for piece in ('{"a":"\ud83d', '\ude00"}'):
@@ -126,10 +148,18 @@ def test_halves_inside_the_arguments_of_a_call_and_beside_numbers() -> None:
 
 def test_integers_beyond_64_bits_stay_integers_also_beside_half_a_letter() -> None:
     numbers = '"a": -9223372036854775809, "c": 18446744073709551616, "d": 5'
-    for payload in (f'{{"error": {{{numbers}}}}}', f'{{"error": {{{numbers}, "half": "\\ud83d"}}}}'):
+    for payload in (
+        f'{{"error": {{{numbers}}}}}',
+        f'{{"error": {{{numbers}, "half": "\\ud83d"}}}}',
+    ):
         chunk = Chunks().parse(payload.encode())
         assert chunk is not None
-        assert chunk["error"] | {"half": ""} == {"a": -9223372036854775809, "c": 18446744073709551616, "d": 5, "half": ""}
+        assert chunk["error"] | {"half": ""} == {
+            "a": -9223372036854775809,
+            "c": 18446744073709551616,
+            "d": 5,
+            "half": "",
+        }
         assert json.loads(exact_json.dumps(chunk)) == chunk
 
 

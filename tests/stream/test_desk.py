@@ -8,8 +8,22 @@ CALL: list[TextEvent] = [CallStart(0, None, "f"), CallArguments(0, "{}"), CallEn
 
 
 def test_pieces_are_joined() -> None:
-    events = [Content("a"), Content("b"), Reasoning("c"), *CALL, CallStart(1, None, "g"), CallArguments(1, "{"), CallArguments(1, "}")]
-    assert joined(events) == [Content("ab"), Reasoning("c"), *CALL, CallStart(1, None, "g"), CallArguments(1, "{}")]
+    events = [
+        Content("a"),
+        Content("b"),
+        Reasoning("c"),
+        *CALL,
+        CallStart(1, None, "g"),
+        CallArguments(1, "{"),
+        CallArguments(1, "}"),
+    ]
+    assert joined(events) == [
+        Content("ab"),
+        Reasoning("c"),
+        *CALL,
+        CallStart(1, None, "g"),
+        CallArguments(1, "{}"),
+    ]
 
 
 def test_nothing_is_no_event() -> None:
@@ -24,7 +38,13 @@ def test_nothing_is_no_event() -> None:
 def test_calls_are_numbered_as_they_leave() -> None:
     desk = Desk(Tools())
     desk.call([*CALL, Content("x"), Reasoning("dropped"), *CALL])
-    assert desk.taken() == [*CALL, Content("x"), CallStart(1, None, "f"), CallArguments(1, "{}"), CallEnd(1, True)]
+    assert desk.taken() == [
+        *CALL,
+        Content("x"),
+        CallStart(1, None, "f"),
+        CallArguments(1, "{}"),
+        CallEnd(1, True),
+    ]
 
 
 def test_a_call_makes_those_in_the_thoughts_rehearsals() -> None:

@@ -23,20 +23,31 @@ def test_what_is_read_is_written_as_it_was(text: str) -> None:
     assert exact_json.dumps(exact_json.loads(text.encode())).decode() == text
 
 
-@pytest.mark.parametrize("text", ['{"a": 99999999999999999999}', '{"a":\n99999999999999999999\n}', "[99999999999999999999 , 1]"])
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": 99999999999999999999}', '{"a":\n99999999999999999999\n}', "[99999999999999999999 , 1]"],
+)
 def test_blanks_around_a_number(text: str) -> None:
     value = exact_json.loads(text.encode())
     assert 99999999999999999999 in (value.values() if isinstance(value, dict) else value)
 
 
-@pytest.mark.parametrize(("text", "value"), [("1.5", 1.5), ("123456789012345678901234.5", 123456789012345678901234.5), ("1e25", 1e25)])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1.5", 1.5), ("123456789012345678901234.5", 123456789012345678901234.5), ("1e25", 1e25)],
+)
 def test_other_numbers_stay_other_numbers(text: str, value: float) -> None:
     assert exact_json.loads(text.encode()) == value
     assert isinstance(exact_json.loads(text.encode()), float)
 
 
 def test_what_is_deeper_than_python_reads_is_still_read() -> None:
-    assert exact_json.loads(b'{"a": %b1%b, "b": 99999999999999999999}' % (b"[" * 1000, b"]" * 1000))["b"] == 1e20
+    assert (
+        exact_json.loads(b'{"a": %b1%b, "b": 99999999999999999999}' % (b"[" * 1000, b"]" * 1000))[
+            "b"
+        ]
+        == 1e20
+    )
 
 
 @pytest.mark.parametrize("raw", [b"NaN", b"[99999999999999999999, NaN]", b"{", b""])

@@ -14,7 +14,9 @@ from tests.stream.cuts import LAWS, everywhere
 ENDS = ("</end>",)
 
 
-def written(text: str, place: Place = "alone", ends: Ends = ENDS, *, cut: bool = False) -> tuple[bool, str, str]:
+def written(
+    text: str, place: Place = "alone", ends: Ends = ENDS, *, cut: bool = False
+) -> tuple[bool, str, str]:
     def steps(read: Reader) -> Steps[tuple[bool, str]]:
         parts: list[str] = []
         whole = yield from value(read, parts.append, place, ends)
@@ -37,7 +39,10 @@ def written(text: str, place: Place = "alone", ends: Ends = ENDS, *, cut: bool =
         ('["a" "b"]', ["a", "b"]),
         ('{a: 1, b_c: "x"}', {"a": 1, "b_c": "x"}),
         ('{"a": word}', {"a": "word"}),
-        ('{"a": NaN, "b": 1e999, "c": -0.5e2, "d": 007}', {"a": "NaN", "b": "1e999", "c": -50.0, "d": 7}),
+        (
+            '{"a": NaN, "b": 1e999, "c": -0.5e2, "d": 007}',
+            {"a": "NaN", "b": "1e999", "c": -50.0, "d": 7},
+        ),
         ('{"a": "say "hi" now", "b": 1}', {"a": 'say "hi" now', "b": 1}),
         ('{"a": "he said: "so, be it""}', {"a": 'he said: "so, be it"'}),
         ('{"a": "x", }', {"a": "x"}),
@@ -115,7 +120,9 @@ def test_what_broke_off(text: str, out: str) -> None:
     assert written(text)[:2] == (False, out)
 
 
-@pytest.mark.parametrize(("text", "out"), [('{"a": [1', '{"a":['), ('{"a": [1 ', '{"a":[1'), ('{"a": "x"', '{"a":"x"')])
+@pytest.mark.parametrize(
+    ("text", "out"), [('{"a": [1', '{"a":['), ('{"a": [1 ', '{"a":[1'), ('{"a": "x"', '{"a":"x"')]
+)
 def test_nothing_is_closed_in_a_cut_answer(text: str, out: str) -> None:
     assert written(text, cut=True)[:2] == (False, out)
 
@@ -165,15 +172,23 @@ def test_depth_is_no_recursion() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 
 
 @LAWS
 @given(JSON, st.booleans(), st.sampled_from([None, 2]))
-def test_well_formed_json_means_what_it_says(meant: Any, ascii_only: bool, indent: int | None) -> None:
+def test_well_formed_json_means_what_it_says(
+    meant: Any, ascii_only: bool, indent: int | None
+) -> None:
     text = json.dumps(meant, ensure_ascii=ascii_only, indent=indent)
     read, parts = Reader(), list[str]()
     steps = value(read, parts.append, "alone", ENDS)

@@ -23,7 +23,9 @@ from proxy.stream.markers import compiled
         ((), "x", None, None),
     ],
 )
-def test_finds_the_first_and_longest(markers: tuple[str, ...], text: str, growing: str | None, ended: str | None) -> None:
+def test_finds_the_first_and_longest(
+    markers: tuple[str, ...], text: str, growing: str | None, ended: str | None
+) -> None:
     known = compiled(markers)
     assert _found(known.growing, text) == growing
     assert _found(known.ended, text) == ended

@@ -1,4 +1,6 @@
-"""Calls that a backend parsed itself, in every shape in which servers were seen to hand them over."""
+"""Calls that a backend parsed itself, in every shape in which servers were seen to hand them
+over.
+"""
 
 from typing import Any
 
@@ -8,9 +10,17 @@ from proxy.stream.events import CallArguments, CallEnd, CallStart, TextEvent
 from proxy.stream.native import NativeCalls
 
 
-def _delta(index: int | None = 0, id: str | None = None, name: str | None = None, arguments: Any = None) -> dict[str, Any]:
-    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
-    return {key: value for key, value in (("index", index), ("id", id), ("function", function)) if value is not None}
+def _delta(
+    index: int | None = 0, id: str | None = None, name: str | None = None, arguments: Any = None
+) -> dict[str, Any]:
+    function = {
+        key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None
+    }
+    return {
+        key: value
+        for key, value in (("index", index), ("id", id), ("function", function))
+        if value is not None
+    }
 
 
 def _fed(*deltas: dict[str, Any], finish: str | None = "tool_calls") -> list[TextEvent]:
@@ -50,7 +60,10 @@ def test_as_openai_sends_it() -> None:
 
 def test_the_last_brace_waits_until_the_call_is_whole() -> None:
     before = _fed(_delta(0, "a", "bash", '{"a":{"b":"}"}}'), finish=None)
-    assert "".join(event.text for event in before if isinstance(event, CallArguments)) == '{"a":{"b":"}"}'
+    assert (
+        "".join(event.text for event in before if isinstance(event, CallArguments))
+        == '{"a":{"b":"}"}'
+    )
     next_begins = _fed(_delta(0, "a", "bash", '{"a":1}'), _delta(1, "b", "bash", "{"), finish=None)
     assert _calls(next_begins) == [("a", "bash", '{"a":1}', True), ("b", "bash", "{", None)]
 
@@ -78,7 +91,9 @@ def test_what_stands_for_an_object(given: Any, right: str) -> None:
 
 def test_one_letter_at_a_time_for_what_begins_oddly() -> None:
     for text, right in ((' \n{"a":1}', '{"a":1}'), ('"{\\"a\\":1}"', '{"a":1}'), ("null", "{}")):
-        assert _calls(_fed(_delta(0, "a", "f", ""), *(_delta(0, arguments=letter) for letter in text))) == [("a", "f", right, True)]
+        assert _calls(
+            _fed(_delta(0, "a", "f", ""), *(_delta(0, arguments=letter) for letter in text))
+        ) == [("a", "f", right, True)]
 
 
 def test_no_arguments_at_all() -> None:
@@ -86,14 +101,22 @@ def test_no_arguments_at_all() -> None:
 
 
 @pytest.mark.parametrize("finish", ["length", "stop", "tool_calls"])
-@pytest.mark.parametrize("given", ['{"a":1}', "{}", '{"a":"}"} ', '"{\\"a\\":1}"', "null", {"a": 1}])
+@pytest.mark.parametrize(
+    "given", ['{"a":1}', "{}", '{"a":"}"} ', '"{\\"a\\":1}"', "null", {"a": 1}]
+)
 def test_what_is_whole_stays_whole_whatever_the_finish(given: Any, finish: str) -> None:
-    right = {"null": "{}", '"{\\"a\\":1}"': '{"a":1}'}.get(given, given.strip()) if isinstance(given, str) else '{"a":1}'
+    right = (
+        {"null": "{}", '"{\\"a\\":1}"': '{"a":1}'}.get(given, given.strip())
+        if isinstance(given, str)
+        else '{"a":1}'
+    )
     assert _calls(_fed(_delta(0, "a", "f", given), finish=finish)) == [("a", "f", right, True)]
 
 
 @pytest.mark.parametrize("finish", ["length", "stop", "tool_calls"])
-@pytest.mark.parametrize("given", ['{"a":1', '{"a', "{", '{"a":[1}', '{"a":"x}', '"{\\"a\\":1', "[1", '"', "[" * 5000])
+@pytest.mark.parametrize(
+    "given", ['{"a":1', '{"a', "{", '{"a":[1}', '{"a":"x}', '"{\\"a\\":1', "[1", '"', "[" * 5000]
+)
 def test_half_a_call_is_half_whatever_the_finish(given: str, finish: str) -> None:
     sent = given if given.startswith("{") else ""
     assert _calls(_fed(_delta(0, "a", "f", given), finish=finish)) == [("a", "f", sent, False)]
@@ -105,9 +128,16 @@ def test_what_may_have_been_cut_before_it_began_is_half(given: str) -> None:
 
 
 def test_arguments_before_the_name() -> None:
-    events = _fed(_delta(0, "a", None, '{"a"'), _delta(0, None, None, ":"), _delta(0, None, "f", "1"), _delta(0, arguments="}"))
+    events = _fed(
+        _delta(0, "a", None, '{"a"'),
+        _delta(0, None, None, ":"),
+        _delta(0, None, "f", "1"),
+        _delta(0, arguments="}"),
+    )
     assert _calls(events) == [("a", "f", '{"a":1}', True)]
-    assert _calls(_fed(_delta(0, "a", None, "{}"), _delta(0, None, "f"))) == [("a", "f", "{}", True)]
+    assert _calls(_fed(_delta(0, "a", None, "{}"), _delta(0, None, "f"))) == [
+        ("a", "f", "{}", True)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +153,9 @@ def test_arguments_before_the_name() -> None:
         ([_delta(0, "a", "f", "{}")], "tool_calls", False),
     ],
 )
-def test_a_call_without_a_name_is_known(deltas: list[dict[str, Any]], finish: str, lost: bool) -> None:
+def test_a_call_without_a_name_is_known(
+    deltas: list[dict[str, Any]], finish: str, lost: bool
+) -> None:
     calls = NativeCalls()
     for delta in deltas:
         calls.feed(delta)
@@ -154,9 +186,15 @@ def test_id_and_name_said_again() -> None:
 
 
 def test_a_name_that_grows_or_comes_in_pieces() -> None:
-    assert _calls(_fed(_delta(0, "a", "ba"), _delta(0, "a", "bash"), _delta(0, arguments="{}"))) == [("a", "bash", "{}", True)]
-    assert _calls(_fed(_delta(0, "a", "ba"), _delta(0, name="sh"), _delta(0, arguments="{}"))) == [("a", "bash", "{}", True)]
-    assert _calls(_fed(_delta(0, "a", "bash", '{"a"'), _delta(0, name="x", arguments=":1}"))) == [("a", "bash", '{"a":1}', True)]
+    assert _calls(
+        _fed(_delta(0, "a", "ba"), _delta(0, "a", "bash"), _delta(0, arguments="{}"))
+    ) == [("a", "bash", "{}", True)]
+    assert _calls(_fed(_delta(0, "a", "ba"), _delta(0, name="sh"), _delta(0, arguments="{}"))) == [
+        ("a", "bash", "{}", True)
+    ]
+    assert _calls(_fed(_delta(0, "a", "bash", '{"a"'), _delta(0, name="x", arguments=":1}"))) == [
+        ("a", "bash", '{"a":1}', True)
+    ]
 
 
 def test_missing_index() -> None:
@@ -174,9 +212,16 @@ def test_one_index_for_two_calls() -> None:
 
 
 def test_one_index_for_two_whole_calls_without_ids() -> None:
-    events = _fed(_delta(0, None, "f", '{"a":1}'), _delta(0, None, "f", ""), _delta(0, None, "f", '{"a"'), _delta(0, arguments=":2}"))
+    events = _fed(
+        _delta(0, None, "f", '{"a":1}'),
+        _delta(0, None, "f", ""),
+        _delta(0, None, "f", '{"a"'),
+        _delta(0, arguments=":2}"),
+    )
     assert _calls(events) == [(None, "f", '{"a":1}', True), (None, "f", '{"a":2}', True)]
-    assert _calls(_fed(_delta(0, None, "f", '{"a":1}'), _delta(0, None, None, " "))) == [(None, "f", '{"a":1}', True)]
+    assert _calls(_fed(_delta(0, None, "f", '{"a":1}'), _delta(0, None, None, " "))) == [
+        (None, "f", '{"a":1}', True)
+    ]
 
 
 def test_what_is_said_after_the_end_of_a_call_is_not_of_it() -> None:
@@ -184,12 +229,18 @@ def test_what_is_said_after_the_end_of_a_call_is_not_of_it() -> None:
     events = [*calls.feed(_delta(0, "a", "f", '{"a"')), *calls.end("tool_calls")]
     assert calls.feed(_delta(0, arguments=":1}")) == calls.end("tool_calls") == []
     assert _calls(events) == [("a", "f", '{"a"', False)]
-    events += [*calls.feed(_delta(1, "b", "g", "{}")), *calls.end("tool_calls")]  # some say the finish with each call
+    # Some say the finish with each call.
+    events += [*calls.feed(_delta(1, "b", "g", "{}")), *calls.end("tool_calls")]
     assert _calls(events)[1:] == [("b", "g", "{}", True)]
 
 
 def test_two_calls_in_turn() -> None:
-    deltas = [_delta(0, "a", "f", '{"x"'), _delta(1, "b", "g", '{"y"'), _delta(0, arguments=":1}"), _delta(1, arguments=":2}")]
+    deltas = [
+        _delta(0, "a", "f", '{"x"'),
+        _delta(1, "b", "g", '{"y"'),
+        _delta(0, arguments=":1}"),
+        _delta(1, arguments=":2}"),
+    ]
     assert _calls(_fed(*deltas)) == [("a", "f", '{"x":1}', True), ("b", "g", '{"y":2}', True)]
 
 

@@ -1,4 +1,6 @@
-"""The arguments of a call that the backend parsed: byte for byte, but for their last brace and strings that the schema excludes."""
+"""The arguments of a call that the backend parsed: byte for byte, but for their last brace and
+strings that the schema excludes.
+"""
 
 import json
 from typing import Any
@@ -21,16 +23,27 @@ SCHEMA: dict[str, Any] = {
         "either": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
         "any": {},
         "numbers": NUMBERS,
-        "where": {"type": "object", "properties": {"x": {"type": "number"}, "name": {"type": "string"}}},
+        "where": {
+            "type": "object",
+            "properties": {"x": {"type": "number"}, "name": {"type": "string"}},
+        },
         "rows": {"type": "array", "items": {"$ref": "#/$defs/row"}},
         "naïve": {"type": "integer"},
     },
-    "$defs": {"row": {"type": "object", "properties": {"n": {"type": "integer"}, "next": {"$ref": "#/$defs/row"}}}},
+    "$defs": {
+        "row": {
+            "type": "object",
+            "properties": {"n": {"type": "integer"}, "next": {"$ref": "#/$defs/row"}},
+        }
+    },
 }
 
 
 def read(text: str, schema: Any = None, *, whole: bool = True) -> str:
-    """What becomes of the text, the same in every cutting. Before `end`, no piece makes it valid JSON."""
+    """What becomes of the text, the same in every cutting.
+
+    Before `end`, no piece makes it valid JSON.
+    """
     results = set()
     for pieces in cuts(text, 200):
         arguments = Arguments(None if schema is None else ValueSchema([schema], schema))
@@ -77,7 +90,10 @@ def test_what_passes_byte_for_byte(text: str, schema: Any) -> None:
         ('{"numbers":"[1, 2]"}', '{"numbers":[1,2]}'),
         ('{"where":{"x":"1","name":"2"},"count":"3"}', '{"where":{"x":1,"name":"2"},"count":3}'),
         ('{"where":"{\\"x\\": 1}"}', '{"where":{"x":1}}'),
-        ('{"rows":[{"n":"1","next":{"n":"2"}},{"n":"3"}]}', '{"rows":[{"n":1,"next":{"n":2}},{"n":3}]}'),
+        (
+            '{"rows":[{"n":"1","next":{"n":"2"}},{"n":"3"}]}',
+            '{"rows":[{"n":1,"next":{"n":2}},{"n":3}]}',
+        ),
         ('{"text":"a,\\"count\\":{[","count":"5"}', '{"text":"a,\\"count\\":{[","count":5}'),
     ],
 )
@@ -91,19 +107,61 @@ def test_a_string_where_the_schema_excludes_strings_is_converted(text: str, righ
     [
         ({"properties": {"a": {"type": "integer"}}}, '{"a":"1"}', '{"a":1}'),
         ({"additionalProperties": {"type": "integer"}}, '{"a":"1","b":"2"}', '{"a":1,"b":2}'),
-        ({"additionalProperties": {"type": "integer"}, "properties": {"s": {"type": "string"}}}, '{"s":"1","b":"2"}', '{"s":"1","b":2}'),
+        (
+            {"additionalProperties": {"type": "integer"}, "properties": {"s": {"type": "string"}}},
+            '{"s":"1","b":"2"}',
+            '{"s":"1","b":2}',
+        ),
         ({"properties": {"a": {"enum": [1, 2]}}}, '{"a":"1"}', '{"a":1}'),
         ({"properties": {"a": {"enum": [1, "x"]}}}, '{"a":"1"}', None),
         ({"properties": {"a": {"const": "1"}}}, '{"a":"1"}', None),
         ({"properties": {"a": {"type": "uint8"}}}, '{"a":"1"}', '{"a":1}'),
         ({"properties": {"a": {"type": "mystery"}}}, '{"a":"1"}', None),
-        ({"properties": {"a": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}}, '{"a":"1"}', '{"a":1}'),
+        (
+            {"properties": {"a": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}},
+            '{"a":"1"}',
+            '{"a":1}',
+        ),
         ({"properties": {"a": {"anyOf": [{"type": "integer"}, {}]}}}, '{"a":"1"}', None),
-        ({"properties": {"a": {"type": "object", "anyOf": [{"required": ["x"]}]}}}, '{"a":"{}"}', '{"a":{}}'),
-        ({"anyOf": [{"properties": {"a": {"type": "integer"}}}, {"properties": {"a": {"type": "string"}}}]}, '{"a":"1"}', None),
-        ({"anyOf": [{"properties": {"a": {"type": "integer"}}}, {"properties": {"b": {"type": "string"}}}]}, '{"a":"1"}', '{"a":1}'),
-        ({"properties": {"a": {"items": {"type": "integer"}, "prefixItems": [{"type": "string"}]}}}, '{"a":["1"]}', None),
-        ({"properties": {"a": {"anyOf": [{"type": "string"}, NUMBERS]}}}, '{"a":["1"]}', '{"a":[1]}'),
+        (
+            {"properties": {"a": {"type": "object", "anyOf": [{"required": ["x"]}]}}},
+            '{"a":"{}"}',
+            '{"a":{}}',
+        ),
+        (
+            {
+                "anyOf": [
+                    {"properties": {"a": {"type": "integer"}}},
+                    {"properties": {"a": {"type": "string"}}},
+                ]
+            },
+            '{"a":"1"}',
+            None,
+        ),
+        (
+            {
+                "anyOf": [
+                    {"properties": {"a": {"type": "integer"}}},
+                    {"properties": {"b": {"type": "string"}}},
+                ]
+            },
+            '{"a":"1"}',
+            '{"a":1}',
+        ),
+        (
+            {
+                "properties": {
+                    "a": {"items": {"type": "integer"}, "prefixItems": [{"type": "string"}]}
+                }
+            },
+            '{"a":["1"]}',
+            None,
+        ),
+        (
+            {"properties": {"a": {"anyOf": [{"type": "string"}, NUMBERS]}}},
+            '{"a":["1"]}',
+            '{"a":[1]}',
+        ),
         ({"properties": {"a": {"anyOf": [{"type": "string"}, NUMBERS]}}}, '{"a":"[1]"}', None),
         ({"properties": {"a": True}}, '{"a":"1"}', None),
         (None, '{"a":"1"}', None),
@@ -116,18 +174,35 @@ def test_what_a_schema_excludes(schema: Any, text: str, right: str | None) -> No
     assert values.may_convert or right is None
 
 
-@pytest.mark.parametrize("schema", [{}, {"properties": {"a": {"type": "string"}, "b": {}, "c": {"type": ["string", "integer"]}}}, None])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"properties": {"a": {"type": "string"}, "b": {}, "c": {"type": ["string", "integer"]}}},
+        None,
+    ],
+)
 def test_a_tool_without_such_a_parameter_is_not_examined(schema: Any) -> None:
     assert not ValueSchema([schema], schema).may_convert
 
 
-@pytest.mark.parametrize("text", ['{"count":"50', '{"count', '{"count":', '{"text":"5', '{"numbers":["1","2', '{"count":"5\\'])
+@pytest.mark.parametrize(
+    "text",
+    ['{"count":"50', '{"count', '{"count":', '{"text":"5', '{"numbers":["1","2', '{"count":"5\\'],
+)
 def test_half_a_call_keeps_what_it_has(text: str) -> None:
     assert read(text, SCHEMA, whole=False) == text.replace('"1"', "1")
 
 
 def test_broken_json_does_not_raise() -> None:
-    for text in ('{"count":"5"]', '{"count"}', "{]", '{"numbers":["1"}}', '{,,"5"}', '{"a" "count":"5"}'):
+    for text in (
+        '{"count":"5"]',
+        '{"count"}',
+        "{]",
+        '{"numbers":["1"}}',
+        '{,,"5"}',
+        '{"a" "count":"5"}',
+    ):
         for pieces in cuts(text):
             arguments = Arguments(ValueSchema([SCHEMA], SCHEMA))
             sent = "".join(map(arguments.feed, pieces))
@@ -146,7 +221,9 @@ def test_what_has_come_is_not_put_together_again_with_each_piece(text: str, sche
     arguments = Arguments(None if schema is None else ValueSchema([schema], schema))
     for piece in [text, *["1" if text.strip() else " "] * 1000]:
         arguments.feed(piece)
-    assert all(len(piece) <= len(text) for piece in [*arguments._rest, *(arguments._captured or ())])
+    assert all(
+        len(piece) <= len(text) for piece in [*arguments._rest, *(arguments._captured or ())]
+    )
 
 
 def test_blanks_behind_the_object_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,5 +241,8 @@ def test_what_is_held_back_has_a_limit(opening: str, monkeypatch: pytest.MonkeyP
     sent = [arguments.feed(piece) for piece in [opening, *["5"] * 500]]
     assert len("".join(sent)) > 300
     closing = '","on":"true"}' if opening.startswith('{"c') else ""
-    sent += [arguments.feed(closing), arguments.end() if arguments.is_whole(cut=False) else arguments.abort()]
+    sent += [
+        arguments.feed(closing),
+        arguments.end() if arguments.is_whole(cut=False) else arguments.abort(),
+    ]
     assert "".join(sent) == opening + "5" * 500 + closing.replace('"true"', "true")

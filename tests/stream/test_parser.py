@@ -21,13 +21,17 @@ def test_a_call_leaves_while_it_is_read() -> None:
 
 
 def test_an_announced_call_that_breaks_off_is_not_whole() -> None:
-    assert always(lambda: only(shout), "a !f{b|c") == Seen("a c", (Call("f", '{"x":"b', whole=False),))
+    assert always(lambda: only(shout), "a !f{b|c") == Seen(
+        "a c", (Call("f", '{"x":"b', whole=False),)
+    )
     assert always(lambda: only(shout), "!f{b") == Seen("", (Call("f", '{"x":"b', whole=False),))
 
 
 def test_a_grammar_that_raises_is_counted_and_the_answer_goes_on() -> None:
     parser = only(shout, late)
-    assert seen(events_of(parser, ["a !f{b?c !g{}; d"])) == Seen("a c  d", (Call("f", '{"x":"b', whole=False), Call("g", {"x": ""})))
+    assert seen(events_of(parser, ["a !f{b?c !g{}; d"])) == Seen(
+        "a c  d", (Call("f", '{"x":"b', whole=False), Call("g", {"x": ""}))
+    )
     assert parser.grammar_failures == {"shout": 1}
     parser = only(late)
     assert seen(events_of(parser, ["a !b? c"])) == Seen("a !b? c")
@@ -36,7 +40,9 @@ def test_a_grammar_that_raises_is_counted_and_the_answer_goes_on() -> None:
 
 def test_what_a_broken_grammar_meant_to_give_back_comes_back() -> None:
     for pieces in cuts("!ab.cd:ef"):
-        assert seen(events_of(only(greedy), pieces)) == Seen("cd:ef", (Call("greedy", "", whole=False),))
+        assert seen(events_of(only(greedy), pieces)) == Seen(
+            "cd:ef", (Call("greedy", "", whole=False),)
+        )
 
 
 def test_a_grammar_that_waits_for_ever_is_ended() -> None:
@@ -51,7 +57,9 @@ def test_a_header_that_waits_for_ever_holds_nothing_back() -> None:
             yield
 
     framed = Dialect("framed", "", headers=("!",), frame=frame)
-    assert always(lambda: Parser([], dialects=[framed], thoughts=()), "!abcdefghij</s>") == Seen("!abcdefghij</s>")
+    assert always(lambda: Parser([], dialects=[framed], thoughts=()), "!abcdefghij</s>") == Seen(
+        "!abcdefghij</s>"
+    )
     parser = Parser([], dialects=[framed], thoughts=(), held_limit=8)
     assert seen(parser.feed("!abcdefghijklmnopq")) == Seen("!abcdefghijklmnopq")
 
@@ -94,11 +102,17 @@ def test_what_fails_too_often_is_text_at_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(proxy.stream.window, "AGAIN_FLOOR", 8)
     monkeypatch.setattr(proxy.stream.window, "AGAIN_SHARE", 0)
     assert always(lambda: only(late), "!a!b!c.d") == Seen("!ad", (Call("c", {}),))
-    assert always(lambda: only(late), "!abcdefghi!b,!d!e.") == Seen("!abcdefghi!b,", (Call("e", {}),))
+    assert always(lambda: only(late), "!abcdefghi!b,!d!e.") == Seen(
+        "!abcdefghi!b,", (Call("e", {}),)
+    )
 
 
-@pytest.mark.parametrize(("text", "found"), [("!1!b,c", Seen("!1!b,c")), ("<think>!1!b,c", Seen("", (), "!1!b,c"))])
-def test_doubtful_and_held_attempts_fail_as_often(text: str, found: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("text", "found"), [("!1!b,c", Seen("!1!b,c")), ("<think>!1!b,c", Seen("", (), "!1!b,c"))]
+)
+def test_doubtful_and_held_attempts_fail_as_often(
+    text: str, found: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(proxy.stream.window, "AGAIN_FLOOR", 0)
     monkeypatch.setattr(proxy.stream.window, "AGAIN_SHARE", 0)
     assert always(lambda: only(late, alone=late), text) == found
@@ -128,7 +142,9 @@ def test_no_more_is_held_than_the_limit(text: str, found: Seen) -> None:
 
 def test_a_streamed_call_has_no_limit() -> None:
     text = "!f{" + "x" * (5 << 20) + "};"
-    assert seen(events_of(only(shout), [text])) == seen(events_of(only(shout), [text[:100], text[100:]]))
+    assert seen(events_of(only(shout), [text])) == seen(
+        events_of(only(shout), [text[:100], text[100:]])
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,11 +167,15 @@ def test_a_doubtful_call_must_be_the_whole_message(text: str, found: Seen) -> No
 
 
 def test_after_a_call_nothing_is_alone() -> None:
-    assert always(lambda: only(shout, alone=late), "!f{b};!1!b.") == Seen("!1!b.", (Call("f", {"x": "b"}),))
+    assert always(lambda: only(shout, alone=late), "!f{b};!1!b.") == Seen(
+        "!1!b.", (Call("f", {"x": "b"}),)
+    )
 
 
 def test_a_doubtful_look_has_a_limit_too() -> None:
-    assert always(lambda: only(alone=late, held_limit=10), "!1234567890!b.") == Seen("!1234567890!b.")
+    assert always(lambda: only(alone=late, held_limit=10), "!1234567890!b.") == Seen(
+        "!1234567890!b."
+    )
 
 
 def test_a_dialect_is_consistent() -> None:
@@ -167,7 +187,8 @@ def test_a_dialect_is_consistent() -> None:
 
 def test_an_unknown_way_of_thinking_is_refused() -> None:
     with pytest.raises(ValueError, match="tags, forced, off"):
-        Parser(dialects=(), thoughts=(), thinking="loud")  # type: ignore[arg-type]  # that is what is refused
+        # That is what is refused.
+        Parser(dialects=(), thoughts=(), thinking="loud")  # type: ignore[arg-type]
 
 
 def test_halves_of_a_letter_are_joined() -> None:
@@ -205,7 +226,11 @@ def test_a_call_in_separated_thoughts_alone_is_a_call() -> None:
     parser = only(shout)
     assert parser.think("so: !f{b}; ") == [Reasoning("so:")]
     assert parser.feed("text") == [Content("text")]
-    assert parser.close() == [CallStart(0, None, "f", "thoughts"), CallArguments(0, '{"x":"b"}'), CallEnd(0, True)]
+    assert parser.close() == [
+        CallStart(0, None, "f", "thoughts"),
+        CallArguments(0, '{"x":"b"}'),
+        CallEnd(0, True),
+    ]
 
 
 @pytest.mark.parametrize("finish", ["length", "error"])

@@ -50,7 +50,10 @@ def test_until_without_a_listener() -> None:
 )
 def test_peek_and_take(text: str, found: str) -> None:
     assert everywhere(lambda read: read.peek("<tool", "<tool_call>"), text) == (found, text)
-    assert everywhere(lambda read: read.take("<tool", "<tool_call>"), text) == (found, text[len(found) :])
+    assert everywhere(lambda read: read.take("<tool", "<tool_call>"), text) == (
+        found,
+        text[len(found) :],
+    )
 
 
 def test_next_skip_run() -> None:

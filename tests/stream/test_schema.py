@@ -9,7 +9,11 @@ from proxy.stream import schema
 from proxy.stream.schema import LITERAL_LIMIT, PARTS_LIMIT, integer, properties, typed
 
 DEFINITIONS: dict[str, dict[str, Any]] = {
-    "$defs": {"Place": {"type": "object"}, "Self": {"$ref": "#/$defs/Self"}, "a/b": {"type": "integer"}},
+    "$defs": {
+        "Place": {"type": "object"},
+        "Self": {"$ref": "#/$defs/Self"},
+        "a/b": {"type": "integer"},
+    },
     "definitions": {"Age": {"type": "integer"}},
 }
 DEFINITIONS["$defs"] |= {  # two that refer to each other, and a chain
@@ -49,7 +53,10 @@ DEFINITIONS["$defs"] |= {  # two that refer to each other, and a chain
         ({"type": [f"uint{bits}" for bits in range(1_000_000)]}, {"integer"}),
         ({"anyOf": "x"}, set()),
         ({"enum": ["a", "b"]}, {"string"}),
-        ({"enum": [1, None, True, 2.5, [], {}]}, {"integer", "null", "boolean", "number", "array", "object"}),
+        (
+            {"enum": [1, None, True, 2.5, [], {}]},
+            {"integer", "null", "boolean", "number", "array", "object"},
+        ),
         ({"enum": "x"}, set()),
         ({"const": "x"}, {"string"}),
         ({"properties": {}}, {"object"}),
@@ -68,11 +75,25 @@ def _nested(depth: int) -> dict[str, Any]:
 
 SELF = {"$ref": "#"}
 LARGE = {
-    "refers to itself": {"properties": {"a": SELF, "b": {"anyOf": [SELF] * 20}}, "anyOf": [SELF] * 20, "allOf": [SELF] * 20},
-    "refers to each other": {"$defs": {f"d{at}": {"anyOf": [{"$ref": f"#/$defs/d{to}"} for to in range(30)]} for at in range(30)}}
+    "refers to itself": {
+        "properties": {"a": SELF, "b": {"anyOf": [SELF] * 20}},
+        "anyOf": [SELF] * 20,
+        "allOf": [SELF] * 20,
+    },
+    "refers to each other": {
+        "$defs": {
+            f"d{at}": {"anyOf": [{"$ref": f"#/$defs/d{to}"} for to in range(30)]}
+            for at in range(30)
+        }
+    }
     | {"properties": {f"p{at}": {"$ref": f"#/$defs/d{at}"} for at in range(30)}},
-    "alternatives in alternatives": {"properties": {f"p{at}": {"$ref": "#/$defs/a"} for at in range(3_000)}, "$defs": {"a": _nested(300)}},
-    "ten thousand properties": {"properties": {f"p{at}": {"type": "integer"} for at in range(10_000)}},
+    "alternatives in alternatives": {
+        "properties": {f"p{at}": {"$ref": "#/$defs/a"} for at in range(3_000)},
+        "$defs": {"a": _nested(300)},
+    },
+    "ten thousand properties": {
+        "properties": {f"p{at}": {"type": "integer"} for at in range(10_000)}
+    },
     "a million alternatives": {"properties": {"a": {"anyOf": [{"type": "string"}] * 1_000_000}}},
     "a million values": {"properties": {"a": {"enum": list(range(1_000_000))}}},
     "a million properties": {"properties": {str(at): {} for at in range(1_000_000)}},
@@ -99,11 +120,16 @@ def test_no_schema_costs_more_than_its_parts(name: str, monkeypatch: pytest.Monk
 
 def test_ten_thousand_properties_are_all_typed() -> None:
     assert set(properties(LARGE["ten thousand properties"]).values()) == {frozenset({"integer"})}
-    assert set(properties(LARGE["alternatives in alternatives"]).values()) == {frozenset({"integer", "string"})}
+    assert set(properties(LARGE["alternatives in alternatives"]).values()) == {
+        frozenset({"integer", "string"})
+    }
 
 
 def test_properties_behind_a_reference() -> None:
-    parameters = {"$ref": "#/$defs/All", "$defs": {"All": {"properties": {"a": {"type": "string"}, 5: {}}}}}
+    parameters = {
+        "$ref": "#/$defs/All",
+        "$defs": {"All": {"properties": {"a": {"type": "string"}, 5: {}}}},
+    }
     assert properties(parameters) == {"a": {"string"}}
     assert properties(None) == properties({"properties": []}) == {}
 

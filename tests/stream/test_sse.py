@@ -4,7 +4,10 @@ import pytest
 
 from proxy.stream import sse
 
-SAMPLE = 'data: {"a":"é\u2028 "}\r\n\r\n: ping\n\nevent: x\nid: 5\nretry: 1\ndata:{"b":1}\ndata: more\r\rdata\n\ndata: [DONE]\n\n'.encode()
+SAMPLE = (
+    'data: {"a":"é\u2028 "}\r\n\r\n: ping\n\nevent: x\nid: 5\nretry: 1\ndata:{"b":1}\n'
+    "data: more\r\rdata\n\ndata: [DONE]\n\n"
+).encode()
 PAYLOADS = ['{"a":"é\u2028 "}'.encode(), b'{"b":1}\nmore', b"[DONE]"]
 
 
@@ -31,7 +34,9 @@ def test_the_last_blank_line_may_be_missing() -> None:
 
 
 def test_an_error_as_a_field_of_its_own() -> None:
-    assert _decoded([b'error: {"message":"m"}\n\n', b"error: not json\n\n"]) == [b'{"error":{"message":"m"}}']
+    assert _decoded([b'error: {"message":"m"}\n\n', b"error: not json\n\n"]) == [
+        b'{"error":{"message":"m"}}'
+    ]
 
 
 def test_a_line_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

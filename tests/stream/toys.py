@@ -66,8 +66,20 @@ def regretful(read: Reader, calls: Calls) -> Steps[None]:
     read.rewind(here)
 
 
-def only(*grammars: Grammar, thinking: ThinkingMode = "tags", alone: Grammar | None = None, held_limit: int = HELD_LIMIT) -> Parser:
+def only(
+    *grammars: Grammar,
+    thinking: ThinkingMode = "tags",
+    alone: Grammar | None = None,
+    held_limit: int = HELD_LIMIT,
+) -> Parser:
     dialects = [Dialect(grammar.__name__, "", grammar, ("!",)) for grammar in grammars]
     if alone:
         dialects.append(Dialect("alone", "", starts=("!",), doubtful=alone, alone=True))
-    return Parser([{"name": "f"}], dialects=dialects, thoughts=(THINK,), turns=TURNS, thinking=thinking, held_limit=held_limit)
+    return Parser(
+        [{"name": "f"}],
+        dialects=dialects,
+        thoughts=(THINK,),
+        turns=TURNS,
+        thinking=thinking,
+        held_limit=held_limit,
+    )

@@ -13,7 +13,11 @@ from tests.web.wired import CHAT, Connect, served
 @pytest.fixture
 def script() -> Backend:
     return Backend(
-        {"/v1/models": models("m"), CHAT: lambda _: stream(*text("hi"), *END), "/props": lambda _: httpx.Response(200, text="p")}
+        {
+            "/v1/models": models("m"),
+            CHAT: lambda _: stream(*text("hi"), *END),
+            "/props": lambda _: httpx.Response(200, text="p"),
+        }
     )
 
 

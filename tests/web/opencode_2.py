@@ -1,4 +1,5 @@
-"""OpenCode 2 as far as its documentation and its source tell: what it sends, and how it reads an answer.
+"""OpenCode 2 as far as its documentation and its source tell: what it sends, and how it reads an
+answer.
 
 The program itself could not be run. What is fatal to it raises here.
 """
@@ -31,14 +32,22 @@ CALLED = {
     "role": "assistant",
     "content": None,
     "reasoning_content": "I look.",
-    "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "shell", "arguments": '{"command":"ls"}'}}],
+    "tool_calls": [
+        {
+            "id": "call_1",
+            "type": "function",
+            "function": {"name": "shell", "arguments": '{"command":"ls"}'},
+        }
+    ],
 }
 RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "a.py"}
 
 # Read from the bodies of errors, or from errors in a stream.
 OVERFLOW = re.compile(
-    r"prompt is too long|context_length_exceeded|maximum context length is \d+ tokens|exceeds the available context size|"
-    r"exceeds the limit of \d+|too many tokens|token limit exceeded|reduce the length of the messages|request_too_large",
+    r"prompt is too long|context_length_exceeded|maximum context length is \d+ tokens|"
+    r"exceeds the available context size|"
+    r"exceeds the limit of \d+|too many tokens|token limit exceeded|"
+    r"reduce the length of the messages|request_too_large",
     re.IGNORECASE,
 )
 RATE_LIMIT = re.compile(r"rate.?limit|too.?many.?requests", re.IGNORECASE)
@@ -94,7 +103,11 @@ def _of_status(status: int, body: str, headers: dict[str, str]) -> Outcome:
         return "shortened"
     if "x-should-retry" in headers:
         return "asked again" if headers["x-should-retry"] == "true" else "given up"
-    return "asked again" if status in (408, 409, 429) or status >= 500 or RATE_LIMIT.search(body) else "given up"
+    return (
+        "asked again"
+        if status in (408, 409, 429) or status >= 500 or RATE_LIMIT.search(body)
+        else "given up"
+    )
 
 
 def _failed(heard: Heard, error: Any) -> Heard:
@@ -112,16 +125,28 @@ def _read(heard: Heard, calls: dict[int, dict[str, Any]], delta: dict[str, Any])
     heard.reasoning += delta.get("reasoning_content") or ""
     for piece in delta.get("tool_calls", []):
         if piece["index"] not in calls:
-            assert piece["id"] not in [call["id"] for call in calls.values()], "one id for two calls ends the session"
-            calls[piece["index"]] = {"id": piece["id"], "name": piece["function"]["name"], "arguments": ""}
+            assert piece["id"] not in [call["id"] for call in calls.values()], (
+                "one id for two calls ends the session"
+            )
+            calls[piece["index"]] = {
+                "id": piece["id"],
+                "name": piece["function"]["name"],
+                "arguments": "",
+            }
         calls[piece["index"]]["arguments"] += piece["function"]["arguments"]
 
 
 def _finish(heard: Heard, calls: dict[int, dict[str, Any]], finish: str) -> None:
-    assert finish in ("stop", "length", "tool_calls", "content_filter"), "any other finish is asked again for ever"
+    assert finish in ("stop", "length", "tool_calls", "content_filter"), (
+        "any other finish is asked again for ever"
+    )
     heard.outcome = "done"
     if finish in ("stop", "tool_calls"):  # where it was cut, no call runs, not even a whole one
-        heard.run = [(call["name"], json.loads(call["arguments"] or "{}")) for call in calls.values() if _is_json(call["arguments"])]
+        heard.run = [
+            (call["name"], json.loads(call["arguments"] or "{}"))
+            for call in calls.values()
+            if _is_json(call["arguments"])
+        ]
 
 
 def _is_json(arguments: str) -> bool:

@@ -37,7 +37,12 @@ FAILURES = pytest.mark.parametrize("failure", ["event", "event after the role", 
 
 def failure_of(kind: str) -> httpx.Response:
     """Nothing was said, and the parser gives up."""
-    kinds = {"event": stream(event(error())), "event after the role": gives_up(), "500": refuses(), "400": refuses(FAILED, 400)}
+    kinds = {
+        "event": stream(event(error())),
+        "event after the role": gives_up(),
+        "500": refuses(),
+        "400": refuses(FAILED, 400),
+    }
     return kinds[kind]
 
 
@@ -47,7 +52,12 @@ def answers(said: str = SAID) -> httpx.Response:
 
 def watered(call: Call, content: str = "So:", thoughts: str = "") -> bool:
     answer = heard(call)
-    assert (answer.content.strip(), answer.reasoning, answer.made, answer.finish) == (content, thoughts, [WATERED], "tool_calls")
+    assert (answer.content.strip(), answer.reasoning, answer.made, answer.finish) == (
+        content,
+        thoughts,
+        [WATERED],
+        "tool_calls",
+    )
     return True
 
 
@@ -64,19 +74,35 @@ def _thoughts(message: Any) -> str:
     return f"<think>\n{thoughts}" + ("\n</think>\n\n" if content else "") if thoughts else ""
 
 
-def llama(*answers: Any, props: Any = None, template: Any = renders, completion: Any = None, **options: str) -> Road:
+def llama(
+    *answers: Any,
+    props: Any = None,
+    template: Any = renders,
+    completion: Any = None,
+    **options: str,
+) -> Road:
     others = {
-        PROPS: httpx.Response(200, json={"chat_template": "<|im_start|>"}) if props is None else props,
+        PROPS: httpx.Response(200, json={"chat_template": "<|im_start|>"})
+        if props is None
+        else props,
         COMPLETION: refuses("nobody should ask this") if completion is None else completion,
     }
     road = Road(*answers, others=others, **{"backend_kind": "llama_cpp"} | options)
-    road.script.answers[TEMPLATE] = (lambda _: template(json.loads(road.script.bodies[-1]))) if template is renders else template
+    road.script.answers[TEMPLATE] = (
+        (lambda _: template(json.loads(road.script.bodies[-1])))
+        if template is renders
+        else template
+    )
     return road
 
 
 def losing(*answers: Any, **more: Any) -> Road:
     """Its chat route loses the calls that were not asked for."""
-    return llama(*answers, props=httpx.Response(200, json={"chat_template": "<|channel|><tool_call>"}), **more)
+    return llama(
+        *answers,
+        props=httpx.Response(200, json={"chat_template": "<|channel|><tool_call>"}),
+        **more,
+    )
 
 
 def asked(road: Road) -> list[Any]:
@@ -85,7 +111,11 @@ def asked(road: Road) -> list[Any]:
 
 
 def is_raw(question: Any) -> bool:
-    return bool(question.get("tool_choice") == "none" and question.get("reasoning_format") == "none" and question["tools"] == TOOLS)
+    return bool(
+        question.get("tool_choice") == "none"
+        and question.get("reasoning_format") == "none"
+        and question["tools"] == TOOLS
+    )
 
 
 async def ask(road: Road, **fields: Any) -> Call:

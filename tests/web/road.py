@@ -1,4 +1,6 @@
-"""The whole road in a test: a client, the application, a scripted backend; and an answer read as the strictest client reads it."""
+"""The whole road in a test: a client, the application, a scripted backend; and an answer read as
+the strictest client reads it.
+"""
 
 import json
 from collections.abc import Iterable
@@ -24,11 +26,15 @@ class Road:
         self.script = Backend({MODELS: models("m"), CHAT: list(answers), **(others or {})})
         self.app = bridge(self.script, **options)
 
-    def begin(self, *, streamed: bool = True, headers: Iterable[tuple[str, str]] = (), **fields: Any) -> Call:
+    def begin(
+        self, *, streamed: bool = True, headers: Iterable[tuple[str, str]] = (), **fields: Any
+    ) -> Call:
         options = {"stream": True, "stream_options": {"include_usage": True}} if streamed else {}
         return Call(self.app, CHAT, QUESTION | options | fields, headers=headers)
 
-    async def ask(self, *, streamed: bool = True, headers: Iterable[tuple[str, str]] = (), **fields: Any) -> Call:
+    async def ask(
+        self, *, streamed: bool = True, headers: Iterable[tuple[str, str]] = (), **fields: Any
+    ) -> Call:
         return await self.begin(streamed=streamed, headers=headers, **fields).done()
 
 
@@ -53,7 +59,9 @@ class Heard(NamedTuple):
         return [(call.name, json.loads(call.arguments)) for call in self.calls]
 
 
-async def told(*pieces: Piece, streamed: bool = True, options: dict[str, str] | None = None, **fields: Any) -> Heard:
+async def told(
+    *pieces: Piece, streamed: bool = True, options: dict[str, str] | None = None, **fields: Any
+) -> Heard:
     """What a client hears when the backend says this."""
     return heard(await Road(stream(*pieces), **(options or {})).ask(streamed=streamed, **fields))
 
@@ -80,11 +88,18 @@ def payloads(body: bytes) -> list[Any]:
 
 def of_chunks(chunks: list[Any], choice: int = 0) -> Heard:
     """A finished stream, checked against the contract in every chunk."""
-    assert len({(chunk["id"], chunk["created"], chunk["model"], chunk["object"]) for chunk in chunks}) == 1
+    assert (
+        len({(chunk["id"], chunk["created"], chunk["model"], chunk["object"]) for chunk in chunks})
+        == 1
+    )
     assert chunks[0]["object"] == "chat.completion.chunk"
-    assert all(chunk.keys() <= {"id", "object", "created", "model", "choices", "usage"} for chunk in chunks)
+    assert all(
+        chunk.keys() <= {"id", "object", "created", "model", "choices", "usage"} for chunk in chunks
+    )
     assert all(len(chunk["choices"]) == 1 for chunk in chunks if "usage" not in chunk)
-    assert all(chunk["choices"] == [] and chunk is chunks[-1] for chunk in chunks if "usage" in chunk)
+    assert all(
+        chunk["choices"] == [] and chunk is chunks[-1] for chunk in chunks if "usage" in chunk
+    )
     said = [said for chunk in chunks for said in chunk["choices"] if said["index"] == choice]
     assert all(said.keys() <= {"index", "delta", "finish_reason", "logprobs"} for said in said)
     *unfinished, last = said
@@ -112,14 +127,21 @@ def of_deltas(deltas: list[dict[str, Any]], finish: str | None = None) -> Heard:
 def _add(calls: list[Made], piece: dict[str, Any]) -> None:
     index, function = piece["index"], piece["function"]
     if index == len(calls):
-        assert piece == {"index": index, "id": piece["id"], "type": "function", "function": {"name": function["name"], "arguments": ""}}
+        assert piece == {
+            "index": index,
+            "id": piece["id"],
+            "type": "function",
+            "function": {"name": function["name"], "arguments": ""},
+        }
         assert piece["id"]
         assert piece["id"] not in [call.id for call in calls]
         calls.append(Made(piece["id"], function["name"], ""))
     else:
         assert piece.keys() == {"index", "function"}
         assert function.keys() == {"arguments"}
-        calls[index] = calls[index]._replace(arguments=calls[index].arguments + function["arguments"])
+        calls[index] = calls[index]._replace(
+            arguments=calls[index].arguments + function["arguments"]
+        )
 
 
 def _of_whole(body: dict[str, Any], choice: int) -> Heard:
@@ -131,13 +153,21 @@ def _of_whole(body: dict[str, Any], choice: int) -> Heard:
     assert message.keys() <= {"role", "content", "refusal", "reasoning_content", "tool_calls"}
     assert (message["role"], message["refusal"]) == ("assistant", None)
     calls = message.get("tool_calls", [])
-    assert all(call.keys() == {"id", "type", "function"} and call["type"] == "function" for call in calls)
-    made = tuple(Made(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in calls)
-    return Heard(message["content"] or "", message.get("reasoning_content", ""), made, said["finish_reason"])
+    assert all(
+        call.keys() == {"id", "type", "function"} and call["type"] == "function" for call in calls
+    )
+    made = tuple(
+        Made(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in calls
+    )
+    return Heard(
+        message["content"] or "", message.get("reasoning_content", ""), made, said["finish_reason"]
+    )
 
 
 def failed(call: Call) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """A stream that broke off, as a client must see it: its deltas, then one error, and nothing that looks finished."""
+    """A stream that broke off, as a client must see it: its deltas, then one error, and nothing
+    that looks finished.
+    """
     assert call.status == 200
     assert call.complete
     *chunks, error = payloads(call.body)
@@ -163,16 +193,30 @@ def refused(call: Call) -> tuple[int, dict[str, Any]]:
     return call.status, refusal(call.json)
 
 
-def native(index: int, arguments: str, *, id: str | None = None, name: str | None = None, choice: int = 0) -> bytes:
+def native(
+    index: int, arguments: str, *, id: str | None = None, name: str | None = None, choice: int = 0
+) -> bytes:
     """A piece of a call that the backend has parsed itself."""
     piece: dict[str, Any] = {"index": index, "function": {"arguments": arguments}}
     if name is not None:
-        piece = {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+        piece = {
+            "index": index,
+            "id": id,
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        }
     return chunk({"tool_calls": [piece]}, index=choice)
 
 
 def whole(message: dict[str, Any], finish: str = "stop", **more: Any) -> httpx.Response:
     """A backend that answers all at once."""
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
-    body = {"id": "x", "object": "chat.completion", "created": 1, "model": "theirs", "choices": [choice], **more}
+    body = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "theirs",
+        "choices": [choice],
+        **more,
+    }
     return httpx.Response(200, json=body)

@@ -1,4 +1,6 @@
-"""The door: who comes in, what the backend hears of him, and one shape for all that goes wrong behind it."""
+"""The door: who comes in, what the backend hears of him, and one shape for all that goes wrong
+behind it.
+"""
 
 import asyncio
 import gc
@@ -77,7 +79,9 @@ async def test_only_the_health_needs_no_key() -> None:
     ],
 )
 async def test_a_right_key_opens_and_goes_no_further(name: str, value: str) -> None:
-    backend = Backend({"/v1/models": models("m"), "/v1/chat/completions": stream(*text("hi"), *END)})
+    backend = Backend(
+        {"/v1/models": models("m"), "/v1/chat/completions": stream(*text("hi"), *END)}
+    )
     app = bridge(backend, proxy_api_keys="first, second,schlüssel", backend_api_key="theirs")
     for path, body in (("/props", None), ("/v1/chat/completions", QUESTION), ("/v1/models", None)):
         assert (await ask(app, path, body, headers=[(name, value)])).status != 401
@@ -91,7 +95,9 @@ async def test_on_loopback_nobody_needs_a_key_unless_one_is_set() -> None:
     assert (await ask(bridge(), "/v1/models")).status == 200
 
 
-async def test_beyond_loopback_a_key_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_beyond_loopback_a_key_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     app = bridge(proxy_host="192.168.1.5")
     host = ("host", "192.168.1.5:8081")
@@ -100,10 +106,15 @@ async def test_beyond_loopback_a_key_is_made(monkeypatch: pytest.MonkeyPatch, tm
     assert is_error(await ask(app, "/v1/models", headers=[host]), 401, "invalid_api_key")
     key = ("authorization", f"Bearer {kept.read_text().strip()}")
     assert (await ask(app, "/v1/models", headers=[host, key])).status == 200
-    assert (await ask(bridge(proxy_host="192.168.1.5"), "/v1/models", headers=[host, key])).status == 200  # after a restart too
+    # After a restart too.
+    assert (
+        await ask(bridge(proxy_host="192.168.1.5"), "/v1/models", headers=[host, key])
+    ).status == 200
 
 
-async def test_none_opens_the_door_on_purpose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_none_opens_the_door_on_purpose(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     app = bridge(proxy_host="0.0.0.0", proxy_api_keys="none")
     assert (await ask(app, "/v1/models")).status == 200
@@ -127,7 +138,8 @@ async def test_a_name_that_somebody_points_at_us_is_refused(path: str) -> None:
         ("LocalHost", {}, "127.0.0.1"),
         ("localhost.:8081", {}, "127.0.0.1"),
         ("127.1.2.3", {}, "127.0.0.1"),
-        ("127.0.0.1:8081", {"proxy_host": "0.0.0.0"}, "172.17.0.2"),  # in a container: the way in has another address
+        # In a container: the way in has another address.
+        ("127.0.0.1:8081", {"proxy_host": "0.0.0.0"}, "172.17.0.2"),
         ("[::1]:8081", {"proxy_host": "::1"}, "::1"),
         ("[::1]", {"proxy_host": "::"}, "fd00::5"),
         ("192.168.1.5:8081", {"proxy_host": "192.168.1.5"}, "192.168.1.5"),
@@ -139,13 +151,30 @@ async def test_a_name_that_somebody_points_at_us_is_refused(path: str) -> None:
 )
 async def test_our_own_names(host: str, options: dict[str, str], server: str) -> None:
     app = bridge(**{"proxy_api_keys": "none"} | options)
-    assert (await ask(app, "/v1/models", headers=[("host", host)], server=(server, 8081))).status == 200
+    assert (
+        await ask(app, "/v1/models", headers=[("host", host)], server=(server, 8081))
+    ).status == 200
 
 
-@pytest.mark.parametrize("host", ["192.168.1.6:8081", "example.com", "", "127.0.0.1.example.com", "localhost.example.com", "[::1", "::2"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "192.168.1.6:8081",
+        "example.com",
+        "",
+        "127.0.0.1.example.com",
+        "localhost.example.com",
+        "[::1",
+        "::2",
+    ],
+)
 async def test_names_that_are_not_ours(host: str) -> None:
     app = bridge(proxy_api_keys="none", proxy_host="0.0.0.0", allowed_hosts="mypc.lan")
-    assert is_error(await ask(app, "/v1/models", headers=[("host", host)], server=("192.168.1.5", 8081)), 403, "forbidden")
+    assert is_error(
+        await ask(app, "/v1/models", headers=[("host", host)], server=("192.168.1.5", 8081)),
+        403,
+        "forbidden",
+    )
 
 
 async def test_a_server_that_does_not_say_where_it_listens() -> None:
@@ -186,12 +215,20 @@ class Mirror(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         assert isinstance(request.stream, httpx.AsyncByteStream)
         body = b"".join([piece async for piece in request.stream])
-        headers = [(name.decode(), value.decode()) for name, value in request.headers.raw if name not in (b"Host", b"content-length")]
-        call = await ask(self.app, request.url.path, body or None, method=request.method, headers=headers)
+        headers = [
+            (name.decode(), value.decode())
+            for name, value in request.headers.raw
+            if name not in (b"Host", b"content-length")
+        ]
+        call = await ask(
+            self.app, request.url.path, body or None, method=request.method, headers=headers
+        )
         return httpx.Response(call.status, headers=call.headers, content=call.body)
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/embeddings", "/health"])
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/models", "/v1/embeddings", "/health"]
+)
 @pytest.mark.parametrize("kind", ["auto", "llama_cpp", "generic"])
 async def test_a_road_that_leads_back_to_us_is_named(path: str, kind: str) -> None:
     mirror = Mirror()
@@ -213,7 +250,9 @@ class Before(httpx.AsyncBaseTransport):
         return await mirror.handle_async_request(request)
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/embeddings", "/health"])
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/models", "/v1/embeddings", "/health"]
+)
 async def test_one_proxy_before_another_is_named_too(path: str) -> None:
     behind = Backend({"/v1/models": models("m")})
     app = bridge(Before(bridge(behind)))
@@ -227,32 +266,51 @@ async def test_a_websocket_is_closed() -> None:
     received: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
     sent: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
     received.put_nowait({"type": "websocket.connect"})
-    await bridge()({"type": "websocket", "path": "/v1/realtime", "headers": []}, received.get, sent.put)
+    await bridge()(
+        {"type": "websocket", "path": "/v1/realtime", "headers": []}, received.get, sent.put
+    )
     assert sent.get_nowait() == {"type": "websocket.close", "code": 1003}
     assert sent.empty()
 
 
 async def test_every_answer_has_one_id_and_no_two_the_same() -> None:
-    backend = Backend({"/v1/models": models("m"), "/props": httpx.Response(200, headers={"x-request-id": "theirs"})})
+    backend = Backend(
+        {
+            "/v1/models": models("m"),
+            "/props": httpx.Response(200, headers={"x-request-id": "theirs"}),
+        }
+    )
     app = bridge(backend)
-    calls = [await ask(app, path) for path in ("/health", "/v1/models", "/v1/models/none", "/props", "/v1/chat/completions")]
-    ids = [[value for name, value in call.messages[0]["headers"] if name == b"x-request-id"] for call in calls]
+    calls = [
+        await ask(app, path)
+        for path in ("/health", "/v1/models", "/v1/models/none", "/props", "/v1/chat/completions")
+    ]
+    ids = [
+        [value for name, value in call.messages[0]["headers"] if name == b"x-request-id"]
+        for call in calls
+    ]
     assert all(len(found) == 1 and found[0].startswith(b"req_") for found in ids)
     assert len({found[0] for found in ids}) == len(calls)
 
 
-async def test_a_defect_of_ours_is_told_without_its_secrets(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_defect_of_ours_is_told_without_its_secrets(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     call = await ask(bridge(Backend({"/props": RuntimeError("the inside")})), "/props")
     assert is_error(call, 500, "internal_error")
     id = call.headers["x-request-id"]
-    assert call.json["error"]["message"] == f"llama-bridge itself failed; its log says more under {id}"
+    assert (
+        call.json["error"]["message"] == f"llama-bridge itself failed; its log says more under {id}"
+    )
     told = next(record for record in caplog.records if record.exc_info)
     assert (told.levelno, told.getMessage()) == (logging.ERROR, f"{id} failed; please report it")
     assert "RuntimeError: the inside" in caplog.text
 
 
 async def test_a_defect_in_the_middle_of_an_answer_leaves_it_without_an_end() -> None:
-    call = await ask(bridge(Backend({"/props": stream(b"half", RuntimeError("the inside"))})), "/props")
+    call = await ask(
+        bridge(Backend({"/props": stream(b"half", RuntimeError("the inside"))})), "/props"
+    )
     assert (call.status, call.body, call.complete) == (200, b"half", False)
 
 
@@ -272,7 +330,13 @@ async def test_closing_ends_what_has_not_been_answered_with_a_reason() -> None:
 
 
 async def test_closing_cuts_what_has_begun() -> None:
-    backend = Backend({"/v1/models": models("m"), "/props": stream(b"half", 600.0), "/v1/chat/completions": stream(*text("half"), 600.0)})
+    backend = Backend(
+        {
+            "/v1/models": models("m"),
+            "/props": stream(b"half", 600.0),
+            "/v1/chat/completions": stream(*text("half"), 600.0),
+        }
+    )
     app = bridge(backend)
     calls = [Call(app, "/props"), Call(app, "/v1/chat/completions", QUESTION)]
     for call in calls:

@@ -34,38 +34,61 @@ async def test_as_many_at_once_as_are_allowed() -> None:
 
 
 @BOTH
-async def test_a_backend_that_sends_endless_json(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_backend_that_sends_endless_json(
+    streamed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert upstream.WHOLE_LIMIT == 16 * 1024 * 1024
     monkeypatch.setattr(upstream, "WHOLE_LIMIT", 10_000)
     answer = stream(b'{"choices": "', *[b"x" * 1_000] * 1_000)
     status, error = refused(await Road(answer).ask(streamed=streamed))
-    assert (status, error["code"], error["message"]) == (502, "bad_answer", "the backend sent more than 10,000 bytes at once")
+    assert (status, error["code"], error["message"]) == (
+        502,
+        "bad_answer",
+        "the backend sent more than 10,000 bytes at once",
+    )
 
 
-async def test_a_backend_that_never_ends_before_one_who_waits_for_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_backend_that_never_ends_before_one_who_waits_for_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(translation, "WHOLE_LIMIT", 1_000)
     status, error = refused(await Road(stream(*text("x" * 100) * 100)).ask(streamed=False))
     assert (status, error["code"]) == (502, "broken_off")
     assert "the answer has more than 1,000 letters, and no end" in error["message"]
     call = await Road(stream(*text("x" * 100) * 100, httpx.ReadError("x"))).ask()
-    assert sum(len(delta.get("content", "")) for delta in failed(call)[0]) == 10_000  # who streams may read for ever
+    # Who streams may read for ever.
+    assert sum(len(delta.get("content", "")) for delta in failed(call)[0]) == 10_000
 
 
 async def test_an_endless_line_of_a_backend() -> None:
-    deltas, error = failed(await Road(stream(chunk({"content": "a"}), b"data: ", *[b"x" * 1_000_000] * 9)).ask())
+    deltas, error = failed(
+        await Road(stream(chunk({"content": "a"}), b"data: ", *[b"x" * 1_000_000] * 9)).ask()
+    )
     assert (deltas[-1], error["code"]) == ({"content": "a"}, "broken_off")
     assert "a line of more than 4,194,304 bytes" in error["message"]
 
 
 @pytest.mark.parametrize("status", [99, 101, 199, 600, 999])
 async def test_a_status_that_means_nothing(status: int) -> None:
-    found, error = refused(await ask(bridge(Backend({"/props": httpx.Response(status, content=b"x")})), "/props"))
+    found, error = refused(
+        await ask(bridge(Backend({"/props": httpx.Response(status, content=b"x")})), "/props")
+    )
     assert (found, error["code"]) == (502, "bad_answer")
 
 
 async def test_headers_of_a_backend_that_would_break_ours() -> None:
-    headers = [(b"x-a", b"a\r\nset-cookie: evil"), (b"x-b", b"kept"), (b"transfer-encoding", b"chunked"), (b"connection", b"close")]
-    call = await ask(bridge(Backend({"/props": httpx.Response(200, headers=headers, stream=stream(b"x").stream)})), "/props")
+    headers = [
+        (b"x-a", b"a\r\nset-cookie: evil"),
+        (b"x-b", b"kept"),
+        (b"transfer-encoding", b"chunked"),
+        (b"connection", b"close"),
+    ]
+    call = await ask(
+        bridge(
+            Backend({"/props": httpx.Response(200, headers=headers, stream=stream(b"x").stream)})
+        ),
+        "/props",
+    )
     assert (call.status, call.body) == (200, b"x")
     assert call.headers.keys() == {"x-b", "x-request-id"}
 
@@ -79,7 +102,9 @@ async def test_a_client_that_trickles(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(0.02)
         return {"type": "http.request", "body": b"x", "more_body": True}
 
-    slow = Connection({"method": "POST", "headers": []}, receive, sent.put, Record("id", "POST", "/"))
+    slow = Connection(
+        {"method": "POST", "headers": []}, receive, sent.put, Record("id", "POST", "/")
+    )
     with pytest.raises(BridgeError, match="the rest of the request did not come"):
         await asyncio.wait_for(slow.body(), 5)
 
@@ -95,7 +120,9 @@ async def test_a_name_that_would_write_lines_of_its_own(caplog: pytest.LogCaptur
     assert CHAT in caplog.text
 
 
-async def test_large_bodies_of_all_together_have_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_bodies_of_all_together_have_a_limit_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert connection.UPLOADS_LIMIT == 72 * 1024 * 1024
     monkeypatch.setattr(connection, "UPLOADS_LIMIT", 3_000)
     uploads = Uploads()
@@ -110,7 +137,9 @@ async def test_large_bodies_of_all_together_have_a_limit_too(monkeypatch: pytest
                 await more.wait()
             return {"type": "http.request", "body": coming.pop(0), "more_body": bool(coming)}
 
-        return Connection({"method": "POST", "headers": []}, receive, sent.put, Record("id", "POST", "/"), uploads)
+        return Connection(
+            {"method": "POST", "headers": []}, receive, sent.put, Record("id", "POST", "/"), uploads
+        )
 
     large = asyncio.create_task(upload(b"x" * 2_500, b"y").body())
     await asyncio.sleep(0)

@@ -1,4 +1,6 @@
-"""An answer that stops in the middle: never does it look finished, and never is a call that was sent asked for again."""
+"""An answer that stops in the middle: never does it look finished, and never is a call that was
+sent asked for again.
+"""
 
 import json
 
@@ -14,8 +16,18 @@ from tests.web.test_chat_calls import JSON, WATERED, XML, letters
 RESET, SLOW = httpx.ReadError("reset"), httpx.ReadTimeout("slow")
 ERROR = {"code": 500, "message": "the slot is gone", "type": "server_error"}
 DAMAGED: list[Piece] = [event(b'{"choices":[{"delta":{"content":"build/old'), *text("late"), *END]
-BREAKS: list[list[Piece]] = [[], [DONE], [RESET], [SLOW], [event({"error": ERROR}), DONE], [event({"error": "text only"})], DAMAGED]
-BREAK = pytest.mark.parametrize("end", BREAKS, ids=["end", "done", "reset", "silence", "error", "bare error", "damaged"])
+BREAKS: list[list[Piece]] = [
+    [],
+    [DONE],
+    [RESET],
+    [SLOW],
+    [event({"error": ERROR}), DONE],
+    [event({"error": "text only"})],
+    DAMAGED,
+]
+BREAK = pytest.mark.parametrize(
+    "end", BREAKS, ids=["end", "done", "reset", "silence", "error", "bare error", "damaged"]
+)
 
 # What OpenCode 1.18 takes for a passing trouble.
 ASKED_AGAIN = ("server_error", "connection lost", "request timeout")
@@ -25,7 +37,9 @@ HALF = [native(1, '{"path":"a', id="c2", name="write")]
 
 
 @BREAK
-async def test_text_that_breaks_off_ends_with_one_error_that_is_asked_again(end: list[Piece]) -> None:
+async def test_text_that_breaks_off_ends_with_one_error_that_is_asked_again(
+    end: list[Piece],
+) -> None:
     deltas, error = failed(await Road(stream(ROLE, *text("Hello", " wor"), *end)).ask(tools=TOOLS))
     assert of_deltas(deltas).content == "Hello wor"
     assert any(words in json.dumps(error) for words in ASKED_AGAIN)
@@ -33,25 +47,39 @@ async def test_text_that_breaks_off_ends_with_one_error_that_is_asked_again(end:
 
 @BREAK
 async def test_who_did_not_stream_gets_a_real_status(end: list[Piece]) -> None:
-    status, error = refused(await Road(stream(ROLE, *text("Hello", " wor"), *end)).ask(streamed=False, tools=TOOLS))
+    status, error = refused(
+        await Road(stream(ROLE, *text("Hello", " wor"), *end)).ask(streamed=False, tools=TOOLS)
+    )
     assert status >= 500
     assert "Hello" not in json.dumps(error)
 
 
 async def test_what_the_backend_said_is_told() -> None:
     _, error = failed(await Road(stream(*text("a"), event({"error": ERROR}))).ask())
-    assert error == {"message": "the slot is gone", "type": "server_error", "param": None, "code": "backend_failed"}
+    assert error == {
+        "message": "the slot is gone",
+        "type": "server_error",
+        "param": None,
+        "code": "backend_failed",
+    }
 
 
 async def test_a_refusal_in_the_middle_is_not_asked_again() -> None:
-    said = {"error": {"code": 400, "message": "server_error at 15003", "type": "invalid_request_error"}}
+    said = {
+        "error": {"code": 400, "message": "server_error at 15003", "type": "invalid_request_error"}
+    }
     _, error = failed(await Road(stream(*text("a"), event(said))).ask())
     assert (error["code"], error["message"]) == ("backend_refused", "s\u2060erver_error at 15,003")
 
 
 @BREAK
-@pytest.mark.parametrize("half", [[native(0, '{"path":"a', id="c", name="write")], letters(XML[:-60]), letters(JSON[:-30])])
-async def test_half_a_call_is_sent_unclosed_and_asked_again(half: list[Piece], end: list[Piece]) -> None:
+@pytest.mark.parametrize(
+    "half",
+    [[native(0, '{"path":"a', id="c", name="write")], letters(XML[:-60]), letters(JSON[:-30])],
+)
+async def test_half_a_call_is_sent_unclosed_and_asked_again(
+    half: list[Piece], end: list[Piece]
+) -> None:
     deltas, error = failed(await Road(stream(*text("So: "), *half, *end)).ask(tools=TOOLS))
     (call,) = of_deltas(deltas).calls
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
@@ -70,12 +98,23 @@ async def test_a_call_without_a_finish_is_not_known_to_be_whole(end: list[Piece]
 @BREAK
 @pytest.mark.parametrize(
     "said",
-    [[*FIRST, *HALF], [*letters(JSON), *HALF], [*letters(JSON + "\n" + XML[:-60])], [*letters(JSON)]],
+    [
+        [*FIRST, *HALF],
+        [*letters(JSON), *HALF],
+        [*letters(JSON + "\n" + XML[:-60])],
+        [*letters(JSON)],
+    ],
     ids=["native", "mixed", "leaked", "alone"],
 )
-async def test_a_call_that_was_sent_is_not_asked_for_again(streamed: bool, said: list[Piece], end: list[Piece]) -> None:
-    """A client runs it as soon as it parses: the answer is finished, and the half one is dropped."""
-    answer = heard(await Road(stream(*text("So: "), *said, *end)).ask(streamed=streamed, tools=TOOLS))
+async def test_a_call_that_was_sent_is_not_asked_for_again(
+    streamed: bool, said: list[Piece], end: list[Piece]
+) -> None:
+    """A client runs it as soon as it parses: the answer is finished, and the half one is
+    dropped.
+    """
+    answer = heard(
+        await Road(stream(*text("So: "), *said, *end)).ask(streamed=streamed, tools=TOOLS)
+    )
     assert (answer.content.rstrip(), answer.finish) == ("So:", "tool_calls")
     assert (answer.calls[0].name, json.loads(answer.calls[0].arguments)) == WATERED
     for half in answer.calls[1:]:
@@ -94,17 +133,30 @@ async def test_usage_is_told_also_then() -> None:
 @BOTH
 async def test_of_several_choices_one_with_a_call_is_enough(streamed: bool) -> None:
     others = [chunk({"content": "half"}, index=1)]
-    call = await Road(stream(*FIRST, *HALF, *others, RESET)).ask(streamed=streamed, tools=TOOLS, n=2)
+    call = await Road(stream(*FIRST, *HALF, *others, RESET)).ask(
+        streamed=streamed, tools=TOOLS, n=2
+    )
     assert heard(call, 0).finish == "tool_calls"
     assert (heard(call, 1).content, heard(call, 1).finish) == ("half", "length")
 
 
 @BOTH
 @pytest.mark.parametrize(
-    "end", [[RESET], [SLOW], [event({"error": ERROR})], [USAGE, RESET], [b"data: {half", RESET], [b"data: {half"], DAMAGED]
+    "end",
+    [
+        [RESET],
+        [SLOW],
+        [event({"error": ERROR})],
+        [USAGE, RESET],
+        [b"data: {half", RESET],
+        [b"data: {half"],
+        DAMAGED,
+    ],
 )
 @pytest.mark.parametrize("finish", ["stop", "length"])
-async def test_what_breaks_after_the_finish_was_whole(streamed: bool, finish: str, end: list[Piece]) -> None:
+async def test_what_breaks_after_the_finish_was_whole(
+    streamed: bool, finish: str, end: list[Piece]
+) -> None:
     road = Road(stream(*text("Hello"), chunk(finish=finish), *end))
     assert heard(await road.ask(streamed=streamed)) == Heard("Hello", finish=finish)
 

@@ -1,4 +1,6 @@
-"""A question that is not answered: a real status, one shape, and words that make a client do the right thing."""
+"""A question that is not answered: a real status, one shape, and words that make a client do the
+right thing.
+"""
 
 import re
 from collections.abc import Callable
@@ -15,8 +17,13 @@ from tests.clock import Clock
 from tests.web.road import BOTH, CHAT, MODELS, Heard, Road, heard, refused
 
 # Wherever one of these stands in a body, OpenCode asks again, for a minute.
-ASKED_AGAIN = re.compile(r"429|500|502|503|504|524|server_error|overloaded|rate limit|internal error|connection (lost|reset)")
-SENTENCE = "request (15003 tokens) exceeds the available context size (2048 tokens), try increasing it"
+ASKED_AGAIN = re.compile(
+    r"429|500|502|503|504|524|server_error|overloaded|rate limit|internal error|"
+    r"connection (lost|reset)"
+)
+SENTENCE = (
+    "request (15003 tokens) exceeds the available context size (2048 tokens), try increasing it"
+)
 
 
 def _says(status: int, message: str, **fields: Any) -> Callable[[httpx.Request], httpx.Response]:
@@ -29,7 +36,12 @@ async def test_a_refusal_is_a_real_status_in_one_shape(streamed: bool) -> None:
     answer = await Road(_says(400, "no such sampler")).ask(streamed=streamed)
     assert refused(answer) == (
         400,
-        {"message": "no such sampler", "type": "invalid_request_error", "param": None, "code": "backend_refused"},
+        {
+            "message": "no such sampler",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "backend_refused",
+        },
     )
     assert re.fullmatch(r"req_[a-z]{12}", answer.headers["x-request-id"])
 
@@ -54,7 +66,11 @@ async def test_an_overflow_in_the_backend_s_own_words_and_numbers(streamed: bool
 
 @BOTH
 async def test_what_llama_cpp_can_never_answer_is_refused_for_good(streamed: bool) -> None:
-    said = _says(500, "Jinja Exception: roles must alternate (server_error 500, at 15003)", type="server_error")
+    said = _says(
+        500,
+        "Jinja Exception: roles must alternate (server_error 500, at 15003)",
+        type="server_error",
+    )
     answer = await Road(said, backend_kind="llama_cpp").ask(streamed=streamed)
     status, error = refused(answer)
     assert (status, error["code"]) == (400, "backend_refused")
@@ -65,7 +81,9 @@ async def test_what_llama_cpp_can_never_answer_is_refused_for_good(streamed: boo
 @BOTH
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
 async def test_no_refusal_looks_like_a_passing_trouble(streamed: bool, status: int) -> None:
-    said = _says(status, "server_error near 15003, 1429 and 502 of 500500: Server_Error", type="server_error")
+    said = _says(
+        status, "server_error near 15003, 1429 and 502 of 500500: Server_Error", type="server_error"
+    )
     answer = await Road(said).ask(streamed=streamed)
     got, error = refused(answer)
     assert got == status
@@ -76,7 +94,9 @@ async def test_no_refusal_looks_like_a_passing_trouble(streamed: bool, status: i
 @BOTH
 @pytest.mark.parametrize("status", [500, 502, 503])
 async def test_a_passing_trouble_stays_one(streamed: bool, status: int) -> None:
-    answer = await Road(lambda _: httpx.Response(status, json={"error": "oops"}, headers={"retry-after": "3"})).ask(streamed=streamed)
+    answer = await Road(
+        lambda _: httpx.Response(status, json={"error": "oops"}, headers={"retry-after": "3"})
+    ).ask(streamed=streamed)
     assert refused(answer)[0] == status
     assert refused(answer)[1]["code"] == "backend_failed"
     assert answer.headers["retry-after"] == "3"
@@ -84,7 +104,11 @@ async def test_a_passing_trouble_stays_one(streamed: bool, status: int) -> None:
 
 @BOTH
 async def test_too_many_questions(streamed: bool) -> None:
-    limit = httpx.Response(429, json={"error": {"message": "x", "type": "FreeUsageLimitError"}}, headers={"retry-after-ms": "1500"})
+    limit = httpx.Response(
+        429,
+        json={"error": {"message": "x", "type": "FreeUsageLimitError"}},
+        headers={"retry-after-ms": "1500"},
+    )
     answer = await Road(lambda _: limit).ask(streamed=streamed)
     status, error = refused(answer)
     assert (status, error["type"]) == (429, "FreeUsageLimitError")
@@ -93,7 +117,9 @@ async def test_too_many_questions(streamed: bool) -> None:
 
 @BOTH
 async def test_a_model_that_is_loading_says_when_to_come_again(streamed: bool) -> None:
-    answer = await Road(_says(503, "Loading model", type="unavailable_error"), backend_kind="llama_cpp").ask(streamed=streamed)
+    answer = await Road(
+        _says(503, "Loading model", type="unavailable_error"), backend_kind="llama_cpp"
+    ).ask(streamed=streamed)
     status, error = refused(answer)
     assert (status, error["code"], error["message"]) == (503, "model_loading", "Loading model")
     assert int(answer.headers["retry-after"]) > 0
@@ -114,7 +140,9 @@ async def test_a_model_that_is_loading_says_when_to_come_again(streamed: bool) -
         (lambda _: httpx.Response(302, headers={"location": "/login"}), 502, "bad_answer"),
     ],
 )
-async def test_a_backend_that_does_not_answer(streamed: bool, trouble: Any, status: int, code: str) -> None:
+async def test_a_backend_that_does_not_answer(
+    streamed: bool, trouble: Any, status: int, code: str
+) -> None:
     got, error = refused(await Road(trouble).ask(streamed=streamed))
     assert (got, error["code"]) == (status, code)
 
@@ -129,13 +157,19 @@ async def test_how_long_a_backend_is_waited_for() -> None:
 
 @BOTH
 @pytest.mark.parametrize("kind", ["auto", "generic"])
-async def test_a_backend_that_is_down_is_found_when_it_comes(streamed: bool, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_backend_that_is_down_is_found_when_it_comes(
+    streamed: bool, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = Clock(monkeypatch)
-    road = Road(stream(*text("a"), *END), others={MODELS: httpx.ConnectError("refused")}, backend_kind=kind)
+    road = Road(
+        stream(*text("a"), *END), others={MODELS: httpx.ConnectError("refused")}, backend_kind=kind
+    )
     answer = await road.ask(streamed=streamed)
     assert refused(answer)[0] == 503
     assert "10.0.0.5:1" in answer.text
-    road.script.answers[MODELS] = httpx.Response(200, json={"data": [{"id": "m", "owned_by": "llamacpp"}]})
+    road.script.answers[MODELS] = httpx.Response(
+        200, json={"data": [{"id": "m", "owned_by": "llamacpp"}]}
+    )
     clock.now += HELD
     assert heard(await road.ask(streamed=streamed)) == Heard("a", finish="stop")
     assert ("return_progress" in road.script.questions()[0]) == (kind == "auto")
@@ -151,7 +185,9 @@ async def test_a_question_that_is_none(path: str) -> None:
     assert (refused(call)[0], call.headers["allow"]) == (405, "POST")
 
 
-async def test_a_defect_of_ours_is_told_as_one(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_defect_of_ours_is_told_as_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("secret")
 

@@ -1,4 +1,6 @@
-"""What the backend is asked: the client's question, and what this kind of backend needs said its own way."""
+"""What the backend is asked: the client's question, and what this kind of backend needs said its
+own way.
+"""
 
 import asyncio
 from typing import Any
@@ -11,7 +13,9 @@ from tests.stream.cuts import TOOLS
 from tests.web.road import BOTH, MODELS, QUESTION, Heard, Road, heard, payloads, refused
 
 ANSWER = [*text("a"), *END]
-NO_OPTIONS = {"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}
+NO_OPTIONS = {
+    "detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]
+}
 
 
 @BOTH
@@ -37,18 +41,33 @@ async def test_fields_that_we_do_not_know_pass(streamed: bool) -> None:
 
 
 async def test_headers_of_the_client_pass_but_its_key_and_what_would_keep_llama_cpp_going() -> None:
-    """A llama-server that is told a conversation's id goes on generating when the client has left."""
-    sent = [("X-Conversation-Id", "5"), ("X-Session-Id", "s"), ("Authorization", "Bearer mine"), ("User-Agent", "opencode/1"), ("Te", "x")]
+    """A llama-server that is told a conversation's id goes on generating when the client has
+    left.
+    """
+    sent = [
+        ("X-Conversation-Id", "5"),
+        ("X-Session-Id", "s"),
+        ("Authorization", "Bearer mine"),
+        ("User-Agent", "opencode/1"),
+        ("Te", "x"),
+    ]
     road = Road(stream(*ANSWER), backend_api_key="theirs", backend_kind="llama_cpp")
     await road.ask(headers=sent)
     got = road.script.asked[-1].headers
-    assert (got["x-session-id"], got["user-agent"], got["authorization"]) == ("s", "opencode/1", "Bearer theirs")
+    assert (got["x-session-id"], got["user-agent"], got["authorization"]) == (
+        "s",
+        "opencode/1",
+        "Bearer theirs",
+    )
     assert not {"x-conversation-id", "te"} & set(got)
 
 
 @pytest.mark.parametrize(
     ("kind", "asked"),
-    [("llama_cpp", ("required", [TOOLS[1]])), ("generic", ({"type": "function", "function": {"name": "water"}}, TOOLS))],
+    [
+        ("llama_cpp", ("required", [TOOLS[1]])),
+        ("generic", ({"type": "function", "function": {"name": "water"}}, TOOLS)),
+    ],
 )
 async def test_a_named_tool_in_the_words_that_llama_cpp_reads(kind: str, asked: Any) -> None:
     road = Road(stream(*ANSWER), backend_kind=kind)
@@ -58,9 +77,14 @@ async def test_a_named_tool_in_the_words_that_llama_cpp_reads(kind: str, asked: 
 
 
 @BOTH
-async def test_llama_cpp_is_asked_for_its_progress_which_the_client_does_not_see(streamed: bool) -> None:
+async def test_llama_cpp_is_asked_for_its_progress_which_the_client_does_not_see(
+    streamed: bool,
+) -> None:
     progress = {"total": 100, "cache": 0, "processed": 50, "time_ms": 5}
-    road = Road(stream(chunk({"role": "assistant", "content": None}, prompt_progress=progress), *ANSWER), backend_kind="llama_cpp")
+    road = Road(
+        stream(chunk({"role": "assistant", "content": None}, prompt_progress=progress), *ANSWER),
+        backend_kind="llama_cpp",
+    )
     answer = await road.ask(streamed=streamed)
     assert heard(answer) == Heard("a", finish="stop")
     assert b"progress" not in answer.body
@@ -74,15 +98,23 @@ async def test_others_are_not_asked_for_it() -> None:
 
 
 @BOTH
-async def test_a_backend_that_does_not_know_stream_options_is_asked_again_without_and_this_is_remembered(streamed: bool) -> None:
+async def test_a_backend_that_does_not_know_stream_options_is_asked_without_them_from_then_on(
+    streamed: bool,
+) -> None:
     road = Road(httpx.Response(422, json=NO_OPTIONS), stream(*ANSWER), stream(*ANSWER))
     for _ in range(2):
         assert heard(await road.ask(streamed=streamed)).content == "a"
-    assert ["stream_options" in question for question in road.script.questions()] == [True, False, False]
+    assert ["stream_options" in question for question in road.script.questions()] == [
+        True,
+        False,
+        False,
+    ]
 
 
 async def test_two_questions_at_once_of_a_backend_that_does_not_know_stream_options() -> None:
-    """OpenCode begins every conversation so: the first to be refused must not spoil it for the second."""
+    """OpenCode begins every conversation so: the first to be refused must not spoil it for the
+    second.
+    """
     both_asked = asyncio.Event()
 
     async def refuse(_: httpx.Request) -> httpx.Response:
@@ -94,7 +126,12 @@ async def test_two_questions_at_once_of_a_backend_that_does_not_know_stream_opti
     road = Road(refuse, refuse, lambda _: stream(*ANSWER))
     calls = [road.begin(), road.begin()]
     assert [heard(await call.done()).content for call in calls] == ["a", "a"]
-    assert ["stream_options" in question for question in road.script.questions()] == [True, True, False, False]
+    assert ["stream_options" in question for question in road.script.questions()] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 async def test_two_questions_at_once_find_out_once_what_kind_of_server_it_is() -> None:
@@ -115,7 +152,12 @@ async def test_two_questions_at_once_find_out_once_what_kind_of_server_it_is() -
 
 async def test_logprobs_beside_tools_which_llama_cpp_refuses_to_stream() -> None:
     message = {"role": "assistant", "content": "a"}
-    choice = {"index": 0, "message": message, "logprobs": {"content": [{"token": "a"}]}, "finish_reason": "stop"}
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": {"content": [{"token": "a"}]},
+        "finish_reason": "stop",
+    }
     road = Road(httpx.Response(200, json={"choices": [choice]}), backend_kind="llama_cpp")
     answer = await road.ask(streamed=False, logprobs=True, tools=TOOLS)
     assert heard(answer) == Heard("a", finish="stop")
@@ -137,7 +179,9 @@ async def test_logprobs_beside_tools_which_llama_cpp_refuses_to_stream() -> None
         ([], None, "unknown", "unknown"),
     ],
 )
-async def test_which_model_is_meant(streamed: bool, listed: list[str], wanted: str | None, asked: str | None, meant: str) -> None:
+async def test_which_model_is_meant(
+    streamed: bool, listed: list[str], wanted: str | None, asked: str | None, meant: str
+) -> None:
     options = {"backend_model": wanted} if wanted else {}
     road = Road(stream(*ANSWER), others={MODELS: models(*listed)}, **options)
     answer = await road.ask(streamed=streamed, model=asked)
@@ -149,7 +193,9 @@ async def test_which_model_is_meant(streamed: bool, listed: list[str], wanted: s
 
 @BOTH
 async def test_with_several_models_and_none_chosen_they_are_listed(streamed: bool) -> None:
-    status, error = refused(await Road(others={MODELS: models("b", "a")}).ask(streamed=streamed, model="unknown"))
+    status, error = refused(
+        await Road(others={MODELS: models("b", "a")}).ask(streamed=streamed, model="unknown")
+    )
     assert (status, error["code"], error["param"]) == (404, "model_not_found", "model")
     assert error["message"].endswith("BACKEND_MODEL: a, b")
 

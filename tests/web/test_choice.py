@@ -1,4 +1,6 @@
-"""One choice of an answer that is told twice: what the client has is not said again, and what cannot be joined never looks joined."""
+"""One choice of an answer that is told twice: what the client has is not said again, and what
+cannot be joined never looks joined.
+"""
 
 import pytest
 
@@ -28,14 +30,23 @@ def test_word_for_word_it_is_skipped_and_what_follows_comes(at: int, size: int) 
 @pytest.mark.parametrize("again", ["Grösse and more", "x", "Größe <b & so onto"[:-4] + "?"])
 def test_in_other_words_nothing_comes(again: str, size: int) -> None:
     known = Known(SPOKEN)
-    assert "".join(known.new(again[place : place + size]) for place in range(0, len(again), size)) == ""
+    assert (
+        "".join(known.new(again[place : place + size]) for place in range(0, len(again), size))
+        == ""
+    )
     assert known.new(SPOKEN) == ""
     assert known.parted
 
 
 def test_what_is_not_said_again_to_its_end_has_parted() -> None:
     known = Known("abc")
-    assert (known.parted, known.new("a"), known.parted, known.new("bcd"), known.parted) == (True, "", True, "d", False)
+    assert (known.parted, known.new("a"), known.parted, known.new("bcd"), known.parted) == (
+        True,
+        "",
+        True,
+        "d",
+        False,
+    )
 
 
 # an answer that goes on
@@ -96,7 +107,8 @@ def test_a_call_in_the_thoughts_goes_on_too() -> None:
 @pytest.mark.parametrize("size", [1, 4, 1000])
 def test_told_anew_word_for_word_only_the_rest_is_new(size: int) -> None:
     whole = "Größe: <b>\n" + CALL
-    for at in range(whole.index("}}") + 2):  # with the last brace the call is sent, and nothing is asked again
+    # With the last brace the call is sent, and nothing is asked again.
+    for at in range(whole.index("}}") + 2):
         told = Told().text(whole[:at]).again().text(whole, size).ends()
         assert (told.content.strip(), told.calls) == ("Größe: <b>", [MADE])
         assert not told.choice.is_another
@@ -106,13 +118,21 @@ def test_told_anew_word_for_word_only_the_rest_is_new(size: int) -> None:
 @pytest.mark.parametrize("at", [1, 5, 9, 22])
 def test_thoughts_told_anew_between_tags(at: int) -> None:
     thoughts = "I look at it, and then"
-    told = Told().thinks(thoughts[:at]).again().text(f"<think>\n{thoughts}\n</think>\n\nDone.", 2).ends()
+    told = (
+        Told()
+        .thinks(thoughts[:at])
+        .again()
+        .text(f"<think>\n{thoughts}\n</think>\n\nDone.", 2)
+        .ends()
+    )
     assert (told.thoughts, told.content) == (thoughts, "Done.")
     assert not told.choice.is_another
 
 
 def test_in_other_words_the_prose_is_dropped_and_the_calls_come() -> None:
-    told = Told().text("I will do it.").again().text("Let me see.\n" + CALL + OTHER + " Done.").ends()
+    told = (
+        Told().text("I will do it.").again().text("Let me see.\n" + CALL + OTHER + " Done.").ends()
+    )
     assert (told.content, told.calls) == ("I will do it.", [MADE, ("list_drones", "{}")])
     assert not told.choice.is_another
 
@@ -125,7 +145,14 @@ def test_another_answer_without_a_call_is_another(again: str) -> None:
 
 
 def test_half_a_call_is_no_call() -> None:
-    assert Told().text("I will do it.").again().text("No. " + CALL[:-20]).ends("length").choice.is_another
+    assert (
+        Told()
+        .text("I will do it.")
+        .again()
+        .text("No. " + CALL[:-20])
+        .ends("length")
+        .choice.is_another
+    )
 
 
 def test_other_thoughts_are_dropped_and_what_follows_them_comes() -> None:

@@ -1,4 +1,6 @@
-"""The calls of one choice: half of one that is told anew, an answer that is at hand, numbers and ids."""
+"""The calls of one choice: half of one that is told anew, an answer that is at hand, numbers and
+ids.
+"""
 
 import pytest
 
@@ -15,7 +17,9 @@ def test_half_a_native_call_goes_on_under_its_number_and_id(again: str) -> None:
     for at in range(1, len(arguments)):
         told = Told().says(*native(arguments[:at])).again().text(again, 3).ends("tool_calls")
         assert told.calls == [MADE]
-        assert [(start.index, start.id, start.source) for start in told.starts] == [(0, "c1", "native")]
+        assert [(start.index, start.id, start.source) for start in told.starts] == [
+            (0, "c1", "native")
+        ]
         assert told.choice.whole == 1
         assert not told.choice.is_another
         assert told.record.calls == {"native": 1}
@@ -30,12 +34,16 @@ def test_half_a_leaked_call_too() -> None:
 
 def test_and_when_the_backend_itself_says_it_again() -> None:
     told = Told().says(*native('{"plant":"fe')).again()
-    told.says(*native('{"plant":"fern"', id="c2"), CallArguments(0, "}"), CallEnd(0, whole=True)).ends()
+    told.says(
+        *native('{"plant":"fern"', id="c2"), CallArguments(0, "}"), CallEnd(0, whole=True)
+    ).ends()
     assert told.calls == [("water", '{"plant":"fern"}')]
     assert [start.id for start in told.starts] == ["c1"]
 
 
-@pytest.mark.parametrize("again", [OTHER, CALL.replace("fern", "moss")], ids=["another name", "another beginning"])
+@pytest.mark.parametrize(
+    "again", [OTHER, CALL.replace("fern", "moss")], ids=["another name", "another beginning"]
+)
 def test_half_a_call_that_is_told_otherwise_breaks_off(again: str) -> None:
     told = Told().says(*native('{"plant":"fern","l'))
     told.again()
@@ -58,18 +66,32 @@ def test_half_a_call_that_is_not_told_again_is_missing() -> None:
 
 
 def test_half_a_call_is_still_open_in_the_third_telling() -> None:
-    told = Told().says(*native('{"plant":"fe')).again().text("So").again().text("So: " + CALL).ends()
+    told = (
+        Told().says(*native('{"plant":"fe')).again().text("So").again().text("So: " + CALL).ends()
+    )
     assert (told.calls, told.choice.is_another) == ([MADE], False)
     told = Told().says(*native('{"plant":"fe')).again().text(CALL[:-25]).again().text(CALL).ends()
     assert (told.calls, told.choice.is_another) == ([MADE], False)
 
 
 def test_several_halves_in_their_order() -> None:
-    told = Told().says(*native('{"plant":"fe'), *native("{", name="list_drones", index=1, id="c2")).again().text(CALL + OTHER).ends()
+    told = (
+        Told()
+        .says(*native('{"plant":"fe'), *native("{", name="list_drones", index=1, id="c2"))
+        .again()
+        .text(CALL + OTHER)
+        .ends()
+    )
     assert told.calls == [MADE, ("list_drones", "{}")]
     assert [start.id for start in told.starts] == ["c1", "c2"]
     assert not told.choice.is_another
-    told = Told().says(*native('{"plant":"fe'), *native("{", name="list_drones", index=1, id="c2")).again().text(CALL).ends()
+    told = (
+        Told()
+        .says(*native('{"plant":"fe'), *native("{", name="list_drones", index=1, id="c2"))
+        .again()
+        .text(CALL)
+        .ends()
+    )
     assert told.choice.is_another
 
 
@@ -96,14 +118,23 @@ def test_only_a_native_call_has_no_text_to_go_on_with() -> None:
     ids=str,
 )
 def test_whether_it_begins_as_the_client_has_it(said: list[TextEvent], begins: bool) -> None:
-    assert Told().says(*said).choice.begins([Content("I w"), Content("ater."), *native("{}")]) is begins
+    assert (
+        Told().says(*said).choice.begins([Content("I w"), Content("ater."), *native("{}")])
+        is begins
+    )
 
 
 # numbers and ids
 
 
 def test_one_numbering_for_what_the_backend_and_we_have_found() -> None:
-    told = Told().text(CALL).says(*native('{"a":1', name="f"), CallEnd(0, whole=True)).text(OTHER).ends()
+    told = (
+        Told()
+        .text(CALL)
+        .says(*native('{"a":1', name="f"), CallEnd(0, whole=True))
+        .text(OTHER)
+        .ends()
+    )
     assert [name for name, _ in told.calls] == ["water", "f", "list_drones"]
     assert [start.source for start in told.starts] == ["leaked", "native", "leaked"]
     assert told.choice.announced == told.choice.whole == 3
@@ -111,7 +142,9 @@ def test_one_numbering_for_what_the_backend_and_we_have_found() -> None:
 
 @pytest.mark.parametrize("given", ["old", None, ""])
 def test_an_id_that_the_conversation_has_is_not_given_again(given: str | None) -> None:
-    told = Told().says(*native("{}", id=given), *native("{}", index=1, id="new"), *native("{}", index=2, id="new"))
+    told = Told().says(
+        *native("{}", id=given), *native("{}", index=1, id="new"), *native("{}", index=2, id="new")
+    )
     first, second, third = [start.id for start in told.starts]
     assert second == "new"
     assert all(id is not None and id.startswith("call_") for id in (first, third))
@@ -125,6 +158,10 @@ def test_beyond_the_one_call_that_is_wanted() -> None:
 
 def test_without_a_parser_everything_passes() -> None:
     logprobs = Logprobs({"content": []})
-    told = Told(scans=False).says(Content(CALL), Reasoning(CALL), *native("{}"), CallEnd(0, whole=True)).ends()
+    told = (
+        Told(scans=False)
+        .says(Content(CALL), Reasoning(CALL), *native("{}"), CallEnd(0, whole=True))
+        .ends()
+    )
     assert list(told.choice.take(logprobs)) == [logprobs]
     assert [told.content, told.thoughts, told.calls] == [CALL, CALL, [("water", "{}")]]

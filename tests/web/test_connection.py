@@ -1,4 +1,6 @@
-"""One request over ASGI's two callables: who reads, who writes, and who notices that the client has left."""
+"""One request over ASGI's two callables: who reads, who writes, and who notices that the client
+has left.
+"""
 
 import asyncio
 import time
@@ -17,7 +19,9 @@ START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers"
 
 
 class Server:
-    """Hands over these messages, then waits; keeps what it is sent, and reads on only while it may."""
+    """Hands over these messages, then waits; keeps what it is sent, and reads on only while it
+    may.
+    """
 
     def __init__(self, *messages: MutableMapping[str, Any], method: str = "POST") -> None:
         self.coming = [*messages]
@@ -26,7 +30,9 @@ class Server:
         self.reads = asyncio.Event()
         self.reads.set()
         record = Record("id", method, "/")
-        self.connection = Connection({"method": method, "headers": [(b"a", b"b")]}, self._receive, self._send, record)
+        self.connection = Connection(
+            {"method": method, "headers": [(b"a", b"b")]}, self._receive, self._send, record
+        )
 
     async def _receive(self) -> MutableMapping[str, Any]:
         while not self.coming:
@@ -48,7 +54,12 @@ def _piece(body: bytes, *, more: bool) -> dict[str, Any]:
 
 
 async def test_a_body_in_pieces() -> None:
-    server = Server(_piece(b"a", more=True), _piece(b"", more=True), {"type": "http.request", "more_body": True}, _piece(b"b", more=False))
+    server = Server(
+        _piece(b"a", more=True),
+        _piece(b"", more=True),
+        {"type": "http.request", "more_body": True},
+        _piece(b"b", more=False),
+    )
     assert await server.connection.body() == b"ab"
     assert server.connection.headers == [(b"a", b"b")]
 
@@ -140,13 +151,19 @@ async def test_both_end_when_the_request_is_cancelled() -> None:
 async def test_an_answer_at_once(method: str, body: bytes) -> None:
     server = Server(method=method)
     await server.connection.answer(201, b"abc", [(b"x", b"y")])
-    head = {"type": "http.response.start", "status": 201, "headers": [(b"x", b"y"), (b"content-length", b"3")]}
+    head = {
+        "type": "http.response.start",
+        "status": 201,
+        "headers": [(b"x", b"y"), (b"content-length", b"3")],
+    }
     assert server.sent == [head, {"type": "http.response.body", "body": body}]
     assert server.connection.started
     assert server.connection.record.status == 201
 
 
-async def test_pings_only_when_nothing_else_was_sent_and_only_within(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pings_only_when_nothing_else_was_sent_and_only_within(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(connections, "PING_AFTER", 0.05)
     server = Server()
     await server.connection.start(200, [])
@@ -155,7 +172,10 @@ async def test_pings_only_when_nothing_else_was_sent_and_only_within(monkeypatch
         await asyncio.sleep(0.12)
         pings = server.sent[1:]
     assert 1 <= len(pings) <= (time.monotonic() - began) / 0.05
-    assert all(ping == {"type": "http.response.body", "body": b": ping\n\n", "more_body": True} for ping in pings)
+    assert all(
+        ping == {"type": "http.response.body", "body": b": ping\n\n", "more_body": True}
+        for ping in pings
+    )
     await server.connection.end()
     await asyncio.sleep(0.06)
     assert server.sent == [START, *pings, {"type": "http.response.body", "body": b""}]
@@ -170,17 +190,24 @@ async def test_no_ping_for_a_client_that_is_slow_itself(monkeypatch: pytest.Monk
     async with server.connection.kept_alive():
         writing = asyncio.create_task(server.connection.write(b"data"))
         await asyncio.sleep(0.1)
-        assert server.sent == [START, {"type": "http.response.body", "body": b"data", "more_body": True}]
+        assert server.sent == [
+            START,
+            {"type": "http.response.body", "body": b"data", "more_body": True},
+        ]
         server.reads.set()
         await writing
 
 
-async def test_a_server_that_fails_to_send_a_ping_does_not_end_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_fails_to_send_a_ping_does_not_end_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(connections, "PING_AFTER", 0.01)
 
     async def send(message: MutableMapping[str, Any]) -> None:
         raise OSError("closed")
 
-    connection = Connection({"method": "POST", "headers": []}, Server()._receive, send, Record("id", "POST", "/"))
+    connection = Connection(
+        {"method": "POST", "headers": []}, Server()._receive, send, Record("id", "POST", "/")
+    )
     async with connection.kept_alive():
         await asyncio.sleep(0.03)

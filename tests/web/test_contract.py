@@ -15,7 +15,9 @@ CALL = [native(0, "", id="c1", name="list_drones"), native(0, '{"a":'), native(0
 
 async def test_the_order_of_a_stream() -> None:
     thoughts = [chunk({"reasoning_content": "let me"}), chunk({"reasoning_content": " see"})]
-    call = await Road(stream(ROLE, *thoughts, *text("So", ": "), *CALL, chunk(finish="tool_calls"), USAGE, DONE)).ask(tools=TOOLS)
+    call = await Road(
+        stream(ROLE, *thoughts, *text("So", ": "), *CALL, chunk(finish="tool_calls"), USAGE, DONE)
+    ).ask(tools=TOOLS)
     *chunks, usage, done = payloads(call.body)
     choices = [one["choices"][0] for one in chunks]
     assert [choice["delta"] for choice in choices] == [
@@ -24,7 +26,16 @@ async def test_the_order_of_a_stream() -> None:
         {"reasoning_content": " see"},
         {"content": "So"},
         {"content": ": "},
-        {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "list_drones", "arguments": ""}}]},
+        {
+            "tool_calls": [
+                {
+                    "index": 0,
+                    "id": "c1",
+                    "type": "function",
+                    "function": {"name": "list_drones", "arguments": ""},
+                }
+            ]
+        },
         {"tool_calls": [{"index": 0, "function": {"arguments": '{"a":'}}]},
         {"tool_calls": [{"index": 0, "function": {"arguments": " 1"}}]},
         {"tool_calls": [{"index": 0, "function": {"arguments": "}"}}]},
@@ -37,7 +48,9 @@ async def test_the_order_of_a_stream() -> None:
 
 
 @BOTH
-async def test_an_answer_has_one_id_of_ours_one_time_and_the_model_that_was_asked_for(streamed: bool) -> None:
+async def test_an_answer_has_one_id_of_ours_one_time_and_the_model_that_was_asked_for(
+    streamed: bool,
+) -> None:
     road = Road(stream(chunk({"content": "a"}, model="theirs"), *END), stream(*text("a"), *END))
     before = int(time.time())
     first, second = [await road.ask(streamed=streamed, model="the client's name") for _ in range(2)]
@@ -46,20 +59,27 @@ async def test_an_answer_has_one_id_of_ours_one_time_and_the_model_that_was_aske
     said = [payloads(answer.body)[0] if streamed else answer.json for answer in (first, second)]
     assert [one["model"] for one in said] == ["the client's name"] * 2
     assert said[0]["id"] != said[1]["id"]
-    assert all(one["id"].startswith("chatcmpl-") and before <= one["created"] <= time.time() for one in said)
+    assert all(
+        one["id"].startswith("chatcmpl-") and before <= one["created"] <= time.time()
+        for one in said
+    )
 
 
 @BOTH
 @pytest.mark.parametrize(
     ("options", "more", "named"),
-    [({}, {"model": "theirs"}, "theirs"), ({"backend_model": "chosen"}, {"model": "theirs"}, "chosen"), ({}, {"model": None}, "unknown")],
+    [
+        ({}, {"model": "theirs"}, "theirs"),
+        ({"backend_model": "chosen"}, {"model": "theirs"}, "chosen"),
+        ({}, {"model": None}, "unknown"),
+    ],
 )
 async def test_a_client_that_names_no_model_is_told_which_one_answers(
     streamed: bool, options: dict[str, str], more: dict[str, Any], named: str
 ) -> None:
-    answer = await Road(stream(chunk({"content": "a"}, **more), chunk(finish="stop", **more), DONE), **options).ask(
-        streamed=streamed, model=None
-    )
+    answer = await Road(
+        stream(chunk({"content": "a"}, **more), chunk(finish="stop", **more), DONE), **options
+    ).ask(streamed=streamed, model=None)
     assert heard(answer).content == "a"
     assert (payloads(answer.body)[0] if streamed else answer.json)["model"] == named
 
@@ -81,20 +101,48 @@ async def test_a_client_that_names_no_model_is_told_which_one_answers(
 )
 async def test_four_reasons_to_finish(streamed: bool, theirs: str, called: bool, ours: str) -> None:
     said = CALL if called else text("a")
-    assert (await told(*said, chunk(finish=theirs), DONE, streamed=streamed, tools=TOOLS)).finish == ours
+    assert (
+        await told(*said, chunk(finish=theirs), DONE, streamed=streamed, tools=TOOLS)
+    ).finish == ours
 
 
 @BOTH
 @pytest.mark.parametrize(
     ("usage", "counts"),
     [
-        (USAGE, {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25, "prompt_tokens_details": {"cached_tokens": 7}}),
         (
-            event({"choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 1, "cached_tokens": 1}}),
-            {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3, "prompt_tokens_details": {"cached_tokens": 1}},
+            USAGE,
+            {
+                "prompt_tokens": 20,
+                "completion_tokens": 5,
+                "total_tokens": 25,
+                "prompt_tokens_details": {"cached_tokens": 7},
+            },
         ),
         (
-            event({"usage": {"prompt_tokens": 2, "completion_tokens": 1, "completion_tokens_details": {"reasoning_tokens": 1}}}),
+            event(
+                {
+                    "choices": [],
+                    "usage": {"prompt_tokens": 2, "completion_tokens": 1, "cached_tokens": 1},
+                }
+            ),
+            {
+                "prompt_tokens": 2,
+                "completion_tokens": 1,
+                "total_tokens": 3,
+                "prompt_tokens_details": {"cached_tokens": 1},
+            },
+        ),
+        (
+            event(
+                {
+                    "usage": {
+                        "prompt_tokens": 2,
+                        "completion_tokens": 1,
+                        "completion_tokens_details": {"reasoning_tokens": 1},
+                    }
+                }
+            ),
             {
                 "prompt_tokens": 2,
                 "completion_tokens": 1,
@@ -105,7 +153,9 @@ async def test_four_reasons_to_finish(streamed: bool, theirs: str, called: bool,
         ),
     ],
 )
-async def test_usage_always_says_how_much_was_cached(streamed: bool, usage: bytes, counts: dict[str, Any]) -> None:
+async def test_usage_always_says_how_much_was_cached(
+    streamed: bool, usage: bytes, counts: dict[str, Any]
+) -> None:
     answer = await Road(stream(*text("a"), STOP, usage, DONE)).ask(streamed=streamed)
     assert (payloads(answer.body)[-2] if streamed else answer.json)["usage"] == counts
 
@@ -116,17 +166,32 @@ async def test_usage_that_is_reported_twice_counts_once(streamed: bool, kind: st
     def usage(completion: int) -> dict[str, Any]:
         return {"usage": {"prompt_tokens": 20, "completion_tokens": completion}}
 
-    reports = [chunk({"content": "a"}, **usage(1)), chunk({"content": "b"}, **usage(2)), chunk(finish="stop", **usage(3))]
-    road = Road(stream(*reports, event({"choices": []} | usage(3)), event({"choices": []} | usage(3)), DONE), backend_kind=kind)
+    reports = [
+        chunk({"content": "a"}, **usage(1)),
+        chunk({"content": "b"}, **usage(2)),
+        chunk(finish="stop", **usage(3)),
+    ]
+    road = Road(
+        stream(
+            *reports, event({"choices": []} | usage(3)), event({"choices": []} | usage(3)), DONE
+        ),
+        backend_kind=kind,
+    )
     answer = await road.ask(streamed=streamed)
     counted = (payloads(answer.body)[-2] if streamed else answer.json)["usage"]
-    assert (counted["prompt_tokens"], counted["completion_tokens"], counted["total_tokens"]) == (20, 3, 23)
+    assert (counted["prompt_tokens"], counted["completion_tokens"], counted["total_tokens"]) == (
+        20,
+        3,
+        23,
+    )
 
 
 @BOTH
 async def test_a_backend_that_counts_nothing_is_estimated(streamed: bool) -> None:
     """A count of nothing would keep clients from ever shortening the conversation."""
-    answer = await Road(stream(*text("a" * 400), STOP, DONE)).ask(streamed=streamed, messages=[{"role": "user", "content": "b" * 4000}])
+    answer = await Road(stream(*text("a" * 400), STOP, DONE)).ask(
+        streamed=streamed, messages=[{"role": "user", "content": "b" * 4000}]
+    )
     usage = (payloads(answer.body)[-2] if streamed else answer.json)["usage"]
     assert usage["completion_tokens"] == 100
     assert 1000 <= usage["prompt_tokens"] < 1100
@@ -142,15 +207,30 @@ async def test_who_did_not_ask_for_usage_gets_none_in_a_stream() -> None:
 
 @BOTH
 async def test_foreign_extras_are_dropped(streamed: bool) -> None:
-    delta: dict[str, Any] = {"role": None, "content": "a", "function_call": None, "tool_calls": None, "refusal": None, "audio": {}}
+    delta: dict[str, Any] = {
+        "role": None,
+        "content": "a",
+        "function_call": None,
+        "tool_calls": None,
+        "refusal": None,
+        "audio": {},
+    }
     pieces: list[Piece] = [
-        chunk(delta, timings={"predicted_n": 1}, system_fingerprint="b1", __verbose={"prompt": "x"}, usage=None, service_tier="x"),
+        chunk(
+            delta,
+            timings={"predicted_n": 1},
+            system_fingerprint="b1",
+            __verbose={"prompt": "x"},
+            usage=None,
+            service_tier="x",
+        ),
         chunk({"content": "b"}, cost="0.1", provider="p"),
         chunk(finish="stop", timings={"predicted_n": 2}),
         DONE,
         event({"choices": [], "cost": "0.000"}),
     ]
-    assert await told(*pieces, streamed=streamed) == Heard("ab", finish="stop")  # no key but ours: `heard` sees to it
+    # No key but ours: `heard` sees to it.
+    assert await told(*pieces, streamed=streamed) == Heard("ab", finish="stop")
 
 
 @BOTH
@@ -175,7 +255,13 @@ async def test_lines_that_are_no_chunk_are_dropped(streamed: bool) -> None:
 @BOTH
 @pytest.mark.parametrize(
     "end",
-    [[STOP], [STOP, DONE, DONE], [STOP, DONE, *text("late"), STOP], [STOP + DONE + chunk({"content": "late"})], [STOP, b"data: [DONE]"]],
+    [
+        [STOP],
+        [STOP, DONE, DONE],
+        [STOP, DONE, *text("late"), STOP],
+        [STOP + DONE + chunk({"content": "late"})],
+        [STOP, b"data: [DONE]"],
+    ],
 )
 async def test_the_end_is_said_once_and_last(streamed: bool, end: list[Piece]) -> None:
     assert await told(*text("a"), *end, streamed=streamed) == Heard("a", finish="stop")
@@ -194,8 +280,10 @@ async def test_a_backend_that_does_not_hang_up_after_its_last_word_is_not_waited
     assert script_of(response).closed
 
 
-async def test_what_comes_after_the_last_word_is_read_so_that_the_connection_can_be_used_again() -> None:
-    response = stream(*text("a"), *END, event({"choices": [], "cost": "0"}), event({"choices": [], "cost": "0"}))
+async def test_what_comes_after_the_last_word_is_read_so_that_the_connection_stays() -> None:
+    response = stream(
+        *text("a"), *END, event({"choices": [], "cost": "0"}), event({"choices": [], "cost": "0"})
+    )
     await Road(response).ask()
     assert script_of(response).sent == 6
 
@@ -209,9 +297,20 @@ async def test_a_name_or_an_id_that_is_said_again_is_said_once(streamed: bool) -
 
 @BOTH
 async def test_ids_are_unique_in_the_whole_conversation(streamed: bool) -> None:
-    history = [{"role": "assistant", "content": "", "tool_calls": [{"id": "old", "type": "function", "function": {}}]}]
-    twice = [native(index, "{}", id=id, name="list_drones") for index, id in enumerate(("old", "new", "new", ""))]
-    answer = await told(*twice, chunk(finish="tool_calls"), streamed=streamed, tools=TOOLS, messages=history)
+    history = [
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "old", "type": "function", "function": {}}],
+        }
+    ]
+    twice = [
+        native(index, "{}", id=id, name="list_drones")
+        for index, id in enumerate(("old", "new", "new", ""))
+    ]
+    answer = await told(
+        *twice, chunk(finish="tool_calls"), streamed=streamed, tools=TOOLS, messages=history
+    )
     ids = [call.id for call in answer.calls]
     assert ids[1] == "new"
     assert len({*ids, "old"}) == 5
@@ -221,19 +320,41 @@ async def test_ids_are_unique_in_the_whole_conversation(streamed: bool) -> None:
 @BOTH
 async def test_logprobs_are_kept(streamed: bool) -> None:
     def said(letter: str) -> bytes:
-        choice = {"index": 0, "delta": {"content": letter}, "logprobs": {"content": [{"token": letter}]}, "finish_reason": None}
+        choice = {
+            "index": 0,
+            "delta": {"content": letter},
+            "logprobs": {"content": [{"token": letter}]},
+            "finish_reason": None,
+        }
         return event({"choices": [choice]})
 
     answer = await Road(stream(said("a"), said("b"), *END)).ask(streamed=streamed, logprobs=True)
     assert heard(answer).content == "ab"
-    choices = [choice for one in payloads(answer.body)[:-1] for choice in one["choices"]] if streamed else answer.json["choices"]
-    tokens = [token["token"] for choice in choices for token in (choice.get("logprobs") or {"content": []})["content"]]
+    choices = (
+        [choice for one in payloads(answer.body)[:-1] for choice in one["choices"]]
+        if streamed
+        else answer.json["choices"]
+    )
+    tokens = [
+        token["token"]
+        for choice in choices
+        for token in (choice.get("logprobs") or {"content": []})["content"]
+    ]
     assert tokens == ["a", "b"]
 
 
 async def test_a_whole_answer_keeps_its_text_beside_a_call() -> None:
-    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "list_drones", "arguments": "{}"}}
-    answer = await Road(whole({"content": "So:", "tool_calls": [call]}, "tool_calls")).ask(streamed=False, tools=TOOLS)
+    call = {
+        "index": 0,
+        "id": "c",
+        "type": "function",
+        "function": {"name": "list_drones", "arguments": "{}"},
+    }
+    answer = await Road(whole({"content": "So:", "tool_calls": [call]}, "tool_calls")).ask(
+        streamed=False, tools=TOOLS
+    )
     assert answer.json["choices"][0]["message"]["content"] == "So:"
-    answer = await Road(whole({"content": "", "tool_calls": [call]}, "tool_calls")).ask(streamed=False, tools=TOOLS)
+    answer = await Road(whole({"content": "", "tool_calls": [call]}, "tool_calls")).ask(
+        streamed=False, tools=TOOLS
+    )
     assert answer.json["choices"][0]["message"]["content"] is None

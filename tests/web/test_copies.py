@@ -1,4 +1,6 @@
-"""A call that the backend has parsed and the text still has, too: one call, whichever comes first, in whatever pieces."""
+"""A call that the backend has parsed and the text still has, too: one call, whichever comes
+first, in whatever pieces.
+"""
 
 import json
 from collections import Counter
@@ -32,7 +34,9 @@ DRONES = native(1, "{}", id="d", name="list_drones")
 @pytest.mark.parametrize("size", [1, 7, 1000])
 @pytest.mark.parametrize("call", [FERN, TYPED], ids=["another form", "a string for a number"])
 @pytest.mark.parametrize("native_first", [True, False])
-async def test_parsed_and_left_in_the_text_it_is_one_call(streamed: bool, size: int, call: Piece, native_first: bool) -> None:
+async def test_parsed_and_left_in_the_text_it_is_one_call(
+    streamed: bool, size: int, call: Piece, native_first: bool
+) -> None:
     leaked = letters("So:\n" + JSON, size)
     pieces = [call, *leaked] if native_first else [*leaked, call]
     answer = await told(*pieces, *END, streamed=streamed, tools=TOOLS)
@@ -42,7 +46,11 @@ async def test_parsed_and_left_in_the_text_it_is_one_call(streamed: bool, size: 
 @BOTH
 async def test_in_the_thoughts_too(streamed: bool) -> None:
     thoughts = letters("I water it.\n" + JSON, key="reasoning_content")
-    for pieces in ([FERN, *thoughts], [*thoughts, FERN], [*letters("<think>\nI water it.\n" + JSON + "\n</think>\n"), FERN]):
+    for pieces in (
+        [FERN, *thoughts],
+        [*thoughts, FERN],
+        [*letters("<think>\nI water it.\n" + JSON + "\n</think>\n"), FERN],
+    ):
         answer = await told(*pieces, *END, streamed=streamed, tools=TOOLS)
         assert (answer.made, answer.finish) == ([WATERED], "tool_calls")
         assert answer.reasoning.startswith("I water it.")
@@ -59,8 +67,14 @@ FOUND: dict[str, tuple[list[Piece], list[Any]]] = {
     "two and one": ([*letters(JSON + JSON), FERN], [WATERED, WATERED]),
     "two and two": ([FERN, ALSO_FERN, *letters(JSON + JSON)], [WATERED, WATERED]),
     "some": ([*letters(XML + JSON), FERN, DRONES], [WRITTEN, WATERED, ("list_drones", {})]),
-    "in order": ([*letters(JSON), MOSS, DRONES, *letters(XML)], [WATERED, MOSSED, ("list_drones", {}), WRITTEN]),
-    "true is not 1": ([*letters(JSON), TRUE], [WATERED, ("water", {"plant": "fern", "litres": True})]),
+    "in order": (
+        [*letters(JSON), MOSS, DRONES, *letters(XML)],
+        [WATERED, MOSSED, ("list_drones", {}), WRITTEN],
+    ),
+    "true is not 1": (
+        [*letters(JSON), TRUE],
+        [WATERED, ("water", {"plant": "fern", "litres": True})],
+    ),
 }
 
 
@@ -75,22 +89,42 @@ async def test_only_equal_calls_of_two_kinds_are_one(streamed: bool, case: str) 
 @BOTH
 async def test_half_a_copy_is_left_out(streamed: bool) -> None:
     answer = await told(
-        *letters(JSON), native(0, '{"plant":"fe', id="c", name="water"), chunk(finish="length"), DONE, streamed=streamed, tools=TOOLS
+        *letters(JSON),
+        native(0, '{"plant":"fe', id="c", name="water"),
+        chunk(finish="length"),
+        DONE,
+        streamed=streamed,
+        tools=TOOLS,
     )
     assert (answer.made, answer.finish) == ([WATERED], "tool_calls")
-    answer = await told(FERN, *letters(JSON[:-30]), chunk(finish="length"), DONE, streamed=streamed, tools=TOOLS)
+    answer = await told(
+        FERN, *letters(JSON[:-30]), chunk(finish="length"), DONE, streamed=streamed, tools=TOOLS
+    )
     assert (answer.made, answer.finish) == ([WATERED], "tool_calls")
 
 
 @BOTH
 async def test_beside_half_a_call_the_whole_one_is_new(streamed: bool) -> None:
-    answer = await told(*letters(JSON[:-30]), FERN, chunk(finish="length"), DONE, streamed=streamed, tools=TOOLS)
-    assert (answer.calls[-1].name, json.loads(answer.calls[-1].arguments), answer.finish) == (*WATERED, "tool_calls")
+    answer = await told(
+        *letters(JSON[:-30]), FERN, chunk(finish="length"), DONE, streamed=streamed, tools=TOOLS
+    )
+    assert (answer.calls[-1].name, json.loads(answer.calls[-1].arguments), answer.finish) == (
+        *WATERED,
+        "tool_calls",
+    )
 
 
 @BOTH
 async def test_where_one_call_is_wanted_its_copy_is_not_a_second(streamed: bool) -> None:
-    answer = await told(*letters(JSON), FERN, DRONES, *END, streamed=streamed, tools=TOOLS, parallel_tool_calls=False)
+    answer = await told(
+        *letters(JSON),
+        FERN,
+        DRONES,
+        *END,
+        streamed=streamed,
+        tools=TOOLS,
+        parallel_tool_calls=False,
+    )
     assert answer.made == [WATERED]
 
 
@@ -100,12 +134,21 @@ async def test_names_that_a_backend_writes_its_own_way_are_the_same(streamed: bo
     leaked = '<tool_call>\n{"name": "my-server_doThing", "arguments": {}}\n</tool_call>'
     call = native(0, "{}", id="c", name="my_server_do_thing")
     for pieces in ([*letters(leaked), call], [call, *letters(leaked)]):
-        assert (await told(*pieces, *END, streamed=streamed, tools=tools)).made == [("my-server_doThing", {})]
+        assert (await told(*pieces, *END, streamed=streamed, tools=tools)).made == [
+            ("my-server_doThing", {})
+        ]
 
 
 @BOTH
 async def test_where_the_text_is_not_read_nothing_is_compared(streamed: bool) -> None:
-    answer = await told(*letters(JSON), FERN, *END, streamed=streamed, tools=TOOLS, options={"tool_parsing": "native"})
+    answer = await told(
+        *letters(JSON),
+        FERN,
+        *END,
+        streamed=streamed,
+        tools=TOOLS,
+        options={"tool_parsing": "native"},
+    )
     assert answer == Heard(JSON, "", answer.calls, "tool_calls")
     assert answer.made == [WATERED]
 
@@ -113,8 +156,13 @@ async def test_where_the_text_is_not_read_nothing_is_compared(streamed: bool) ->
 # what is held, and for how long
 
 
-def parsed(arguments: str, *, name: str = "water", index: int = 0, whole: bool | None = True) -> list[CallEvent]:
-    events: list[CallEvent] = [CallStart(index, f"c{index}", name, "native"), CallArguments(index, arguments)]
+def parsed(
+    arguments: str, *, name: str = "water", index: int = 0, whole: bool | None = True
+) -> list[CallEvent]:
+    events: list[CallEvent] = [
+        CallStart(index, f"c{index}", name, "native"),
+        CallArguments(index, arguments),
+    ]
     return events if whole is None else [*events, CallEnd(index, whole)]
 
 
@@ -126,7 +174,11 @@ def test_the_first_streams_and_the_second_waits() -> None:
     assert told.calls == [MADE, ("water", '{"plant":"moss"}')]
     told.says(*parsed('{"plant":"reed"', index=1, whole=None))
     assert len(told.calls) == 2  # there may still be a copy of it, behind the same leaked call
-    told = Told().says(*parsed('{"plant":"moss"', whole=None)).says(*parsed('{"plant":"reed"', index=1, whole=None))
+    told = (
+        Told()
+        .says(*parsed('{"plant":"moss"', whole=None))
+        .says(*parsed('{"plant":"reed"', index=1, whole=None))
+    )
     assert [arguments for _, arguments in told.calls] == ['{"plant":"moss"', '{"plant":"reed"']
 
 
@@ -150,22 +202,32 @@ def test_an_answer_that_is_told_anew_is_compared_with_itself_alone() -> None:
 
 
 @pytest.mark.parametrize("native_first", [True, False])
-def test_a_copy_that_is_too_long_is_given_out_and_the_log_says_so(native_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_that_is_too_long_is_given_out_and_the_log_says_so(
+    native_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(copies, "HELD_LIMIT", 1000)
     long = json.dumps({"plant": "x" * 600}, separators=(",", ":"))
     leaked = f'<tool_call>\n{{"name": "water", "arguments": {long}}}\n</tool_call>'
-    told, call = Told(), [*parsed(long[:500], whole=None), CallArguments(0, long[500:]), CallEnd(0, whole=True)]
+    told, call = (
+        Told(),
+        [*parsed(long[:500], whole=None), CallArguments(0, long[500:]), CallEnd(0, whole=True)],
+    )
     if native_first:
         told.says(*call).text(leaked, 50).ends()
     else:
         told.text(leaked, 50).says(*call).ends()
-    assert (told.calls, told.record.note) == ([("water", long)], "")  # the first is not kept, once it is whole
+    # The first is not kept, once it is whole.
+    assert (told.calls, told.record.note) == ([("water", long)], "")
     told = Told()
-    told.says(*parsed(long[:500], whole=None)).text(leaked, 50).says(CallArguments(0, long[500:]), CallEnd(0, whole=True)).ends()
+    told.says(*parsed(long[:500], whole=None)).text(leaked, 50).says(
+        CallArguments(0, long[500:]), CallEnd(0, whole=True)
+    ).ends()
     assert (told.calls, told.record.note) == ([("water", long), ("water", long)], TOO_LONG)
 
 
-def test_what_alone_is_too_long_passes_and_a_later_copy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_alone_is_too_long_passes_and_a_later_copy_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(copies, "HELD_LIMIT", 100)
     long = '{"plant":"' + "x" * 600 + '"}'
     told = Told().says(*parsed(long))
@@ -176,10 +238,18 @@ def test_what_alone_is_too_long_passes_and_a_later_copy_is_told(monkeypatch: pyt
     assert told.calls[2:] == [("other", "{}")]
 
 
-@pytest.mark.parametrize("arguments", ["not json", "[" * 5000, '{"a":1} x', '{"n":' + "1" * 5000 + "}", '{"a":"\ud83d"}', ""])
+@pytest.mark.parametrize(
+    "arguments",
+    ["not json", "[" * 5000, '{"a":1} x', '{"n":' + "1" * 5000 + "}", '{"a":"\ud83d"}', ""],
+)
 def test_arguments_that_are_no_json_are_compared_as_they_stand(arguments: str) -> None:
     filter = Copies()
-    out = [event for whose in ("a", "b") for one in parsed(arguments) for event in filter.take(whose, one, is_native=whose == "a")]
+    out = [
+        event
+        for whose in ("a", "b")
+        for one in parsed(arguments)
+        for event in filter.take(whose, one, is_native=whose == "a")
+    ]
     assert [whose for whose, _ in out] == ["a"] * 3
 
 
@@ -206,9 +276,15 @@ MADE_CALLS = st.lists(
 
 
 def interleaved(made: list[Made], chance: Any) -> Iterator[tuple[bool, CallEvent]]:
-    """The events of each call in their order, those of several calls in any; a text has one call at a time."""
+    """The events of each call in their order, those of several calls in any; a text has one call
+    at a time.
+    """
     rows = [
-        [CallStart(at, None, one.name), *(CallArguments(at, letter) for letter in one.arguments), CallEnd(at, one.whole)]
+        [
+            CallStart(at, None, one.name),
+            *(CallArguments(at, letter) for letter in one.arguments),
+            CallEnd(at, one.whole),
+        ]
         for at, one in enumerate(made)
     ]
     while any(rows):
@@ -237,22 +313,36 @@ def test_as_many_calls_as_the_kind_that_has_more_of_them(made: list[Made], chanc
             case CallArguments(index, text):
                 calls[index] += text
             case _:
-                assert (calls[event.index], event.whole) == (made[event.index].arguments, made[event.index].whole)
+                assert (calls[event.index], event.whole) == (
+                    made[event.index].arguments,
+                    made[event.index].whole,
+                )
                 ended.add(event.index)
     assert ended == set(calls)
 
     def value(arguments: str) -> str:
         return str(json.loads(arguments, parse_float=lambda text: int(float(text))))
 
-    kinds = [Counter((one.name, value(one.arguments)) for one in made if one.whole and one.is_native is kind) for kind in (True, False)]
+    kinds = [
+        Counter(
+            (one.name, value(one.arguments)) for one in made if one.whole and one.is_native is kind
+        )
+        for kind in (True, False)
+    ]
     sent = Counter((made[index].name, value(calls[index])) for index in calls if made[index].whole)
     assert sent == kinds[0] | kinds[1]
 
 
 @pytest.mark.parametrize("leaked", [JSON, XML, "a\n" + JSON + "\n" + XML])
 def test_every_cut_of_the_text_around_the_parsed_calls(leaked: str) -> None:
-    calls = [*parsed('{"plant":"fern","litres":2}'), *parsed('{"content":"if a < b:\\n    é","path":"a.txt"}', name="write", index=1)]
-    whole = [Told().text(leaked).says(*calls).ends().calls, Told().says(*calls).text(leaked).ends().calls]
+    calls = [
+        *parsed('{"plant":"fern","litres":2}'),
+        *parsed('{"content":"if a < b:\\n    é","path":"a.txt"}', name="write", index=1),
+    ]
+    whole = [
+        Told().text(leaked).says(*calls).ends().calls,
+        Told().says(*calls).text(leaked).ends().calls,
+    ]
     assert [sorted(name for name, _ in made) for made in whole] == [["water", "write"]] * 2
     for pieces in cuts(leaked, 120):
         told = Told()

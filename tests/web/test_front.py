@@ -1,4 +1,6 @@
-"""The page at `/`: what it is made of, what it is told, and that nothing of what was said ever stands there."""
+"""The page at `/`: what it is made of, what it is told, and that nothing of what was said ever
+stands there.
+"""
 
 import asyncio
 import re
@@ -33,7 +35,11 @@ def script(*pieces: Any) -> Backend:
 async def test_one_page_and_nothing_from_elsewhere() -> None:
     app = bridge()
     call = await ask(app, "/", headers=[PAGE])
-    assert (call.status, call.headers["content-type"], call.headers["cache-control"]) == (200, "text/html; charset=utf-8", "no-store")
+    assert (call.status, call.headers["content-type"], call.headers["cache-control"]) == (
+        200,
+        "text/html; charset=utf-8",
+        "no-store",
+    )
     assert len(call.body) < 16_000
     assert not re.search(r"https?://|src=|@import|url\(", call.text)
     assert "innerHTML" not in call.text
@@ -56,16 +62,34 @@ async def test_json_for_everybody_else() -> None:
     app = bridge(script(*text(SECRET), *END))
     await ask(app, CHAT, QUESTION | {"messages": [{"role": "user", "content": SECRET}]})
     await ask(app, "/health")
-    call = await ask(app, "/", headers=[("host", "mypc.lan:99"), ("accept", "*/*")], server=("1.2.3.4", 99))
+    call = await ask(
+        app, "/", headers=[("host", "mypc.lan:99"), ("accept", "*/*")], server=("1.2.3.4", 99)
+    )
     assert call.status == 403
     call = await ask(app, "/", headers=[("host", "localhost:99"), ("accept", "*/*")])
     (row,) = call.json["last"]
-    assert (row["method"], row["path"], row["status"], row["model"], row["note"]) == ("POST", CHAT, 200, "m", "")
-    assert (row["prompt_tokens"], row["cached_tokens"], row["completion_tokens"], row["estimated"]) == (20, 7, 5, False)
+    assert (row["method"], row["path"], row["status"], row["model"], row["note"]) == (
+        "POST",
+        CHAT,
+        200,
+        "m",
+        "",
+    )
+    assert (
+        row["prompt_tokens"],
+        row["cached_tokens"],
+        row["completion_tokens"],
+        row["estimated"],
+    ) == (20, 7, 5, False)
     assert SECRET not in call.text
     assert call.json["live"] == []
     assert call.json["connect"]["address"] == "http://localhost:99/v1"
-    assert jsonc.parsed(call.json["connect"]["opencode"])["provider"]["llama-bridge"]["options"]["apiKey"] == "not-needed"
+    assert (
+        jsonc.parsed(call.json["connect"]["opencode"])["provider"]["llama-bridge"]["options"][
+            "apiKey"
+        ]
+        == "not-needed"
+    )
     assert call.json["connect"]["curl"].startswith("curl http://localhost:99/v1/chat/completions")
 
 
@@ -97,9 +121,18 @@ async def test_a_page_that_stays_open_hears_what_changes() -> None:
     await page.until(knows(lambda it: it["report"]["status"]))
     assert page.headers["content-type"] == "text/event-stream"
     question = Call(app, CHAT, QUESTION | {"stream": True})
-    await page.until(knows(lambda it: it["live"] and it["live"][0]["waits"] == "prompt 4 of 9 (44 %)"))
+    await page.until(
+        knows(lambda it: it["live"] and it["live"][0]["waits"] == "prompt 4 of 9 (44 %)")
+    )
     reading.set()
-    await page.until(knows(lambda it: it["live"][0]["waits"] is None and it["live"][0]["completion_tokens"] == len(SECRET) // 4))
+    await page.until(
+        knows(
+            lambda it: (
+                it["live"][0]["waits"] is None
+                and it["live"][0]["completion_tokens"] == len(SECRET) // 4
+            )
+        )
+    )
     talking.set()
     await question.done()
     await page.until(knows(lambda it: not it["live"] and it["last"][0]["completion_tokens"] == 5))
@@ -122,7 +155,9 @@ async def test_nothing_new_is_not_told() -> None:
     await page.done()
 
 
-async def test_pages_take_nobody_s_place_but_are_not_without_number(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages_take_nobody_s_place_but_are_not_without_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(front, "WATCHERS", 2)
     app = bridge(max_requests="1")
     pages = [Call(app, "/", headers=[WATCH]) for _ in range(2)]

@@ -82,7 +82,9 @@ async def test_while_an_unstreamed_answer_is_gathered() -> None:
     assert call.messages == []
 
 
-async def test_while_the_backend_is_silent_and_the_head_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_the_backend_is_silent_and_the_head_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("proxy.web.chat.Patience", lambda: Patience(0.0, 0.01))
     asked = Asked()
     call = Road(asked).begin()

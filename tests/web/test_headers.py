@@ -5,7 +5,15 @@ import pytest
 from proxy.web.headers import RawHeaders, first, to_backend, to_backend_without_body, to_client
 
 NOTHING: frozenset[bytes] = frozenset()
-HOP = [b"Connection", b"Keep-Alive", b"Proxy-Authenticate", b"Proxy-Authorization", b"Proxy-Connection", b"TE", b"Trailer"]
+HOP = [
+    b"Connection",
+    b"Keep-Alive",
+    b"Proxy-Authenticate",
+    b"Proxy-Authorization",
+    b"Proxy-Connection",
+    b"TE",
+    b"Trailer",
+]
 
 
 @pytest.mark.parametrize("name", [*HOP, b"Transfer-Encoding", b"Upgrade"])
@@ -29,23 +37,58 @@ def test_the_connection_names_more_of_them(named: bytes, left: list[bytes]) -> N
     assert [name for name, _ in to_client(200, sent)] == left
 
 
-@pytest.mark.parametrize("name", [b"Host", b"Authorization", b"X-Api-Key", b"Cookie", b"Origin", b"Referer", b"Expect", b"X-Never"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"Host",
+        b"Authorization",
+        b"X-Api-Key",
+        b"Cookie",
+        b"Origin",
+        b"Referer",
+        b"Expect",
+        b"X-Never",
+    ],
+)
 def test_what_is_between_the_client_and_us(name: bytes) -> None:
     assert to_backend([(name, b"secret")], frozenset({b"x-never"})) == []
 
 
 def test_the_rest_goes_on_in_its_order_and_as_often_as_it_came() -> None:
-    sent: RawHeaders = [(b"X-Session-Id", b"1"), (b"Accept", b"*/*"), (b"x-session-id", b"2"), (b"Content-Length", b"3")]
+    sent: RawHeaders = [
+        (b"X-Session-Id", b"1"),
+        (b"Accept", b"*/*"),
+        (b"x-session-id", b"2"),
+        (b"Content-Length", b"3"),
+    ]
     assert to_backend(sent, NOTHING) == [(name.lower(), value) for name, value in sent]
 
 
-@pytest.mark.parametrize("name", [b"Content-Length", b"Content-Type", b"Content-Encoding", b"Accept", b"Accept-Encoding", b"Cookie", b"Te"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"Content-Length",
+        b"Content-Type",
+        b"Content-Encoding",
+        b"Accept",
+        b"Accept-Encoding",
+        b"Cookie",
+        b"Te",
+    ],
+)
 def test_a_body_that_is_written_anew_has_headers_of_its_own(name: bytes) -> None:
-    assert to_backend_without_body([(name, b"x"), (b"user-agent", b"me")], NOTHING) == [(b"user-agent", b"me")]
+    assert to_backend_without_body([(name, b"x"), (b"user-agent", b"me")], NOTHING) == [
+        (b"user-agent", b"me")
+    ]
 
 
 def test_who_may_read_us_is_not_for_the_backend_to_say() -> None:
-    sent: RawHeaders = [(b"Access-Control-Allow-Origin", b"*"), (b"access-control-max-age", b"1"), (b"Vary", b"Origin"), (b"Server", b"x")]
+    sent: RawHeaders = [
+        (b"Access-Control-Allow-Origin", b"*"),
+        (b"access-control-max-age", b"1"),
+        (b"Vary", b"Origin"),
+        (b"Server", b"x"),
+    ]
     assert to_client(200, sent) == [(b"vary", b"Origin"), (b"server", b"x")]
 
 
@@ -66,14 +109,31 @@ def test_names_that_are_none(name: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lengths", "kept"), [([b"5", b"5"], [b"5"]), ([b"5", b"6"], [b"5"]), ([b"-5"], []), ([b"5x"], []), ([b"0"], [b"0"])]
+    ("lengths", "kept"),
+    [
+        ([b"5", b"5"], [b"5"]),
+        ([b"5", b"6"], [b"5"]),
+        ([b"-5"], []),
+        ([b"5x"], []),
+        ([b"0"], [b"0"]),
+    ],
 )
 def test_one_length_or_none(lengths: list[bytes], kept: list[bytes]) -> None:
-    assert [value for _, value in to_client(200, [(b"content-length", length) for length in lengths])] == kept
+    assert [
+        value for _, value in to_client(200, [(b"content-length", length) for length in lengths])
+    ] == kept
 
 
 @pytest.mark.parametrize(
-    ("status", "more", "kept"), [(200, [], True), (204, [], False), (304, [], False), (200, [(b"Transfer-Encoding", b"chunked")], False)]
+    ("status", "more", "kept"),
+    [
+        (200, [], True),
+        (204, [], False),
+        (304, [], False),
+        (200, [(b"Transfer-Encoding", b"chunked")], False),
+    ],
 )
 def test_a_length_that_does_not_count(status: int, more: RawHeaders, kept: bool) -> None:
-    assert to_client(status, [(b"content-length", b"5"), *more]) == ([(b"content-length", b"5")] if kept else [])
+    assert to_client(status, [(b"content-length", b"5"), *more]) == (
+        [(b"content-length", b"5")] if kept else []
+    )

@@ -16,7 +16,10 @@ from tests.web.test_chat_calls import letters
 
 LINE = "    if a < b and b > c: x = '</tag>'  # é\n"
 LONG = LINE * (50_000 // len(LINE))
-OPENED = "Writing.\n<tool_call>\n<function=write>\n<parameter=path>\na.txt\n</parameter>\n<parameter=content>\n"
+OPENED = (
+    "Writing.\n<tool_call>\n<function=write>\n<parameter=path>\na.txt\n</parameter>\n"
+    "<parameter=content>\n"
+)
 CLOSED = "\n</parameter>\n</function>\n</tool_call>"
 LONG_JSON = json.dumps(LONG, ensure_ascii=False)[1:-1]
 
@@ -27,7 +30,9 @@ def _so_far(call: Call) -> Any:
     return of_deltas(deltas or [{"role": "assistant", "content": ""}])
 
 
-async def _meanwhile(before: list[Piece], after: list[Piece], arrived: Callable[[Any], bool]) -> Any:
+async def _meanwhile(
+    before: list[Piece], after: list[Piece], arrived: Callable[[Any], bool]
+) -> Any:
     """Asks; when this much has arrived, and not before, the backend says the rest."""
     pause = asyncio.Event()
     call = Road(stream(ROLE, *before, pause, *after, *END)).begin(tools=TOOLS)
@@ -39,7 +44,11 @@ async def _meanwhile(before: list[Piece], after: list[Piece], arrived: Callable[
 
 @pytest.mark.parametrize("first", ["Hello", "a < b", "é", "`", "\n\nx", "I <think", "2 {"])
 async def test_text_arrives_before_more_is_said(first: str) -> None:
-    answer = await _meanwhile(text("Well: ", first), text(" …"), lambda heard: heard.content.startswith("Well: " + first[:2]))
+    answer = await _meanwhile(
+        text("Well: ", first),
+        text(" …"),
+        lambda heard: heard.content.startswith("Well: " + first[:2]),
+    )
     assert answer.content == f"Well: {first} …"
 
 
@@ -50,7 +59,9 @@ def _has(word: str, call: Call) -> bool:
 async def test_each_word_arrives_on_its_own() -> None:
     words = [f"word{number} " for number in range(20)]
     pauses = [asyncio.Event() for _ in words]
-    pieces = [piece for word, pause in zip(words, pauses, strict=True) for piece in (*text(word), pause)]
+    pieces = [
+        piece for word, pause in zip(words, pauses, strict=True) for piece in (*text(word), pause)
+    ]
     call = Road(stream(ROLE, *pieces, *END)).begin(tools=TOOLS)
     for word, pause in zip(words, pauses, strict=True):
         await call.until(partial(_has, word.rstrip()))
@@ -63,20 +74,37 @@ async def test_each_word_arrives_on_its_own() -> None:
     ("opened", "said", "closed"),
     [
         (OPENED, LONG, CLOSED),
-        ('<tool_call>\n{"name": "write", "arguments": {"path": "a.txt", "content": "', LONG_JSON, '"}}\n</tool_call>'),
+        (
+            '<tool_call>\n{"name": "write", "arguments": {"path": "a.txt", "content": "',
+            LONG_JSON,
+            '"}}\n</tool_call>',
+        ),
     ],
     ids=["xml", "json"],
 )
-async def test_most_of_a_long_argument_has_left_while_the_model_still_writes_it(opened: str, said: str, closed: str) -> None:
+async def test_most_of_a_long_argument_has_left_while_the_model_still_writes_it(
+    opened: str, said: str, closed: str
+) -> None:
     before, after = letters(opened + said, 100), letters(LINE.strip() + closed)
-    answer = await _meanwhile(before, after, lambda heard: len(heard.calls) == 1 and len(heard.calls[0].arguments) > 49_000)
+    answer = await _meanwhile(
+        before,
+        after,
+        lambda heard: len(heard.calls) == 1 and len(heard.calls[0].arguments) > 49_000,
+    )
     assert answer.made == [("write", {"path": "a.txt", "content": LONG + LINE.strip()})]
 
 
 async def test_most_of_a_native_argument_has_left_while_the_model_still_writes_it() -> None:
     pieces = [native(0, LONG_JSON[at : at + 100]) for at in range(0, len(LONG_JSON), 100)]
-    before: list[Piece] = [native(0, '{"path": "a.txt", "content": "', id="c", name="write"), *pieces]
-    answer = await _meanwhile(before, [native(0, '"}')], lambda heard: heard.calls and len(heard.calls[0].arguments) > 50_000)
+    before: list[Piece] = [
+        native(0, '{"path": "a.txt", "content": "', id="c", name="write"),
+        *pieces,
+    ]
+    answer = await _meanwhile(
+        before,
+        [native(0, '"}')],
+        lambda heard: heard.calls and len(heard.calls[0].arguments) > 50_000,
+    )
     assert answer.made == [("write", {"path": "a.txt", "content": LONG})]
 
 
@@ -85,7 +113,15 @@ async def test_most_of_a_native_argument_has_left_while_the_model_still_writes_i
 async def test_thoughts_stream(key: str, tools: Any) -> None:
     opened, closed = ("<think>", "</think>") if key == "content" else ("", "")
     pause = asyncio.Event()
-    road = Road(stream(*letters(opened + LINE * 20 + "and", 50, key=key), pause, *letters(f" so{closed}", key=key), *text("So."), *END))
+    road = Road(
+        stream(
+            *letters(opened + LINE * 20 + "and", 50, key=key),
+            pause,
+            *letters(f" so{closed}", key=key),
+            *text("So."),
+            *END,
+        )
+    )
     call = road.begin(tools=tools)
     await call.until(lambda call: bool(call.body) and _so_far(call).reasoning.endswith("and"))
     pause.set()
@@ -94,13 +130,22 @@ async def test_thoughts_stream(key: str, tools: Any) -> None:
 
 
 async def test_the_name_of_a_call_arrives_before_its_arguments() -> None:
-    answer = await _meanwhile(letters(OPENED[:-30], 9), letters(OPENED[-30:] + "x" + CLOSED), lambda heard: bool(heard.calls))
+    answer = await _meanwhile(
+        letters(OPENED[:-30], 9),
+        letters(OPENED[-30:] + "x" + CLOSED),
+        lambda heard: bool(heard.calls),
+    )
     assert answer.made == [("write", {"path": "a.txt", "content": "x"})]
 
 
 async def test_the_last_brace_of_a_call_leaves_when_the_next_one_begins() -> None:
-    before: list[Piece] = [native(0, "{}", id="c", name="list_drones"), native(1, '{"a":', id="d", name="list_drones")]
-    answer = await _meanwhile(before, [native(1, "1}")], lambda heard: heard.calls and heard.calls[0].arguments == "{}")
+    before: list[Piece] = [
+        native(0, "{}", id="c", name="list_drones"),
+        native(1, '{"a":', id="d", name="list_drones"),
+    ]
+    answer = await _meanwhile(
+        before, [native(1, "1}")], lambda heard: heard.calls and heard.calls[0].arguments == "{}"
+    )
     assert len(answer.calls) == 2
 
 

@@ -35,12 +35,21 @@ async def test_in_what_is_counted_before_it_is_answered(monkeypatch: pytest.Monk
         counted.set()
         return httpx.Response(200, json={"input_tokens": 1})
 
-    road = Road(lambda _: stream(counted, *text("a"), *END), others={COUNT: counts}, backend_kind="llama_cpp")
+    road = Road(
+        lambda _: stream(counted, *text("a"), *END),
+        others={COUNT: counts},
+        backend_kind="llama_cpp",
+    )
     assert heard(await road.ask(my_id=BIG)).content == "a"
     assert [question["my_id"] for question in road.script.questions(COUNT)] == [BIG]
 
 
-CALL = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": {"n": BIG}}}
+CALL = {
+    "index": 0,
+    "id": "c",
+    "type": "function",
+    "function": {"name": "f", "arguments": {"n": BIG}},
+}
 ANNOTATIONS = [{"type": "mark", "at": BIG}]
 
 
@@ -48,13 +57,19 @@ ANNOTATIONS = [{"type": "mark", "at": BIG}]
 @pytest.mark.parametrize("answer", ["streamed", "whole"])
 async def test_in_what_the_backend_answers(answer: str, streamed: bool) -> None:
     calls = {"content": "", "tool_calls": [CALL]}
-    road = Road(stream(chunk(calls), chunk(finish="tool_calls"), DONE) if answer == "streamed" else whole(calls, "tool_calls"))
+    road = Road(
+        stream(chunk(calls), chunk(finish="tool_calls"), DONE)
+        if answer == "streamed"
+        else whole(calls, "tool_calls")
+    )
     assert heard(await road.ask(streamed=streamed, tools=TOOLS)).made == [("f", {"n": BIG})]
 
 
 @BOTH
 async def test_beside_the_text(streamed: bool) -> None:
-    got = await Road(stream(chunk({"content": "a", "annotations": ANNOTATIONS}), *END)).ask(streamed=streamed)
+    got = await Road(stream(chunk({"content": "a", "annotations": ANNOTATIONS}), *END)).ask(
+        streamed=streamed
+    )
     assert got.text.count(str(BIG)) == 1
 
 

@@ -1,4 +1,6 @@
-"""What is kept of answers for a rescue: all of them together have a limit, and what was forgotten is not joined to anything."""
+"""What is kept of answers for a rescue: all of them together have a limit, and what was
+forgotten is not joined to anything.
+"""
 
 import pytest
 
@@ -37,14 +39,18 @@ def test_where_nobody_will_ask_for_it_nothing_is_kept() -> None:
 
 
 @pytest.mark.parametrize("limit", range(0, 1_500, 50))
-def test_what_is_forgotten_while_it_is_said_again_is_not_said_twice(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_forgotten_while_it_is_said_again_is_not_said_twice(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = Told().text("So: ").says(*native('{"plant":"fern","li')).again()
     monkeypatch.setattr(keeping, "LIMIT", limit)
     told.text("So: " + CALL, 3).ends()
     assert (told.content, told.calls, told.choice.is_another) == ("So: ", [MADE], False)
 
 
-async def test_an_answer_that_found_no_room_breaks_as_it_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_found_no_room_breaks_as_it_broke(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     said = [*text("So: "), chunk({})]
     road = llama(gives_up(*said), answers(), template=refuses())
     assert watered(await ask(road, streamed=True))

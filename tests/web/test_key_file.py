@@ -12,7 +12,11 @@ from proxy.web import key_file
 def test_where_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert key_file.place({"XDG_CONFIG_HOME": "/conf"}) == Path("/conf/llama-bridge/key")
-    assert key_file.place({"XDG_CONFIG_HOME": ""}) == key_file.place({}) == tmp_path / ".config/llama-bridge/key"
+    assert (
+        key_file.place({"XDG_CONFIG_HOME": ""})
+        == key_file.place({})
+        == tmp_path / ".config/llama-bridge/key"
+    )
     monkeypatch.setenv("XDG_CONFIG_HOME", "/other")
     assert key_file.place() == Path("/other/llama-bridge/key")
 
@@ -47,7 +51,9 @@ def test_an_empty_file_is_no_key(tmp_path: Path) -> None:
     assert key_file.read_or_make(path) == path.read_text().strip() != ""
 
 
-def test_a_key_that_others_can_read_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_that_others_can_read_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "key"
     key = key_file.make(path)
     caplog.set_level(logging.WARNING)
@@ -55,7 +61,10 @@ def test_a_key_that_others_can_read_is_reported(tmp_path: Path, caplog: pytest.L
     assert caplog.records == []
     path.chmod(0o640)
     assert key_file.read_or_make(path) == key
-    assert f"{path} can be read by other users of this machine (mode 640): chmod 600 {path}" in caplog.text
+    assert (
+        f"{path} can be read by other users of this machine (mode 640): chmod 600 {path}"
+        in caplog.text
+    )
 
 
 def test_a_file_that_is_left_over_does_not_pass_its_mode_on(tmp_path: Path) -> None:

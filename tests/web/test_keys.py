@@ -1,4 +1,6 @@
-"""Keys: which of the ways to send one count, and what somebody reads who has none, by where he sits."""
+"""Keys: which of the ways to send one count, and what somebody reads who has none, by where he
+sits.
+"""
 
 import base64
 from pathlib import Path
@@ -77,7 +79,9 @@ def test_what_somebody_reads_who_has_none(monkeypatch: pytest.MonkeyPatch) -> No
     assert far.endswith('run "llama-bridge key" on the server')
     assert "/srv/key" in Keys(("lb-x",), Path("/srv/key")).help(from_here=True)
     assert "one of those that PROXY_API_KEYS named" in GIVEN.help(from_here=True)
-    assert 'run "llama-bridge key" on the server, or ask whoever set PROXY_API_KEYS' in GIVEN.help(from_here=False)
+    assert 'run "llama-bridge key" on the server, or ask whoever set PROXY_API_KEYS' in GIVEN.help(
+        from_here=False
+    )
     for text in (here, far):
         assert "authorization: Bearer KEY" in text
         assert "lb-x" not in text

@@ -17,11 +17,15 @@ KEYS = {"proxy_api_keys": "sk-proxy-key", "backend_api_key": "sk-backend-key"}
 ENTER = [("authorization", "Bearer sk-proxy-key"), ("x-session-id", "ses_private")]
 
 
-async def _line(caplog: pytest.LogCaptureFixture, *pieces: Piece, streamed: bool = True, **fields: Any) -> logging.LogRecord:
+async def _line(
+    caplog: pytest.LogCaptureFixture, *pieces: Piece, streamed: bool = True, **fields: Any
+) -> logging.LogRecord:
     """The only line that is written, of whatever level and by whomever of us."""
     caplog.set_level(logging.DEBUG, "llama-bridge")
     messages = [{"role": "user", "content": SECRET}]
-    await Road(stream(*pieces), **KEYS).ask(streamed=streamed, headers=ENTER, tools=TOOLS, messages=messages, **fields)
+    await Road(stream(*pieces), **KEYS).ask(
+        streamed=streamed, headers=ENTER, tools=TOOLS, messages=messages, **fields
+    )
     (line,) = [record for record in caplog.records if record.name == "llama-bridge"]
     assert not re.search(f"swordfish|fern|Hmm|sk-|ses_|{SECRET}", line.getMessage())
     return line
@@ -34,17 +38,24 @@ async def test_a_line_of_figures(streamed: bool, caplog: pytest.LogCaptureFixtur
     line = await _line(caplog, ROLE, *said, call, *END, streamed=streamed)
     assert line.levelname == "INFO"
     figures = r"in 20 \(cached 7\) out 5,( [\d,.]+ tok/s,)? first after \d\.\d\d s, \d\.\d\d s"
-    assert re.fullmatch(rf"req_[a-z]{{12}} POST {CHAT} 200 m {figures} \| calls: 1 leaked, 1 native", line.getMessage())
+    assert re.fullmatch(
+        rf"req_[a-z]{{12}} POST {CHAT} 200 m {figures} \| calls: 1 leaked, 1 native",
+        line.getMessage(),
+    )
 
 
 @BOTH
-async def test_what_was_not_counted_is_marked(streamed: bool, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_was_not_counted_is_marked(
+    streamed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     line = await _line(caplog, *text(SECRET), STOP, DONE, streamed=streamed)
     assert re.search(r" in ~\d+ \(cached 0\) out ~\d+", line.getMessage())
 
 
 @BOTH
-async def test_an_answer_that_broke_off_is_a_warning(streamed: bool, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_answer_that_broke_off_is_a_warning(
+    streamed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     line = await _line(caplog, *text(SECRET), httpx.ReadError("reset"), streamed=streamed)
     assert line.levelname == "WARNING"
     assert "connection lost" in line.getMessage()

@@ -1,4 +1,6 @@
-"""What has no one meaning is refused in the one shape, and nothing after it is read; nor does a backend break what it is told in."""
+"""What has no one meaning is refused in the one shape, and nothing after it is read; nor does a
+backend break what it is told in.
+"""
 
 import asyncio
 import json
@@ -8,7 +10,18 @@ import pytest
 from proxy.app import create_app
 from proxy.settings import load
 from tests.backend import Backend
-from tests.web.wired import BODY, CHUNKED, HOST, IN_CHUNKS, LENGTH, Connect, get, post, refused, served
+from tests.web.wired import (
+    BODY,
+    CHUNKED,
+    HOST,
+    IN_CHUNKS,
+    LENGTH,
+    Connect,
+    get,
+    post,
+    refused,
+    served,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +74,9 @@ from tests.web.wired import BODY, CHUNKED, HOST, IN_CHUNKS, LENGTH, Connect, get
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # somebody speaks TLS
     ],
 )
-async def test_what_has_no_one_meaning_is_refused_and_nothing_after_it_is_read(sent: bytes, connect: Connect, script: Backend) -> None:
+async def test_what_has_no_one_meaning_is_refused_and_nothing_after_it_is_read(
+    sent: bytes, connect: Connect, script: Backend
+) -> None:
     client = await connect()
     await client.send(sent + get())
     await refused(client, 400, "invalid_request")
@@ -70,9 +85,17 @@ async def test_what_has_no_one_meaning_is_refused_and_nothing_after_it_is_read(s
 
 @pytest.mark.parametrize("offer", [b"h2c", b"websocket"])
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_another_protocol_is_offered_in_vain(offer: bytes, at_once: bool, connect: Connect, script: Backend) -> None:
-    """Java's client does so with every first question; neither its body nor what it asks next may be lost."""
-    offered = [b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + offer, b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"]
+async def test_another_protocol_is_offered_in_vain(
+    offer: bytes, at_once: bool, connect: Connect, script: Backend
+) -> None:
+    """Java's client does so with every first question; neither its body nor what it asks next
+    may be lost.
+    """
+    offered = [
+        b"Connection: Upgrade, HTTP2-Settings",
+        b"Upgrade: " + offer,
+        b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
+    ]
     for sent in (post(BODY, LENGTH, *offered), post(IN_CHUNKS, CHUNKED, *offered)):
         client = await connect()
         for piece in [sent + get()] if at_once else [sent[:40], sent[40:-60], sent[-60:], get()]:
@@ -87,7 +110,9 @@ async def test_another_protocol_is_offered_in_vain(offer: bytes, at_once: bool, 
 
 
 @pytest.mark.parametrize("name", [b"Content_Length", b"Transfer_Encoding", b"X_Api_Key", b"Host_"])
-async def test_odd_names_are_names_of_nothing_else(name: bytes, connect: Connect, script: Backend) -> None:
+async def test_odd_names_are_names_of_nothing_else(
+    name: bytes, connect: Connect, script: Backend
+) -> None:
     client = await connect()
     await client.send(post(BODY, LENGTH, name + b": 5"))
     assert (await client.answer())[0] == 200
@@ -97,12 +122,16 @@ async def test_odd_names_are_names_of_nothing_else(name: bytes, connect: Connect
 async def test_two_hosts_or_none(connect: Connect) -> None:
     client = await connect()
     await client.send(b"GET /props HTTP/1.1\r\n" + HOST + b"Host: evil.example.com\r\n\r\n")
-    assert "'host' stands there twice" in await refused(client, 400, "invalid_request", closed=False)
+    assert "'host' stands there twice" in await refused(
+        client, 400, "invalid_request", closed=False
+    )
     await client.send(b"GET /props HTTP/1.1\r\n\r\n")
     await refused(client, 403, "forbidden", closed=False)
 
 
-async def test_what_comes_after_the_body_speaks_for_nobody(connect: Connect, script: Backend) -> None:
+async def test_what_comes_after_the_body_speaks_for_nobody(
+    connect: Connect, script: Backend
+) -> None:
     """Trailers are not headers: none of them opens a door or reaches the backend."""
     client = await connect()
     chunks = IN_CHUNKS[:-2] + b"X-Late: 1\r\nOrigin: http://evil.example.com\r\nHost: evil\r\n\r\n"
@@ -115,15 +144,31 @@ async def test_what_comes_after_the_body_speaks_for_nobody(connect: Connect, scr
 @pytest.mark.parametrize(
     ("said", "status", "body"),
     [
-        (b"200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, b"hello"),
-        (b"200 OK\r\ncontent-length: 30\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, b"hello"),
+        (
+            (
+                b"200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"
+                b"0\r\n\r\n"
+            ),
+            200,
+            b"hello",
+        ),
+        (
+            (
+                b"200 OK\r\ncontent-length: 30\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"
+                b"0\r\n\r\n"
+            ),
+            200,
+            b"hello",
+        ),
         (b"204 No Content\r\ncontent-length: 5\r\n\r\n", 204, b""),
         (b"304 Not Modified\r\ncontent-length: 5\r\n\r\n", 304, b""),
         (b"200 OK\r\ncontent-length: 5\r\nconnection: x-a\r\nx-a: 1\r\n\r\nhello", 200, b"hello"),
         (b"200 OK\r\n\r\nhello", 200, b"hello"),
     ],
 )
-async def test_what_a_backend_says_of_the_length_of_its_answer(said: bytes, status: int, body: bytes) -> None:
+async def test_what_a_backend_says_of_the_length_of_its_answer(
+    said: bytes, status: int, body: bytes
+) -> None:
     async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 " + said)
@@ -141,6 +186,10 @@ async def test_what_a_backend_says_of_the_length_of_its_answer(said: bytes, stat
             assert int(head.split()[1]) == status
             assert b"x-a" not in head
             sent = rest.removesuffix(b"HTTP/1.1 405")
-            assert sent == (body if b"content-length" in head or not body else b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+            assert sent == (
+                body
+                if b"content-length" in head or not body
+                else b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+            )
     await app.house.http.aclose()
     backend.close()

@@ -25,8 +25,17 @@ def error(call: Call) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("listed", "shown"),
     [
-        ({"object": "list", "data": [{"id": "m", "object": "model", "created": 5, "owned_by": "me"}]}, [model("m", 5, "me")]),
-        ({"data": [{"id": "a", "permission": [], "root": "x"}, {"id": "b", "created": None}]}, [model("a"), model("b")]),
+        (
+            {
+                "object": "list",
+                "data": [{"id": "m", "object": "model", "created": 5, "owned_by": "me"}],
+            },
+            [model("m", 5, "me")],
+        ),
+        (
+            {"data": [{"id": "a", "permission": [], "root": "x"}, {"id": "b", "created": None}]},
+            [model("a"), model("b")],
+        ),
         ({"data": None}, []),
         ({"data": []}, []),
         ({}, []),
@@ -43,7 +52,9 @@ def error(call: Call) -> tuple[int, str]:
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/models", "/models"])
-async def test_every_list_becomes_one(path: str, listed: Any, shown: list[dict[str, object]]) -> None:
+async def test_every_list_becomes_one(
+    path: str, listed: Any, shown: list[dict[str, object]]
+) -> None:
     call = await ask(bridge(backend(listed)), path)
     assert (call.status, call.headers["content-type"]) == (200, "application/json")
     assert call.json == {"object": "list", "data": shown}
@@ -52,10 +63,17 @@ async def test_every_list_becomes_one(path: str, listed: Any, shown: list[dict[s
 @pytest.mark.parametrize("asked", ["org/family/m.gguf", "plain", "short", "mit Leerzeichen"])
 @pytest.mark.parametrize("path", ["/v1/models/", "/models/"])
 async def test_one_model_by_its_name(path: str, asked: str) -> None:
-    listed = [{"id": "org/family/m.gguf", "aliases": ["short"], "max_model_len": 10}, {"id": "plain"}, {"id": "mit Leerzeichen"}]
+    listed = [
+        {"id": "org/family/m.gguf", "aliases": ["short"], "max_model_len": 10},
+        {"id": "plain"},
+        {"id": "mit Leerzeichen"},
+    ]
     call = await ask(bridge(backend(listed)), path + asked)
     found = {"plain": model("plain"), "mit Leerzeichen": model("mit Leerzeichen")}
-    assert (call.status, call.json) == (200, found.get(asked, model("org/family/m.gguf", context_length=10)))
+    assert (call.status, call.json) == (
+        200,
+        found.get(asked, model("org/family/m.gguf", context_length=10)),
+    )
 
 
 @pytest.mark.parametrize("asked", ["none", "org", "family/m", ""])
@@ -63,7 +81,10 @@ async def test_an_unknown_model(asked: str) -> None:
     call = await ask(bridge(backend(["org/family/m"])), "/v1/models/" + asked)
     assert error(call) == (404, "model_not_found")
     assert call.json["error"]["param"] == "model"
-    assert call.json["error"]["message"] == f"there is no model {asked!r} here; GET /v1/models lists them"
+    assert (
+        call.json["error"]["message"]
+        == f"there is no model {asked!r} here; GET /v1/models lists them"
+    )
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])

@@ -1,4 +1,6 @@
-"""Our own child dies in the middle of an answer: its next life goes on where that one stopped, and the client sees one clean answer."""
+"""Our own child dies in the middle of an answer: its next life goes on where that one stopped,
+and the client sees one clean answer.
+"""
 
 import asyncio
 from typing import Any
@@ -10,7 +12,20 @@ from proxy.backends.place import Named
 from proxy.errors import KillsModel, ModelLoading
 from tests.backend import ROLE, STOP, Piece, chunk, event, stream, text
 from tests.stream.cuts import TOOLS
-from tests.web.rescued import JINJA, SAID, TOKENIZE, answers, ask, asked, gives_up, is_raw, llama, losing, refuses, watered
+from tests.web.rescued import (
+    JINJA,
+    SAID,
+    TOKENIZE,
+    answers,
+    ask,
+    asked,
+    gives_up,
+    is_raw,
+    llama,
+    losing,
+    refuses,
+    watered,
+)
 from tests.web.road import BOTH, Heard, Road, failed, heard, native, payloads, refused
 from tests.web.test_chat_calls import WRITTEN, XML, letters
 
@@ -59,8 +74,18 @@ async def broken(road: Road, *, streamed: bool, **fields: Any) -> dict[str, Any]
 
 
 @BOTH
-@pytest.mark.parametrize("said", [[ROLE], [], [chunk({})], [ROLE, event({"choices": [], "prompt_progress": {"total": 9, "processed": 3}})]])
-async def test_before_a_word_was_said_it_is_asked_again(streamed: bool, said: list[Piece], caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        [ROLE],
+        [],
+        [chunk({})],
+        [ROLE, event({"choices": [], "prompt_progress": {"total": 9, "processed": 3}})],
+    ],
+)
+async def test_before_a_word_was_said_it_is_asked_again(
+    streamed: bool, said: list[Piece], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "llama-bridge")
     road = llama(stream(*said, DIES), answers())
     assert watered(await ask(road, streamed=streamed))
@@ -92,18 +117,24 @@ async def test_also_in_the_middle_of_a_call_that_leaks(streamed: bool) -> None:
 
 @BOTH
 async def test_and_in_the_middle_of_its_thoughts(streamed: bool) -> None:
-    road = llama(dies(*letters(THOUGHT, key="reasoning_content")), answers(" So.\n</think>\n\n" + SAID))
+    road = llama(
+        dies(*letters(THOUGHT, key="reasoning_content")), answers(" So.\n</think>\n\n" + SAID)
+    )
     assert watered(await ask(road, streamed=streamed), thoughts=THOUGHT + " So.")
 
 
 @BOTH
-async def test_it_may_die_twice(streamed: bool, lives: Lives, caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_may_die_twice(
+    streamed: bool, lives: Lives, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "llama-bridge")
     road = llama(dies(*text(PROSE[:9])), dies(*text(PROSE[9:20])), answers(PROSE[20:]))
     assert heard(await ask(road, streamed=streamed)).content == PROSE
     assert last_message(asked(road)[2])["content"] == PROSE[:20]
     assert lives.begun == 3
-    assert caplog.records[0].getMessage().endswith("| got another way: its next life, its next life")
+    assert (
+        caplog.records[0].getMessage().endswith("| got another way: its next life, its next life")
+    )
 
 
 @BOTH
@@ -127,7 +158,9 @@ async def test_who_killed_it_too_often_is_told_so(streamed: bool, lives: Lives) 
 
 
 @BOTH
-async def test_where_it_does_not_come_back_the_answer_has_broken_off(streamed: bool, lives: Lives) -> None:
+async def test_where_it_does_not_come_back_the_answer_has_broken_off(
+    streamed: bool, lives: Lives
+) -> None:
     lives.error = ModelLoading("it is still starting")
     assert (await broken(llama(dies(*text(PROSE[:9]))), streamed=streamed))["code"] == "broken_off"
 
@@ -161,7 +194,9 @@ async def test_half_a_call_of_its_own_is_asked_for_again_as_it_was(streamed: boo
         {"tools": TOOLS, "tool_choice": "required"},
     ],
 )
-async def test_what_a_grammar_must_form_begins_again(streamed: bool, fields: dict[str, Any]) -> None:
+async def test_what_a_grammar_must_form_begins_again(
+    streamed: bool, fields: dict[str, Any]
+) -> None:
     road = llama(dies(*text(PROSE[:9])), answers(PROSE))
     assert heard(await ask(road, streamed=streamed, **fields)) == Heard(PROSE, finish="stop")
     first, second = asked(road)
@@ -200,7 +235,9 @@ async def test_the_way_that_was_found_is_gone_again(streamed: bool) -> None:
 
 @BOTH
 async def test_where_its_chat_route_loses_calls_a_prompt_goes_on(streamed: bool) -> None:
-    road = losing(dies(*text("So: ")), completion=stream(event({"content": SAID[4:], "stop": True})))
+    road = losing(
+        dies(*text("So: ")), completion=stream(event({"content": SAID[4:], "stop": True}))
+    )
     assert watered(await ask(road, streamed=streamed))
     assert asked(road)[1]["prompt"].endswith("<|im_start|>assistant\nSo: ")
 
@@ -208,18 +245,27 @@ async def test_where_its_chat_route_loses_calls_a_prompt_goes_on(streamed: bool)
 @BOTH
 async def test_what_was_spent_counts(streamed: bool) -> None:
     """The limit is the client's for the whole answer, and so is what it is told at the end."""
-    usage = event({"choices": [], "usage": {"prompt_tokens": 30, "completion_tokens": 40, "total_tokens": 70}})
-    road = llama(dies(*text(PROSE[:9])), stream(ROLE, *text(PROSE[9:]), STOP, usage, event("[DONE]")))
+    usage = event(
+        {"choices": [], "usage": {"prompt_tokens": 30, "completion_tokens": 40, "total_tokens": 70}}
+    )
+    road = llama(
+        dies(*text(PROSE[:9])), stream(ROLE, *text(PROSE[9:]), STOP, usage, event("[DONE]"))
+    )
     road.script.answers[TOKENIZE] = httpx.Response(200, json={"tokens": [1, 2, 3]})
     call = await ask(road, streamed=streamed, max_tokens=100)
     told = payloads(call.body)[-2]["usage"] if streamed else call.json["usage"]
     assert (told["prompt_tokens"], told["completion_tokens"], told["total_tokens"]) == (27, 43, 70)
     assert [question["max_tokens"] for question in asked(road)] == [100, 97]
-    assert road.script.questions(TOKENIZE) == [{"content": PROSE[:9], "add_special": False, "model": "m"}]
+    assert road.script.questions(TOKENIZE) == [
+        {"content": PROSE[:9], "add_special": False, "model": "m"}
+    ]
 
 
 @BOTH
-@pytest.mark.parametrize("told", [refuses("what?", 404), httpx.Response(200, json={"tokens": 3}), httpx.Response(200, json=[])])
+@pytest.mark.parametrize(
+    "told",
+    [refuses("what?", 404), httpx.Response(200, json={"tokens": 3}), httpx.Response(200, json=[])],
+)
 async def test_where_nobody_counts_nothing_was_spent(streamed: bool, told: httpx.Response) -> None:
     road = llama(dies(*text(PROSE[:9])), answers(PROSE[9:]))
     road.script.answers[TOKENIZE] = told
@@ -227,7 +273,9 @@ async def test_where_nobody_counts_nothing_was_spent(streamed: bool, told: httpx
     assert [question["max_tokens"] for question in asked(road)] == [100, 100]
 
 
-async def test_a_client_that_leaves_meanwhile_is_forgotten(lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_leaves_meanwhile_is_forgotten(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def never(_place: Named) -> bool:
         lives.begun += 1
         return await asyncio.Event().wait()
@@ -242,7 +290,9 @@ async def test_a_client_that_leaves_meanwhile_is_forgotten(lives: Lives, monkeyp
 
 
 @BOTH
-async def test_an_answer_that_gives_up_in_its_next_life_is_got_another_way_again(streamed: bool) -> None:
+async def test_an_answer_that_gives_up_in_its_next_life_is_got_another_way_again(
+    streamed: bool,
+) -> None:
     road = llama(dies(), gives_up(), answers())
     assert watered(await ask(road, streamed=streamed))
     assert [is_raw(question) for question in asked(road)] == [False, False, True]
@@ -250,7 +300,9 @@ async def test_an_answer_that_gives_up_in_its_next_life_is_got_another_way_again
 
 @BOTH
 @pytest.mark.parametrize("end", [[], [DIES]], ids=["end", "reset"])
-async def test_a_server_of_somebody_else_has_no_next_life(streamed: bool, end: list[Piece], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_of_somebody_else_has_no_next_life(
+    streamed: bool, end: list[Piece], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.undo()
     road = llama(stream(ROLE, *text(PROSE[:9]), *end))
     assert (await broken(road, streamed=streamed))["code"] == "broken_off"

@@ -1,4 +1,6 @@
-"""Everything that is not ours: the same bytes, headers and paths on the other side, both ways, while they come."""
+"""Everything that is not ours: the same bytes, headers and paths on the other side, both ways,
+while they come.
+"""
 
 import gzip
 from typing import Any
@@ -57,7 +59,9 @@ async def test_whom_a_path_leads_to(path: str, asked: str) -> None:
 
 @pytest.mark.parametrize("path", ["/health", "/", "/v1/models", "/models"])
 async def test_what_is_ours_does_not_go_through(path: str) -> None:
-    backend = Backend({"/v1/models": httpx.Response(200, json=["m"]), path: httpx.Response(200, json=["m"])})
+    backend = Backend(
+        {"/v1/models": httpx.Response(200, json=["m"]), path: httpx.Response(200, json=["m"])}
+    )
     assert (await ask(bridge(backend), path)).json != ["m"]
 
 
@@ -93,7 +97,9 @@ async def test_every_method(method: str, path: str) -> None:
 
 
 async def test_a_head_keeps_the_length_that_it_speaks_of() -> None:
-    backend = Backend({"/file": httpx.Response(200, headers={"content-length": "1000", "etag": "x"})})
+    backend = Backend(
+        {"/file": httpx.Response(200, headers={"content-length": "1000", "etag": "x"})}
+    )
     call = await ask(bridge(backend), "/file", method="HEAD")
     assert (call.status, call.headers["content-length"], call.headers["etag"]) == (200, "1000", "x")
     assert (call.body, call.complete, backend.asked[0].method) == (b"", True, "HEAD")
@@ -101,19 +107,48 @@ async def test_a_head_keeps_the_length_that_it_speaks_of() -> None:
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(201, b"made"), (204, b""), (302, b""), (304, b""), (400, b'{"e":1}'), (401, b"no"), (404, b"{"), (429, b"slow"), (500, b"\xff\x00")],
+    [
+        (201, b"made"),
+        (204, b""),
+        (302, b""),
+        (304, b""),
+        (400, b'{"e":1}'),
+        (401, b"no"),
+        (404, b"{"),
+        (429, b"slow"),
+        (500, b"\xff\x00"),
+    ],
 )
 async def test_a_status_and_its_body_are_not_touched(status: int, body: bytes) -> None:
-    headers = {"retry-after": "7", "www-authenticate": "Basic", "location": "/elsewhere", "content-type": "text/odd"}
-    call = await ask(bridge(Backend({"/x": httpx.Response(status, headers=headers, content=body)})), "/x")
+    headers = {
+        "retry-after": "7",
+        "www-authenticate": "Basic",
+        "location": "/elsewhere",
+        "content-type": "text/odd",
+    }
+    call = await ask(
+        bridge(Backend({"/x": httpx.Response(status, headers=headers, content=body)})), "/x"
+    )
     assert (call.status, call.body, call.complete) == (status, body, True)
     assert headers.items() <= call.headers.items()
 
 
 async def test_packed_bytes_stay_packed() -> None:
     packed = gzip.compress(b"a" * 1000)
-    backend = Backend({"/x": httpx.Response(200, headers={"content-encoding": "gzip"}, stream=stream(packed[:9], packed[9:]).stream)})
-    headers = [("content-encoding", "gzip"), ("accept-encoding", "gzip, br;q=0.5"), ("content-type", "application/odd")]
+    backend = Backend(
+        {
+            "/x": httpx.Response(
+                200,
+                headers={"content-encoding": "gzip"},
+                stream=stream(packed[:9], packed[9:]).stream,
+            )
+        }
+    )
+    headers = [
+        ("content-encoding", "gzip"),
+        ("accept-encoding", "gzip, br;q=0.5"),
+        ("content-type", "application/odd"),
+    ]
     call = await ask(bridge(backend), "/x", packed, headers=headers)
     assert (call.headers["content-encoding"], call.body) == ("gzip", packed)
     assert backend.bodies == [packed]
@@ -135,8 +170,16 @@ async def test_headers_from_the_backend() -> None:
         ("Access-Control-Allow-Origin", "*"),
         ("X-Odd", "2"),
     ]
-    call = await ask(bridge(Backend({"/x": httpx.Response(200, headers=theirs, stream=stream(b"x").stream)})), "/x")
-    assert raw(call) == [(b"set-cookie", b"a=1; Path=/"), (b"x-odd", b"1"), (b"set-cookie", b"b=2"), (b"x-odd", b"2")]
+    call = await ask(
+        bridge(Backend({"/x": httpx.Response(200, headers=theirs, stream=stream(b"x").stream)})),
+        "/x",
+    )
+    assert raw(call) == [
+        (b"set-cookie", b"a=1; Path=/"),
+        (b"x-odd", b"1"),
+        (b"set-cookie", b"b=2"),
+        (b"x-odd", b"2"),
+    ]
 
 
 async def test_headers_from_the_client() -> None:
@@ -158,19 +201,33 @@ async def test_headers_from_the_client() -> None:
     backend = Backend()
     await ask(bridge(backend), "/x", headers=ours)
     sent = [(name.lower(), value) for name, value in backend.asked[0].headers.raw]
-    assert sent[:-1] == [(b"host", b"10.0.0.5:1"), (b"x-odd", b"1"), (b"user-agent", b"me"), (b"x-odd", b"2")]
+    assert sent[:-1] == [
+        (b"host", b"10.0.0.5:1"),
+        (b"x-odd", b"1"),
+        (b"user-agent", b"me"),
+        (b"x-odd", b"2"),
+    ]
     assert sent[-1][0] == b"x-llama-bridge"
 
 
 async def test_what_would_keep_llama_cpp_busy_does_not_reach_it() -> None:
     backend = Backend()
-    await ask(bridge(backend, backend_kind="llamacpp"), "/completion", b"{}", headers=[("x-conversation-id", "1")])
+    await ask(
+        bridge(backend, backend_kind="llamacpp"),
+        "/completion",
+        b"{}",
+        headers=[("x-conversation-id", "1")],
+    )
     assert "x-conversation-id" not in backend.asked[0].headers
 
 
 async def test_the_key_of_the_backend_is_sent_along() -> None:
     backend = Backend()
-    await ask(bridge(backend, backend_api_key="theirs"), "/props", headers=[("authorization", "Bearer mine")])
+    await ask(
+        bridge(backend, backend_api_key="theirs"),
+        "/props",
+        headers=[("authorization", "Bearer mine")],
+    )
     assert backend.asked[0].headers.get_list("authorization") == ["Bearer theirs"]
 
 
@@ -203,34 +260,54 @@ async def test_a_stranger_is_asked_for_nothing_beside_its_api(path: str) -> None
 async def test_a_stranger_is_asked_for_what_is_in_its_api(path: str) -> None:
     backend = Backend()
     await ask(bridge(backend, backend_url="https://api.example.com/paas/v4"), path)
-    assert str(backend.asked[0].url) == "https://api.example.com/paas/v4" + path.removeprefix("/upstream").removeprefix("/v1")
+    assert str(backend.asked[0].url) == "https://api.example.com/paas/v4" + path.removeprefix(
+        "/upstream"
+    ).removeprefix("/v1")
 
 
 @pytest.mark.parametrize(("path", "status"), [("*", 404), ("/x?" + 70_000 * "y", 400)])
 async def test_what_cannot_be_asked_for_is_a_refusal(path: str, status: int) -> None:
     call = await ask(bridge(), path, method="OPTIONS")
-    assert (call.status, call.json["error"]["type"]) == (status, "not_found_error" if status == 404 else "invalid_request_error")
+    assert (call.status, call.json["error"]["type"]) == (
+        status,
+        "not_found_error" if status == 404 else "invalid_request_error",
+    )
 
 
 async def test_nobody_there() -> None:
-    call = await ask(bridge(Backend({"/v1/completions": httpx.ConnectError("refused")})), "/v1/completions", b"{}")
+    call = await ask(
+        bridge(Backend({"/v1/completions": httpx.ConnectError("refused")})),
+        "/v1/completions",
+        b"{}",
+    )
     assert (call.status, call.json["error"]["code"]) == (503, "backend_unavailable")
     assert "nothing answers at http://10.0.0.5:1" in call.json["error"]["message"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
 async def test_what_has_no_body_is_asked_twice_where_no_answer_comes(body: bytes) -> None:
-    """A kept connection that the other end has just closed; what may have been done already is not done again."""
-    backend = Backend({"/x": [httpx.RemoteProtocolError("closed"), httpx.Response(200, content=b"theirs")]})
+    """A kept connection that the other end has just closed; what may have been done already is
+    not done again.
+    """
+    backend = Backend(
+        {"/x": [httpx.RemoteProtocolError("closed"), httpx.Response(200, content=b"theirs")]}
+    )
     call = await ask(bridge(backend), "/x", body) if body else await ask(bridge(backend), "/x")
     assert (call.status, len(backend.asked)) == ((502, 1) if body else (200, 2))
 
 
-@pytest.mark.parametrize("error", [httpx.ReadError("reset"), httpx.ReadTimeout("silent"), httpx.RemoteProtocolError("cut")])
-async def test_a_break_in_the_middle_leaves_the_answer_without_an_end(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [httpx.ReadError("reset"), httpx.ReadTimeout("silent"), httpx.RemoteProtocolError("cut")],
+)
+async def test_a_break_in_the_middle_leaves_the_answer_without_an_end(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     response = stream(b"half", error)
     with caplog.at_level("INFO", "llama-bridge"):
         call = await ask(bridge(Backend({"/x": response})), "/x")
     assert (call.status, call.body, call.complete) == (200, b"half", False)
     assert script_of(response).closed
-    assert [(record.levelname, "| the " in record.message) for record in caplog.records] == [("WARNING", True)]
+    assert [(record.levelname, "| the " in record.message) for record in caplog.records] == [
+        ("WARNING", True)
+    ]

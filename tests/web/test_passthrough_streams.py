@@ -1,4 +1,6 @@
-"""Nothing is collected on the way, and a client that leaves leaves nobody at work: while it sends, while it waits, while it reads."""
+"""Nothing is collected on the way, and a client that leaves leaves nobody at work: while it
+sends, while it waits, while it reads.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -39,7 +41,9 @@ class Uploader(Call):
 
 @dataclass
 class Gradual(httpx.AsyncBaseTransport):
-    """Reads an upload piece by piece, as a socket would, and answers when it has had enough or all of it."""
+    """Reads an upload piece by piece, as a socket would, and answers when it has had enough or
+    all of it.
+    """
 
     answer: httpx.Response
     read: list[bytes] = field(default_factory=list)
@@ -86,7 +90,8 @@ async def left() -> Left:
         for _ in range(10):
             await asyncio.sleep(0)
         ours = asyncio.all_tasks() - before - {asyncio.current_task()}
-        return [task for task in ours if "TestRunner" not in repr(task)]  # pytest has others at work than before
+        # pytest has others at work than before.
+        return [task for task in ours if "TestRunner" not in repr(task)]
 
     return tasks
 
@@ -117,7 +122,9 @@ async def test_a_client_that_reads_slowly_holds_the_backend_back(left: Left) -> 
 
 
 @pytest.mark.parametrize("headers", [CHUNKED, SIZED])
-async def test_the_backend_sees_the_first_piece_before_the_last_is_sent(headers: list[tuple[str, str]], left: Left) -> None:
+async def test_the_backend_sees_the_first_piece_before_the_last_is_sent(
+    headers: list[tuple[str, str]], left: Left
+) -> None:
     backend = Gradual(stream(b"thanks"))
     call = Uploader(bridge(backend), "/v1/files", headers=headers)
     call.pieces.put_nowait((b"one", True))
@@ -167,11 +174,18 @@ async def test_leaving_while_the_backend_is_silent(body: bytes, left: Left) -> N
 
 @pytest.mark.parametrize("upload", [[], [b"{}"], [b"one", b"two"], [b"one", b""]])
 @pytest.mark.parametrize("seen", [0, 1, 2])
-async def test_leaving_while_the_answer_streams(upload: list[bytes], seen: int, caplog: pytest.LogCaptureFixture, left: Left) -> None:
+async def test_leaving_while_the_answer_streams(
+    upload: list[bytes], seen: int, caplog: pytest.LogCaptureFixture, left: Left
+) -> None:
     caplog.set_level("INFO", "llama-bridge")
     response = stream(*[b"x"] * seen, 600.0, b"never")
     headers = CHUNKED if upload else []
-    call = Call(bridge(Backend({"/v1/completions": response})), "/v1/completions", pieces=upload, headers=headers)
+    call = Call(
+        bridge(Backend({"/v1/completions": response})),
+        "/v1/completions",
+        pieces=upload,
+        headers=headers,
+    )
     await call.until(lambda call: len(call.messages) == 1 + seen)
     call.hang_up()
     await call.done()
@@ -206,7 +220,9 @@ async def test_leaving_while_nothing_can_be_sent(left: Left) -> None:
     assert (script_of(response).closed, await left()) == (True, [])
 
 
-async def test_leaving_after_the_end_changes_nothing(caplog: pytest.LogCaptureFixture, left: Left) -> None:
+async def test_leaving_after_the_end_changes_nothing(
+    caplog: pytest.LogCaptureFixture, left: Left
+) -> None:
     response = stream(b"x")
     with caplog.at_level("INFO", "llama-bridge"):
         call = Call(bridge(Backend({"/x": response})), "/x", b"{}")

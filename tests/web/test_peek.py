@@ -1,4 +1,6 @@
-"""The model in a body that is still arriving: found at every cut, and the body is passed on whole."""
+"""The model in a body that is still arriving: found at every cut, and the body is passed on
+whole.
+"""
 
 import asyncio
 import json
@@ -9,7 +11,12 @@ import pytest
 from proxy.web.peek import Scan, model_in
 
 BODY = json.dumps(
-    {"prompt": ['a "model": "wrong"', {"model": "inner"}, 1.5, None], "x": {"model": "inner"}, "model": 'the "one" é\n', "z": 1}
+    {
+        "prompt": ['a "model": "wrong"', {"model": "inner"}, 1.5, None],
+        "x": {"model": "inner"},
+        "model": 'the "one" é\n',
+        "z": 1,
+    }
 )
 NAME = 'the "one" é\n'
 
@@ -39,7 +46,10 @@ async def test_no_more_is_read_than_it_takes() -> None:
     upload = Upload(b'{"model": "m", ', b'"input": "', b"x" * 100, b'"}')
     name, again = await model_in(upload.pieces())
     assert (name, len(upload.left)) == ("m", 3)
-    assert b"".join([piece async for piece in again]) == b'{"model": "m", "input": "' + b"x" * 100 + b'"}'
+    assert (
+        b"".join([piece async for piece in again])
+        == b'{"model": "m", "input": "' + b"x" * 100 + b'"}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,8 +99,12 @@ def test_a_name_is_only_what_is_whole() -> None:
         (b"{", b" "),
     ],
 )
-async def test_a_large_body_is_read_once_and_in_slices(start: bytes, unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However it comes, each byte is given to the scanner once, few at a time, and others have their turn in between."""
+async def test_a_large_body_is_read_once_and_in_slices(
+    start: bytes, unit: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it comes, each byte is given to the scanner once, few at a time, and others have
+    their turn in between.
+    """
     fed: list[int] = []
     feed = Scan.feed
 

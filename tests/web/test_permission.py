@@ -1,4 +1,6 @@
-"""Who may come in: the words of a refusal, the login of a browser, and the pages of others, with and without CORS_ORIGINS."""
+"""Who may come in: the words of a refusal, the login of a browser, and the pages of others, with
+and without CORS_ORIGINS.
+"""
 
 import base64
 from pathlib import Path
@@ -62,7 +64,9 @@ async def test_where_the_key_lies_is_told_to_those_who_sit_here(
         ("", ".local", 403),
     ],
 )
-async def test_the_machine_is_reached_under_its_own_name(hostname: str, asked: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_machine_is_reached_under_its_own_name(
+    hostname: str, asked: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: hostname)
     call = await Call(bridge(backend()), "/v1/models", headers=[("host", asked)]).done()
     assert call.status == status
@@ -78,7 +82,9 @@ async def test_the_machine_is_reached_under_its_own_name(hostname: str, asked: s
         ("/upstream/", [PAGE], "Bearer"),
     ],
 )
-async def test_a_browser_is_asked_at_our_page_only(path: str, headers: list[tuple[str, str]], challenge: str) -> None:
+async def test_a_browser_is_asked_at_our_page_only(
+    path: str, headers: list[tuple[str, str]], challenge: str
+) -> None:
     call = await ask(bridge(proxy_api_keys="secret"), path, headers=headers)
     assert call.status == 401
     assert call.headers["www-authenticate"].split()[0] == challenge
@@ -101,11 +107,19 @@ async def test_a_login_counts_as_a_key_and_goes_no_further() -> None:
         [("origin", "http://evil.example.com"), ("content-type", "text/plain")],
         [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")],
         [("sec-fetch-site", "same-site"), ("sec-fetch-mode", "cors")],
-        [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("content-type", "text/plain")],
+        [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("content-type", "text/plain"),
+        ],
     ],
 )
-@pytest.mark.parametrize("path", [CHAT, "/v1/embeddings", "/upstream/slots/0?action=erase", "/health", "/"])
-async def test_a_cached_login_opens_nothing_for_the_pages_of_others(path: str, headers: list[tuple[str, str]]) -> None:
+@pytest.mark.parametrize(
+    "path", [CHAT, "/v1/embeddings", "/upstream/slots/0?action=erase", "/health", "/"]
+)
+async def test_a_cached_login_opens_nothing_for_the_pages_of_others(
+    path: str, headers: list[tuple[str, str]]
+) -> None:
     script = backend()
     call = await ask(bridge(script, proxy_api_keys="secret"), path, BODY, headers=[LOGIN, *headers])
     assert (call.status, call.json["error"]["code"]) == (403, "forbidden")
@@ -122,12 +136,16 @@ async def test_a_cached_login_opens_nothing_for_the_pages_of_others(path: str, h
         ("cross-site", "navigate", "POST", 403),
     ],
 )
-async def test_without_an_origin_a_browser_still_says_where_it_comes_from(site: str, mode: str, method: str, status: int) -> None:
+async def test_without_an_origin_a_browser_still_says_where_it_comes_from(
+    site: str, mode: str, method: str, status: int
+) -> None:
     headers = [("sec-fetch-site", site), ("sec-fetch-mode", mode)]
     assert (await ask(bridge(), "/health", method=method, headers=headers)).status == status
 
 
-@pytest.mark.parametrize("name", ["host", "origin", "authorization", "x-api-key", "content-type", "content-length"])
+@pytest.mark.parametrize(
+    "name", ["host", "origin", "authorization", "x-api-key", "content-type", "content-length"]
+)
 async def test_what_stands_there_twice_means_nothing(name: str) -> None:
     values = {"host": "127.0.0.1:8081", "origin": "http://127.0.0.1:8081", "content-length": "0"}
     once = (name, values.get(name, "x"))
@@ -139,11 +157,17 @@ async def test_what_stands_there_twice_means_nothing(name: str) -> None:
 
 
 FRIEND = ("origin", "https://chat.example.com")
-PREFLIGHT = [FRIEND, ("access-control-request-method", "POST"), ("access-control-request-headers", "authorization,content-type")]
+PREFLIGHT = [
+    FRIEND,
+    ("access-control-request-method", "POST"),
+    ("access-control-request-headers", "authorization,content-type"),
+]
 
 
 def cors(call: Call) -> dict[str, str]:
-    return {name: value for name, value in call.headers.items() if name.startswith("access-control-")}
+    return {
+        name: value for name, value in call.headers.items() if name.startswith("access-control-")
+    }
 
 
 async def test_cors_is_off() -> None:
@@ -155,12 +179,20 @@ async def test_cors_is_off() -> None:
     assert script.asked == []
 
 
-@pytest.mark.parametrize("allowed", ["https://chat.example.com", "https://other.example.com,HTTPS://chat.example.com", "*"])
+@pytest.mark.parametrize(
+    "allowed",
+    ["https://chat.example.com", "https://other.example.com,HTTPS://chat.example.com", "*"],
+)
 async def test_a_page_that_was_let_in(allowed: str) -> None:
     script = backend()
     app = bridge(script, cors_origins=allowed, proxy_api_keys="secret")
     asked = await ask(app, CHAT, method="OPTIONS", headers=PREFLIGHT)
-    assert (asked.status, asked.body, asked.headers["vary"], script.asked) == (204, b"", "origin", [])
+    assert (asked.status, asked.body, asked.headers["vary"], script.asked) == (
+        204,
+        b"",
+        "origin",
+        [],
+    )
     assert "content-length" not in asked.headers
     assert cors(asked) == {
         "access-control-allow-origin": "https://chat.example.com",
@@ -170,7 +202,11 @@ async def test_a_page_that_was_let_in(allowed: str) -> None:
         "access-control-allow-private-network": "true",
         "access-control-max-age": "600",
     }
-    read = {name: value for name, value in cors(asked).items() if name.endswith(("origin", "expose-headers"))}
+    read = {
+        name: value
+        for name, value in cors(asked).items()
+        if name.endswith(("origin", "expose-headers"))
+    }
     answered = await ask(app, CHAT, BODY, headers=[FRIEND, ("authorization", "Bearer secret")])
     assert (answered.status, cors(answered)) == (200, read)
     refused = await ask(app, CHAT, BODY, headers=[FRIEND])
@@ -180,24 +216,40 @@ async def test_a_page_that_was_let_in(allowed: str) -> None:
 async def test_a_preflight_without_headers_and_an_options_that_is_none() -> None:
     script = backend()
     app = bridge(script, cors_origins="https://chat.example.com", proxy_api_keys="secret")
-    assert (await ask(app, CHAT, method="OPTIONS", headers=PREFLIGHT[:2])).headers["access-control-allow-headers"] == ""
+    assert (await ask(app, CHAT, method="OPTIONS", headers=PREFLIGHT[:2])).headers[
+        "access-control-allow-headers"
+    ] == ""
     assert (await ask(app, CHAT, method="OPTIONS", headers=[FRIEND])).status == 401
     assert (await ask(app, CHAT, method="OPTIONS", headers=PREFLIGHT[1:])).status == 401
 
 
 async def test_a_page_that_was_not_let_in_though_others_were() -> None:
     app = bridge(cors_origins="https://chat.example.com")
-    for origin in ("https://chat.example.com.evil.com", "http://chat.example.com", "https://chat.example.com:444", "null"):
+    for origin in (
+        "https://chat.example.com.evil.com",
+        "http://chat.example.com",
+        "https://chat.example.com:444",
+        "null",
+    ):
         call = await ask(app, "/v1/models", headers=[("origin", origin)])
         assert (call.status, cors(call)) == (403, {})
 
 
 async def test_what_the_backend_says_of_pages_is_not_passed_on() -> None:
-    script = Backend({"/v1/models": models("m", **{"access-control-allow-origin": "*", "vary": "Accept"})})
+    script = Backend(
+        {"/v1/models": models("m", **{"access-control-allow-origin": "*", "vary": "Accept"})}
+    )
     script.answers["/props"] = script.answers["/v1/models"]
     call = await ask(bridge(script, cors_origins="*"), "/props", headers=[FRIEND])
-    assert [value for name, value in call.messages[0]["headers"] if name == b"access-control-allow-origin"] == [FRIEND[1].encode()]
-    assert [value for name, value in call.messages[0]["headers"] if name == b"vary"] == [b"Accept", b"origin"]
+    assert [
+        value
+        for name, value in call.messages[0]["headers"]
+        if name == b"access-control-allow-origin"
+    ] == [FRIEND[1].encode()]
+    assert [value for name, value in call.messages[0]["headers"] if name == b"vary"] == [
+        b"Accept",
+        b"origin",
+    ]
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/models", "/upstream/props", CHAT])

@@ -1,4 +1,6 @@
-"""What the proxy makes of a call that an answer only quotes: text for the client, a figure in the log."""
+"""What the proxy makes of a call that an answer only quotes: text for the client, a figure in
+the log.
+"""
 
 import logging
 from typing import Any
@@ -38,19 +40,36 @@ async def test_a_quoted_call_is_text(streamed: bool, size: int) -> None:
     [
         read(f"# README\n{JSON}\n"),
         read([{"type": "text", "text": f"# README\n{JSON}\n"}]),
-        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}, {"type": "text", "text": f"So: {JSON}"}]}],
+        [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": "data:,"}},
+                    {"type": "text", "text": f"So: {JSON}"},
+                ],
+            }
+        ],
         [{"role": "user", "content": f"What does {JSON} do?"}],
     ],
 )
 async def test_what_the_request_says_is_not_called(streamed: bool, messages: Any) -> None:
-    answer = await told(*letters(f"It says:\n{JSON}"), STOP, DONE, streamed=streamed, tools=TOOLS, messages=messages)
+    answer = await told(
+        *letters(f"It says:\n{JSON}"), STOP, DONE, streamed=streamed, tools=TOOLS, messages=messages
+    )
     assert (answer.content, answer.calls, answer.finish) == (f"It says:\n{JSON}", (), "stop")
 
 
 @BOTH
 async def test_what_others_say_may_be_called(streamed: bool) -> None:
-    messages = [{"role": "system", "content": JSON}, USER, {"role": "assistant", "content": JSON}, USER]
-    answer = await told(*letters(JSON), STOP, DONE, streamed=streamed, tools=TOOLS, messages=messages)
+    messages = [
+        {"role": "system", "content": JSON},
+        USER,
+        {"role": "assistant", "content": JSON},
+        USER,
+    ]
+    answer = await told(
+        *letters(JSON), STOP, DONE, streamed=streamed, tools=TOOLS, messages=messages
+    )
     assert answer.made == [("water", {"plant": "fern", "litres": 2})]
 
 
@@ -58,7 +77,15 @@ async def test_what_others_say_may_be_called(streamed: bool) -> None:
 async def test_the_setting_lets_them_run(streamed: bool) -> None:
     for said in (QUOTED, JSON):
         options = {"quoted_calls": "run"}
-        answer = await told(*letters(said), STOP, DONE, streamed=streamed, tools=TOOLS, messages=read(JSON), options=options)
+        answer = await told(
+            *letters(said),
+            STOP,
+            DONE,
+            streamed=streamed,
+            tools=TOOLS,
+            messages=read(JSON),
+            options=options,
+        )
         assert answer.finish == "tool_calls"
 
 
@@ -71,7 +98,9 @@ async def test_the_setting_lets_them_run(streamed: bool) -> None:
         (f"{QUOTED}\n\n{JSON}", "calls: 1 leaked | quoted: 1 (blockquote)"),
     ],
 )
-async def test_each_is_in_the_line_of_the_log(streamed: bool, said: str, words: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_is_in_the_line_of_the_log(
+    streamed: bool, said: str, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "llama-bridge")
     road = Road(stream(*letters(said), STOP, DONE))
     heard(await road.ask(streamed=streamed, tools=TOOLS))
@@ -94,5 +123,13 @@ async def test_of_several_choices_all_are_counted(caplog: pytest.LogCaptureFixtu
 @BOTH
 async def test_native_calls_are_never_quoted(streamed: bool) -> None:
     call = native(0, '{"plant":"fern"}', id="c", name="water")
-    answer = await told(*text("> "), call, STOP, DONE, streamed=streamed, tools=TOOLS, messages=read('{"plant":"fern"}'))
+    answer = await told(
+        *text("> "),
+        call,
+        STOP,
+        DONE,
+        streamed=streamed,
+        tools=TOOLS,
+        messages=read('{"plant":"fern"}'),
+    )
     assert answer.made == [("water", {"plant": "fern"})]

@@ -41,7 +41,12 @@ def at_100(**known: Any) -> Record:
 
 
 def test_all_of_it(caplog: LINES, clock: SimpleNamespace) -> None:
-    it = at_100(status=200, model="qwen", usage=Usage(prompt=12_345, completion=1_001, cached=12_000), calls=Counter(hermes=2, native=1))
+    it = at_100(
+        status=200,
+        model="qwen",
+        usage=Usage(prompt=12_345, completion=1_001, cached=12_000),
+        calls=Counter(hermes=2, native=1),
+    )
     clock.now = 100.5
     it.touched()
     clock.now = 110.5
@@ -55,9 +60,17 @@ def test_all_of_it(caplog: LINES, clock: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("waited", "said"), [(0.0, ""), (0.04, ""), (0.06, "waited 0.06 s for its turn, "), (3.0, "waited 3.00 s for its turn, ")]
+    ("waited", "said"),
+    [
+        (0.0, ""),
+        (0.04, ""),
+        (0.06, "waited 0.06 s for its turn, "),
+        (3.0, "waited 3.00 s for its turn, "),
+    ],
 )
-def test_the_wait_for_others(caplog: LINES, clock: SimpleNamespace, waited: float, said: str) -> None:
+def test_the_wait_for_others(
+    caplog: LINES, clock: SimpleNamespace, waited: float, said: str
+) -> None:
     it = at_100(status=200)
     with it.waiting():
         clock.now += waited
@@ -73,7 +86,9 @@ def test_the_wait_for_others(caplog: LINES, clock: SimpleNamespace, waited: floa
         ({"list": 2, "code": 1}, "quoted: 3 (code 1, list 2)"),
     ],
 )
-def test_quoted_calls_are_counted_by_rule(quoted: dict[str, int], words: str, caplog: LINES) -> None:
+def test_quoted_calls_are_counted_by_rule(
+    quoted: dict[str, int], words: str, caplog: LINES
+) -> None:
     it = at_100(status=200, quoted=Counter(quoted))
     assert written(caplog, it)[1].endswith(f" | {words}")
     assert it.figures()["quoted"] == quoted
@@ -85,7 +100,11 @@ def test_quoted_calls_are_counted_by_rule(quoted: dict[str, int], words: str, ca
         (Usage(prompt=3, completion=5), 0, "in 3 (cached 0) out 5, "),
         (Usage(prompt=3, completion=5), 1, "in 3 (cached 0) out 5, first after 0.00 s, "),
         (Usage(prompt=3, completion=1), 2, "in 3 (cached 0) out 1, first after 0.00 s, "),
-        (Usage(prompt=3, completion=5), 2, "in 3 (cached 0) out 5, 5.0 tok/s, first after 0.00 s, "),
+        (
+            Usage(prompt=3, completion=5),
+            2,
+            "in 3 (cached 0) out 5, 5.0 tok/s, first after 0.00 s, ",
+        ),
         (None, 0, ""),
     ],
 )
@@ -97,7 +116,10 @@ def test_no_speed_is_told_of_what_came_at_once(
         it.touched()
         clock.now += 1
     clock.now = 101.0
-    assert written(caplog, it) == (logging.INFO, f"req_a POST /v1/chat/completions 200 {tokens}1.00 s")
+    assert written(caplog, it) == (
+        logging.INFO,
+        f"req_a POST /v1/chat/completions 200 {tokens}1.00 s",
+    )
 
 
 def test_an_estimate_is_told_as_one(caplog: LINES, clock: SimpleNamespace) -> None:
@@ -116,15 +138,34 @@ def test_an_estimate_is_told_as_one(caplog: LINES, clock: SimpleNamespace) -> No
         (None, "", logging.INFO, " gone 0.00 s"),
     ],
 )
-def test_trouble_is_a_warning(status: int | None, note: str, level: int, end: str, caplog: LINES, clock: SimpleNamespace) -> None:
-    assert written(caplog, at_100(status=status, note=note)) == (level, "req_a POST /v1/chat/completions" + end)
+def test_trouble_is_a_warning(
+    status: int | None, note: str, level: int, end: str, caplog: LINES, clock: SimpleNamespace
+) -> None:
+    assert written(caplog, at_100(status=status, note=note)) == (
+        level,
+        "req_a POST /v1/chat/completions" + end,
+    )
 
 
 async def test_the_line_of_a_real_answer_says_nothing_of_what_was_said(caplog: LINES) -> None:
     answer = stream(ROLE, chunk({"content": "the answer"}), STOP, USAGE, DONE)
-    app = bridge(Backend({"/v1/models": models("m"), "/v1/chat/completions": answer}), proxy_api_keys="secret", backend_api_key="theirs")
+    app = bridge(
+        Backend({"/v1/models": models("m"), "/v1/chat/completions": answer}),
+        proxy_api_keys="secret",
+        backend_api_key="theirs",
+    )
     question = {"model": "m", "messages": [{"role": "user", "content": "the question"}]}
-    call = await ask(app, "/v1/chat/completions?x=private", question, headers=[("authorization", "Bearer secret")])
+    call = await ask(
+        app,
+        "/v1/chat/completions?x=private",
+        question,
+        headers=[("authorization", "Bearer secret")],
+    )
     (line,) = [line for line in caplog.messages if "req_" in line]
-    assert line.startswith(f"{call.headers['x-request-id']} POST /v1/chat/completions 200 m in 20 (cached 7) out 5")
-    assert not any(word in caplog.text for word in ("the answer", "the question", "secret", "theirs", "private"))
+    assert line.startswith(
+        f"{call.headers['x-request-id']} POST /v1/chat/completions 200 m in 20 (cached 7) out 5"
+    )
+    assert not any(
+        word in caplog.text
+        for word in ("the answer", "the question", "secret", "theirs", "private")
+    )

@@ -1,4 +1,6 @@
-"""An answer that is at hand is not asked for again: in the log of our own child, in the errors of older builds."""
+"""An answer that is at hand is not asked for again: in the log of our own child, in the errors
+of older builds.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,7 +12,19 @@ from tests.asgi import Call
 from tests.backend import Piece, Script, chunk, script_of, stream, text
 from tests.logged import Logged, block, logged
 from tests.stream.cuts import TOOLS
-from tests.web.rescued import SAID, TEMPLATE, answers, ask, asked, failure_of, gives_up, is_raw, llama, refuses, watered
+from tests.web.rescued import (
+    SAID,
+    TEMPLATE,
+    answers,
+    ask,
+    asked,
+    failure_of,
+    gives_up,
+    is_raw,
+    llama,
+    refuses,
+    watered,
+)
 from tests.web.road import BOTH, CHAT, Heard, heard, native
 from tests.web.test_chat_calls import JSON, XML, letters
 
@@ -41,7 +55,9 @@ def logs(place: Logged, *answers: str, said: tuple[Piece, ...] = ()) -> object:
 
 @BOTH
 @pytest.mark.parametrize("kind", ["event", "event after the role", "500"])
-async def test_one_block_is_the_answer(streamed: bool, kind: str, child: Logged, caplog: pytest.LogCaptureFixture) -> None:
+async def test_one_block_is_the_answer(
+    streamed: bool, kind: str, child: Logged, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "llama-bridge")
     log = block(SAID)
 
@@ -52,8 +68,13 @@ async def test_one_block_is_the_answer(streamed: bool, kind: str, child: Logged,
     road = llama(answer)
     assert watered(await ask(road, streamed=streamed))
     assert len(asked(road)) == 1
-    assert caplog.records[0].getMessage().endswith("| calls: 1 rescued | got another way: from its log or error")
-    assert watered(await ask(road, streamed=streamed))  # the block of the question before is not the one of this
+    assert (
+        caplog.records[0]
+        .getMessage()
+        .endswith("| calls: 1 rescued | got another way: from its log or error")
+    )
+    # The block of the question before is not the one of this.
+    assert watered(await ask(road, streamed=streamed))
     assert len(asked(road)) == 2
 
 
@@ -69,9 +90,19 @@ async def test_one_block_is_the_answer(streamed: bool, kind: str, child: Logged,
         ["So, done."],
         ["I look. " + JSON],
     ],
-    ids=["two", "none", "half a call", "half of its second call", "a call without its closer", "no call", "in other words"],
+    ids=[
+        "two",
+        "none",
+        "half a call",
+        "half of its second call",
+        "a call without its closer",
+        "no call",
+        "in other words",
+    ],
 )
-async def test_what_may_not_be_the_answer_or_not_all_of_it_is_asked_for(streamed: bool, found: list[str], child: Logged) -> None:
+async def test_what_may_not_be_the_answer_or_not_all_of_it_is_asked_for(
+    streamed: bool, found: list[str], child: Logged
+) -> None:
     road = llama(logs(child, *found, said=tuple(text("So"))), answers(SAID[2:]))
     assert watered(await ask(road, streamed=streamed))
     _, second = asked(road)
@@ -79,18 +110,26 @@ async def test_what_may_not_be_the_answer_or_not_all_of_it_is_asked_for(streamed
 
 
 @BOTH
-async def test_it_may_begin_with_what_was_said_and_leave_the_thoughts_out(streamed: bool, child: Logged) -> None:
+async def test_it_may_begin_with_what_was_said_and_leave_the_thoughts_out(
+    streamed: bool, child: Logged
+) -> None:
     road = llama(logs(child, SAID, said=tuple(text("So"))))
     assert watered(await ask(road, streamed=streamed))
     thoughts = tuple(letters(THOUGHT + "\n", key="reasoning_content"))
-    for found in (SAID, f"<think>\n{THOUGHT}\n</think>\n\n{SAID}", f"{THOUGHT}\n</think>\n\n{SAID}"):
+    for found in (
+        SAID,
+        f"<think>\n{THOUGHT}\n</think>\n\n{SAID}",
+        f"{THOUGHT}\n</think>\n\n{SAID}",
+    ):
         road = llama(logs(child, found, said=thoughts))
         assert watered(await ask(road, streamed=streamed), thoughts=THOUGHT)
         assert len(asked(road)) == 1
 
 
 @BOTH
-async def test_half_a_call_of_the_backend_s_may_be_missing_in_it(streamed: bool, child: Logged) -> None:
+async def test_half_a_call_of_the_backend_s_may_be_missing_in_it(
+    streamed: bool, child: Logged
+) -> None:
     half = native(0, '{"plant":"fe', id="c9", name="water")
     road = llama(logs(child, JSON, said=(half,)), answers())
     assert watered(await ask(road, streamed=streamed))
@@ -103,7 +142,12 @@ async def test_softer_schemas_have_a_log_of_their_own(streamed: bool, child: Log
         child.write(*block("what another one was told " + JSON))
         return refuses("JSON schema error at #/x")
 
-    tools = [{"type": "function", "function": {"name": "water", "parameters": {"properties": {"plant": {"$ref": "#/x"}}}}}]
+    tools = [
+        {
+            "type": "function",
+            "function": {"name": "water", "parameters": {"properties": {"plant": {"$ref": "#/x"}}}},
+        }
+    ]
     road = llama(schema, logs(child, SAID))
     assert watered(await ask(road, streamed=streamed, tools=tools))
     assert len(asked(road)) == 2
@@ -139,22 +183,31 @@ async def test_with_two_questions_under_way_the_log_does_not_say_whose_it_is(chi
 
 @BOTH
 @pytest.mark.parametrize(("said", "at"), [("", 0), ("So", 0), ("So", 2)])
-async def test_an_older_build_tells_the_answer_in_its_error(streamed: bool, said: str, at: int) -> None:
-    road = llama(gives_up(*letters(said), message=f"Failed to parse input at pos {at}: {SAID[at:]}"))
+async def test_an_older_build_tells_the_answer_in_its_error(
+    streamed: bool, said: str, at: int
+) -> None:
+    road = llama(
+        gives_up(*letters(said), message=f"Failed to parse input at pos {at}: {SAID[at:]}")
+    )
     assert watered(await ask(road, streamed=streamed))
     assert len(asked(road)) == 1
 
 
 @BOTH
 async def test_from_elsewhere_in_it_nobody_can_go_on(streamed: bool) -> None:
-    road = llama(gives_up(*text("So"), message=f"Failed to parse input at pos 4: {JSON}"), answers(SAID[2:]))
+    road = llama(
+        gives_up(*text("So"), message=f"Failed to parse input at pos 4: {JSON}"), answers(SAID[2:])
+    )
     assert watered(await ask(road, streamed=streamed))
     assert len(asked(road)) == 2
 
 
 @BOTH
 async def test_prose_may_have_been_cut_so_its_end_is_asked_for(streamed: bool) -> None:
-    road = llama(gives_up(*text("So "), message="Failed to parse input at pos 3: it go"), stream(*text("it goes"), chunk(finish="length")))
+    road = llama(
+        gives_up(*text("So "), message="Failed to parse input at pos 3: it go"),
+        stream(*text("it goes"), chunk(finish="length")),
+    )
     assert heard(await ask(road, streamed=streamed)) == Heard("So it goes", finish="length")
 
 
@@ -174,7 +227,11 @@ async def test_leaving_while_it_is_asked_again_cancels_that(streamed: bool, wher
             given_up.set()
 
     first = gives_up(*text("So"))
-    road = llama(first, silent, template=silent) if where == TEMPLATE else llama(first, silent, template=refuses())
+    road = (
+        llama(first, silent, template=silent)
+        if where == TEMPLATE
+        else llama(first, silent, template=refuses())
+    )
     call = road.begin(streamed=streamed, tools=TOOLS)
     await asking.wait()
     await _left(call)

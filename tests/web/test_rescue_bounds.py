@@ -1,4 +1,6 @@
-"""When an answer is not asked for again, what of the question may be changed, and TOOL_PARSING=raw."""
+"""When an answer is not asked for again, what of the question may be changed, and
+TOOL_PARSING=raw.
+"""
 
 from typing import Any
 
@@ -36,7 +38,11 @@ async def test_never_after_a_call_has_left(streamed: bool) -> None:
     for said in (letters(SAID), [*text("So: "), whole, native(1, "{", id="b", name="write")]):
         road = llama(gives_up(*said), answers())
         answer = heard(await ask(road, streamed=streamed))
-        assert (answer.content.strip(), answer.calls[0].name, answer.finish) == ("So:", "water", "tool_calls")
+        assert (answer.content.strip(), answer.calls[0].name, answer.finish) == (
+            "So:",
+            "water",
+            "tool_calls",
+        )
         assert len(asked(road)) == 1
 
 
@@ -71,7 +77,10 @@ async def test_never(streamed: bool, options: dict[str, str], fields: Any, failu
 
 
 @BOTH
-@pytest.mark.parametrize("message", ["the slot is gone", "request (9 tokens) exceeds the available context size (5 tokens)"])
+@pytest.mark.parametrize(
+    "message",
+    ["the slot is gone", "request (9 tokens) exceeds the available context size (5 tokens)"],
+)
 async def test_never_for_another_reason(streamed: bool, message: str) -> None:
     road = llama(refuses(message), answers())
     assert refused(await ask(road, streamed=streamed))[1]["message"] == message
@@ -80,7 +89,11 @@ async def test_never_for_another_reason(streamed: bool, message: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
-    "fields", [{"response_format": {"type": "json_object"}}, {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}]
+    "fields",
+    [
+        {"response_format": {"type": "json_object"}},
+        {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+    ],
 )
 async def test_never_without_a_part_of_the_question(streamed: bool, fields: Any) -> None:
     road = llama(refuses(), refuses(), completion=answers())
@@ -91,8 +104,24 @@ async def test_never_without_a_part_of_the_question(streamed: bool, fields: Any)
 # schemas
 
 
-STRICT = [{"type": "function", "function": {"name": "water", "parameters": {"type": "object", "properties": {"plant": {"$ref": "#/x"}}}}}]
-SOFT = [{"type": "function", "function": {"name": "water", "parameters": {"type": "object", "properties": {"plant": {}}}}}]
+STRICT = [
+    {
+        "type": "function",
+        "function": {
+            "name": "water",
+            "parameters": {"type": "object", "properties": {"plant": {"$ref": "#/x"}}},
+        },
+    }
+]
+SOFT = [
+    {
+        "type": "function",
+        "function": {
+            "name": "water",
+            "parameters": {"type": "object", "properties": {"plant": {}}},
+        },
+    }
+]
 
 
 @BOTH
@@ -107,7 +136,11 @@ async def test_a_schema_that_makes_no_grammar_is_softened(
     assert watered(await ask(road, streamed=streamed, tools=STRICT, tool_choice=choice), "")
     first, second = asked(road)
     assert (first["tools"], second["tools"], second["tool_choice"]) == (STRICT, SOFT, choice)
-    assert caplog.records[0].getMessage().endswith("| calls: 1 rescued | got another way: softer schemas")
+    assert (
+        caplog.records[0]
+        .getMessage()
+        .endswith("| calls: 1 rescued | got another way: softer schemas")
+    )
 
 
 @BOTH
@@ -116,7 +149,9 @@ async def test_and_then_it_goes_the_raw_way(streamed: bool) -> None:
         road = llama(refuses(SCHEMA), second, answers())
         assert watered(await ask(road, streamed=streamed, tools=STRICT))
         assert [question.get("tool_choice") for question in asked(road)] == [None, None, "none"]
-    road = llama(refuses(SCHEMA), refuses("failed to parse grammar"), refuses(JINJA), completion=answers())
+    road = llama(
+        refuses(SCHEMA), refuses("failed to parse grammar"), refuses(JINJA), completion=answers()
+    )
     assert refused(await ask(road, streamed=streamed, tools=STRICT))[1]["message"] == SCHEMA
     assert len(asked(road)) == 3
 
@@ -131,7 +166,12 @@ async def test_a_schema_that_nothing_can_soften_goes_there_at_once(streamed: boo
 @BOTH
 async def test_a_required_call_ends_with_the_softer_schemas(streamed: bool) -> None:
     road = llama(refuses(SCHEMA), refuses("failed to parse grammar"), answers())
-    assert refused(await ask(road, streamed=streamed, tools=STRICT, tool_choice="required"))[1]["message"] == SCHEMA
+    assert (
+        refused(await ask(road, streamed=streamed, tools=STRICT, tool_choice="required"))[1][
+            "message"
+        ]
+        == SCHEMA
+    )
     assert len(asked(road)) == 2
 
 
@@ -140,7 +180,9 @@ async def test_a_required_call_ends_with_the_softer_schemas(streamed: bool) -> N
 
 @BOTH
 @pytest.mark.parametrize("kind", ["llama_cpp", "auto"])
-async def test_raw_from_the_start(streamed: bool, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_raw_from_the_start(
+    streamed: bool, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "llama-bridge")
     road = llama(answers(), backend_kind=kind, tool_parsing="raw")
     listed = {"data": [{"id": "m", "owned_by": "llamacpp"}]}
@@ -180,16 +222,27 @@ async def test_a_call_that_must_come_is_asked_for_natively_all_the_same(streamed
         ("<|im_start|>assistant\n", {"thinking": "forced"}, "Hm.", "So:"),
     ],
 )
-async def test_a_prompt_that_opens_the_thoughts(streamed: bool, prompt: str, options: Any, thoughts: str, content: str) -> None:
+async def test_a_prompt_that_opens_the_thoughts(
+    streamed: bool, prompt: str, options: Any, thoughts: str, content: str
+) -> None:
     said = [event({"content": f"Hm.</think>\n\n{SAID}", "stop": True})]
-    road = losing(template=httpx.Response(200, json={"prompt": prompt}), completion=stream(*said), tool_parsing="raw", **options)
+    road = losing(
+        template=httpx.Response(200, json={"prompt": prompt}),
+        completion=stream(*said),
+        tool_parsing="raw",
+        **options,
+    )
     assert watered(await ask(road, streamed=streamed), content, thoughts)
     assert [question["prompt"] for question in asked(road)] == [prompt]
 
 
 @BOTH
 async def test_a_raw_answer_that_gives_up_is_not_asked_for_the_same_way(streamed: bool) -> None:
-    road = llama(refuses(SCHEMA), completion=stream(event({"content": SAID, "stop": True})), tool_parsing="raw")
+    road = llama(
+        refuses(SCHEMA),
+        completion=stream(event({"content": SAID, "stop": True})),
+        tool_parsing="raw",
+    )
     assert watered(await ask(road, streamed=streamed))
     assert len(asked(road)) == 2
     road = llama(refuses(SCHEMA), completion=refuses(), tool_parsing="raw")
@@ -203,5 +256,8 @@ async def test_another_kind_of_server_has_no_raw_way(streamed: bool) -> None:
     for _ in range(2):
         status, told = refused(await ask(road, streamed=streamed))
         assert (status, told["code"]) == (400, "invalid_request")
-        assert told["message"] == "TOOL_PARSING=raw needs llama.cpp, and the backend is of another kind: generic"
+        assert (
+            told["message"]
+            == "TOOL_PARSING=raw needs llama.cpp, and the backend is of another kind: generic"
+        )
     assert road.script.questions() == []

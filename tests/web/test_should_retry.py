@@ -15,31 +15,44 @@ NO = "x-should-retry"
 
 
 async def asked(answer: Any = None, streamed: bool = True, **fields: Any) -> Call:
-    return await Road(answer if answer is not None else stream(*text("a"), *END)).ask(streamed=streamed, **fields)
+    return await Road(answer if answer is not None else stream(*text("a"), *END)).ask(
+        streamed=streamed, **fields
+    )
 
 
 @BOTH
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 422, 501])
 async def test_a_refusal_of_the_backend(status: int, streamed: bool) -> None:
-    assert (await asked(httpx.Response(status, json={"error": {"message": "no"}}), streamed)).headers[NO] == "false"
+    assert (
+        await asked(httpx.Response(status, json={"error": {"message": "no"}}), streamed)
+    ).headers[NO] == "false"
 
 
 @BOTH
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504])
 async def test_a_passing_trouble_of_the_backend(status: int, streamed: bool) -> None:
-    assert NO not in (await asked(httpx.Response(status, json={"error": {"message": "no"}}), streamed)).headers
+    assert (
+        NO
+        not in (
+            await asked(httpx.Response(status, json={"error": {"message": "no"}}), streamed)
+        ).headers
+    )
 
 
 @BOTH
 async def test_what_the_backend_says_itself(streamed: bool) -> None:
-    quota = httpx.Response(429, json={"error": {"message": "no"}}, headers={NO: "false", "retry-after": "9"})
+    quota = httpx.Response(
+        429, json={"error": {"message": "no"}}, headers={NO: "false", "retry-after": "9"}
+    )
     headers = (await asked(quota, streamed)).headers
     assert (headers[NO], headers["retry-after"]) == ("false", "9")
 
 
 @BOTH
 async def test_an_overflow_is_told_with_its_own_words(streamed: bool) -> None:
-    sentence = "request (15003 tokens) exceeds the available context size (2048 tokens), try increasing it"
+    sentence = (
+        "request (15003 tokens) exceeds the available context size (2048 tokens), try increasing it"
+    )
     call = await asked(httpx.Response(400, json={"error": {"message": sentence}}), streamed)
     assert (call.json["error"]["message"], call.headers[NO]) == (sentence, "false")
 
@@ -55,8 +68,12 @@ async def test_an_overflow_is_told_with_its_own_words(streamed: bool) -> None:
         (CHAT, QUESTION, [("host", "evil.example")], 403),
     ],
 )
-async def test_refusals_of_our_own(path: str, body: Any, headers: list[tuple[str, str]], status: int) -> None:
-    app = bridge(Backend({MODELS: models("b", "c")}), proxy_api_keys="" if status in (400, 403) else "key")
+async def test_refusals_of_our_own(
+    path: str, body: Any, headers: list[tuple[str, str]], status: int
+) -> None:
+    app = bridge(
+        Backend({MODELS: models("b", "c")}), proxy_api_keys="" if status in (400, 403) else "key"
+    )
     call = await ask(app, path, body, headers=headers)
     assert (call.status, call.headers[NO]) == (status, "false")
 
@@ -70,7 +87,11 @@ async def test_a_request_that_cannot_be_read_at_all(connect: Connect) -> None:
 
 @BOTH
 async def test_never_beside_an_answer(streamed: bool) -> None:
-    for pieces in ([*text("a"), *END], [*text("a"), event({"error": {"message": "no", "code": 400}})], [*text("a")]):
+    for pieces in (
+        [*text("a"), *END],
+        [*text("a"), event({"error": {"message": "no", "code": 400}})],
+        [*text("a")],
+    ):
         call = await asked(stream(*pieces), streamed)
         assert (call.status == 200) == (streamed or pieces[-1] == END[-1])
         assert (NO in call.headers) == (call.status == 400)

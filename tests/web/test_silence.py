@@ -1,4 +1,6 @@
-"""A backend that says nothing for long: when the head of an answer leaves, and what shows the client that somebody lives."""
+"""A backend that says nothing for long: when the head of an answer leaves, and what shows the
+client that somebody lives.
+"""
 
 import asyncio
 from functools import partial
@@ -37,11 +39,15 @@ class Silent:
 
 
 def _listed(context: int | None) -> httpx.Response:
-    return httpx.Response(200, json={"data": [{"id": "m", "owned_by": "llamacpp", "meta": {"n_ctx": context}}]})
+    return httpx.Response(
+        200, json={"data": [{"id": "m", "owned_by": "llamacpp", "meta": {"n_ctx": context}}]}
+    )
 
 
 def _llama_cpp(silent: Any, count: Any, context: int | None = 2048) -> Road:
-    return Road(silent, others={COUNT: count, MODELS: lambda _: _listed(context)}, backend_kind="llama_cpp")
+    return Road(
+        silent, others={COUNT: count, MODELS: lambda _: _listed(context)}, backend_kind="llama_cpp"
+    )
 
 
 def _begun(call: Call) -> bool:
@@ -52,11 +58,17 @@ async def test_how_long_nobody_has_to_wait_for_a_head() -> None:
     assert Patience() == Patience(before_counting=5.0, without_count=20.0)
 
 
-async def test_the_head_leaves_as_soon_as_the_backend_has_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """llama.cpp says so before it reads the prompt; nothing of the answer is there yet, and no ping is needed."""
+async def test_the_head_leaves_as_soon_as_the_backend_has_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """llama.cpp says so before it reads the prompt; nothing of the answer is there yet, and no
+    ping is needed.
+    """
     monkeypatch.setattr(chat, "Patience", Patience)
     reading = asyncio.Event()
-    accepted = chunk({"role": "assistant", "content": None}, prompt_progress={"total": 9, "processed": 0})
+    accepted = chunk(
+        {"role": "assistant", "content": None}, prompt_progress={"total": 9, "processed": 0}
+    )
     call = Road(stream(accepted, reading, *text("a"), *END), backend_kind="llama_cpp").begin()
     await call.until(lambda call: bool(call.messages))
     assert (call.status, call.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
@@ -70,7 +82,9 @@ async def test_no_head_leaves_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comments, empty lines and pings are no answer: it may still be refused with a real status."""
     monkeypatch.setattr(chat, "Patience", Patience)
     more = asyncio.Event()
-    call = Road(stream(b": waiting\n\ndata:\n\n", event({"type": "ping"}), more, chunk(finish="stop"), DONE)).begin()
+    call = Road(
+        stream(b": waiting\n\ndata:\n\n", event({"type": "ping"}), more, chunk(finish="stop"), DONE)
+    ).begin()
     await asyncio.sleep(0.02)
     begun = bool(call.messages)
     more.set()
@@ -78,7 +92,7 @@ async def test_no_head_leaves_before(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not begun
 
 
-async def test_a_backend_that_cannot_count_is_waited_for_longer_then_a_ping_leaves_with_the_head() -> None:
+async def test_a_backend_that_cannot_count_is_waited_for_longer_before_a_ping_leaves() -> None:
     silent = Silent(stream(ROLE, *text("a"), *END))
     call = Road(silent).begin()
     await call.until(_begun)
@@ -102,14 +116,27 @@ async def test_a_prompt_that_is_counted_and_fits_is_waited_for_with_the_head_sen
 
 async def test_a_prompt_that_is_too_long_is_refused_without_waiting_for_a_free_slot() -> None:
     silent = Silent(None)
-    status, error = refused(await _llama_cpp(silent, httpx.Response(200, json={"input_tokens": 2048})).ask())
-    assert (status, error["code"], error["n_ctx"], error["n_prompt_tokens"]) == (400, "context_length_exceeded", 2048, 2048)
-    assert error["message"] == "request (2048 tokens) exceeds the available context size (2048 tokens), try increasing it"
+    status, error = refused(
+        await _llama_cpp(silent, httpx.Response(200, json={"input_tokens": 2048})).ask()
+    )
+    assert (status, error["code"], error["n_ctx"], error["n_prompt_tokens"]) == (
+        400,
+        "context_length_exceeded",
+        2048,
+        2048,
+    )
+    assert error["message"] == (
+        "request (2048 tokens) exceeds the available context size (2048 tokens), try increasing it"
+    )
 
 
 @pytest.mark.parametrize(
     ("count", "context"),
-    [(httpx.Response(404), 2048), (httpx.Response(200, json={"input_tokens": 9999}), None), (httpx.ConnectError("no"), 2048)],
+    [
+        (httpx.Response(404), 2048),
+        (httpx.Response(200, json={"input_tokens": 9999}), None),
+        (httpx.ConnectError("no"), 2048),
+    ],
 )
 async def test_where_no_count_can_be_had_the_head_waits(count: Any, context: int | None) -> None:
     silent = Silent(stream(*text("a"), *END))
@@ -140,7 +167,9 @@ async def test_what_counting_took_is_not_waited_for_again(monkeypatch: pytest.Mo
     assert waits[1] < 0
 
 
-async def test_a_refusal_that_comes_while_the_prompt_is_counted_is_a_real_status(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_that_comes_while_the_prompt_is_counted_is_a_real_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(chat, "Patience", lambda: Patience(before_counting=COUNTING))
     silent = Silent(httpx.Response(400, json={"error": {"message": "no such sampler"}}))
 
@@ -162,7 +191,9 @@ async def test_a_refusal_that_comes_while_the_prompt_is_counted_is_a_real_status
         (stream(b""), "broken_off"),
     ],
 )
-async def test_a_refusal_after_the_head_has_left_is_an_event(answer: httpx.Response, code: str) -> None:
+async def test_a_refusal_after_the_head_has_left_is_an_event(
+    answer: httpx.Response, code: str
+) -> None:
     silent = Silent(answer)
     call = Road(silent).begin()
     await call.until(_begun)
@@ -189,7 +220,11 @@ async def test_a_ping_whenever_nothing_was_sent_for_long(monkeypatch: pytest.Mon
     monkeypatch.setattr(connection, "PING_AFTER", 0.02)
     pauses = [asyncio.Event() for _ in range(3)]
     first, second, third = pauses
-    call_pieces: list[Piece] = [native(0, '{"content": "a', id="c", name="write"), third, native(0, 'b"}')]
+    call_pieces: list[Piece] = [
+        native(0, '{"content": "a', id="c", name="write"),
+        third,
+        native(0, 'b"}'),
+    ]
     call = Road(stream(ROLE, first, *text("a"), second, *call_pieces, *END)).begin(tools=TOOLS)
     for pause in pauses:
         before = call.text.count(": ping\n\n")

@@ -14,7 +14,9 @@ from tests.backend import Backend, models
 from tests.bridge import bridge
 from tests.clock import Clock
 
-LOADING = httpx.Response(503, json={"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}})
+LOADING = httpx.Response(
+    503, json={"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}
+)
 PROPS = {
     "model_alias": "qwen",
     "default_generation_settings": {"n_ctx": 4096},
@@ -41,8 +43,14 @@ def llama_cpp(props: Any = None) -> Backend:
 @pytest.mark.parametrize("path", ["/health", "/"])
 async def test_what_answers_and_what_it_tells_of_itself(path: str) -> None:
     call = await ask(bridge(llama_cpp(), backend_kind="auto"), path)
-    assert (call.status, call.headers["content-type"], call.headers["cache-control"]) == (200, "application/json", "no-store")
-    told = {name: value for name, value in call.json.items() if name not in ("live", "last", "connect")}
+    assert (call.status, call.headers["content-type"], call.headers["cache-control"]) == (
+        200,
+        "application/json",
+        "no-store",
+    )
+    told = {
+        name: value for name, value in call.json.items() if name not in ("live", "last", "connect")
+    }
     assert told == {
         "status": "ok",
         "backend": "llama_cpp",
@@ -60,14 +68,28 @@ async def test_what_answers_and_what_it_tells_of_itself(path: str) -> None:
 async def test_a_server_that_tells_little() -> None:
     listed = httpx.Response(200, json=[{"id": "m", "max_model_len": 99}])
     told = (await ask(bridge(Backend({"/v1/models": listed})), "/health")).json
-    assert (told["status"], told["backend"], told["model"], told["context"], told["tools"]) == ("ok", "generic", "m", 99, None)
-    assert (await ask(bridge(Backend({"/v1/models": models("a", "b")})), "/health")).json["model"] is None
-    assert (await ask(bridge(Backend({"/v1/models": models("a", "b")}), backend_model="b"), "/health")).json["model"] == "b"
+    assert (told["status"], told["backend"], told["model"], told["context"], told["tools"]) == (
+        "ok",
+        "generic",
+        "m",
+        99,
+        None,
+    )
+    assert (await ask(bridge(Backend({"/v1/models": models("a", "b")})), "/health")).json[
+        "model"
+    ] is None
+    assert (
+        await ask(bridge(Backend({"/v1/models": models("a", "b")}), backend_model="b"), "/health")
+    ).json["model"] == "b"
 
 
 async def test_a_llama_cpp_of_a_stranger_is_not_asked_beside_its_api() -> None:
     script = Backend({"/v1/models": models("m", server="llama.cpp")})
-    told = (await ask(bridge(script, backend_url="https://llm.example.com", backend_kind="auto"), "/health")).json
+    told = (
+        await ask(
+            bridge(script, backend_url="https://llm.example.com", backend_kind="auto"), "/health"
+        )
+    ).json
     assert (told["status"], told["backend"], told["model"]) == ("ok", "llama_cpp", "m")
     assert {request.url.path for request in script.asked} == {"/v1/models"}
 
@@ -75,13 +97,30 @@ async def test_a_llama_cpp_of_a_stranger_is_not_asked_beside_its_api() -> None:
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        (Backend({"/v1/models": httpx.ConnectError("refused")}), "nothing answers at http://10.0.0.5:1: is the backend running"),
-        (Backend({"/v1/models": httpx.ReadTimeout("slow")}), "http://10.0.0.5:1 has sent nothing for 2 seconds"),
+        (
+            Backend({"/v1/models": httpx.ConnectError("refused")}),
+            "nothing answers at http://10.0.0.5:1: is the backend running",
+        ),
+        (
+            Backend({"/v1/models": httpx.ReadTimeout("slow")}),
+            "http://10.0.0.5:1 has sent nothing for 2 seconds",
+        ),
         (Backend({"/v1/models": LOADING}), "Loading model"),
         (llama_cpp(LOADING), "Loading model"),
-        (Backend({"/v1/models": httpx.Response(401, json={"error": {"message": "Invalid API Key"}})}), "Invalid API Key"),
-        (Backend({"/v1/models": httpx.Response(200, text="<html>")}), "the backend answered with something that is no JSON"),
-        (llama_cpp(httpx.Response(200, json=[])), "the backend calls itself llama.cpp, but GET /props tells no props"),
+        (
+            Backend(
+                {"/v1/models": httpx.Response(401, json={"error": {"message": "Invalid API Key"}})}
+            ),
+            "Invalid API Key",
+        ),
+        (
+            Backend({"/v1/models": httpx.Response(200, text="<html>")}),
+            "the backend answered with something that is no JSON",
+        ),
+        (
+            llama_cpp(httpx.Response(200, json=[])),
+            "the backend calls itself llama.cpp, but GET /props tells no props",
+        ),
     ],
 )
 async def test_why_no_request_would_be_served(script: Backend, reason: str) -> None:
@@ -96,9 +135,21 @@ async def test_a_head_tells_by_its_status() -> None:
     assert (call.status, call.body, call.complete) == (503, b"", True)
 
 
-async def test_a_backend_is_found_when_it_comes_and_missed_when_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_backend_is_found_when_it_comes_and_missed_when_it_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     refused = httpx.ConnectError("refused")
-    script = Backend({"/v1/models": [refused, models("m"), models("m"), refused, models("m", server="llama.cpp")]})
+    script = Backend(
+        {
+            "/v1/models": [
+                refused,
+                models("m"),
+                models("m"),
+                refused,
+                models("m", server="llama.cpp"),
+            ]
+        }
+    )
     script.answers["/props"] = httpx.Response(200, json=PROPS)
     app, clock, told = bridge(script, backend_kind="auto"), Clock(monkeypatch), []
     for _ in range(4):
@@ -107,7 +158,9 @@ async def test_a_backend_is_found_when_it_comes_and_missed_when_it_goes(monkeypa
     assert told == [None, "generic", None, "llama_cpp"]
 
 
-async def test_however_many_ask_the_backend_is_asked_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_however_many_ask_the_backend_is_asked_once_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = 1000.0
     monkeypatch.setattr(status, "time", SimpleNamespace(monotonic=lambda: now))
     gate = asyncio.Event()
@@ -156,13 +209,19 @@ async def test_whoever_gives_up_waiting_holds_up_nobody() -> None:
     ("state", "why", "reason"),
     [
         (State.STARTING, "", "our llama-server is starting"),
-        (State.STARTING, "killed by SIGKILL", "our llama-server is starting again: killed by SIGKILL"),
+        (
+            State.STARTING,
+            "killed by SIGKILL",
+            "our llama-server is starting again: killed by SIGKILL",
+        ),
         (State.STOPPED, "", "our llama-server is stopped"),
         (State.RESTING, "killed by SIGSEGV", "our llama-server is resting: killed by SIGSEGV"),
         (State.FAILED, "out of GPU memory", "our llama-server has failed: out of GPU memory"),
     ],
 )
-async def test_a_child_of_ours_that_is_not_ready(state: State, why: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_child_of_ours_that_is_not_ready(
+    state: State, why: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = Backend()
     app = bridge(script, backend_url="local", backend_kind="auto")
     monkeypatch.setattr(Supervisor, "state", state)
@@ -175,9 +234,17 @@ async def test_a_child_of_ours_that_is_not_ready(state: State, why: str, reason:
 
 
 @pytest.mark.parametrize(
-    ("path", "key", "lines"), [("/health", "", None), ("/health", "wrong", None), ("/health", "secret", 2), ("/", "secret", 2)]
+    ("path", "key", "lines"),
+    [
+        ("/health", "", None),
+        ("/health", "wrong", None),
+        ("/health", "secret", 2),
+        ("/", "secret", 2),
+    ],
 )
-async def test_without_the_key_only_the_status_is_told(path: str, key: str, lines: int | None) -> None:
+async def test_without_the_key_only_the_status_is_told(
+    path: str, key: str, lines: int | None
+) -> None:
     error = httpx.Response(503, json={"error": {"message": "it failed\nthe last lines of its log"}})
     app = bridge(Backend({"/v1/models": error}), proxy_api_keys="secret")
     told = (await ask(app, path, headers=[("x-api-key", key)])).json

@@ -1,4 +1,6 @@
-"""A backend may send as much at once as it likes: it is read in steps, and others have their turn in between."""
+"""A backend may send as much at once as it likes: it is read in steps, and others have their
+turn in between.
+"""
 
 import asyncio
 import json
@@ -28,7 +30,11 @@ MOST = 64 * 1024  # bytes that one step of a few thousand letters may become
 
 
 def native(number: int) -> dict[str, Any]:
-    return {"index": number, "id": f"c{number}", "function": {"name": "water", "arguments": '{"plant":"a"}'}}
+    return {
+        "index": number,
+        "id": f"c{number}",
+        "function": {"name": "water", "arguments": '{"plant":"a"}'},
+    }
 
 
 LARGE: dict[str, dict[str, Any]] = {
@@ -40,7 +46,13 @@ LARGE: dict[str, dict[str, Any]] = {
         + "</parameter>\n</function>\n</tool_call>"
     },
     "arguments": {
-        "tool_calls": [{"index": 0, "id": "c", "function": {"name": "write", "arguments": '{"content":"' + "x" * LETTERS + '"}'}}]
+        "tool_calls": [
+            {
+                "index": 0,
+                "id": "c",
+                "function": {"name": "write", "arguments": '{"content":"' + "x" * LETTERS + '"}'},
+            }
+        ]
     },
     "calls": {"tool_calls": [native(number) for number in range(2_000)]},
 }
@@ -48,11 +60,21 @@ LARGE: dict[str, dict[str, Any]] = {
 
 def translation(writer: Stream | Whole) -> Translation:
     question = read(json.dumps({"messages": [], "tools": TOOLS}).encode())
-    return Translation(Reply(), meaning, writer, lambda: Parser(TOOLS), question, Record("id", "POST", "/"), Keeping(Room()))
+    return Translation(
+        Reply(),
+        meaning,
+        writer,
+        lambda: Parser(TOOLS),
+        question,
+        Record("id", "POST", "/"),
+        Keeping(Room()),
+    )
 
 
 def event(delta: dict[str, Any], finish: str | None = None) -> bytes:
-    return sse.event(json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}).encode())
+    return sse.event(
+        json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}).encode()
+    )
 
 
 def in_steps(answer: Translation, data: bytes) -> list[bytes]:
@@ -123,5 +145,11 @@ def seconds(calls: int) -> float:
 
 
 def test_the_time_for_each_call_does_not_grow_with_their_number() -> None:
-    """Sixteen times as many may take 64 times the time, where a square would take 256. What is too fast to measure is fast enough."""
-    assert any(taken < 0.05 or taken < 64 * min(seconds(500) for _ in range(3)) for taken in (seconds(8_000) for _ in range(3)))
+    """Sixteen times as many may take 64 times the time, where a square would take 256.
+
+    What is too fast to measure is fast enough.
+    """
+    assert any(
+        taken < 0.05 or taken < 64 * min(seconds(500) for _ in range(3))
+        for taken in (seconds(8_000) for _ in range(3))
+    )

@@ -1,4 +1,6 @@
-"""`tool_choice` holds for the answer, whoever answers; where the model did not keep to it the client is told."""
+"""`tool_choice` holds for the answer, whoever answers; where the model did not keep to it the
+client is told.
+"""
 
 from typing import Any
 
@@ -9,7 +11,9 @@ from tests.stream.cuts import TOOLS
 from tests.web.road import BOTH, Road, failed, heard, native, refused
 
 WATER = {"type": "function", "function": {"name": "water"}}
-KINDS = pytest.mark.parametrize("kind", ["generic", "llama_cpp", "ollama", "lm_studio", "vllm", "llama_cpp_python"])
+KINDS = pytest.mark.parametrize(
+    "kind", ["generic", "llama_cpp", "ollama", "lm_studio", "vllm", "llama_cpp_python"]
+)
 LEAKED = '<tool_call>{"name": "%s", "arguments": {"a": 1}}</tool_call>'
 CALLS = chunk(finish="tool_calls")
 
@@ -48,7 +52,9 @@ async def test_an_answer_in_words_is_a_refusal_that_says_why(kind: str) -> None:
     asked: dict[str, Any] = {"tools": TOOLS, "tool_choice": WATER}
     deltas, error = failed(await Road(stream(*text("no"), *END), backend_kind=kind).ask(**asked))
     assert deltas[-1] == {"content": "no"}
-    status, same = refused(await Road(stream(*text("no"), *END), backend_kind=kind).ask(streamed=False, **asked))
+    status, same = refused(
+        await Road(stream(*text("no"), *END), backend_kind=kind).ask(streamed=False, **asked)
+    )
     assert (status, error["code"], error["param"]) == (400, "tool_choice_unmet", "tool_choice")
     assert error == same
     assert "answered without it: the backend does not enforce it" in error["message"]
@@ -58,7 +64,12 @@ async def test_an_answer_in_words_is_a_refusal_that_says_why(kind: str) -> None:
 @HOW
 async def test_beside_the_named_tool_no_other_leaves(how: str, streamed: bool) -> None:
     both = (
-        (native(0, '{"a":1}', id="c", name="write"), native(1, '{"a":2}', id="d", name="water"), CALLS, DONE)
+        (
+            native(0, '{"a":1}', id="c", name="write"),
+            native(1, '{"a":2}', id="d", name="water"),
+            CALLS,
+            DONE,
+        )
         if how == "native"
         else (*text(LEAKED % "write", (LEAKED % "water").replace("1", "2")), *END)
     )
@@ -74,8 +85,12 @@ async def test_an_answer_that_was_cut_is_no_refusal(reason: str, streamed: bool)
 
 
 @BOTH
-@pytest.mark.parametrize("choice", ["required", "auto", {"allowed_tools": {"mode": "auto", "tools": [WATER]}}])
-async def test_where_no_tool_is_demanded_by_name_words_are_an_answer(choice: Any, streamed: bool) -> None:
+@pytest.mark.parametrize(
+    "choice", ["required", "auto", {"allowed_tools": {"mode": "auto", "tools": [WATER]}}]
+)
+async def test_where_no_tool_is_demanded_by_name_words_are_an_answer(
+    choice: Any, streamed: bool
+) -> None:
     road = Road(stream(*text("no"), *END))
     assert heard(await road.ask(streamed=streamed, tools=TOOLS, tool_choice=choice)).content == "no"
 
@@ -97,23 +112,38 @@ async def test_with_none_no_call_leaves_also_where_the_backend_makes_one(streame
 
 @BOTH
 async def test_an_undeclared_tool_is_the_client_s_to_refuse(streamed: bool) -> None:
-    """Clients answer a call that they do not know with an error that the model reads; without it the turn would just end."""
+    """Clients answer a call that they do not know with an error that the model reads; without it
+    the turn would just end.
+    """
     for how in ("native", "leaked"):
-        answer = heard(await Road(stream(*called("undeclared", how))).ask(streamed=streamed, tools=TOOLS))
+        answer = heard(
+            await Road(stream(*called("undeclared", how))).ask(streamed=streamed, tools=TOOLS)
+        )
         assert answer.made == [("undeclared", {"a": 1})]
 
 
 @BOTH
 async def test_bare_json_that_names_no_declared_tool_stays_text(streamed: bool) -> None:
     said = '{"name": "undeclared", "arguments": {"a": 1}}'
-    assert heard(await Road(stream(*text(said), *END)).ask(streamed=streamed, tools=TOOLS)).content == said
+    assert (
+        heard(await Road(stream(*text(said), *END)).ask(streamed=streamed, tools=TOOLS)).content
+        == said
+    )
 
 
 @BOTH
 @KINDS
-async def test_a_choice_of_an_unknown_tool_is_refused_before_anything_is_asked(kind: str, streamed: bool) -> None:
+async def test_a_choice_of_an_unknown_tool_is_refused_before_anything_is_asked(
+    kind: str, streamed: bool
+) -> None:
     road = Road(stream(*END), backend_kind=kind)
-    status, error = refused(await road.ask(streamed=streamed, tools=TOOLS, tool_choice={"type": "function", "function": {"name": "nope"}}))
+    status, error = refused(
+        await road.ask(
+            streamed=streamed,
+            tools=TOOLS,
+            tool_choice={"type": "function", "function": {"name": "nope"}},
+        )
+    )
     assert (status, error["code"], error["param"]) == (400, "invalid_request", "tool_choice")
     assert "'nope'" in error["message"]
     assert road.script.asked == []

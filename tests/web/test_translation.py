@@ -1,4 +1,6 @@
-"""Cutting changes nothing: the same bytes of a backend are the same answer, wherever the network cuts them."""
+"""Cutting changes nothing: the same bytes of a backend are the same answer, wherever the network
+cuts them.
+"""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -23,11 +25,21 @@ def _said(*deltas: Any, finish: str | None = None, index: int = 0) -> str:
     choices: list[dict[str, Any]] = [{"index": index, "delta": delta} for delta in deltas]
     if finish:
         choices.append({"index": index, "delta": {}, "finish_reason": finish})
-    return "".join(f"data: {json.dumps({'choices': [choice]}, ensure_ascii=False)}\n\n" for choice in choices)
+    return "".join(
+        f"data: {json.dumps({'choices': [choice]}, ensure_ascii=False)}\n\n" for choice in choices
+    )
 
 
 def _call(arguments: str, **more: Any) -> dict[str, Any]:
-    return {"tool_calls": [{"index": 0, "function": {"arguments": arguments, **more}, **({"id": "c"} if more else {})}]}
+    return {
+        "tool_calls": [
+            {
+                "index": 0,
+                "function": {"arguments": arguments, **more},
+                **({"id": "c"} if more else {}),
+            }
+        ]
+    }
 
 
 USAGE = 'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}\n\n'
@@ -41,7 +53,9 @@ RECORDED = {
     "llama.cpp": (
         ":\n\n"
         + _said({"role": "assistant", "content": None})
-        + _said({"reasoning_content": "Hm … "}, {"reasoning_content": "né"}, {"content": "Grüße\u2028 "})
+        + _said(
+            {"reasoning_content": "Hm … "}, {"reasoning_content": "né"}, {"content": "Grüße\u2028 "}
+        )
         + ": ping\n\n"
         + _said(_call("", name="list_drones"), _call('{"ä'), _call('":"😀"}'), finish="tool_calls")
         + USAGE
@@ -49,22 +63,40 @@ RECORDED = {
         [Heard("Grüße\u2028 ", "Hm … né", (Made("c", "list_drones", '{"ä":"😀"}'),), "tool_calls")],
     ),
     "a leak, in CRLF, with other fields": (
-        ("event: message\nid: 1\n" + _said({"content": "é: "}) + "data: junk\n\ndata:\n\n" + _said({"content": LEAK}, finish="stop"))
-        .replace("\n", "\r\n"),
-        [Heard("é: ", "", (Made("", "write", '{"path":"é.txt","content":"a < b 😀"}'),), "tool_calls")],
+        (
+            "event: message\nid: 1\n"
+            + _said({"content": "é: "})
+            + "data: junk\n\ndata:\n\n"
+            + _said({"content": LEAK}, finish="stop")
+        ).replace("\n", "\r\n"),
+        [
+            Heard(
+                "é: ",
+                "",
+                (Made("", "write", '{"path":"é.txt","content":"a < b 😀"}'),),
+                "tool_calls",
+            )
+        ],
     ),
     "two choices, in CR": (
-        (_said({"content": "<think>ä"}) + _said({"content": "ß"}, index=1) + _said({"content": "ö</think>\n\nü"}, finish="length")
-         + _said(finish="eos", index=1) + DONE).replace("\n", "\r"),
+        (
+            _said({"content": "<think>ä"})
+            + _said({"content": "ß"}, index=1)
+            + _said({"content": "ö</think>\n\nü"}, finish="length")
+            + _said(finish="eos", index=1)
+            + DONE
+        ).replace("\n", "\r"),
         [Heard("ü", "äö", (), "length"), Heard("ß", "", (), "stop")],
     ),
-}  # fmt: skip
+}
 
 
 def _translation(writer: Stream | Whole, fields: str = '"n": 2', scans: bool = True) -> Translation:
     question = read(f'{{"messages": [], {fields}}}'.encode())
     make_parser = (lambda: Parser(TOOLS)) if scans else None
-    return Translation(Reply(), meaning, writer, make_parser, question, Record("id", "POST", "/"), Keeping(Room()))
+    return Translation(
+        Reply(), meaning, writer, make_parser, question, Record("id", "POST", "/"), Keeping(Room())
+    )
 
 
 def _stream() -> Stream:
@@ -87,11 +119,17 @@ def _cuts(data: bytes) -> Iterator[list[bytes]]:
 
 
 def _without_our_ids(heard: Heard) -> Heard:
-    return heard._replace(calls=tuple(call._replace(id=call.id.partition("call_")[0]) for call in heard.calls))
+    return heard._replace(
+        calls=tuple(call._replace(id=call.id.partition("call_")[0]) for call in heard.calls)
+    )
 
 
 def test_an_error_in_the_middle_cut_at_every_byte() -> None:
-    recorded = _said({"content": "é <tool_"}, {"content": "x"}) + 'data: {"error":{"code":500,"message":"ö"}}\n\n' + _said({"content": "z"})
+    recorded = (
+        _said({"content": "é <tool_"}, {"content": "x"})
+        + 'data: {"error":{"code":500,"message":"ö"}}\n\n'
+        + _said({"content": "z"})
+    )
     for pieces in _cuts(recorded.encode()):
         translation, out = _translation(_stream()), list[bytes]()
         with pytest.raises(BridgeError) as caught:
@@ -115,7 +153,13 @@ def test_what_is_known_of_an_answer_while_it_comes() -> None:
 
 
 def test_a_backend_that_ends_without_a_finish_has_broken_off() -> None:
-    for said in ("", DONE, USAGE, _said({"content": "a"}), _said({"content": "a"}, finish="stop") + _said({"content": "b"}, index=1)):
+    for said in (
+        "",
+        DONE,
+        USAGE,
+        _said({"content": "a"}),
+        _said({"content": "a"}, finish="stop") + _said({"content": "b"}, index=1),
+    ):
         translation = _translation(_stream())
         translation.feed(said.encode())
         with pytest.raises(BrokenOff):
@@ -125,21 +169,28 @@ def test_a_backend_that_ends_without_a_finish_has_broken_off() -> None:
 
 def test_without_a_parser_text_and_thoughts_pass_as_they_are() -> None:
     translation = _translation(_stream(), scans=False)
-    said = _said({"reasoning_content": "<think>"}, {"content": LEAK}, _call("{}", name="f"), finish="stop")
+    said = _said(
+        {"reasoning_content": "<think>"}, {"content": LEAK}, _call("{}", name="f"), finish="stop"
+    )
     *chunks, _ = payloads(translation.feed(said.encode()) + translation.end())
     assert of_chunks(chunks) == Heard(LEAK, "<think>", (Made("c", "f", "{}"),), "tool_calls")
 
 
 def test_calls_beyond_the_one_that_is_wanted_leave_no_trace() -> None:
     translation = _translation(_stream(), '"parallel_tool_calls": false')
-    *chunks, _ = payloads(translation.feed(_said({"content": LEAK + LEAK}, finish="stop").encode()) + translation.end())
+    *chunks, _ = payloads(
+        translation.feed(_said({"content": LEAK + LEAK}, finish="stop").encode())
+        + translation.end()
+    )
     assert [call.name for call in of_chunks(chunks).calls] == ["write"]
 
 
 def test_what_the_record_knows_afterwards() -> None:
     record = Record("id", "POST", "/")
     question = read(b'{"messages": []}')
-    translation = Translation(Reply(), meaning, _stream(), lambda: Parser(TOOLS), question, record, Keeping(Room()))
+    translation = Translation(
+        Reply(), meaning, _stream(), lambda: Parser(TOOLS), question, record, Keeping(Room())
+    )
     said = _said({"content": "Hi" + LEAK}, _call("{}", name="list_drones"), finish="stop")
     translation.feed(said.encode())
     translation.end()

@@ -1,4 +1,6 @@
-"""Waiting is visible: in a sentence of the log, of /health and of the page, and as a thought where that is wanted."""
+"""Waiting is visible: in a sentence of the log, of /health and of the page, and as a thought
+where that is wanted.
+"""
 
 import asyncio
 import logging
@@ -31,7 +33,12 @@ def test_the_sentence() -> None:
 @pytest.mark.parametrize(
     ("first", "then", "sentence"),
     [
-        (Progress(2_000, 4_000), Progress(3_000, 4_000), "prompt 3,000 of 4,000 (75 %), 100 tok/s, about 10 s left"),  # half was cached
+        # Half was cached.
+        (
+            Progress(2_000, 4_000),
+            Progress(3_000, 4_000),
+            "prompt 3,000 of 4,000 (75 %), 100 tok/s, about 10 s left",
+        ),
         (Progress(2_000, 4_000), Progress(2_000, 4_000), "prompt 2,000 of 4,000 (50 %)"),
         (Progress(0, 0), Progress(0, 0), "prompt 0 of 0 (0 %)"),
         (Progress(0, 10), Progress(20, 10), "prompt 20 of 10 (100 %), 2 tok/s, about 0 s left"),
@@ -62,7 +69,9 @@ def waiting(id: str = "req_a", **known: Any) -> Record:
     return Record(id, "POST", CHAT, 100.0, **known)
 
 
-async def test_a_line_every_ten_seconds_after_five(clock: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_line_every_ten_seconds_after_five(
+    clock: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "llama-bridge")
     kept = Ledger(lambda: None)
     it = waiting(generates=True, status=200)
@@ -94,12 +103,19 @@ async def test_what_is_said_of_a_request_that_waits_for_others(clock: SimpleName
     kept.ends(it)
 
 
-async def test_what_is_said_of_a_model_that_loads_and_of_a_backend_that_says_nothing(clock: SimpleNamespace) -> None:
+async def test_what_is_said_of_a_model_that_loads_and_of_a_backend_that_says_nothing(
+    clock: SimpleNamespace,
+) -> None:
     reasons: list[str | None] = ["our llama-server is starting\nthe last lines of its log", None]
     kept = Ledger(lambda: reasons[0])
     shown: list[str] = []
     kept.show = shown.append
-    records = [waiting(), waiting("req_b"), waiting("req_c", status=200), waiting("req_d", status=200, generates=True, first=101.0)]
+    records = [
+        waiting(),
+        waiting("req_b"),
+        waiting("req_c", status=200),
+        waiting("req_d", status=200, generates=True, first=101.0),
+    ]
     for it in records:
         kept.begins(it)
     clock.now = 104.9
@@ -107,11 +123,14 @@ async def test_what_is_said_of_a_model_that_loads_and_of_a_backend_that_says_not
     assert (kept.waiting(), shown) == ([], [""])
     clock.now = 107.0
     kept.look()
-    assert kept.waiting() == ["our llama-server is starting, waited 7 s"] * 2  # the log is not for everybody
+    # The log is not for everybody.
+    assert kept.waiting() == ["our llama-server is starting, waited 7 s"] * 2
     assert shown[-1] == "our llama-server is starting, waited 7 s (and 1 more)"
     reasons.pop(0)
     assert kept.waiting() == ["nothing from the backend for 7 s"] * 2
-    assert [row["waits"] for row in kept.live()] == ["nothing from the backend for 7 s"] * 2 + [None] * 2
+    assert [row["waits"] for row in kept.live()] == ["nothing from the backend for 7 s"] * 2 + [
+        None
+    ] * 2
     assert kept.sentence("req_z") is None
     for it in records:
         kept.ends(it)
@@ -119,7 +138,9 @@ async def test_what_is_said_of_a_model_that_loads_and_of_a_backend_that_says_not
     assert (shown[-1], len(kept.last)) == ("", 4)
 
 
-async def test_it_looks_by_itself_while_there_is_anything_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_looks_by_itself_while_there_is_anything_to_look_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert (ledger.TICK, ledger.PATIENT, ledger.TOLD_EVERY, ledger.KEPT) == (1.0, 5.0, 10.0, 50)
     monkeypatch.setattr(ledger, "TICK", 0.01)
     kept, looked = Ledger(lambda: None), asyncio.Event()
@@ -136,7 +157,10 @@ async def test_it_looks_by_itself_while_there_is_anything_to_look_at(monkeypatch
     assert [row["id"] for row in kept.last] == [f"req_{number}" for number in range(59, 9, -1)]
 
 
-READ = [chunk({"role": "assistant", "content": None}, prompt_progress={"total": 9, "processed": done}) for done in (0, 4)]
+READ = [
+    chunk({"role": "assistant", "content": None}, prompt_progress={"total": 9, "processed": done})
+    for done in (0, 4)
+]
 
 
 async def test_health_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +180,11 @@ async def test_health_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
 async def told(progress: str, monkeypatch: pytest.MonkeyPatch, *, signs: int = 2) -> Call:
     monkeypatch.setattr(connection, "PING_AFTER", 0.02)
     reading, answering = asyncio.Event(), asyncio.Event()
-    call = Road(stream(*READ, reading, *text("b"), answering, *END), backend_kind="llama_cpp", progress=progress).begin()
+    call = Road(
+        stream(*READ, reading, *text("b"), answering, *END),
+        backend_kind="llama_cpp",
+        progress=progress,
+    ).begin()
     await call.until(lambda call: len(call.messages) > signs)
     reading.set()
     await call.until(lambda call: '"content":"b"' in call.text)
@@ -199,6 +227,10 @@ async def test_it_never_goes_back_to_the_model() -> None:
 
 
 def test_a_thought_that_only_quotes_us_stays() -> None:
-    messages = [{"reasoning_content": "He wrote [llama-bridge] prompt 1\nand [llama-bridge] without an end"}]
+    messages = [
+        {"reasoning_content": "He wrote [llama-bridge] prompt 1\nand [llama-bridge] without an end"}
+    ]
     take_out(messages)
-    assert messages == [{"reasoning_content": "He wrote [llama-bridge] prompt 1\nand [llama-bridge] without an end"}]
+    assert messages == [
+        {"reasoning_content": "He wrote [llama-bridge] prompt 1\nand [llama-bridge] without an end"}
+    ]

@@ -1,4 +1,6 @@
-"""What a client takes of our time and memory before it is let in, and how long it may: over a real socket."""
+"""What a client takes of our time and memory before it is let in, and how long it may: over a
+real socket.
+"""
 
 import asyncio
 import json
@@ -34,12 +36,19 @@ async def test_a_head_has_a_size(connect: Connect, script: Backend) -> None:
         assert "100 headers and 65,536 bytes" in await refused(client, 431, "head_too_large")
     assert script.asked == []
     client = await connect()
-    await client.send(get("/props", *[b"X-%d: a" % number for number in range(90)], b"X-A: " + b"a" * 60_000))
+    await client.send(
+        get("/props", *[b"X-%d: a" % number for number in range(90)], b"X-A: " + b"a" * 60_000)
+    )
     assert (await client.answer())[0] == 200
 
 
-@pytest.mark.parametrize("endless", [b"5;" + b"x" * 70_000, b"0\r\n" + b"X-A: a\r\n" * 10_000, b"0\r\nX-A: " + b"a" * 70_000])
-async def test_what_stands_between_the_pieces_of_a_body_has_a_size_too(endless: bytes, connect: Connect) -> None:
+@pytest.mark.parametrize(
+    "endless",
+    [b"5;" + b"x" * 70_000, b"0\r\n" + b"X-A: a\r\n" * 10_000, b"0\r\nX-A: " + b"a" * 70_000],
+)
+async def test_what_stands_between_the_pieces_of_a_body_has_a_size_too(
+    endless: bytes, connect: Connect
+) -> None:
     client = await connect()
     await client.send(post(b"", CHUNKED, b"Expect: 100-continue"))
     assert (await client.answer())[0] == 100
@@ -64,7 +73,9 @@ async def test_many_requests_at_once_over_one_connection(connect: Connect) -> No
     assert b"more than 8 requests were sent at once" in await client.rest()
 
 
-async def test_who_sends_half_a_head_and_waits_is_dropped(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_sends_half_a_head_and_waits_is_dropped(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert wire.HEAD_SECONDS == 20.0
     monkeypatch.setattr(wire, "HEAD_SECONDS", 0.05)
     silent, half = await connect(), await connect()
@@ -78,7 +89,9 @@ async def test_who_sends_half_a_head_and_waits_is_dropped(connect: Connect, monk
     await refused(again, 408, "half_request")
 
 
-async def test_who_sends_half_a_body_and_waits_is_dropped(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_sends_half_a_body_and_waits_is_dropped(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert (connection.BODY_SECONDS, wire.UNREAD_SECONDS) == (30.0, 5.0)
     monkeypatch.setattr(connection, "BODY_SECONDS", 0.05)
     monkeypatch.setattr(wire, "UNREAD_SECONDS", 0.05)
@@ -95,13 +108,17 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(
     monkeypatch.setattr(wire, "UNREAD_SECONDS", 0.05)
     for path in (CHAT, "/v1/embeddings", "/props"):
         client = await connect()
-        await client.send(post(b"{", b"Content-Length: 10737418240", b"Expect: 100-continue", path=path))
+        await client.send(
+            post(b"{", b"Content-Length: 10737418240", b"Expect: 100-continue", path=path)
+        )
         assert "larger than 67,108,864 bytes" in await refused(client, 413, "request_too_large")
     assert script.bodies == []
 
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/embeddings"])
-async def test_a_body_that_says_no_length_is_counted(path: str, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_says_no_length_is_counted(
+    path: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connection, "BODY_LIMIT", 100_000)
     client = await connect()
     await client.send(post(b"", CHUNKED, path=path))
@@ -109,7 +126,9 @@ async def test_a_body_that_says_no_length_is_counted(path: str, connect: Connect
     await refused(client, 413, "request_too_large", closed=False)
 
 
-async def test_a_refused_client_that_stops_sending_may_ask_again(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_client_that_stops_sending_may_ask_again(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connection, "BODY_LIMIT", 100)
     client = await connect()
     await client.send(post(b" " * 200, b"Content-Length: 400"))
@@ -125,7 +144,9 @@ async def test_a_tunnel_is_refused(connect: Connect) -> None:
 
 
 async def test_an_old_client_gets_no_chunks(script: Backend) -> None:
-    """HTTP/1.0: an answer without a length ends with the connection; one with a length is as ever."""
+    """HTTP/1.0: an answer without a length ends with the connection; one with a length is as
+    ever.
+    """
     script.answers["/props"] = stream(b"one", b"two")
     async with served(bridge(script)) as connect:
         client = await connect()

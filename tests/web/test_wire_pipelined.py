@@ -1,4 +1,6 @@
-"""Requests that are sent before the one before them is answered, and what else comes meanwhile: over a real socket."""
+"""Requests that are sent before the one before them is answered, and what else comes meanwhile:
+over a real socket.
+"""
 
 import asyncio
 import re
@@ -62,7 +64,9 @@ BEHIND = {
 
 
 @pytest.mark.parametrize("name", BEHIND)
-async def test_what_is_refused_behind_an_answer_is_told_behind_it(name: str, script: Backend) -> None:
+async def test_what_is_refused_behind_an_answer_is_told_behind_it(
+    name: str, script: Backend
+) -> None:
     """Nothing is written into the answer that is under way, and nothing of it is lost."""
     waits = Waits(script)
     async with served(bridge(script)) as connect:
@@ -84,7 +88,9 @@ async def test_what_is_refused_behind_an_answer_is_told_behind_it(name: str, scr
         assert last[0] == (431 if "head" in name else 400)
 
 
-async def test_half_a_head_behind_an_answer_does_not_cut_it(script: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_half_a_head_behind_an_answer_does_not_cut_it(
+    script: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(wire, "HEAD_SECONDS", 0.05)
     waits = Waits(script)
     async with served(bridge(script)) as connect:
@@ -109,8 +115,21 @@ async def test_a_broken_body_cuts_the_answer_to_its_own_request(script: Backend)
         assert b"HTTP/1.1" not in await client.rest()
 
 
-@pytest.mark.parametrize("behind", [b"", get(), get() * 3, get()[:-2], b"zz\r\n\r\n", ASK, post(b"x" * 60_000, b"Content-Length: 60001")])
-async def test_a_client_that_leaves_ends_the_running_answer_whatever_waits_behind_it(behind: bytes, script: Backend) -> None:
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"",
+        get(),
+        get() * 3,
+        get()[:-2],
+        b"zz\r\n\r\n",
+        ASK,
+        post(b"x" * 60_000, b"Content-Length: 60001"),
+    ],
+)
+async def test_a_client_that_leaves_ends_the_running_answer_whatever_waits_behind_it(
+    behind: bytes, script: Backend
+) -> None:
     waits = Waits(script)
     async with served(bridge(script)) as connect:
         client = await connect()
@@ -150,7 +169,10 @@ IDLE = {
     "a refusal": (get("/props", *REFUSED), b""),
     "a refusal and a blank line": (get("/props", *REFUSED), b"\r\n"),
     "a refusal and its body": (post(BODY[:5], LENGTH, *REFUSED), BODY[5:]),
-    "a refusal and its body and a blank line": (post(BODY[:5], LENGTH, *REFUSED), BODY[5:] + b"\r\n"),
+    "a refusal and its body and a blank line": (
+        post(BODY[:5], LENGTH, *REFUSED),
+        BODY[5:] + b"\r\n",
+    ),
     "a refusal and half its body": (post(BODY[:5], LENGTH, *REFUSED), BODY[5:9]),
     "a refusal and its chunks": (post(b"5\r\n{", CHUNKED, *REFUSED), b'"a":\r\n0\r\n\r\n'),
     "a refusal and half its trailers": (post(b"5\r\n{", CHUNKED, *REFUSED), b'"a":\r\n0\r\nX-A: a'),
@@ -161,7 +183,9 @@ IDLE = {
 
 
 @pytest.mark.parametrize("name", IDLE)
-async def test_every_state_of_a_connection_ends_in_time(name: str, script: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_state_of_a_connection_ends_in_time(
+    name: str, script: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a key nobody keeps a connection; what he sends in the end does not matter."""
     assert (wire.HEAD_SECONDS, wire.IDLE_SECONDS, wire.UNREAD_SECONDS) == (20.0, 5, 5.0)
     for seconds in ("HEAD_SECONDS", "IDLE_SECONDS", "UNREAD_SECONDS"):
@@ -176,7 +200,9 @@ async def test_every_state_of_a_connection_ends_in_time(name: str, script: Backe
         await client.rest()  # waits 10 seconds for the end
 
 
-async def test_a_connection_that_was_idle_may_be_used_again(script: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_was_idle_may_be_used_again(
+    script: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(wire, "IDLE_SECONDS", 0.3)
     async with served(bridge(script)) as connect:
         client = await connect()

@@ -17,7 +17,9 @@ MADE = ("water", '{"plant":"fern","litres":2}')
 
 
 def question(more: str = "") -> Any:
-    return read(f'{{"messages": [{{"role": "assistant", "tool_calls": [{{"id": "old"}}]}}]{more}}}'.encode())
+    return read(
+        f'{{"messages": [{{"role": "assistant", "tool_calls": [{{"id": "old"}}]}}]{more}}}'.encode()
+    )
 
 
 class Told:
@@ -25,7 +27,9 @@ class Told:
 
     def __init__(self, more: str = "", scans: bool = True) -> None:
         self.record = Record("id", "POST", "/")
-        self.choice = Choice(Parser(TOOLS) if scans else None, question(more), {"old"}, self.record, Keeping(Room()))
+        self.choice = Choice(
+            Parser(TOOLS) if scans else None, question(more), {"old"}, self.record, Keeping(Room())
+        )
         self.events: list[TextEvent] = []
 
     def says(self, *events: TextEvent | Finish) -> "Told":
@@ -63,9 +67,18 @@ class Told:
     def calls(self) -> list[tuple[str, str]]:
         """In the order in which they began; a call that begins twice fails."""
         starts = {event.index: event for event in self.events if isinstance(event, CallStart)}
-        assert list(starts) == list(range(sum(isinstance(event, CallStart) for event in self.events)))
+        assert list(starts) == list(
+            range(sum(isinstance(event, CallStart) for event in self.events))
+        )
         return [
-            (start.name, "".join(event.text for event in self.events if isinstance(event, CallArguments) and event.index == index))
+            (
+                start.name,
+                "".join(
+                    event.text
+                    for event in self.events
+                    if isinstance(event, CallArguments) and event.index == index
+                ),
+            )
             for index, start in starts.items()
         ]
 
@@ -74,5 +87,7 @@ class Told:
         return [event for event in self.events if isinstance(event, CallStart)]
 
 
-def native(arguments: str, *, name: str = "water", index: int = 0, id: str | None = "c1") -> list[TextEvent]:
+def native(
+    arguments: str, *, name: str = "water", index: int = 0, id: str | None = "c1"
+) -> list[TextEvent]:
     return [CallStart(index, id, name, "native"), CallArguments(index, arguments)]

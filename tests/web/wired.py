@@ -35,8 +35,15 @@ class Raw:
         """One answer with a length, as a client reads it."""
         async with asyncio.timeout(10):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
-            return int(head[0].split()[1]), headers, await self._reader.readexactly(int(headers.get("content-length", "0")))
+            headers = {
+                name.lower(): value
+                for name, _, value in (line.partition(": ") for line in head[1:-2])
+            }
+            return (
+                int(head[0].split()[1]),
+                headers,
+                await self._reader.readexactly(int(headers.get("content-length", "0"))),
+            )
 
     async def rest(self) -> bytes:
         """Until the server ends the connection."""
@@ -60,7 +67,9 @@ class served:  # noqa: N801 - reads as a verb
     async def __aenter__(self) -> Connect:
         state = ServerState()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: wire.Wire(self._config, state, {}), "127.0.0.1", 0)
+        self._server = await loop.create_server(
+            lambda: wire.Wire(self._config, state, {}), "127.0.0.1", 0
+        )
         self._state = state
 
         async def connect() -> Raw:
@@ -80,11 +89,26 @@ class served:  # noqa: N801 - reads as a verb
 
 
 def get(path: str = "/props", *headers: bytes) -> bytes:
-    return b"".join([f"GET {path} HTTP/1.1\r\n".encode(), HOST, *(header + b"\r\n" for header in headers), b"\r\n"])
+    return b"".join(
+        [
+            f"GET {path} HTTP/1.1\r\n".encode(),
+            HOST,
+            *(header + b"\r\n" for header in headers),
+            b"\r\n",
+        ]
+    )
 
 
 def post(body: bytes, *headers: bytes, path: str = CHAT) -> bytes:
-    return b"".join([f"POST {path} HTTP/1.1\r\n".encode(), HOST, *(header + b"\r\n" for header in headers), b"\r\n", body])
+    return b"".join(
+        [
+            f"POST {path} HTTP/1.1\r\n".encode(),
+            HOST,
+            *(header + b"\r\n" for header in headers),
+            b"\r\n",
+            body,
+        ]
+    )
 
 
 async def refused(client: Raw, status: int, code: str, *, closed: bool = True) -> str:

@@ -1,4 +1,5 @@
-"""What each kind of server sends, byte for byte, and what a client must get for it: one table per kind, in a text file.
+"""What each kind of server sends, byte for byte, and what a client must get for it: one table per
+kind, in a text file.
 
     === name {"fields": "of the question, where they matter"}
     200 text/event-stream; retry-after: 60
@@ -6,7 +7,8 @@
     --- end                                (or `reset`: the connection is lost there)
     {"text": "...", "finish": "stop"}
 
-A body ends before the line break that precedes `---`. Lines end as they do in the file, which is read without translation.
+A body ends before the line break that precedes `---`. Lines end as they do in the file, which is
+read without translation.
 """
 
 import json
@@ -22,7 +24,10 @@ from tests.backend import Piece, stream
 
 HERE = Path(__file__).parent
 KINDS = sorted(path.stem for path in HERE.glob("*.txt"))
-_ENTRY = re.compile(r"^=== ([^{\n]*?)( \{[^\n]*)?\n(\d+) ([^\n]*)\n(.*?)\n--- (end|reset)\n(.*?)\n$", re.MULTILINE | re.DOTALL)
+_ENTRY = re.compile(
+    r"^=== ([^{\n]*?)( \{[^\n]*)?\n(\d+) ([^\n]*)\n(.*?)\n--- (end|reset)\n(.*?)\n$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,10 @@ class Entry:
         return self.headers["content-type"] == "text/event-stream"
 
     def answer(self, *pieces: bytes) -> httpx.Response:
-        sent: list[Piece] = [*(pieces or (self.body,)), *([httpx.ReadError("reset")] if self.is_cut else [])]
+        sent: list[Piece] = [
+            *(pieces or (self.body,)),
+            *([httpx.ReadError("reset")] if self.is_cut else []),
+        ]
         response = stream(*sent, status=self.status)
         response.headers = httpx.Headers(self.headers)
         return response
@@ -67,7 +75,16 @@ def _read(kind: str, text: str) -> Iterator[Entry]:
         name, asked, status, head, body, end, means = entry.groups()
         content_type, *more = re.split(r"; (?=retry)", head)
         headers = {"content-type": content_type} | dict(line.split(": ") for line in more)
-        yield Entry(kind, name, json.loads(asked or "{}"), int(status), headers, body.encode(), end == "reset", json.loads(means))
+        yield Entry(
+            kind,
+            name,
+            json.loads(asked or "{}"),
+            int(status),
+            headers,
+            body.encode(),
+            end == "reset",
+            json.loads(means),
+        )
 
 
 TABLE = [entry for kind in KINDS for entry in entries(kind)]
