@@ -12,8 +12,8 @@ from proxy.errors import BackendRefused
 from proxy.requests import notices, tools
 from proxy.stream.calls import Calls, Tools
 from proxy.stream.code import HALF_MARGIN, MARGIN
+from proxy.stream.conversion import typed
 from proxy.stream.json_strings import ANY_KEY, HALF_KEY, KEY, KEYWORD
-from proxy.stream.schema import typed
 
 SMALL, LARGE = 4_000, 32_000
 CALLS = Calls(Tools())

@@ -14,6 +14,7 @@ from functools import partial
 
 from proxy.stream.call_arguments import fitting
 from proxy.stream.calls import Calls
+from proxy.stream.conversion import quote, typed
 from proxy.stream.dialect import Dialect, sample
 from proxy.stream.json_strings import wait
 from proxy.stream.json_text import LITERALS, bare, escaped, string
@@ -21,7 +22,7 @@ from proxy.stream.marked_calls import Marks, marked_calls
 from proxy.stream.markers import compiled
 from proxy.stream.named_calls import NAME, Named
 from proxy.stream.reader import WORD_LIMIT, Emit, Reader, Steps
-from proxy.stream.schema import Kinds, quote, typed
+from proxy.stream.schema import Kinds
 
 QUOTES = ('<|"|>', "<escape>")
 OPENERS, CLOSERS = (

@@ -15,12 +15,12 @@ import re
 from typing import Any
 
 from proxy.stream.calls import Calls
+from proxy.stream.conversion import compact, typed
 from proxy.stream.dialect import Dialect, sample
 from proxy.stream.layout import Tag
 from proxy.stream.markers import compiled
 from proxy.stream.raw_values import NO_STRING, RawValue
 from proxy.stream.reader import Emit, Reader, Steps
-from proxy.stream.schema import compact, typed
 from proxy.stream.tagged_calls import closing_tag
 
 MARK = "]<]minimax[>["

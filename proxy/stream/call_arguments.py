@@ -1,6 +1,7 @@
 """The object of a call's arguments, wherever its name stands."""
 
 from proxy.stream.calls import Calls, Tools
+from proxy.stream.conversion import integer, quote, typed
 from proxy.stream.events import CallArguments
 from proxy.stream.json_text import (
     END,
@@ -16,7 +17,7 @@ from proxy.stream.json_text import (
     value,
 )
 from proxy.stream.reader import Reader, Steps, complete
-from proxy.stream.schema import Kinds, integer, quote, typed
+from proxy.stream.schema import Kinds
 
 WRAPPERS = frozenset({"arguments", "parameters", "args", "params", "input", "properties"})
 """Keys that hold the whole object of arguments once more."""

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
+from proxy.stream.conversion import quote
 from proxy.stream.events import CallArguments, CallEnd, CallStart, Content, TextEvent
-from proxy.stream.schema import Kinds, properties, quote
+from proxy.stream.schema import Kinds, properties
 from proxy.stream.window import HELD_LIMIT
 
 NAME = re.compile(r"[^\W_][\w.:/@-]{0,127}|_[\w.:/@-]{0,127}")

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import get_args
 
+from proxy.stream.conversion import number, quote
 from proxy.stream.json_strings import HALF_KEY, Ends, Place, string, wait
 from proxy.stream.reader import WORD_LIMIT, Emit, Reader, Steps
-from proxy.stream.schema import number, quote
 
 __all__ = [
     "END",

@@ -8,7 +8,8 @@ tool's schema excludes strings is converted, as `typed` converts what a model wr
 import json
 import re
 
-from proxy.stream.schema import ValueSchema, typed
+from proxy.stream.conversion import typed
+from proxy.stream.schema import ValueSchema
 from proxy.stream.window import HELD_LIMIT
 
 _OUTSIDE = re.compile(r'[^"{}\[\]]*')

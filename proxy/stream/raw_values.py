@@ -3,9 +3,10 @@
 from io import StringIO
 
 from proxy.stream.calls import Calls
+from proxy.stream.conversion import typed
 from proxy.stream.json_text import escaped
 from proxy.stream.layout import Edge
-from proxy.stream.schema import Kinds, same, typed
+from proxy.stream.schema import Kinds, same
 
 UNDECIDED = 64
 """A value that may be a string or something short (null, a number) is a string once it is

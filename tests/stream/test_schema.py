@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from proxy.stream import schema
-from proxy.stream.schema import LITERAL_LIMIT, PARTS_LIMIT, integer, properties, typed
+from proxy.stream.conversion import LITERAL_LIMIT, integer, typed
+from proxy.stream.schema import PARTS_LIMIT, properties
 
 DEFINITIONS: dict[str, dict[str, Any]] = {
     "$defs": {
