@@ -41,6 +41,7 @@ EVERYTHING = {
     "model_table",
     "own_models",
     "remote",
+    "server",
     "welcome",
     "__init__",
     "__main__",

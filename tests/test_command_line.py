@@ -12,6 +12,7 @@ import pytest
 from proxy import __version__, command_line
 from proxy.app import create_app
 from proxy.llama_server import first
+from proxy.server import Server, _shown
 from proxy.settings import Settings, load
 from proxy.web.keys import Keys
 from proxy.web.record import Record
@@ -233,11 +234,11 @@ def test_as_the_first_process_of_a_container_it_steps_aside(
 def test_it_ends_well_when_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here as well as in a process of its own, whose last lines nobody sees."""
 
-    def run(self: command_line.Server, sockets: list[socket.socket]) -> None:
+    def run(self: Server, sockets: list[socket.socket]) -> None:
         sockets[0].close()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command_line.Server, "run", run)
+    monkeypatch.setattr(Server, "run", run)
     monkeypatch.setattr(signal, "signal", lambda number, _: number)
     assert (
         command_line.serve(load({"BACKEND_URL": "http://127.0.0.1:9/v1", "PROXY_PORT": "0"})) == 0
@@ -250,7 +251,7 @@ async def test_who_waits_is_shown_before_the_model_that_loads() -> None:
     ledger, shown = bridge.house.ledger, list[str]()
     ledger.show = shown.append
     with socket.socket() as listener:
-        server = command_line.Server(bridge, listener)
+        server = Server(bridge, listener)
         server._show("starting, 1 s")
         ledger.begins(record := Record("req_a", "POST", "/v1/chat/completions"))
         server._show("starting, 2 s")
@@ -288,8 +289,7 @@ def test_a_key_file_that_is_no_text(capsys: Output, tmp_path: Path) -> None:
 
 
 def test_which_key_the_banner_shows() -> None:
-    shown = command_line._shown
-    assert (shown(Keys()), shown(Keys(("given",))), shown(Keys(("made",), Path("/k")))) == (
+    assert (_shown(Keys()), _shown(Keys(("given",))), _shown(Keys(("made",), Path("/k")))) == (
         None,
         "YOUR-KEY",
         "made",

@@ -113,13 +113,14 @@ class _Steps(Coroutine[Any, Any, Any]):
 
 
 def install(file: Path) -> None:
-    from proxy import command_line  # only here: who reads what was measured needs none of it
+    # Only here: who reads what was measured needs none of it.
+    from proxy.server import Server
     from proxy.web.ledger import Ledger
     from proxy.web.wire import Wire
 
-    started = command_line.Server.startup
+    started = Server.startup
 
-    async def startup(server: command_line.Server, sockets: Any = None) -> None:
+    async def startup(server: Server, sockets: Any = None) -> None:
         clock = Clock(file)
         threading.Thread(target=clock.watch, daemon=True).start()
         loop = asyncio.get_running_loop()
@@ -136,7 +137,7 @@ def install(file: Path) -> None:
         await started(server, sockets)
 
     # It is replaced on purpose.
-    command_line.Server.startup = startup  # type: ignore[method-assign, assignment]
+    Server.startup = startup  # type: ignore[method-assign, assignment]
 
 
 def _timed(method: Callable[..., Any], clock: Clock) -> Callable[..., Any]:
