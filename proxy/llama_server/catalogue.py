@@ -1,72 +1,25 @@
-"""Which models there are: from LLAMA_MODEL, from the sections of llama-server.conf, from a folder.
+"""Which models there are: from LLAMA_MODEL, from llama-server.conf or from a folder."""
 
-Plain values, ready to launch.
-"""
-
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 from proxy.llama_server import gguf, model_defaults, shelf
 from proxy.llama_server.configuration import Configuration, ConfigurationError, Entry, closest
 from proxy.llama_server.gguf import Damaged
-from proxy.llama_server.gpu import visible_gpu
-from proxy.llama_server.launch import EngineMissing, Launch, find_engine
-from proxy.llama_server.options import Build, of_binary, of_wheel
+from proxy.llama_server.model import Model, ModelMaker, Wishes
 from proxy.llama_server.shelf import NoModel
-from proxy.printable import encodable, printable
+from proxy.printable import printable
 
-# Keys of ours; all others are options of llama-server.
-PER_MODEL = (
-    "model",
-    "hf",
-    "hf-repo",
-    "aliases",
-    "preload",
-    "idle-unload",
-    "group",
-    "dialect",
-    "binary",
-    "env",
-    "require-gpu",
-)
 ONLY_ONE = ("model", "hf", "hf-repo", "aliases")  # make no sense for all models
-FOR_ALL = ("models-max", "side-requests")
 CONTEXT = 32768
-SLOTS = 2  # a conversation, and a title or a sub-agent beside it
-MEMORY = Path("/proc/meminfo")
 HF = "hf:"
 T = TypeVar("T")
 _NOT_UTF_8 = (
     "its name is not UTF-8, and the llama-server of the xllamacpp wheel opens no such file; "
     "rename it"
 )
-
-
-@dataclass(frozen=True)
-class Model:
-    launch: Launch
-    aliases: tuple[str, ...] = ()
-    preload: bool = False
-    idle_unload: float | None = None  # seconds
-    group: str | None = None
-    dialect: str | None = None
-    require_gpu: bool = False
-    context: int | None = None  # of one conversation, as far as it is known before the start
-    shares_cache: bool = False  # all slots have one KV cache together
-    cache: int | None = None  # its size in tokens, where the flags say it
-
-    @property
-    def name(self) -> str:
-        return self.launch.alias
-
-    @property
-    def together(self) -> str:
-        """Models of one group stay loaded together, and leave together."""
-        return f"group {self.group}" if self.group else f"model {self.name}"
 
 
 @dataclass(frozen=True)
@@ -92,16 +45,6 @@ class Catalogue:
         ]
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What the settings say."""
-
-    model: str | None  # LLAMA_MODEL
-    server: str | None  # LLAMA_SERVER
-    tiny: Path
-    knows_dialect: Callable[[str], object]
-
-
 def make(configuration: Configuration, wishes: Wishes) -> Catalogue:
     """ConfigurationError tells all that is wrong, EngineMissing that there is nothing to run a
     model with.
@@ -109,29 +52,12 @@ def make(configuration: Configuration, wishes: Wishes) -> Catalogue:
     return _Making(configuration, wishes).catalogue()
 
 
-def free_memory() -> int | None:
-    """MiB, as far as the system tells."""
-    try:
-        rows = dict(line.split(":") for line in MEMORY.read_text().splitlines() if ":" in line)
-        return int(rows["MemAvailable"].split()[0]) // 1024
-    except (OSError, KeyError, ValueError):
-        return None
-
-
-@cache
-def memory_at_start() -> int | None:
-    """Measured once: what is derived from it must not change from one reading of the
-    configuration to the next.
-    """
-    return free_memory()
-
-
 class _Making:
     def __init__(self, configuration: Configuration, wishes: Wishes) -> None:
         self._conf, self._wishes = configuration, wishes
         self._wrong: dict[str, None] = {}
         self._notes: list[str] = []
-        self._builds: dict[Path | None, Build] = {}
+        self._maker = ModelMaker(wishes, self._notes)
 
     def catalogue(self) -> Catalogue:
         for entry in self._conf.common.values():
@@ -182,7 +108,7 @@ class _Making:
             if Path(named).is_absolute() and Path(named).suffix and not Path(named).parent.exists():
                 # A disk that is not mounted yet: the proxy serves, and reports the missing file.
                 return None, [
-                    self._made(
+                    self._maker.made(
                         Path(named),
                         printable(Path(named).stem),
                         self._conf.of(""),
@@ -199,7 +125,7 @@ class _Making:
 
     def _folder(self, path: Path) -> list[Model]:
         found = shelf.scan(path)
-        opened = [one for one in found.models if self._can_open(one.path, self._conf.of(""))]
+        opened = [one for one in found.models if self._maker.can_open(one.path, self._conf.of(""))]
         left_out = [
             *found.damaged,
             *((one.path, _NOT_UTF_8) for one in found.models if one not in opened),
@@ -252,13 +178,13 @@ class _Making:
 
     def _hf(self, repository: str, entries: Mapping[str, Entry], name: str | None = None) -> Model:
         repository = repository.removeprefix(HF)
-        engine = self._engine(entries)
+        engine = self._maker.engine(entries)
         if engine is None:
             raise ConfigurationError(
                 f"hf:{repository}: the server in the xllamacpp wheel downloads nothing. "
                 f"Name a llama-server in LLAMA_SERVER, or a GGUF file"
             )
-        return self._made(repository, name or repository, entries, {"ctx-size": str(CONTEXT)})
+        return self._maker.made(repository, name or repository, entries, {"ctx-size": str(CONTEXT)})
 
     def _file(
         self,
@@ -279,115 +205,15 @@ class _Making:
             )
         if missing := shelf.incomplete(header):
             raise ConfigurationError(f"{where}: {path}: {missing}")
-        if not self._can_open(path, entries):
+        if not self._maker.can_open(path, entries):
             raise ConfigurationError(f"{where}: {path}: {_NOT_UTF_8}")
         defaults = {"ctx-size": str(min(CONTEXT, header.context or CONTEXT))} | dict(more or {})
         asked = entries.get("embeddings") or entries.get("embedding")
         if header.is_embedding or (asked is not None and asked.switch()):
             defaults |= model_defaults.for_embeddings(header)
-        return self._made(path.absolute(), name or header.file_name, entries, defaults, header)
-
-    def _can_open(self, path: Path, entries: Mapping[str, Entry]) -> bool:
-        return self._engine(entries) is not None or encodable(str(path)) == str(path)
-
-    def _engine(self, entries: Mapping[str, Entry]) -> Path | None:
-        binary = entries.get("binary")
-        if binary is None:
-            return find_engine(self._wishes.server)
-        try:
-            return find_engine(binary.text(), by=binary.key)
-        except EngineMissing as error:
-            raise binary.wrong(str(error)) from None
-
-    def _build(self, engine: Path | None) -> Build:
-        if engine not in self._builds:
-            self._builds[engine] = of_binary(engine) if engine else of_wheel()
-        return self._builds[engine]
-
-    def _made(
-        self,
-        model: Path | str,
-        name: str,
-        entries: Mapping[str, Entry],
-        defaults: Mapping[str, str],
-        header: gguf.Header | None = None,
-    ) -> Model:
-        engine = self._engine(entries)
-        build = self._build(engine)
-        said = [entry for entry in entries.values() if entry.key not in PER_MODEL + FOR_ALL]
-        flags = self._with_prompt_cache(
-            build, build.flags([*said, *self._defaults(build, said, defaults)]), name, header
+        return self._maker.made(
+            path.absolute(), name or header.file_name, entries, defaults, header
         )
-        idle, dialect = entries.get("idle-unload"), entries.get("dialect")
-        if dialect:
-            self._check_dialect(dialect)
-        minutes = idle.number(least=0) if idle else 0
-        return Model(
-            Launch(model, name, engine, flags, _variables(entries.get("env"))),
-            aliases=entries["aliases"].words() if "aliases" in entries else (),
-            preload="preload" in entries and entries["preload"].switch(),
-            idle_unload=minutes * 60 or None,
-            group=entries["group"].text() if "group" in entries else None,
-            dialect=dialect.text() if dialect else None,
-            require_gpu="require-gpu" in entries and entries["require-gpu"].switch(),
-            **model_defaults.cache_size(build, flags),
-        )
-
-    def _with_prompt_cache(
-        self, build: Build, flags: tuple[str, ...], name: str, header: gguf.Header | None
-    ) -> tuple[str, ...]:
-        """Add the limit of the cache in RAM, where none is given, and note one that is too
-        small.
-        """
-        if not build.knows("cache-ram"):
-            return flags
-        conversation = model_defaults.conversation_size(header, build, flags) if header else None
-        in_memory = header.size >> 20 if header and visible_gpu() is None else 0
-        said = build.value(flags, "cache-ram")
-        limit = (
-            int(float(said))
-            if said
-            else model_defaults.prompt_cache(memory_at_start(), in_memory, conversation)
-        )
-        if note := model_defaults.too_small(
-            name, model_defaults.PROMPT_CACHE if limit is None else limit, conversation
-        ):
-            self._notes.append(note)
-        return (
-            flags
-            if said or limit is None
-            else (*flags, build.options["cache-ram"].flag, str(limit))
-        )
-
-    def _defaults(
-        self, build: Build, said: Iterable[Entry], defaults: Mapping[str, str]
-    ) -> list[Entry]:
-        """What nobody said, of what this build knows."""
-        wanted, spoken = dict(defaults), {build.meant(entry.key) for entry in said}
-        if build.tells_more:
-            wanted["log-verbosity"] = "4"  # layers and memory are told from there on
-        if build.knows("jinja") and build.options["jinja"].off is None:
-            wanted["jinja"] = "true"  # an older build, where it is not the default
-        if "kv-unified-per-slot" in spoken:
-            wanted.pop("ctx-size", None)  # the engine multiplies it by the slots
-        if (
-            build.knows("kv-unified")
-            and "parallel" not in spoken
-            and "embeddings" not in spoken | wanted.keys()
-        ):
-            wanted |= {"parallel": str(SLOTS), "kv-unified": "true"}
-        unsaid = {
-            key: value
-            for key, value in wanted.items()
-            if build.knows(key) and build.meant(key) not in spoken
-        }
-        return [Entry(key, value, Path("default"), 0) for key, value in unsaid.items()]
-
-    def _check_dialect(self, entry: Entry) -> None:
-        try:
-            self._wishes.knows_dialect(entry.text())
-        except ValueError as error:
-            raise entry.wrong(str(error)) from None
 
     def _unique(self, models: Iterable[Model]) -> None:
         taken: dict[str, str] = {}
@@ -398,14 +224,3 @@ class _Making:
                         f"two models answer to the name {name}: [{taken[name]}] and [{model.name}]"
                     ] = None
                 taken[name] = model.name
-
-
-def _variables(entry: Entry | None) -> tuple[tuple[str, str], ...]:
-    pairs: list[tuple[str, str]] = []
-    for word in entry.words() if entry else ():
-        name, equals, value = word.partition("=")
-        if not equals or not name.strip().isidentifier():
-            assert entry
-            raise entry.wrong(f"env is `NAME=value, NAME=value`, not {word!r}")
-        pairs.append((name.strip(), os.path.expandvars(value.strip())))
-    return tuple(pairs)

@@ -12,11 +12,12 @@ from types import TracebackType
 from typing import Self
 
 from proxy.errors import BridgeError, ModelLoading, ModelNotFound, Stopping
-from proxy.llama_server.catalogue import Catalogue, Model
+from proxy.llama_server.catalogue import Catalogue
 from proxy.llama_server.gpu import memory_settled
 from proxy.llama_server.lease import Lease
 from proxy.llama_server.life import State
 from proxy.llama_server.logs import Ring
+from proxy.llama_server.model import Model
 from proxy.llama_server.supervisor import Supervisor
 from proxy.llama_server.timings import USUAL, Timings
 from proxy.llama_server.turns import Rules, Ticket, Turns

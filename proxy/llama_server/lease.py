@@ -10,8 +10,8 @@ from typing import Protocol
 from proxy.errors import ModelLoading
 from proxy.llama_server.admission import Capacity, Reservation
 from proxy.llama_server.admission_queue import AdmissionQueue
-from proxy.llama_server.catalogue import Model
 from proxy.llama_server.life import State
+from proxy.llama_server.model import Model
 from proxy.llama_server.readiness import Address
 from proxy.llama_server.supervisor import Supervisor
 from proxy.llama_server.suspects import Run

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from proxy.llama_server import catalogue
-from proxy.llama_server.catalogue import Catalogue, Wishes, free_memory, make
+from proxy.llama_server import model as one_model
+from proxy.llama_server.catalogue import Catalogue, make
 from proxy.llama_server.configuration import ConfigurationError, read
+from proxy.llama_server.model import Wishes, free_memory
 from tests.llama_server.test_gguf import LLAMA, made
 from tests.llama_server.test_options import HELP, OLD_HELP, program
 from tests.process.conftest import TINY
@@ -45,7 +46,7 @@ class Home:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(catalogue, "memory_at_start", lambda: None)
+    monkeypatch.setattr(one_model, "memory_at_start", lambda: None)
     monkeypatch.chdir(tmp_path)
     return Home(tmp_path)
 
@@ -214,14 +215,14 @@ def test_a_folder(home: Home) -> None:
 
 def test_what_a_new_binary_gets_by_itself(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.server = program(home.path / "server", HELP, home.path / "asked")
-    monkeypatch.setattr(catalogue, "memory_at_start", lambda: 8000)
+    monkeypatch.setattr(one_model, "memory_at_start", lambda: 8000)
     model = only(home.make("", "a.gguf"))
     assert model.launch.engine == home.server
     assert (
         " ".join(model.launch.flags)
         == "--ctx-size 4096 --log-verbosity 4 --parallel 2 --kv-unified --cache-ram 2000"
     )
-    monkeypatch.setattr(catalogue, "memory_at_start", lambda: 64000)
+    monkeypatch.setattr(one_model, "memory_at_start", lambda: 64000)
     assert "--cache-ram" not in only(home.make("", "a.gguf")).launch.flags
     assert only(home.make("[*]\ncram = 0\nctx-size = 0\n", "a.gguf")).launch.flags[:4] == (
         "--cache-ram",
@@ -425,8 +426,8 @@ def test_free_memory_as_the_system_tells_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = tmp_path / "meminfo"
-    monkeypatch.setattr(catalogue, "MEMORY", memory)
-    assert catalogue.memory_at_start() is catalogue.memory_at_start()
+    monkeypatch.setattr(one_model, "MEMORY", memory)
+    assert one_model.memory_at_start() is one_model.memory_at_start()
     assert free_memory() is None
     for text, found in (
         ("x\nMemAvailable:    2048 kB\n", 2),

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from proxy.llama_server import catalogue, model_defaults
+from proxy.llama_server import model as one_model
+from proxy.llama_server import model_defaults
 from proxy.llama_server.gguf import Header
 from proxy.llama_server.options import of_wheel
 from tests.llama_server.test_catalogue import Home, home, only
@@ -109,8 +110,8 @@ def test_the_limit_of_the_cache_and_the_note_about_it(
     noted: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(catalogue, "memory_at_start", lambda: free)
-    monkeypatch.setattr(catalogue, "visible_gpu", lambda: gpu)
+    monkeypatch.setattr(one_model, "memory_at_start", lambda: free)
+    monkeypatch.setattr(one_model, "visible_gpu", lambda: gpu)
     made(home.path / "big.gguf", LLAMA | {f"llama.{key}": value for key, value in LARGE.items()})
     found = home.make(f"[big]\nmodel = big.gguf\n{text}\n")
     assert BUILD.value(only(found).launch.flags, "cache-ram") == flag

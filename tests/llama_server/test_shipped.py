@@ -4,8 +4,9 @@ one that a real build takes.
 
 from pathlib import Path
 
-from proxy.llama_server.catalogue import FOR_ALL, ONLY_ONE, PER_MODEL, Wishes, make
+from proxy.llama_server.catalogue import ONLY_ONE, make
 from proxy.llama_server.configuration import Entry, read
+from proxy.llama_server.model import FOR_ALL, PER_MODEL, Wishes
 from proxy.llama_server.options import Build, of_wheel, read_help
 from tests.llama_server.test_options import HELP
 from tests.process.conftest import TINY
