@@ -49,54 +49,52 @@ class Settings(BaseModel):
         str,
         Field(
             description=(
-                "the server to stand before; `local` or empty: our own child; `zen`: OpenCode's zen"
+                "upstream URL; `local` (default) starts llama-server; `zen` is OpenCode's zen"
             )
         ),
     ] = "local"
     backend_api_key: Annotated[
-        SecretStr | None, Field(description="the key that this backend wants; sent nowhere else")
+        SecretStr | None,
+        Field(description="API key for the backend; sent only to `BACKEND_URL`"),
     ] = None
     zen_api_key: Annotated[
         SecretStr | None,
-        Field(description="your key for OpenCode's zen; sent to opencode.ai alone"),
+        Field(description="your key for OpenCode's zen; sent only to opencode.ai"),
     ] = None
     backend_kind: Annotated[
         str,
         Field(
             description=(
-                f"what kind of server it is: {', '.join(f'`{kind.kind}`' for kind in KINDS)}; "
-                f"`auto` finds out"
+                f"kind of server: {', '.join(f'`{kind.kind}`' for kind in KINDS)}; `auto` "
+                f"detects it"
             )
         ),
     ] = "auto"
     backend_model: Annotated[
         str | None,
-        Field(
-            description="the model to use where a client names one that the backend does not have"
-        ),
+        Field(description="model to use when a client names one that the backend does not have"),
     ] = None
     proxy_host: Annotated[
         str,
-        Field(description="the address to listen on; `0.0.0.0` for the whole LAN, then with a key"),
+        Field(description="address to listen on; `0.0.0.0` listens on the LAN and requires a key"),
     ] = "127.0.0.1"
     proxy_port: Annotated[
-        int, Field(ge=0, le=65535, description="the port to listen on; 0 takes a free one")
+        int,
+        Field(ge=0, le=65535, description="port to listen on; 0 picks a free one"),
     ] = 8081
     proxy_api_keys: Annotated[
         tuple[SecretStr, ...] | None,
         Field(
-            description=(
-                "keys that clients must send, with commas between; `none` leaves the door open; "
-                "default: open on loopback only"
-            )
+            description="keys that clients must send, comma-separated; "
+            "`none` disables authentication; "
+            "default: none on loopback, a generated key elsewhere"
         ),
     ] = None
     allowed_hosts: Annotated[
         tuple[str, ...],
         Field(
             description=(
-                "further names under which clients may reach us, with commas between, "
-                "such as `mypc.lan`"
+                "further host names that clients may use, comma-separated, such as `mypc.lan`"
             )
         ),
     ] = ()
@@ -104,8 +102,8 @@ class Settings(BaseModel):
         tuple[str, ...],
         Field(
             description=(
-                "web pages that may use us, with commas between, such as "
-                "`https://chat.example.com`; `*`: all"
+                "web origins that may use the server, comma-separated, "
+                "such as `https://chat.example.com`; `*` allows all"
             )
         ),
     ] = ()
@@ -113,64 +111,71 @@ class Settings(BaseModel):
         int,
         Field(
             ge=1,
-            description="how many requests are answered at once; beyond it 503, with a Retry-After",
+            description=(
+                "requests answered at the same time; further ones get 503 with `Retry-After`"
+            ),
         ),
     ] = 2048
     progress: Annotated[
         Literal["off", "reasoning"],
         Field(
             description=(
-                "`reasoning`: clients that wait see how far the prompt was read, "
-                "as a thought that never goes back to the model"
+                "`reasoning`: a waiting client sees prompt progress as reasoning, "
+                "which is removed again before the model reads it"
             )
         ),
     ] = "off"
     log_format: Annotated[
-        Literal["text", "json"], Field(description="`json`: each line of the log is an object")
+        Literal["text", "json"],
+        Field(description="`json`: one JSON object per line"),
     ] = "text"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Field(description="how much is logged; `warning`: only what went wrong"),
+        Field(description="least severe level to log; `warning` logs only what went wrong"),
     ] = "info"
     tool_parsing: Annotated[
         Literal["auto", "native", "raw"],
         Field(
-            description="`auto`: the backend's own calls, and those that it leaves in the text; "
-            "`native`: text is not looked at; "
+            description="`auto`: calls that the backend parses and calls in the text; `native`: "
+            "the text is not searched; "
             "`raw`: llama.cpp without its own parser"
         ),
     ] = "auto"
     tool_dialect: Annotated[
         tuple[str, ...],
-        Field(description="how the model writes calls, with commas between; `auto` recognises it"),
+        Field(description="dialects to read, comma-separated; `auto` recognises them"),
     ] = ("auto",)
     quoted_calls: Annotated[
         Literal["text", "run"],
         Field(
             description="`text`: calls that an answer only quotes stay text; `run`: they run, "
-            "unless they are in code; "
-            "the log counts the refused ones by rule"
+            "except in code; "
+            "the log counts refused calls by rule"
         ),
     ] = "text"
     thinking: Annotated[
         Literal["auto", "tags", "forced", "off"],
         Field(
             description=(
-                "`tags`: thoughts begin with a tag; `forced`: every answer begins inside them; "
-                "`off`: tags are text"
+                "`tags`: reasoning begins with a tag; `forced`: every answer begins with "
+                "reasoning; `off`: tags are text"
             )
         ),
     ] = "auto"
     llama_server: Annotated[
         Path | None,
-        Field(description="the llama-server to start; default: the one on PATH, else the wheel's"),
+        Field(
+            description=(
+                "llama-server to start; default: the one on `PATH`, else the one in the wheel"
+            )
+        ),
     ] = None
     llama_server_conf: Annotated[
         Path | None,
         Field(
             description=(
-                "options of llama-server and further models; default: "
-                "`llama-server.conf` in this folder, or beside the key"
+                "llama-server options and models; default: `llama-server.conf` in the current "
+                "folder, else next to the key file"
             )
         ),
     ] = None

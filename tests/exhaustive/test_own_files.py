@@ -8,12 +8,13 @@ import pytest
 from proxy.dialects import Parser
 from tests.dialects.renderers import WRITTEN
 from tests.dialects.test_no_false_alarms import ENDS_IT, MODELS, ROOT, VARIOUS, made, pieces
+from tests.documents import PAGES
 from tests.exhaustive.test_laws import as_json, as_tags
 from tests.stream.cuts import TOOLS, Call, Seen, always, events_of, few, seen
 
 OURS = [
     *sorted(path for folder in ("proxy", "tests") for path in (ROOT / folder).rglob("*.py")),
-    ROOT / "README.md",
+    *PAGES,
 ]
 
 

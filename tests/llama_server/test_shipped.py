@@ -8,6 +8,7 @@ from proxy.llama_server.catalogue import ONLY_ONE, make
 from proxy.llama_server.configuration import Entry, read
 from proxy.llama_server.model import FOR_ALL, PER_MODEL, Wishes
 from proxy.llama_server.options import Build, of_wheel, read_help
+from tests.documents import DOCS, cells, words_in_code
 from tests.llama_server.test_options import HELP
 from tests.process.conftest import TINY
 from tests.process.fake_server import ROOT
@@ -47,11 +48,9 @@ def test_every_line_that_it_shows_is_one_that_a_build_takes(tmp_path: Path) -> N
     assert set(ONLY_ONE) <= set(PER_MODEL)
 
 
-def test_the_readme_shows_the_keys_that_there_are() -> None:
-    readme = (ROOT / "README.md").read_text()
-    table = readme[readme.index("| Key | What it is |") :].partition("\n\n")[0]
-    cells = [row.split("|")[1] for row in table.splitlines()[2:]]
-    keys = {key.strip().strip("`") for cell in cells for key in cell.split(",")}
+def test_the_documentation_shows_the_keys_that_there_are() -> None:
+    table = cells(DOCS / "configuration.md", "| Key | Description |")
+    keys = {key for row in table for key in words_in_code(row[0])}
     known = read_help(HELP).keys()
     assert {*PER_MODEL, *FOR_ALL} - {"hf", "hf-repo"} <= keys
     assert keys <= {*known, *PER_MODEL, *FOR_ALL}

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.test_readme import README
+from tests.documents import DOCS
 
 
 def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
@@ -25,8 +25,9 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
     assert (read.returncode, read.stderr) == (1, b"")
 
 
-def test_the_shell_lines_around_the_heart_work(tmp_path: Path) -> None:
-    lines = "\n".join(line.strip() for line in README.splitlines() if line.startswith("    echo "))
+def test_the_shell_lines_in_the_documentation_work(tmp_path: Path) -> None:
+    page = (DOCS / "dialects.md").read_text()
+    lines = "\n".join(line.strip() for line in page.splitlines() if line.startswith("    echo "))
     program = f"{shlex.quote(sys.executable)} -P -m proxy"
     shell = ["/bin/sh", "-ec", lines.replace(".venv/bin/llama-bridge", program)]
     said = json.loads(subprocess.run(shell, capture_output=True, check=True, cwd=tmp_path).stdout)
