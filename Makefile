@@ -5,13 +5,13 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 BIN := .venv/bin
 
-.PHONY: run check test setup lint fast unit exhaustive fuzz bench-dialects test-opencode test-clients test-llama-cpp-python test-browser test-load test-fuzz-http \
-	lock clean
+.PHONY: run check test setup lint fast unit exhaustive fuzz bench-dialects lock clean \
+	test-opencode test-clients test-llama-cpp-python test-browser test-load test-fuzz-http
 
 run: setup
 	@exec $(BIN)/llama-bridge serve
 
-# The fast loop, about half a minute: what one runs all day. `make test` is the gate.
+# The fast loop, about a minute on two cores. `make test` is the gate.
 check: setup lint fast
 
 test: setup lint unit exhaustive
@@ -31,9 +31,10 @@ unit: setup
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -q $(PARALLEL) --ignore=tests/exhaustive
 
-# Also cuts the texts of all other tests of the parser at every place.
+# Also cuts the texts of all other tests of the parser at every place. The tests of `unit` reach every
+# line of the parser, so only the tests and the server's supervision are traced here: tracing doubles the time.
 exhaustive: setup
-	CUTS=every $(BIN)/coverage run -m pytest -q $(PARALLEL) tests/exhaustive tests/dialects tests/stream
+	CUTS=every $(BIN)/coverage run --source=tests,proxy.llama_server -m pytest -q $(PARALLEL) tests/exhaustive tests/dialects tests/stream
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

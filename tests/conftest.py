@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder, *rest = item.path.relative_to(Path(__file__).parent).parts
         if folder in SLOW:
             item.add_marker(folder)
-        if folder == "engine":  # its servers are started once and shared
+        if folder == "engine":  # each file starts its servers once, so it stays in one process
             item.add_marker(pytest.mark.xdist_group(rest[0]))
 
 

@@ -16,9 +16,7 @@ from proxy.stream.reader import Reader, Steps
 T = TypeVar("T")
 
 EVERY_CUT = os.environ.get("CUTS") == "every"
-"""Without it a text is cut in few ways: `make check` has no time for more, and the coverage
-needs no more.
-"""
+"""Cut a text at every place. Without it, in few ways: `make check` has no time for more."""
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "0"))
 """So many examples of everything, and others each time; without it few, and always the same."""
