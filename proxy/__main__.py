@@ -1,5 +1,5 @@
 """python -m proxy"""
 
-from proxy.command_line import main
+from proxy.cli.main import main
 
 main()

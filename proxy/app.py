@@ -14,8 +14,9 @@ from proxy.backends import kinds_at
 from proxy.backends.base import Backend
 from proxy.backends.detection import Detection
 from proxy.backends.http import Http, default_transport
-from proxy.backends.llama_cpp import LlamaCpp
-from proxy.backends.place import Named, Place
+from proxy.backends.llama_cpp.backend import LlamaCpp
+from proxy.backends.provider import Named, Place
+from proxy.completion.parser_factory import ParserFactory
 from proxy.errors import BadRequest, NotAllowed
 from proxy.llama_server import (
     Catalogue,
@@ -26,21 +27,21 @@ from proxy.llama_server import (
     make_catalogue,
     read_configuration,
 )
-from proxy.own_models import OwnModels
+from proxy.managed import OwnModels
 from proxy.settings import Settings
 from proxy.tiny_model import MODEL as TINY_MODEL
 from proxy.web import key_file
-from proxy.web.access import Door
+from proxy.web.api_keys import Keys
 from proxy.web.chat import Chat
 from proxy.web.connection import Connection, Endpoint
-from proxy.web.front import Front
-from proxy.web.house import House
-from proxy.web.keys import Keys
-from proxy.web.ledger import Ledger
+from proxy.web.dashboard import Front
+from proxy.web.health import Status
+from proxy.web.inflight import Ledger
 from proxy.web.logs import Logs
+from proxy.web.middleware import Door
 from proxy.web.models import Models
 from proxy.web.passthrough import UPSTREAM, PassThrough
-from proxy.web.status import Status
+from proxy.web.state import House
 
 
 class Bridge(Door):
@@ -78,14 +79,14 @@ class Bridge(Door):
             if self.keeper is not None:
                 await stack.enter_async_context(self.keeper)
             # A model that is loaded at the start loads meanwhile.
-            await asyncio.to_thread(self.house.warm_up)
+            await asyncio.to_thread(self.house.parsers.warm_up)
             warming = asyncio.create_task(self._warm_up_further())
             stack.callback(warming.cancel)
             yield
 
     async def _warm_up_further(self) -> None:
         """Requests are served meanwhile, and the shutdown waits for one step only."""
-        for step in self.house.further_warm_ups():
+        for step in self.house.parsers.further_warm_ups():
             await asyncio.to_thread(step)
 
     @property
@@ -148,7 +149,15 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     detection = Detection(
         kinds, http, place, settings.backend_model, text_is_read=settings.tool_parsing != "native"
     )
-    house = House(settings, http, place, detection, keys_of(settings), Ledger(place.not_ready))
+    house = House(
+        settings,
+        http,
+        place,
+        detection,
+        keys_of(settings),
+        Ledger(place.not_ready),
+        ParserFactory(settings),
+    )
     return Bridge(house, keeper)
 
 

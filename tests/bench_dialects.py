@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from proxy.dialects import Parser
 from tests.dialects.renderers import WRITTEN
-from tests.stream.cuts import tool
+from tests.parsing.cuts import tool
 
 TOOLS = [
     tool("write", path={"type": "string"}, content={"type": "string"}),

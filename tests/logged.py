@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from proxy.backends.address import Address
-from proxy.backends.place import Named
-from proxy.llama_server.logs import Log
+from proxy.backends.provider import Named
+from proxy.llama_server.process.logs import Log
 
 BLOCK = [
     "0.00.051.085 W common_chat_peg_parse: unparsed peg-native output: I look. ",

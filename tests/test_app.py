@@ -11,12 +11,12 @@ import pytest
 from proxy import app as application
 from proxy import create_app
 from proxy.backends.address import Address
-from proxy.backends.place import Named
+from proxy.backends.provider import Named
 from proxy.dialects import DIALECTS, parse
 from proxy.llama_server import ConfigurationError, Keeper, Launch
+from proxy.parsing import markers
+from proxy.parsing.marker_index import look
 from proxy.settings import load
-from proxy.stream import markers
-from proxy.stream.look import look
 from proxy.tiny_model import MODEL as TINY
 from tests.asgi import ask
 from tests.backend import END, Backend, models, stream, text
@@ -61,7 +61,7 @@ async def test_a_model_with_its_own_kind_of_reasoning_is_made_ready_for_once() -
             app, "/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}
         )
         assert answer.json["choices"][0]["message"]["reasoning_content"].strip() == "a"
-    assert len(app.house.warm) == 1
+    assert len(app.house.parsers.warm) == 1
 
 
 @pytest.mark.parametrize(

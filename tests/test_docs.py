@@ -9,14 +9,14 @@ import pytest
 from proxy import app, errors
 from proxy.backends import KINDS
 from proxy.backends.base import Backend
-from proxy.backends.base import Seen as ModelList
-from proxy.command_line import main
+from proxy.backends.server_info import Seen as ModelList
+from proxy.cli.main import main
 from proxy.dialects import DIALECTS
 from proxy.errors import BridgeError
+from proxy.parsing import quoting
+from proxy.parsing.dialect import Dialect
+from proxy.parsing.parser import Parser
 from proxy.settings import Settings
-from proxy.stream import quoting
-from proxy.stream.dialect import Dialect
-from proxy.stream.parser import Parser
 from proxy.web.snippets import opencode
 from tests import jsonc
 from tests.documents import (
@@ -31,7 +31,7 @@ from tests.documents import (
     rows,
     words_in_code,
 )
-from tests.stream.cuts import Call, Seen, always, tool
+from tests.parsing.cuts import Call, Seen, always, tool
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 EVERYTHING = "\n".join(page.read_text() for page in PAGES)

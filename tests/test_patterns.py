@@ -5,15 +5,15 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.backends import llama_cpp_python, refusals
-from proxy.backends.raw import _LOG_LINE, _OLD_ERROR, _UNPARSED
+from proxy.backends import error_mapping, llama_cpp_python
+from proxy.backends.llama_cpp.parser_failures import _LOG_LINE, _OLD_ERROR, _UNPARSED
+from proxy.chat_request import progress_notes, tools
 from proxy.dialects import kimi_k2
 from proxy.errors import BackendRefused
-from proxy.requests import notices, tools
-from proxy.stream.calls import Calls, Tools
-from proxy.stream.code import HALF_MARGIN, MARGIN
-from proxy.stream.conversion import typed
-from proxy.stream.json_strings import ANY_KEY, HALF_KEY, KEY, KEYWORD
+from proxy.parsing.calls import Calls, Tools
+from proxy.parsing.code_tracker import HALF_MARGIN, MARGIN
+from proxy.parsing.conversion import typed
+from proxy.parsing.grammars.json_strings import ANY_KEY, HALF_KEY, KEY, KEYWORD
 
 SMALL, LARGE = 4_000, 32_000
 CALLS = Calls(Tools())
@@ -24,7 +24,7 @@ def of_type(kind: str) -> Callable[[str], object]:
 
 
 def take_out_notices(text: str) -> object:
-    notices.take_out([{"reasoning": text}])
+    progress_notes.take_out([{"reasoning": text}])
     return None
 
 
@@ -39,19 +39,19 @@ READS: dict[str, tuple[Callable[[str], object], str, str, str]] = {
     "words in an error": (lambda text: BackendRefused(text).body(), "", "request ", "x"),
     "an echo in an error": (lambda text: BackendRefused(text).brief, "", "Failed to parse a ", ""),
     "an overflow": (
-        lambda text: refusals.meaning(400, text.encode(), {}),
+        lambda text: error_mapping.meaning(400, text.encode(), {}),
         "",
         "context window ",
         "",
     ),
     "an overflow in JSON": (
-        lambda text: refusals.meaning(400, text.encode(), {}),
+        lambda text: error_mapping.meaning(400, text.encode(), {}),
         '{"error": "',
         "context window ",
         '"}',
     ),
     "lines of an error": (
-        lambda text: refusals.meaning(400, text.encode(), {}),
+        lambda text: error_mapping.meaning(400, text.encode(), {}),
         "",
         "data: {\n",
         "",

@@ -8,7 +8,7 @@ import re
 from proxy.backends.address import Address
 from proxy.backends.base import Backend
 from proxy.backends.generic import Generic
-from proxy.backends.llama_cpp import LlamaCpp
+from proxy.backends.llama_cpp.backend import LlamaCpp
 from proxy.backends.llama_cpp_python import LlamaCppPython
 from proxy.backends.lm_studio import LmStudio
 from proxy.backends.ollama import Ollama

@@ -7,20 +7,24 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import httpx
 import orjson
 
-from proxy.backends import relaxing
+from proxy.backends import relaxation
 from proxy.backends.address import Address
+from proxy.backends.error_mapping import meaning
 from proxy.backends.http import PROBE_TIMEOUTS, Http
+from proxy.backends.llama_cpp.client import RawWay
 from proxy.backends.models import Model, choose, knows, models_in
-from proxy.backends.place import Place
-from proxy.backends.raw import RawWay
-from proxy.backends.refusals import meaning
-from proxy.backends.reply import Reply
+from proxy.backends.provider import Place
+from proxy.backends.response_reader import Reply
+from proxy.backends.server_info import Facts, Seen
+from proxy.chat_request.backend_body import Needs, prepare, unread
+from proxy.chat_request.offload import offload
+from proxy.chat_request.request import Question
 from proxy.errors import (
     BackendFailed,
     BadAnswer,
@@ -32,10 +36,7 @@ from proxy.errors import (
     Unavailable,
     Vanished,
 )
-from proxy.requests.offload import offload
-from proxy.requests.preparation import Needs, prepare, unread
-from proxy.requests.question import Question
-from proxy.stream.dialect import Hint
+from proxy.parsing.dialect import Hint
 
 Headers = Sequence[tuple[bytes, bytes]]
 Look = Callable[[str], Awaitable[bytes]]
@@ -47,31 +48,6 @@ _OF_THE_MOMENT = (429, 502, 503, 504)  # such a status says nothing about the ki
 MODELS_KEPT = 30.0  # seconds
 _LOOK_AGAIN = 1.0  # seconds
 _MISSED_KEPT = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a backend tells of itself."""
-
-    model: str | None = None
-    context: int | None = None
-    template_has_tools: bool | None = None
-    advice: str | None = None  # what a person should do before it serves well
-    inputs: tuple[str, ...] | None = None  # what the model takes: text, image, audio
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a server's answer to GET /models shows of it."""
-
-    headers: Mapping[str, str]
-    items: list[dict[str, Any]]
-
-    def owned_by(self, *names: str) -> bool:
-        return any(item.get("owned_by") in names for item in self.items)
-
-    def tells(self, key: str) -> bool:
-        return any(key in item for item in self.items)
 
 
 class Backend:
@@ -158,7 +134,7 @@ class Backend:
 
         What holds for every question is remembered.
         """
-        if not (change := relaxing.change(error.message, needs)):
+        if not (change := relaxation.change(error.message, needs)):
             return None
         self.needs = replace(self.needs, **change)
         return replace(needs, **change)

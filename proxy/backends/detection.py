@@ -12,11 +12,12 @@ from typing import Any
 import orjson
 
 from proxy.backends.address import Address
-from proxy.backends.base import Backend, Seen, probe
+from proxy.backends.base import Backend, probe
 from proxy.backends.http import Http
 from proxy.backends.models import items_in
-from proxy.backends.place import Place
-from proxy.backends.shared import Shared
+from proxy.backends.provider import Place
+from proxy.backends.server_info import Seen
+from proxy.backends.single_flight import Shared
 from proxy.errors import BackendFailed, BridgeError, TimedOut
 
 HELD = 1.0  # seconds

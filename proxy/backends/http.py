@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 
-from proxy.backends.network import SOCKET_OPTIONS, Transport
+from proxy.backends.transport import SOCKET_OPTIONS, Transport
 from proxy.errors import BridgeError, TimedOut, Unavailable, Vanished
 
 MARK = b"x-llama-bridge"

@@ -15,12 +15,13 @@ from typing import Any, ClassVar
 
 import httpx
 
-from proxy.backends.base import MODELS_KEPT, Backend, Headers, Seen
+from proxy import exact_json
+from proxy.backends.base import MODELS_KEPT, Backend, Headers
 from proxy.backends.models import Model
+from proxy.backends.server_info import Seen
+from proxy.chat_request.backend_body import Needs, prepare
+from proxy.chat_request.request import Question
 from proxy.errors import BackendFailed, BackendRefused, BridgeError
-from proxy.requests.preparation import Needs, prepare
-from proxy.requests.question import Question
-from proxy.stream import exact_json
 
 # It calls a question that it cannot read its own failure, and tells everything that the question
 # might have been.

@@ -12,7 +12,7 @@ import orjson
 
 from proxy.backends.base import Backend, Look
 from proxy.backends.models import Model, items_in, name_of
-from proxy.requests.preparation import Needs
+from proxy.chat_request.backend_body import Needs
 
 # It ships with one, so that the only model to talk to is never the only one in the list.
 _EMBEDS = ("embeddings", "embedding")

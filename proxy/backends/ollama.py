@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 import orjson
 
-from proxy.backends.base import MODELS_KEPT, Backend, Facts, Look
+from proxy.backends.base import MODELS_KEPT, Backend, Look
 from proxy.backends.models import Model, items_in, name_of
+from proxy.backends.server_info import Facts
+from proxy.chat_request.backend_body import Needs
+from proxy.chat_request.request import Question
 from proxy.errors import BridgeError
-from proxy.requests.preparation import Needs
-from proxy.requests.question import Question
 
 _BYTES_PER_TOKEN = 4
 _SECOND_LOOK = 1.0  # seconds after the first

@@ -8,9 +8,10 @@ model writes its calls as text, and we read text.
 from dataclasses import replace
 from typing import ClassVar
 
-from proxy.backends.base import Backend, Seen
+from proxy.backends.base import Backend
+from proxy.backends.server_info import Seen
+from proxy.chat_request.backend_body import Needs
 from proxy.errors import BridgeError
-from proxy.requests.preparation import Needs
 
 
 class Vllm(Backend):

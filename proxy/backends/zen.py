@@ -12,12 +12,13 @@ from dataclasses import replace
 from typing import ClassVar
 
 from proxy.backends.address import NO_KEY
-from proxy.backends.base import MODELS_KEPT, Backend, Facts, Headers, Seen
+from proxy.backends.base import MODELS_KEPT, Backend, Headers
+from proxy.backends.error_mapping import told, when_to_come_again
 from proxy.backends.models import Model, usable_names
-from proxy.backends.refusals import told, when_to_come_again
+from proxy.backends.server_info import Facts, Seen
+from proxy.chat_request.request import Question
+from proxy.chat_request.session_id import session_of
 from proxy.errors import BackendRefused, BackendSaid, BridgeError, ModelNotFound, OutOfCredit
-from proxy.requests.question import Question
-from proxy.requests.session import session_of
 
 _SESSION, _AGENT = b"x-opencode-session", b"user-agent"
 # OpenCode 2 gives a sub-agent the session of its parent in the second and third.

@@ -14,6 +14,7 @@ from proxy.dialects import (
     command_r,
     deepseek_dsml,
     deepseek_v31,
+    delimited,
     functionary,
     gemma,
     generic_json,
@@ -25,7 +26,6 @@ from proxy.dialects import (
     kimi_k2,
     kimi_k3,
     llama3,
-    marked,
     minicpm5,
     minimax_m2,
     minimax_m3,
@@ -39,13 +39,13 @@ from proxy.dialects import (
     thoughts,
 )
 from proxy.dialects.thoughts import LABELS, THOUGHTS
-from proxy.stream import parser
-from proxy.stream.calls import entries
-from proxy.stream.dialect import Dialect, Hint, Thoughts
-from proxy.stream.events import Content, Reasoning
-from proxy.stream.ids import new_id
-from proxy.stream.parser import ThinkingMode
-from proxy.stream.quoting import QuotedCalls
+from proxy.ids import new_id
+from proxy.parsing import parser
+from proxy.parsing.calls import entries
+from proxy.parsing.dialect import Dialect, Hint, Thoughts
+from proxy.parsing.events import Content, Reasoning
+from proxy.parsing.parser import ThinkingMode
+from proxy.parsing.quoting import QuotedCalls
 
 DIALECTS: Mapping[str, Dialect] = {
     one.name: one
@@ -77,7 +77,7 @@ DIALECTS: Mapping[str, Dialect] = {
         inkling.DIALECT,
         plamo3.DIALECT,
         minicpm5.DIALECT,
-        *marked.DIALECTS,
+        *delimited.DIALECTS,
         functionary.DIALECT,
         llama3.DIALECT,
         pythonic.DIALECT,

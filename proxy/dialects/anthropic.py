@@ -16,9 +16,9 @@ import re
 from dataclasses import replace
 from functools import partial
 
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.layout import Layout, Tag
-from proxy.stream.tagged_calls import tagged_calls
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.xml_calls import tagged_calls
+from proxy.parsing.grammars.xml_layout import Layout, Tag
 
 NAMED = r"\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?(?:\s[^<>]*)?/?>?"
 

@@ -7,11 +7,11 @@ SAMPLE:
 
 import re
 
-from proxy.stream.call_arguments import payload
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.json_text import key
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.call_arguments import payload
+from proxy.parsing.grammars.json_text import key
+from proxy.parsing.reader import Reader, Steps
 
 OPENER, CLOSER = "<|tools_prefix|>", "<|tools_suffix|>"
 BETWEEN = re.compile(r"[\s\[\]{},]*")

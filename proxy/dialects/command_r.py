@@ -11,9 +11,9 @@ Seen as well: no closing marker, no id.
 
 from functools import partial
 
-from proxy.stream.call_objects import Shape
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.marked_calls import Marks, marked_calls, opener_missing
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.delimited_calls import Marks, marked_calls, opener_missing
+from proxy.parsing.grammars.json_calls import Shape
 
 TURNS = ("<|END_RESPONSE|>", "<|END_TEXT|>", "<|END_OF_TURN_TOKEN|>")
 MARKS = Marks(("<|START_ACTION|>",), ("<|END_ACTION|>",), Shape(ends=("<|END_ACTION|>", *TURNS)))

@@ -13,11 +13,11 @@ in place of the parameters, a parameter's tag without its mark.
 
 import re
 
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.layout import Layout, Tag
-from proxy.stream.reader import Reader, Steps
-from proxy.stream.tagged_calls import tagged_calls
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.xml_calls import tagged_calls
+from proxy.parsing.grammars.xml_layout import Layout, Tag
+from proxy.parsing.reader import Reader, Steps
 
 MARKS = tuple(
     f"{bar}{word}{bar}" for word in ("DSML", "GCML") for bar in ("｜", "｜｜", "|", "||", "‖")

@@ -11,10 +11,10 @@ it, and the JSON in a fence; the markers in other letters, or some of them missi
 import re
 from dataclasses import replace
 
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import A_NAME, sample
-from proxy.stream.listed_calls import Head, Listing, listed
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import A_NAME, sample
+from proxy.parsing.grammars.block_calls import Head, Listing, listed
+from proxy.parsing.reader import Reader, Steps
 
 NAME = re.compile(r"[\w.:/@-]*")
 

@@ -11,12 +11,12 @@ Seen as well: the first `>>>` in the prompt, so that the answer begins with the 
 
 from functools import partial
 
-from proxy.stream.call_arguments import json_body
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import A_NAME, Dialect, sample
-from proxy.stream.listed_calls import Head, Listing, listed_calls
-from proxy.stream.named_calls import NAME
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import A_NAME, Dialect, sample
+from proxy.parsing.grammars.block_calls import Head, Listing, listed_calls
+from proxy.parsing.grammars.call_arguments import json_body
+from proxy.parsing.grammars.named_calls import NAME
+from proxy.parsing.reader import Reader, Steps
 
 
 def heading(read: Reader, calls: Calls) -> Steps[Head | None]:

@@ -12,17 +12,17 @@ import re
 from collections.abc import Container
 from functools import partial
 
-from proxy.stream.call_arguments import fitting
-from proxy.stream.calls import Calls
-from proxy.stream.conversion import quote, typed
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.json_strings import wait
-from proxy.stream.json_text import LITERALS, bare, escaped, string
-from proxy.stream.marked_calls import Marks, marked_calls
-from proxy.stream.markers import compiled
-from proxy.stream.named_calls import NAME, Named
-from proxy.stream.reader import WORD_LIMIT, Emit, Reader, Steps
-from proxy.stream.schema import Kinds
+from proxy.parsing.calls import Calls
+from proxy.parsing.conversion import quote, typed
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.call_arguments import fitting
+from proxy.parsing.grammars.delimited_calls import Marks, marked_calls
+from proxy.parsing.grammars.json_strings import wait
+from proxy.parsing.grammars.json_text import LITERALS, bare, escaped, string
+from proxy.parsing.grammars.named_calls import NAME, Named
+from proxy.parsing.markers import compiled
+from proxy.parsing.reader import WORD_LIMIT, Emit, Reader, Steps
+from proxy.parsing.schema import Kinds
 
 QUOTES = ('<|"|>', "<escape>")
 OPENERS, CLOSERS = (

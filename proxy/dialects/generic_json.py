@@ -8,11 +8,11 @@ Seen as well: an array, `tool_call` or `tool_calls` around it. Only a declared t
 of arguments is believed.
 """
 
-from proxy.stream.call_objects import Shape, call_objects
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.json_text import key
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.json_calls import Shape, call_objects
+from proxy.parsing.grammars.json_text import key
+from proxy.parsing.reader import Reader, Steps
 
 STRICT = Shape(name=Calls.declared, strict=True)
 

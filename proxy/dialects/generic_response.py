@@ -7,10 +7,10 @@ SAMPLE:
 Seen only where it is named or the model is known for it: anybody may ask for such JSON.
 """
 
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.json_text import key, string
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.json_text import key, string
+from proxy.parsing.reader import Reader, Steps
 
 
 def response(read: Reader, calls: Calls) -> Steps[None]:

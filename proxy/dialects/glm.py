@@ -17,13 +17,13 @@ import re
 from dataclasses import replace
 from functools import lru_cache, partial
 
-from proxy.stream.call_objects import Shape, call_objects
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import A_NAME, Dialect, Grammar, sample
-from proxy.stream.layout import Layout, Tag
-from proxy.stream.named_calls import NAME
-from proxy.stream.reader import Reader, Steps
-from proxy.stream.tagged_calls import closing_tag, parameters, tagged_calls
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import A_NAME, Dialect, Grammar, sample
+from proxy.parsing.grammars.json_calls import Shape, call_objects
+from proxy.parsing.grammars.named_calls import NAME
+from proxy.parsing.grammars.xml_calls import closing_tag, parameters, tagged_calls
+from proxy.parsing.grammars.xml_layout import Layout, Tag
+from proxy.parsing.reader import Reader, Steps
 
 GAP = r"(?:\s|\\n)*+"
 """Possessive: what is a gap is nothing else, and trying the shorter ones took seconds for a tag

@@ -11,10 +11,10 @@ with words in the wrong place; the beginning of the first header in the prompt.
 
 import re
 
-from proxy.stream.call_arguments import payload
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect, Region, sample
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import Dialect, Region, sample
+from proxy.parsing.grammars.call_arguments import payload
+from proxy.parsing.reader import Reader, Steps
 
 HEADERS = ("<|start|>", "<|channel|>")
 MESSAGE = "<|message|>"

@@ -10,11 +10,11 @@ fence, and in place of the JSON a call in Python's syntax, a name before its arg
 element with the tool's name.
 """
 
-from proxy.stream.call_objects import Shape
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.marked_calls import Marks, marked_calls, opener_missing
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.delimited_calls import Marks, marked_calls, opener_missing
+from proxy.parsing.grammars.json_calls import Shape
+from proxy.parsing.reader import Reader, Steps
 
 OPENERS = ("<tool_call>", "<function_call>")
 WEAK = ("<tools>", "<tool>")

@@ -7,14 +7,14 @@ Seen as well: the first marker in the prompt; a call whose only argument is plai
 reported.
 """  # noqa: E501 - the sample is one line
 
-from proxy.stream.call_objects import Shape
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import A_NAME, Dialect, sample
-from proxy.stream.json_text import escaped
-from proxy.stream.marked_calls import Marks, marked_calls
-from proxy.stream.markers import compiled
-from proxy.stream.named_calls import NAME
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import A_NAME, Dialect, sample
+from proxy.parsing.grammars.delimited_calls import Marks, marked_calls
+from proxy.parsing.grammars.json_calls import Shape
+from proxy.parsing.grammars.json_text import escaped
+from proxy.parsing.grammars.named_calls import NAME
+from proxy.parsing.markers import compiled
+from proxy.parsing.reader import Reader, Steps
 
 MESSAGE, OPENER, END = "<|message_model|>", "<|content_invoke_tool_json|>", "<|end_message|>"
 TEXT = "<|content_invoke_tool_text|>"

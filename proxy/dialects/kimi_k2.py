@@ -10,10 +10,10 @@ replaced letters.
 
 import re
 
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import A_NAME, sample
-from proxy.stream.listed_calls import Head, Listing, listed
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import A_NAME, sample
+from proxy.parsing.grammars.block_calls import Head, Listing, listed
+from proxy.parsing.reader import Reader, Steps
 
 ID = re.compile(r"[\w.:/@-]*")
 PREFIX = re.compile(r"functions?[._:]?")

@@ -11,12 +11,12 @@ Seen as well: `<function=read_file>{"path": "notes.md"}</function>` (3.1),
 import re
 
 from proxy.dialects.generic_json import bare_objects
-from proxy.stream.call_arguments import json_body
-from proxy.stream.call_objects import Shape, call_objects
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.named_calls import NAME, keywords
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.call_arguments import json_body
+from proxy.parsing.grammars.json_calls import Shape, call_objects
+from proxy.parsing.grammars.named_calls import NAME, keywords
+from proxy.parsing.reader import Reader, Steps
 
 TOKEN, TURNS = "<|python_tag|>", ("<|eom_id|>", "<|eot_id|>", "<|end_of_text|>")
 SHAPE = Shape(ends=(*TURNS, TOKEN))

@@ -13,8 +13,8 @@ Seen as well: the outer tag or any closing tag missing, other quotes or none.
 from functools import partial
 
 from proxy.dialects.anthropic import layout
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.tagged_calls import tagged_calls
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.xml_calls import tagged_calls
 
 LAYOUT = layout("minimax:tool_call")
 

@@ -14,14 +14,14 @@ import json
 import re
 from typing import Any
 
-from proxy.stream.calls import Calls
-from proxy.stream.conversion import compact, typed
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.layout import Tag
-from proxy.stream.markers import compiled
-from proxy.stream.raw_values import NO_STRING, RawValue
-from proxy.stream.reader import Emit, Reader, Steps
-from proxy.stream.tagged_calls import closing_tag
+from proxy.parsing.calls import Calls
+from proxy.parsing.conversion import compact, typed
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.raw_values import NO_STRING, RawValue
+from proxy.parsing.grammars.xml_calls import closing_tag
+from proxy.parsing.grammars.xml_layout import Tag
+from proxy.parsing.markers import compiled
+from proxy.parsing.reader import Emit, Reader, Steps
 
 MARK = "]<]minimax[>["
 INVOKE = r"<invoke\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>"

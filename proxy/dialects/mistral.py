@@ -11,13 +11,13 @@ bracket, an id, no `[ARGS]`, the first marker missing.
 import re
 from functools import partial
 
-from proxy.stream.call_objects import Shape
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import A_NAME, Dialect, sample
-from proxy.stream.listed_calls import Head, Listing, listed_calls, opener_missing
-from proxy.stream.marked_calls import Marks, marked_calls
-from proxy.stream.named_calls import NAME
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import A_NAME, Dialect, sample
+from proxy.parsing.grammars.block_calls import Head, Listing, listed_calls, opener_missing
+from proxy.parsing.grammars.delimited_calls import Marks, marked_calls
+from proxy.parsing.grammars.json_calls import Shape
+from proxy.parsing.grammars.named_calls import NAME
+from proxy.parsing.reader import Reader, Steps
 
 OPENER = ("[TOOL_CALLS]",)
 MARKS = Marks(OPENER, ("[/TOOL_CALLS]",), Shape(ends=(*OPENER, "[/TOOL_CALLS]")), objects_only=True)

@@ -16,9 +16,9 @@ from functools import partial
 
 from proxy.dialects import harmony
 from proxy.dialects.anthropic import layout
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.layout import Tag
-from proxy.stream.tagged_calls import tagged_calls
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.xml_calls import tagged_calls
+from proxy.parsing.grammars.xml_layout import Tag
 
 TAGS = layout("atem:function_calls", prefix="atem:")
 INVOKE = re.compile(

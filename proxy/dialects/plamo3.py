@@ -4,11 +4,11 @@ SAMPLE:
 <|plamo:begin_tool_requests:plamo|><|plamo:begin_tool_request:plamo|><|plamo:begin_tool_name:plamo|>read_file<|plamo:end_tool_name:plamo|><|plamo:begin_tool_arguments:plamo|><|plamo:constrain|>json<|plamo:msg|>{"path": "notes.md"}<|plamo:end_tool_arguments:plamo|><|plamo:end_tool_request:plamo|><|plamo:end_tool_requests:plamo|>
 """  # noqa: E501 - the sample is one line
 
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import sample
-from proxy.stream.listed_calls import Head, Listing, listed
-from proxy.stream.named_calls import NAME
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import sample
+from proxy.parsing.grammars.block_calls import Head, Listing, listed
+from proxy.parsing.grammars.named_calls import NAME
+from proxy.parsing.reader import Reader, Steps
 
 
 def marker(word: str) -> str:

@@ -7,10 +7,10 @@ SAMPLE:
 Seen as well: no brackets, several lines, `print(…)` around a call.
 """
 
-from proxy.stream.calls import Calls
-from proxy.stream.dialect import A_NAME, Dialect, sample
-from proxy.stream.named_calls import python_calls
-from proxy.stream.reader import Reader, Steps
+from proxy.parsing.calls import Calls
+from proxy.parsing.dialect import A_NAME, Dialect, sample
+from proxy.parsing.grammars.named_calls import python_calls
+from proxy.parsing.reader import Reader, Steps
 
 
 def bare_calls(read: Reader, calls: Calls) -> Steps[None]:

@@ -17,9 +17,9 @@ of the parameters.
 import re
 from functools import partial
 
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.layout import Layout, Tag
-from proxy.stream.tagged_calls import tagged_calls
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.xml_calls import tagged_calls
+from proxy.parsing.grammars.xml_layout import Layout, Tag
 
 LAYOUT = Layout(
     openers=("<tool_call>",),

@@ -13,8 +13,8 @@ from dataclasses import replace
 from functools import partial
 
 from proxy.dialects.qwen3_coder import LAYOUT
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.tagged_calls import tagged_calls
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.xml_calls import tagged_calls
 
 SEED = replace(
     LAYOUT, openers=("<seed:tool_call>",), closers=("</seed:tool_call>",), edge="pair", objects=True

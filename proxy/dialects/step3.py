@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import partial
 
 from proxy.dialects.anthropic import layout
-from proxy.stream.dialect import Dialect, sample
-from proxy.stream.tagged_calls import tagged_calls
+from proxy.parsing.dialect import Dialect, sample
+from proxy.parsing.grammars.xml_calls import tagged_calls
 
 TAGS = layout(prefix="steptml:")
 LAYOUT = replace(

@@ -8,7 +8,7 @@ The file is short, so I read it whole.
 It holds three lines.
 """
 
-from proxy.stream.dialect import Dialect, Thoughts, sample
+from proxy.parsing.dialect import Dialect, Thoughts, sample
 
 STARTS = ("Here is", "Here's")
 RESPONSES = tuple(f"{start} my response:" for start in STARTS)

@@ -12,7 +12,7 @@ import httpx
 
 from proxy.errors import BridgeError
 from proxy.llama_server.admission import Admission, Capacity, Reservation
-from proxy.llama_server.readiness import Address
+from proxy.llama_server.launch import Address
 from proxy.llama_server.residents import Residents
 
 _FIRST_LOOK = 0.25  # seconds; the engine notices within one batch that a client has left

@@ -42,7 +42,7 @@ class Launch:
         engine = (
             [str(self.engine)]
             if self.engine
-            else [sys.executable, "-P", str(Path(__file__).with_name("engine.py"))]
+            else [sys.executable, "-P", str(Path(__file__).with_name("wheel_server.py"))]
         )
         model = (
             ["-m", str(self.model)] if isinstance(self.model, Path) else ["--hf-repo", self.model]
@@ -112,3 +112,9 @@ def free_port() -> int:
                 continue
             return port
     raise OSError(f"No free port found on {HOST}.")
+
+
+@dataclass(frozen=True)
+class Address:
+    url: str
+    key: str

@@ -10,12 +10,12 @@ from typing import Protocol
 from proxy.errors import ModelLoading
 from proxy.llama_server.admission import Capacity, Reservation
 from proxy.llama_server.admission_queue import AdmissionQueue
-from proxy.llama_server.life import State
-from proxy.llama_server.model import Model
-from proxy.llama_server.readiness import Address
-from proxy.llama_server.supervisor import Supervisor
+from proxy.llama_server.config.model_config import Model
+from proxy.llama_server.launch import Address
+from proxy.llama_server.process.state import State
+from proxy.llama_server.process.supervisor import Supervisor
+from proxy.llama_server.scheduler import Ticket
 from proxy.llama_server.suspects import Run
-from proxy.llama_server.turns import Ticket
 
 
 class Desk(Protocol):

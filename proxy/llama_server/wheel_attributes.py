@@ -1,6 +1,6 @@
 """How the value of a flag becomes a public attribute of the xllamacpp wheel.
 
-Like the program that uses it (engine.py), this file imports nothing of ours.
+Like the program that uses it (wheel_server.py), this file imports nothing of ours.
 """
 
 from collections.abc import Callable, Mapping

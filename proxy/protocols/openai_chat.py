@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from proxy.stream import exact_json, sse
-from proxy.stream.events import (
+from proxy import exact_json
+from proxy.parsing.events import (
     Beside,
     CallArguments,
     CallEnd,
@@ -20,6 +20,7 @@ from proxy.stream.events import (
     TextEvent,
     Usage,
 )
+from proxy.protocols import sse
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 

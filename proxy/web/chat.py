@@ -11,23 +11,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from proxy import exact_json
 from proxy.backends.base import Backend
-from proxy.backends.place import Wish
+from proxy.backends.provider import Wish
+from proxy.chat_request import request as questions
+from proxy.chat_request.offload import offload
+from proxy.chat_request.request import Question
+from proxy.completion.answer_state import Keeping
+from proxy.completion.pipeline import Translation
+from proxy.completion.recovery import Rescue
+from proxy.completion.request_stats import Record
+from proxy.completion.session import Upstream
 from proxy.errors import BridgeError, NotAllowed, Stopping
+from proxy.ids import new_id
+from proxy.protocols import sse
 from proxy.protocols.openai_chat import Head, Stream, Whole
-from proxy.requests import question as questions
-from proxy.requests.offload import offload
-from proxy.requests.question import Question
-from proxy.stream import exact_json, sse
-from proxy.stream.ids import new_id
 from proxy.web import headers
 from proxy.web.connection import Connection
-from proxy.web.house import House
-from proxy.web.keeping import Keeping
-from proxy.web.record import Record
-from proxy.web.rescue import Rescue
-from proxy.web.translation import Translation
-from proxy.web.upstream import Upstream
+from proxy.web.state import House
 
 _LAST_WORDS = 0.5  # seconds
 _STREAM_HEADERS = [
@@ -61,7 +62,13 @@ class Chat:
 
     async def _answer(self, connection: Connection, question: Question) -> None:
         backend = await self._house.backend(await offload(question.size, _wish, question))
-        rescue = Rescue(self._house, backend, question, self._headers(connection, backend))
+        rescue = Rescue(
+            self._house.parsers,
+            self._house.kept,
+            backend,
+            question,
+            self._headers(connection, backend),
+        )
         translation = self._translation(connection, question, backend, rescue.keeping)
         upstream = Upstream(backend, translation, rescue)
         connection.record.waits_for = backend.place.waits_for
@@ -155,7 +162,7 @@ class Chat:
         )
         writer = Stream(head) if question.streamed else Whole(head)
         scans = self._house.settings.tool_parsing != "native"
-        make_parser = (lambda: self._house.parser(question, backend)) if scans else None
+        make_parser = (lambda: self._house.parsers.parser(question, backend)) if scans else None
         return Translation(
             backend.reply(question.tools),
             backend.meaning,

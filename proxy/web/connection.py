@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from proxy.completion.request_stats import Record
 from proxy.errors import Busy, HalfRequest, TooLarge
-from proxy.stream import sse
+from proxy.protocols import sse
 from proxy.web.headers import RawHeaders, first
-from proxy.web.record import Record
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -8,7 +8,7 @@ from typing import Protocol
 from urllib.parse import parse_qs
 
 from proxy.errors import ModelNotFound, NotFound
-from proxy.stream import sse
+from proxy.protocols import sse
 from proxy.web.connection import Connection
 
 

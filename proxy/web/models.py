@@ -5,7 +5,7 @@ import orjson
 from proxy.backends.models import Model
 from proxy.errors import ModelNotFound, NotAllowed
 from proxy.web.connection import Connection
-from proxy.web.house import House
+from proxy.web.state import House
 
 _JSON = [(b"content-type", b"application/json")]
 

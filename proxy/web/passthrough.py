@@ -6,12 +6,12 @@ import httpx
 
 from proxy.backends.address import Address
 from proxy.backends.base import Backend, authorized
-from proxy.backends.place import Claim, Wish
+from proxy.backends.provider import Claim, Wish
 from proxy.errors import BadAnswer, BadRequest, BridgeError, NotFound, Unavailable
 from proxy.web import headers
+from proxy.web.body_model import model_in
 from proxy.web.connection import Connection
-from proxy.web.house import House
-from proxy.web.peek import model_in
+from proxy.web.state import House
 
 UPSTREAM = "/upstream"
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, 9.2.1: they change nothing

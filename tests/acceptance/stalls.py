@@ -114,9 +114,9 @@ class _Steps(Coroutine[Any, Any, Any]):
 
 def install(file: Path) -> None:
     # Only here: who reads what was measured needs none of it.
-    from proxy.server import Server
-    from proxy.web.ledger import Ledger
-    from proxy.web.wire import Wire
+    from proxy.cli.serve import Server
+    from proxy.web.http_protocol import Wire
+    from proxy.web.inflight import Ledger
 
     started = Server.startup
 
@@ -168,7 +168,7 @@ class Stalls:
 
 
 if __name__ == "__main__":
-    from proxy.command_line import main
+    from proxy.cli.main import main
 
     install(Path(os.environ["STALLS"]))
     main()

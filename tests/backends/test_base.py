@@ -7,17 +7,18 @@ import pytest
 
 from proxy.backends import KINDS
 from proxy.backends.address import Address
-from proxy.backends.base import Backend, Facts
+from proxy.backends.base import Backend
 from proxy.backends.detection import HELD, Detection
 from proxy.backends.generic import Generic
 from proxy.backends.http import Http
-from proxy.backends.llama_cpp import LlamaCpp
+from proxy.backends.llama_cpp.backend import LlamaCpp
 from proxy.backends.lm_studio import LmStudio
 from proxy.backends.ollama import Ollama
-from proxy.backends.place import Named
+from proxy.backends.provider import Named
+from proxy.backends.server_info import Facts
 from proxy.backends.vllm import Vllm
+from proxy.chat_request.request import Question, read
 from proxy.errors import BackendRefused, BackendSaid, ModelNotFound, Unavailable
-from proxy.requests.question import Question, read
 from tests.backend import Backend as Script
 from tests.backend import models, stream
 from tests.clock import Clock

@@ -12,7 +12,7 @@ from proxy.backends.address import Address, parse
 from proxy.backends.detection import HELD, Detection
 from proxy.backends.generic import Generic
 from proxy.backends.http import Http
-from proxy.backends.place import Named
+from proxy.backends.provider import Named
 from proxy.backends.zen import Zen
 from proxy.settings import load
 from tests.asgi import ask

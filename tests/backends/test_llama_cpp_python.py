@@ -11,13 +11,13 @@ import pytest
 from proxy.app import create_app
 from proxy.backends import KINDS
 from proxy.backends.address import Address
-from proxy.backends.base import Facts
 from proxy.backends.detection import KEPT, Detection
 from proxy.backends.http import Http
 from proxy.backends.llama_cpp_python import LlamaCppPython
-from proxy.backends.place import Named
+from proxy.backends.provider import Named
+from proxy.backends.server_info import Facts
+from proxy.chat_request.request import read
 from proxy.errors import BackendRefused, BrokenOff, ContextOverflow
-from proxy.requests.question import read
 from proxy.settings import load
 from tests.asgi import ask
 from tests.backend import END, Backend, models, stream

@@ -8,7 +8,7 @@ import pytest
 from proxy.backends.address import Address
 from proxy.backends.http import Http
 from proxy.backends.lm_studio import LmStudio
-from proxy.backends.place import Named
+from proxy.backends.provider import Named
 from tests.backend import Backend, models
 
 UNKNOWN = httpx.Response(200, json={"error": "Unexpected endpoint or method. (GET /api/v0/models)"})

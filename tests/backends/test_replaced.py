@@ -11,7 +11,7 @@ import pytest
 
 from proxy.app import Bridge
 from proxy.backends.detection import HELD, KEPT
-from proxy.backends.raw import TEMPLATE_KEPT
+from proxy.backends.llama_cpp.client import TEMPLATE_KEPT
 from tests.asgi import Call, ask
 from tests.backend import END, Backend, models, stream, text
 from tests.bridge import bridge

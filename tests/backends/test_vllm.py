@@ -8,10 +8,10 @@ import pytest
 from proxy.app import create_app
 from proxy.backends.address import Address
 from proxy.backends.http import Http
-from proxy.backends.place import Named
+from proxy.backends.provider import Named
 from proxy.backends.vllm import Vllm
+from proxy.chat_request.request import read
 from proxy.errors import BackendRefused
-from proxy.requests.question import read
 from proxy.settings import load
 from tests.asgi import ask
 from tests.backend import END, Backend, models, stream, text

@@ -5,15 +5,15 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy import welcome
+from proxy import banner
 from proxy.app import create_app
 from proxy.backends.address import Address
-from proxy.backends.base import Facts
 from proxy.backends.http import Http
-from proxy.backends.place import Named
+from proxy.backends.provider import Named
+from proxy.backends.server_info import Facts
 from proxy.backends.zen import Zen
+from proxy.chat_request.request import Question, read
 from proxy.errors import BackendRefused, ModelNotFound
-from proxy.requests.question import Question, read
 from proxy.settings import load
 from tests.asgi import ask
 from tests.backend import Backend, models, stream
@@ -148,7 +148,7 @@ async def test_without_a_key_everybody_is_told_where_to_get_one() -> None:
     app = create_app(load({"BACKEND_URL": "zen"}), transport=zen()[1])
     told = await ask(app, "/health")
     assert (told.status, told.json["status"], told.json["reason"]) == (200, "ok", NEEDS_KEY)
-    assert NEEDS_KEY in welcome.text("http://127.0.0.1:8081", None, await app.status.now())
+    assert NEEDS_KEY in banner.text("http://127.0.0.1:8081", None, await app.status.now())
 
 
 async def test_the_model_that_was_chosen_is_shown_before_zen_can_be_reached() -> None:

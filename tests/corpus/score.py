@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.stream.cuts import Seen
+from tests.parsing.cuts import Seen
 
 HERE = Path(__file__).parent
 

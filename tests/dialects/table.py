@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 from proxy.dialects import Parser
-from proxy.stream.parser import ThinkingMode
-from tests.stream.cuts import Call, Seen, always, cuts, tool
+from proxy.parsing.parser import ThinkingMode
+from tests.parsing.cuts import Call, Seen, always, cuts, tool
 
 TOOLS = [
     tool(

@@ -3,10 +3,10 @@
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
-from proxy.stream.dialect import Hint
+from proxy.parsing.dialect import Hint
 from tests.dialects.renderers import WRITTEN
 from tests.dialects.test_quoted_calls import CALLS, REMOVE, TOOLS, read, refused, speaks_for
-from tests.stream.cuts import Call, Seen, always
+from tests.parsing.cuts import Call, Seen, always
 
 ARGUMENTS = '{"command": "rm -rf ~"}'
 OBJECT = f'{{"name": "bash", "arguments": {ARGUMENTS}}}'

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from proxy.dialects import Parser, parse
-from proxy.stream.dialect import Hint
+from proxy.parsing.dialect import Hint
 from tests.dialects.table import FERN, LIST, TOOLS, calls, half, read, water
-from tests.stream.cuts import Call, Seen, always
+from tests.parsing.cuts import Call, Seen, always
 
 M = "]<]minimax[>["
 ROUTE = f'{M}<tool_call>\n{M}<invoke name="plan_route">'

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from proxy.dialects import Parser, parse
-from proxy.stream.events import CallArguments, CallStart, Content
+from proxy.parsing.events import CallArguments, CallStart, Content
 from tests.dialects.renderers import WRITTEN
 from tests.dialects.table import FERN, LIST, TOOLS, calls, half, read, water
-from tests.stream.cuts import Call, Seen, always, events_of, seen, tool
+from tests.parsing.cuts import Call, Seen, always, events_of, seen, tool
 
 DEEPSEEK = (
     "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>{}<｜tool▁sep｜>{}<｜tool▁call▁end｜>"
@@ -417,7 +417,7 @@ def test_40_indexes_count_up_and_names_come_once() -> None:
 def test_41_calls_that_the_backend_has_parsed() -> None:
     """Those in the thoughts were rehearsals then.
 
-    (Indexes over both kinds are given where both meet: `tests/stream/test_native.py`.)
+    (Indexes over both kinds are given where both meet: `tests/backends/test_native_calls.py`.)
     """
     parser = Parser(TOOLS)
     parser.think(CALL)

@@ -3,9 +3,9 @@
 import pytest
 
 from proxy.dialects import Parser
-from proxy.stream.dialect import Hint
+from proxy.parsing.dialect import Hint
 from tests.dialects.table import FERN, LIST, TOOLS, calls, half, water
-from tests.stream.cuts import Call, Seen, always, tool
+from tests.parsing.cuts import Call, Seen, always, tool
 
 NOTE = [*TOOLS, tool("note", text={"type": "string"}), tool("save", arguments={"type": "object"})]
 G, END = "<|tool_call>call:", "<tool_call|>"

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.dialects import Parser
 from tests.dialects.table import FERN, LIST, TOOLS, Case, calls, case, half, read, water
-from tests.stream.cuts import Call, Seen, always, tool
+from tests.parsing.cuts import Call, Seen, always, tool
 
 BASH = [
     *TOOLS,

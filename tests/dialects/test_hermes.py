@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from proxy.dialects import Parser
-from proxy.stream.events import CallStart
-from tests.stream.cuts import TOOLS, Call, Seen, always, tool
+from proxy.parsing.events import CallStart
+from tests.parsing.cuts import TOOLS, Call, Seen, always, tool
 
 
 def water(**arguments: Any) -> Call:

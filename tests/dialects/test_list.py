@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from proxy.command_line import main
+from proxy.cli.main import main
 from proxy.dialects import DIALECTS, Parser, chosen, parse
-from proxy.stream.dialect import Hint
-from tests.stream.cuts import TOOLS, tool
+from proxy.parsing.dialect import Hint
+from tests.parsing.cuts import TOOLS, tool
 
 CALL = '<tool_call>\n{"name": "list_drones", "arguments": {}}\n</tool_call>'
 

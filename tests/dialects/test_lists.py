@@ -3,7 +3,7 @@
 import pytest
 
 from tests.dialects.table import FERN, LIST, Case, calls, case, half, read
-from tests.stream.cuts import Call, Seen
+from tests.parsing.cuts import Call, Seen
 
 B, E, CB, CE, SP = (
     "<｜tool▁calls▁begin｜>",

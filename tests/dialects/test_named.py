@@ -7,7 +7,7 @@ import pytest
 from proxy.dialects import DIALECTS, Parser, chosen
 from tests.dialects.renderers import WRITTEN
 from tests.dialects.table import TOOLS
-from tests.stream.cuts import events_of, seen
+from tests.parsing.cuts import events_of, seen
 
 CALLS = [("log_water", {"plant": "a fern", "millilitres": 3}), ("list_drones", {})]
 

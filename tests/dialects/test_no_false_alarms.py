@@ -8,7 +8,7 @@ import pytest
 from proxy.dialects import DIALECTS, Parser
 from proxy.dialects.thoughts import THOUGHTS
 from tests.corpus.score import lines
-from tests.stream.cuts import Seen, always, events_of, seen, tool
+from tests.parsing.cuts import Seen, always, events_of, seen, tool
 
 ROOT = Path(__file__).parents[2]
 NAMES = (

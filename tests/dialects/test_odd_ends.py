@@ -5,9 +5,9 @@ import json
 import pytest
 
 from proxy.dialects import Parser
-from proxy.stream.events import CallArguments, CallEnd, Content, Reasoning
+from proxy.parsing.events import CallArguments, CallEnd, Content, Reasoning
 from tests.dialects.table import LIST, TOOLS, calls, half, read
-from tests.stream.cuts import Seen, always, events_of, seen, single_cuts
+from tests.parsing.cuts import Seen, always, events_of, seen, single_cuts
 
 DRONES = '{"name": "list_drones", "arguments": {}}'
 HALF_FERN = half("log_water", '{"plant":"fern')

@@ -5,7 +5,7 @@ models were seen to write.
 import pytest
 
 from tests.dialects.table import FERN, LIST, Case, calls, case, half, read, water
-from tests.stream.cuts import Call, Seen
+from tests.parsing.cuts import Call, Seen
 
 H = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant"
 

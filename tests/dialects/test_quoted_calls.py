@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
-from proxy.stream.dialect import Hint
-from proxy.stream.events import CallArguments, CallStart
-from proxy.stream.quoting import QuotedCalls
+from proxy.parsing.dialect import Hint
+from proxy.parsing.events import CallArguments, CallStart
+from proxy.parsing.quoting import QuotedCalls
 from tests.corpus.score import lines
 from tests.dialects.framings import ALWAYS, IN_PROSE, UNLESS_OWN
 from tests.dialects.renderers import WRITTEN
-from tests.stream.cuts import Call, Seen, always, chances, events_of, few, seen, tool
+from tests.parsing.cuts import Call, Seen, always, chances, events_of, few, seen, tool
 
 TOOLS = [
     tool("bash", command={"type": "string"}),

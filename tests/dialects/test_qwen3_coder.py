@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from proxy.dialects import Parser
-from tests.stream.cuts import TOOLS, Call, Seen, always, tool
+from tests.parsing.cuts import TOOLS, Call, Seen, always, tool
 
 WATER = (
     "<tool_call>\n<function=water>\n<parameter=plant>\n{}\n</parameter>\n</function>\n</tool_call>"
@@ -272,7 +272,7 @@ def test_a_cut_answer_is_not_completed(case: str) -> None:
 
 
 def test_a_doubt_that_grows_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.stream.tagged_values.DOUBT_LIMIT", 40)
+    monkeypatch.setattr("proxy.parsing.grammars.xml_values.DOUBT_LIMIT", 40)
     text = WATER.format("write\n<function=x>\nfirst") + "\nThis is more than fits."
     assert always(lambda: Parser(TOOLS), text).calls[0].whole is False
 

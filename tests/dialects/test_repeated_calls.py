@@ -5,7 +5,7 @@ alike is a call.
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
-from proxy.stream.dialect import Hint
+from proxy.parsing.dialect import Hint
 from tests.dialects.renderers import WRITTEN
 from tests.dialects.test_quoted_calls import (
     CALLS,
@@ -18,7 +18,7 @@ from tests.dialects.test_quoted_calls import (
     refused,
     speaks_for,
 )
-from tests.stream.cuts import Call, Seen, always, few
+from tests.parsing.cuts import Call, Seen, always, few
 
 LIST = Call("list_files", {})
 README = "# A tool\n\nNever do this:\n\n{}\n\nIt deletes everything."

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.dialects.table import FERN, LIST, Case, calls, case, half, read, water
-from tests.stream.cuts import Call, Seen
+from tests.parsing.cuts import Call, Seen
 
 K3 = (
     '<|open|>tools<|sep|><|open|>call tool="log_water" index="1"<|sep|>'

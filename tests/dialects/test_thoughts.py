@@ -3,9 +3,9 @@
 import pytest
 
 from proxy.dialects import Parser
-from proxy.stream.events import Reasoning
-from proxy.stream.parser import ThinkingMode
-from tests.stream.cuts import TOOLS, Call, Seen, always
+from proxy.parsing.events import Reasoning
+from proxy.parsing.parser import ThinkingMode
+from tests.parsing.cuts import TOOLS, Call, Seen, always
 
 LIST = Call("list_drones", {})
 CALL = '<tool_call>\n{"name": "list_drones", "arguments": {}}\n</tool_call>'

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from proxy import welcome
-from proxy.web.status import Report
+from proxy import banner as welcome
+from proxy.web.health import Report
 from tests.asgi import Call
 
 CONTENT = "I'll take a look at the files first.\n\n"

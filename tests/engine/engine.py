@@ -10,7 +10,7 @@ from typing import Any
 
 from xllamacpp.xllamacpp import CommonGrammar, common_grammar_type
 
-from proxy.llama_server import engine
+from proxy.llama_server import wheel_server
 from proxy.llama_server.wheel_attributes import Attribute
 from proxy.llama_server.wheel_options import OPTIONS
 
@@ -48,4 +48,4 @@ def script(path: Path, *flags: str) -> Path:
 
 if __name__ == "__main__":
     OPTIONS["--grammar-file"] = _Grammar("sampling.grammar", _grammar, "FILE")
-    engine.main(sys.argv[1:])
+    wheel_server.main(sys.argv[1:])

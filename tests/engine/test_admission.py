@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from proxy import app, welcome
+from proxy import app, banner
 from proxy.app import Bridge
 from proxy.settings import load
-from proxy.web import ledger
+from proxy.web import inflight
 from proxy.web.chat import Chat, Patience
 from tests.asgi import Call, ask
 from tests.engine.bridges import child, opened
@@ -209,7 +209,7 @@ async def test_waiting_is_shown_and_a_waiting_client_may_leave(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(ledger, "PATIENT", 0.0)
+    monkeypatch.setattr(inflight, "PATIENT", 0.0)
     monkeypatch.setattr(
         app, "Chat", functools.partial(Chat, patience=Patience(before_counting=0.1))
     )
@@ -223,7 +223,7 @@ async def test_waiting_is_shown_and_a_waiting_client_may_leave(
             "and it needs 2,176"
         )
         assert (await ask(bridge, "/health")).json["waiting"][0] == sentence
-        await asyncio.sleep(ledger.TICK)
+        await asyncio.sleep(inflight.TICK)
         assert f" {sentence}" in caplog.text
         passing = Call(bridge, "/v1/completions", body={"prompt": "a"})
         await asyncio.sleep(0.1)
@@ -282,7 +282,7 @@ async def test_the_context_that_is_told_is_that_of_one_conversation(
         assert [(model["context"], model["slots"]) for model in health["models"]] == [
             (context, slots)
         ]
-        assert f'"context": {context},' in welcome.text(
+        assert f'"context": {context},' in banner.text(
             "http://127.0.0.1:1", None, await bridge.status.now()
         )
         assert bridge.keeper is not None

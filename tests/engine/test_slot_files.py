@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from proxy.llama_server import Supervisor
-from tests.llama_server.test_slots import HELPED, IN_VAIN, OFF, launch, modes, names
+from tests.llama_server.test_slot_cache import HELPED, IN_VAIN, OFF, launch, modes, names
 from tests.process.conftest import FAST
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.app import Bridge
-from proxy.llama_server.slots import WORTH
+from proxy.llama_server.slot_cache import WORTH
 from proxy.settings import load
 from proxy.tiny_model import MODEL
 from tests.asgi import ask

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from proxy.errors import ChildFailed
-from proxy.llama_server import Launch, Supervisor, engine, options
-from proxy.llama_server.causes import cause_of_death
+from proxy.llama_server import Launch, Supervisor, wheel_server
+from proxy.llama_server.config import options
+from proxy.llama_server.process.crash_diagnosis import cause_of_death
 from tests.process.conftest import FAST, TINY, alive, nothing_left
 
 
@@ -25,7 +26,7 @@ def supervised(model: Path = TINY) -> Supervisor:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", engine.__file__, *arguments]
+    command = [sys.executable, "-P", wheel_server.__file__, *arguments]
     return subprocess.run(
         command,
         capture_output=True,
@@ -120,7 +121,7 @@ def test_a_taken_port_is_told() -> None:
 
 
 def test_its_help_is_read_like_that_of_any_llama_server(capsys: pytest.CaptureFixture[str]) -> None:
-    engine.main(["--help"])
+    wheel_server.main(["--help"])
     told = options.read_help(capsys.readouterr().out)
     wheel = options.of_wheel().options
     assert told.keys() == wheel.keys()

@@ -8,18 +8,18 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.backends.refusals import meaning
-from proxy.backends.reply import Reply
+from proxy.backends.error_mapping import meaning
+from proxy.backends.response_reader import Reply
+from proxy.chat_request.request import read
+from proxy.completion.answer_state import Keeping, Room
+from proxy.completion.pipeline import Translation
+from proxy.completion.request_stats import Record
 from proxy.dialects import Parser
 from proxy.errors import BridgeError
+from proxy.protocols import sse
 from proxy.protocols.openai_chat import Head, Stream, Whole
-from proxy.requests.question import read
-from proxy.stream import sse
-from proxy.web.keeping import Keeping, Room
-from proxy.web.record import Record
-from proxy.web.translation import Translation
-from tests.stream.cuts import TOOLS
-from tests.web.road import of_chunks, payloads
+from tests.parsing.cuts import TOOLS
+from tests.web.round_trip import of_chunks, payloads
 
 INDEXES = st.sampled_from([0, 1, None, "0", -1, True, 7])
 ARGUMENTS = [

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
-from proxy.stream.dialect import Hint
-from proxy.stream.parser import ThinkingMode
+from proxy.parsing.dialect import Hint
+from proxy.parsing.parser import ThinkingMode
 from tests.corpus.score import HERE, lines, problems
-from tests.stream.cuts import Call, Seen, always, cuts, few
+from tests.parsing.cuts import Call, Seen, always, cuts, few
 
 CASES = list(lines(*sorted(path.stem for path in HERE.glob("*.jsonl"))))
 

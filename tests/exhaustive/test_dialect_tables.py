@@ -3,14 +3,14 @@
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
-from proxy.stream.parser import ThinkingMode
+from proxy.parsing.parser import ThinkingMode
 from tests.dialects.framings import PREFIXES, before_each_line
 from tests.dialects.renderers import WRITTEN
 from tests.dialects.table import LIST, TOOLS
 from tests.dialects.test_families import NOTE
 from tests.dialects.test_half_calls import TAGGED
 from tests.dialects.test_quoted_calls import CALLS, MARKED, framed, read
-from tests.stream.cuts import Call, Seen, always, events_of, seen, tool
+from tests.parsing.cuts import Call, Seen, always, events_of, seen, tool
 
 
 @pytest.mark.parametrize("name", [name for name, one in DIALECTS.items() if one.turns])

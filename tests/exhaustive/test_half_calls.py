@@ -5,7 +5,7 @@ import pytest
 from proxy.dialects import Parser
 from tests.dialects.renderers import WRITTEN
 from tests.dialects.test_half_calls import FULL, MIX
-from tests.stream.cuts import events_of, seen
+from tests.parsing.cuts import events_of, seen
 
 
 @pytest.mark.parametrize("name", WRITTEN)

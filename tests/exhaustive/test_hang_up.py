@@ -5,10 +5,10 @@ import asyncio
 import httpx
 import pytest
 
-from proxy.backends.place import Named
+from proxy.backends.provider import Named
 from tests.backend import ROLE, stream, text
-from tests.stream.cuts import TOOLS
-from tests.web.rescued import asked, llama
+from tests.completion.recovery import asked, llama
+from tests.parsing.cuts import TOOLS
 
 
 @pytest.mark.parametrize("streamed", [True, False])

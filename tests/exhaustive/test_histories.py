@@ -10,12 +10,9 @@ from hypothesis import strategies as st
 
 from proxy.errors import ContextOverflow
 from proxy.llama_server.admission import OVERTAKEN, Admission, Reservation
-from proxy.llama_server.life import LONGEST_REST, TABLE, TRIES, Happening, Life, State
+from proxy.llama_server.process.state import LONGEST_REST, TABLE, TRIES, Happening, Life, State
 from tests.llama_server.in_time import now
-from tests.llama_server.queue_in_time import SHARED, TOTAL, Engine, play
-from tests.llama_server.test_admission import REQUEST
-from tests.llama_server.test_admission_queue import ACTS
-from tests.llama_server.test_life import (
+from tests.llama_server.process.test_state import (
     ANY,
     BEGIN,
     DEATH,
@@ -26,6 +23,9 @@ from tests.llama_server.test_life import (
     UP,
     proper,
 )
+from tests.llama_server.queue_in_time import SHARED, TOTAL, Engine, play
+from tests.llama_server.test_admission import REQUEST
+from tests.llama_server.test_admission_queue import ACTS
 from tests.llama_server.test_suspects import ARRIVALS, CRASHES_AFTER, Clients, crashes
 
 

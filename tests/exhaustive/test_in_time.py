@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ChildFailed, ModelLoading, Stopping
-from proxy.llama_server import Address, Launch, State, Supervisor, supervisor
+from proxy.llama_server import Address, Launch, State, Supervisor
+from proxy.llama_server.process import supervisor
 from tests.llama_server.in_time import Fate, Stage, now, perform, play
 
 NEVER_UP = Fate(up=None)

@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.backends.place import Named
+from proxy.backends.provider import Named
 from tests.backend import Piece, chunk, event, models, stream
+from tests.completion.recovery import llama
 from tests.corpus.score import problems
 from tests.exhaustive.test_corpus import CASES, DOUBTFUL
 from tests.exhaustive.test_through_the_proxy import seen
-from tests.web.rescued import llama
-from tests.web.road import MODELS, heard
+from tests.web.round_trip import MODELS, heard
 
 DEATHS = 2  # places in each text: one for a streamed answer, one for a whole one
 

@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
-from proxy.stream import parser
+from proxy.parsing import parser
 from tests.dialects import (
     test_edge_cases,
     test_families,
@@ -15,7 +15,7 @@ from tests.dialects import (
     test_tags,
 )
 from tests.dialects.renderers import WRITTEN
-from tests.stream.cuts import events_of, seen
+from tests.parsing.cuts import events_of, seen
 
 TABLES = (test_tags.CASES, test_lists.CASES, test_python_and_json.CASES, test_half_calls.DAMAGED)
 

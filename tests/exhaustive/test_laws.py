@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.dialects import Parser
-from proxy.stream.events import CallArguments, CallEnd, CallStart, Content
-from proxy.stream.parser import ThinkingMode
-from tests.stream.cuts import LAWS, TOOLS, Call, Seen, events_of, seen, tool
+from proxy.parsing.events import CallArguments, CallEnd, CallStart, Content
+from proxy.parsing.parser import ThinkingMode
+from tests.parsing.cuts import LAWS, TOOLS, Call, Seen, events_of, seen, tool
 
 CALL = '<tool_call>\n{"name": "list_drones", "arguments": {}}\n</tool_call>'
 

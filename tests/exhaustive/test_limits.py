@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from proxy.dialects import DIALECTS, TURNS, UNKNOWN, Parser, believed, chosen
-from proxy.stream import parser
-from proxy.stream.events import CallEnd, CallStart, TextEvent
-from proxy.stream.raw_values import STRUCTURED
-from proxy.stream.reader import WORD_LIMIT
+from proxy.parsing import parser
+from proxy.parsing.events import CallEnd, CallStart, TextEvent
+from proxy.parsing.grammars.raw_values import STRUCTURED
+from proxy.parsing.reader import WORD_LIMIT
 from tests.dialects.renderers import WRITTEN
-from tests.stream.cuts import Call, Seen, always, events_of, few, seen, tool
+from tests.parsing.cuts import Call, Seen, always, events_of, few, seen, tool
 
 LIMIT = 500  # less than the depth at which Python's JSON parser gives up
 TOOLS = [

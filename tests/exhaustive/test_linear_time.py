@@ -3,9 +3,9 @@
 import json
 import time
 
-from proxy.stream.desk import joined
-from proxy.web.choice import Known
-from tests.web.told import Told
+from proxy.completion.resume import Known
+from proxy.parsing.event_buffer import joined
+from tests.completion.one_choice import Told
 
 
 def test_a_long_answer_in_single_letters_takes_linear_time() -> None:

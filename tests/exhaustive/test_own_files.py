@@ -10,7 +10,7 @@ from tests.dialects.renderers import WRITTEN
 from tests.dialects.test_no_false_alarms import ENDS_IT, MODELS, ROOT, VARIOUS, made, pieces
 from tests.documents import PAGES
 from tests.exhaustive.test_laws import as_json, as_tags
-from tests.stream.cuts import TOOLS, Call, Seen, always, events_of, few, seen
+from tests.parsing.cuts import TOOLS, Call, Seen, always, events_of, few, seen
 
 OURS = [
     *sorted(path for folder in ("proxy", "tests") for path in (ROOT / folder).rglob("*.py")),
@@ -53,7 +53,14 @@ def test_the_corpus_as_an_argument(name: str) -> None:
 
 HEART = [
     path
-    for folder in ("proxy/stream", "proxy/dialects", "tests/stream", "tests/dialects")
+    for folder in (
+        "proxy/parsing",
+        "proxy/parsing/grammars",
+        "proxy/dialects",
+        "tests/parsing",
+        "tests/parsing/grammars",
+        "tests/dialects",
+    )
     for path in sorted((Path(__file__).parents[2] / folder).glob("*.py"))
 ]
 

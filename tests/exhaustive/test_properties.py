@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.dialects import DIALECTS, Parser
 from tests.dialects.renderers import WRITTEN, Arguments
-from tests.stream.cuts import Call, Seen, events_of, examples, seen, tool
+from tests.parsing.cuts import Call, Seen, events_of, examples, seen, tool
 
 SOME = examples(12)
 TOOLS = [

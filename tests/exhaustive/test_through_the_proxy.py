@@ -12,8 +12,8 @@ import pytest
 from tests.backend import chunk, event, models, stream
 from tests.corpus.score import problems
 from tests.exhaustive.test_corpus import CASES, DOUBTFUL
-from tests.stream.cuts import Call, Seen
-from tests.web.road import MODELS, Heard, Road, heard
+from tests.parsing.cuts import Call, Seen
+from tests.web.round_trip import MODELS, Heard, Road, heard
 
 USAGE = event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 9}})
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from proxy.dialects import Parser
-from tests.stream.cuts import TOOLS
+from tests.parsing.cuts import TOOLS
 
 SMALL, LARGE = 3_000, 24_000
 

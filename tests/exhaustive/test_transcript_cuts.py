@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from proxy.backends.base import Backend
-from proxy.backends.place import Wish
+from proxy.backends.provider import Wish
+from proxy.chat_request.request import Question, read
+from proxy.completion.answer_state import Keeping, Room
+from proxy.completion.pipeline import Translation
+from proxy.completion.request_stats import Record
 from proxy.errors import BridgeError, Vanished
 from proxy.protocols.openai_chat import Head, Stream
-from proxy.requests.question import Question, read
-from proxy.web.house import House
-from proxy.web.keeping import Keeping, Room
-from proxy.web.record import Record
-from proxy.web.translation import Translation
+from proxy.web.state import House
 from tests.asgi import Received
 from tests.backends.test_transcripts import Answer, check, house, question
 from tests.backends.transcripts import ANSWERS, Entry
@@ -40,7 +40,7 @@ def pipeline(backend: Backend, asked: Question, state: House) -> Translation:
         backend.reply(asked.tools),
         backend.meaning,
         Stream(Head("chatcmpl-a", 1, "m", wants_usage=True)),
-        lambda: state.parser(asked, backend),
+        lambda: state.parsers.parser(asked, backend),
         asked,
         Record("id", "POST", "/"),
         Keeping(Room()),

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.dialects import DIALECTS, Parser
 from tests.dialects.renderers import WRITTEN, Arguments
-from tests.stream.cuts import Call, Seen, always, events_of, few, seen, tool
+from tests.parsing.cuts import Call, Seen, always, events_of, few, seen, tool
 
 TOOLS = [
     tool("write", path={"type": "string"}, content={"type": "string"}),

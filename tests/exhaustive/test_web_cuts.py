@@ -3,11 +3,11 @@
 import pytest
 
 from tests.backend import END
-from tests.stream.cuts import TOOLS
-from tests.web.road import BOTH, told
+from tests.completion.test_duplicate_calls import FERN
+from tests.completion.test_pipeline import RECORDED, _answer, _cuts, _without_our_ids
+from tests.parsing.cuts import TOOLS
+from tests.web.round_trip import BOTH, told
 from tests.web.test_chat_calls import JSON, WATERED, letters
-from tests.web.test_copies import FERN
-from tests.web.test_translation import RECORDED, _answer, _cuts, _without_our_ids
 
 
 @pytest.mark.parametrize("name", RECORDED)

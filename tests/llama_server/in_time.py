@@ -12,9 +12,10 @@ from typing import TypeVar
 
 import pytest
 
-from proxy.llama_server import Address, Launch, Supervisor, keeper, placement, supervisor
-from proxy.llama_server.logs import Log
-from proxy.llama_server.readiness import Found, NeverReady
+from proxy.llama_server import Address, Launch, Supervisor, pool
+from proxy.llama_server.process import gpu_check, supervisor
+from proxy.llama_server.process.logs import Log
+from proxy.llama_server.process.readiness import Found, NeverReady
 
 T = TypeVar("T")
 _TOLD = re.compile(r"^\[llama-bridge\] m (?:is|has) ")
@@ -177,8 +178,8 @@ def perform(
         patch.setattr(Actor, "stage", stage, raising=False)
         patch.setattr(supervisor, "Child", Actor)
         patch.setattr(supervisor, "come_up", stage.come_up)
-        patch.setattr(placement, "visible_gpu", lambda: None)
-        patch.setattr(keeper, "memory_settled", _settled)
+        patch.setattr(gpu_check, "visible_gpu", lambda: None)
+        patch.setattr(pool, "memory_settled", _settled)
         result = runner.run(scene())
         assert stage.most <= most
         return stage, result

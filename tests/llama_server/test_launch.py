@@ -60,7 +60,7 @@ def test_the_command_line_of_a_binary() -> None:
 def test_the_command_line_of_the_wheel() -> None:
     command = Launch(Path("m.gguf"), "a").command(5)
     assert command[:2] == [sys.executable, "-P"]
-    assert Path(command[2]).name == "engine.py"
+    assert Path(command[2]).name == "wheel_server.py"
     assert command[3:] == ["-m", "m.gguf", "--alias", "a", "--host", "127.0.0.1", "--port", "5"]
 
 

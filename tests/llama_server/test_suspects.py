@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import KillsModel, ModelLoading
 from proxy.llama_server import Catalogue, Keeper, Launch, Model
-from proxy.llama_server.causes import crashed
+from proxy.llama_server.process.crash_diagnosis import crashed
 from proxy.llama_server.suspects import REMEMBERED, Run, Suspects
 from tests.llama_server.in_time import Fate, Stage, now, perform
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import xllamacpp
 
-from proxy.llama_server import engine
+from proxy.llama_server import wheel_server
 from proxy.llama_server.wheel_options import OPTIONS
 
 LEFT_OUT = {
@@ -81,7 +81,7 @@ def test_each_attribute_of_the_wheel_is_an_option_or_left_out_for_a_reason() -> 
 
 def configured(*flags: str) -> Any:
     parameters = xllamacpp.CommonParams()
-    engine.configure(parameters, flags, "")
+    wheel_server.configure(parameters, flags, "")
     return parameters
 
 

@@ -11,15 +11,15 @@ import httpx
 import pytest
 
 from proxy import create_app
-from proxy.backends.place import Claim, Wish
+from proxy.backends.provider import Claim, Wish
 from proxy.errors import Stopping
 from proxy.llama_server import State
-from proxy.own_models import OwnModels
+from proxy.managed import OwnModels
 from proxy.settings import load
 from tests import jsonc
 from tests.asgi import Call, ask
 from tests.lifespan import Lifespan, keeper, pair
-from tests.llama_server.test_gguf import LLAMA, made
+from tests.llama_server.config.test_gguf import LLAMA, made
 from tests.process.conftest import nothing_left, until
 from tests.process.fake_server import Conduct
 

@@ -13,7 +13,7 @@ import pytest
 
 from proxy.errors import ChildFailed
 from proxy.llama_server import Address, Launch, State, Timings
-from proxy.llama_server.readiness import NeverReady, come_up
+from proxy.llama_server.process.readiness import NeverReady, come_up
 from tests.process.conftest import Fake, nothing_left
 from tests.process.fake_server import Conduct, Handler
 

@@ -25,7 +25,7 @@ import pytest
 from proxy.settings import Settings
 from tests.acceptance.processes import Program, running
 from tests.backend import chunk
-from tests.llama_server.test_gguf import LLAMA, made
+from tests.llama_server.config.test_gguf import LLAMA, made
 from tests.process.conftest import alive, nothing_left
 from tests.process.fake_server import ROOT, Conduct, starts
 

@@ -17,8 +17,9 @@ import pytest
 import uvloop
 
 from proxy.errors import ChildFailed, ModelLoading, Stopping
-from proxy.llama_server import Facts, Launch, State, Supervisor, Timings, placement, supervisor
-from proxy.llama_server.life import Happening
+from proxy.llama_server import Facts, Launch, State, Supervisor, Timings
+from proxy.llama_server.process import gpu_check, supervisor
+from proxy.llama_server.process.state import Happening
 from tests.process.conftest import FAST, Fake, nothing_left, until
 from tests.process.fake_server import starts
 
@@ -261,7 +262,7 @@ async def test_the_loud_warning(
     gpu: str | None,
     warned: bool,
 ) -> None:
-    monkeypatch.setattr(placement, "visible_gpu", lambda: gpu)
+    monkeypatch.setattr(gpu_check, "visible_gpu", lambda: gpu)
     async with fake(says=[f"- {device} : x (1 MiB, 1 MiB free)"] if device else []) as it:
         await it.ensure_ready()
         assert (
@@ -450,23 +451,23 @@ def test_a_model_that_does_not_run_on_the_gpu(
     problem: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(placement, "visible_gpu", lambda: gpu)
+    monkeypatch.setattr(gpu_check, "visible_gpu", lambda: gpu)
     facts = Facts()
     for line in says:
         facts = facts.told(line)
-    found = placement.gpu_problem(Launch(Path("m"), "m", engine, flags), facts, required=required)
+    found = gpu_check.gpu_problem(Launch(Path("m"), "m", engine, flags), facts, required=required)
     assert (found is None) is (problem is None)
     assert problem is None or problem in str(found)
 
 
 @pytest.mark.parametrize(("context", "warned"), [(None, False), (16384, False), (8192, True)])
 def test_a_context_that_is_too_small_for_an_agent(context: int | None, warned: bool) -> None:
-    assert (placement.small_slot("m", context) is not None) is warned
+    assert (gpu_check.small_slot("m", context) is not None) is warned
 
 
 @pytest.fixture
 def gpu_unused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placement, "visible_gpu", lambda: "an NVIDIA GPU")
+    monkeypatch.setattr(gpu_check, "visible_gpu", lambda: "an NVIDIA GPU")
 
 
 async def test_where_a_gpu_is_required_the_cpu_is_no_answer(fake: Fake, gpu_unused: None) -> None:

@@ -3,8 +3,7 @@
 import json
 from typing import Any
 
-from proxy.protocols.openai_chat import Head, Stream, Whole
-from proxy.stream.events import (
+from proxy.parsing.events import (
     Beside,
     CallArguments,
     CallEnd,
@@ -15,6 +14,7 @@ from proxy.stream.events import (
     TextEvent,
     Usage,
 )
+from proxy.protocols.openai_chat import Head, Stream, Whole
 
 HEAD = Head("chatcmpl-a", 5, "m", wants_usage=True)
 CALL: list[TextEvent] = [

@@ -7,7 +7,7 @@ import pytest
 
 from tests.backend import END, Backend, models, stream, text
 from tests.bridge import bridge
-from tests.web.wired import CHAT, Connect, served
+from tests.web.raw_http import CHAT, Connect, served
 
 
 @pytest.fixture

@@ -5,14 +5,15 @@ import asyncio
 import httpx
 import pytest
 
+from proxy.completion import pipeline, session
+from proxy.completion.request_stats import Record
 from proxy.errors import BridgeError, Busy
-from proxy.web import connection, translation, upstream
+from proxy.web import connection
 from proxy.web.connection import Connection, Uploads
-from proxy.web.record import Record
 from tests.asgi import Call, ask
 from tests.backend import Backend, chunk, models, stream, text
 from tests.bridge import bridge
-from tests.web.road import BOTH, CHAT, Road, failed, refused, whole
+from tests.web.round_trip import BOTH, CHAT, Road, failed, refused, whole
 
 
 async def test_as_many_at_once_as_are_allowed() -> None:
@@ -37,8 +38,8 @@ async def test_as_many_at_once_as_are_allowed() -> None:
 async def test_a_backend_that_sends_endless_json(
     streamed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert upstream.WHOLE_LIMIT == 16 * 1024 * 1024
-    monkeypatch.setattr(upstream, "WHOLE_LIMIT", 10_000)
+    assert session.WHOLE_LIMIT == 16 * 1024 * 1024
+    monkeypatch.setattr(session, "WHOLE_LIMIT", 10_000)
     answer = stream(b'{"choices": "', *[b"x" * 1_000] * 1_000)
     status, error = refused(await Road(answer).ask(streamed=streamed))
     assert (status, error["code"], error["message"]) == (
@@ -51,7 +52,7 @@ async def test_a_backend_that_sends_endless_json(
 async def test_a_backend_that_never_ends_before_one_who_waits_for_the_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(translation, "WHOLE_LIMIT", 1_000)
+    monkeypatch.setattr(pipeline, "WHOLE_LIMIT", 1_000)
     status, error = refused(await Road(stream(*text("x" * 100) * 100)).ask(streamed=False))
     assert (status, error["code"]) == (502, "broken_off")
     assert "the answer has more than 1,000 letters, and no end" in error["message"]

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.stream import sse
+from proxy.protocols import sse
 from tests.backend import DONE, END, STOP, Piece, chunk, event, stream, text
-from tests.web.road import BOTH, Heard, Road, heard, payloads, refused, told, whole
+from tests.web.round_trip import BOTH, Heard, Road, heard, payloads, refused, told, whole
 
 ERROR = {"message": "the model has left", "type": "server_error", "code": 500}
 COMPLETION = whole(

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.backend import DONE, END, STOP, USAGE, Piece, chunk, stream, text
-from tests.stream.cuts import TOOLS
-from tests.web.road import BOTH, Heard, Road, heard, native, payloads, told, whole
+from tests.parsing.cuts import TOOLS
+from tests.web.round_trip import BOTH, Heard, Road, heard, native, payloads, told, whole
 
 XML = (
     "<tool_call>\n<function=write>\n<parameter=path>\na.txt\n</parameter>\n"

@@ -14,7 +14,7 @@ from tests.asgi import Call, ask
 from tests.backend import END, stream, text
 from tests.bridge import bridge
 from tests.clock import Clock
-from tests.web.road import BOTH, CHAT, MODELS, Heard, Road, heard, refused
+from tests.web.round_trip import BOTH, CHAT, MODELS, Heard, Road, heard, refused
 
 # Wherever one of these stands in a body, OpenCode asks again, for a minute.
 ASKED_AGAIN = re.compile(

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.backend import END, chunk, models, stream, text
-from tests.stream.cuts import TOOLS
-from tests.web.road import BOTH, MODELS, QUESTION, Heard, Road, heard, payloads, refused
+from tests.parsing.cuts import TOOLS
+from tests.web.round_trip import BOTH, MODELS, QUESTION, Heard, Road, heard, payloads, refused
 
 ANSWER = [*text("a"), *END]
 NO_OPTIONS = {

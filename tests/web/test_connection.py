@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from proxy.completion.request_stats import Record
 from proxy.errors import TooLarge
 from proxy.web import connection as connections
 from proxy.web.connection import ClientGone, Connection
-from proxy.web.record import Record
 
 GONE = {"type": "http.disconnect"}
 START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}

@@ -11,7 +11,7 @@ from proxy.web.chat import Patience
 from tests.asgi import Call
 from tests.backend import END, ROLE, Piece, Script, script_of, stream, text
 from tests.bridge import bridge
-from tests.web.road import BOTH, CHAT, MODELS, QUESTION, Heard, Road, heard
+from tests.web.round_trip import BOTH, CHAT, MODELS, QUESTION, Heard, Road, heard
 
 
 class Asked:

@@ -10,8 +10,8 @@ import pytest
 
 from tests.asgi import Call
 from tests.backend import END, ROLE, Piece, chunk, stream, text
-from tests.stream.cuts import TOOLS
-from tests.web.road import Road, heard, native, of_deltas, payloads
+from tests.parsing.cuts import TOOLS
+from tests.web.round_trip import Road, heard, native, of_deltas, payloads
 from tests.web.test_chat_calls import letters
 
 LINE = "    if a < b and b > c: x = '</tag>'  # é\n"

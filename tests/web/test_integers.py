@@ -8,8 +8,8 @@ import pytest
 from proxy.web import chat
 from proxy.web.chat import Patience
 from tests.backend import DONE, END, chunk, event, stream, text
-from tests.stream.cuts import TOOLS
-from tests.web.road import BOTH, COUNT, Road, heard, refused, whole
+from tests.parsing.cuts import TOOLS
+from tests.web.round_trip import BOTH, COUNT, Road, heard, refused, whole
 
 BIG = 123456789012345678901234567890
 KINDS = ("generic", "llama_cpp", "ollama", "llama_cpp_python")

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from tests.backend import DONE, END, ROLE, STOP, Piece, stream, text
-from tests.stream.cuts import TOOLS
-from tests.web.road import BOTH, CHAT, Road, native
+from tests.parsing.cuts import TOOLS
+from tests.web.round_trip import BOTH, CHAT, Road, native
 from tests.web.test_chat_calls import JSON, letters
 
 SECRET = "the swordfish swims at noon"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.backend import DONE, END, USAGE, Piece, chunk, stream, text
-from tests.stream.cuts import TOOLS
-from tests.web.road import BOTH, Road, failed, native, refused, told
+from tests.parsing.cuts import TOOLS
+from tests.web.round_trip import BOTH, Road, failed, native, refused, told
 
 CALL = [native(0, "", id="c1", name="list_drones"), native(0, '{"a":'), native(0, " 1}")]
 

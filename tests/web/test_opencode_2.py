@@ -10,7 +10,7 @@ import pytest
 
 from tests.backend import DONE, END, STOP, USAGE, chunk, event, stream, text
 from tests.web.opencode_2 import CALLED, RESULT, SYSTEM, USER, Heard, listen, turn
-from tests.web.road import Road, native
+from tests.web.round_trip import Road, native
 
 KINDS = pytest.mark.parametrize(
     "kind", ["generic", "llama_cpp", "vllm", "ollama", "lm_studio", "llama_cpp_python"]

@@ -9,8 +9,8 @@ import pytest
 
 from tests.asgi import ask
 from tests.backend import DONE, STOP, chunk, stream, text
-from tests.stream.cuts import TOOLS
-from tests.web.road import BOTH, CHAT, Road, heard, native, told
+from tests.parsing.cuts import TOOLS
+from tests.web.round_trip import BOTH, CHAT, Road, heard, native, told
 from tests.web.test_chat_calls import JSON, letters
 
 QUOTED = f"> {JSON}"

@@ -8,8 +8,8 @@ import pytest
 from tests.asgi import Call, ask
 from tests.backend import END, Backend, event, models, stream, text
 from tests.bridge import bridge
-from tests.web.road import BOTH, CHAT, MODELS, QUESTION, Road
-from tests.web.wired import Connect
+from tests.web.raw_http import Connect
+from tests.web.round_trip import BOTH, CHAT, MODELS, QUESTION, Road
 
 NO = "x-should-retry"
 

@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.backends import llama_cpp
+from proxy.backends.llama_cpp import backend
 from proxy.web import chat, connection
 from proxy.web.chat import Patience, _done
 from tests.asgi import Call
 from tests.backend import DONE, END, ROLE, Piece, chunk, event, stream, text
-from tests.stream.cuts import TOOLS
-from tests.web.road import COUNT, MODELS, Heard, Road, failed, heard, native, refused
+from tests.parsing.cuts import TOOLS
+from tests.web.round_trip import COUNT, MODELS, Heard, Road, failed, heard, native, refused
 
 COUNTING, WITHOUT_COUNT = 0.02, 0.08
 
@@ -150,7 +150,7 @@ async def test_where_no_count_can_be_had_the_head_waits(count: Any, context: int
 
 
 async def test_what_counting_took_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llama_cpp, "_COUNTING", 2 * WITHOUT_COUNT)
+    monkeypatch.setattr(backend, "_COUNTING", 2 * WITHOUT_COUNT)
     waits: list[float] = []
 
     async def done(task: asyncio.Task[None], seconds: float) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.backend import DONE, END, STOP, chunk, stream, text
-from tests.stream.cuts import TOOLS
-from tests.web.road import BOTH, Road, failed, heard, native, refused
+from tests.parsing.cuts import TOOLS
+from tests.web.round_trip import BOTH, Road, failed, heard, native, refused
 
 WATER = {"type": "function", "function": {"name": "water"}}
 KINDS = pytest.mark.parametrize(

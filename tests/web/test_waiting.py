@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from proxy.requests.notices import notice, take_out
-from proxy.stream.events import Progress
-from proxy.web import connection, ledger, record
-from proxy.web.ledger import Ledger
-from proxy.web.reading import Reading
-from proxy.web.record import Record
+from proxy.chat_request.progress_notes import notice, take_out
+from proxy.completion import request_stats
+from proxy.completion.prompt_progress import Reading
+from proxy.completion.request_stats import Record
+from proxy.parsing.events import Progress
+from proxy.web import connection, inflight
+from proxy.web.inflight import Ledger
 from tests.asgi import Call, ask
 from tests.backend import END, ROLE, Backend, chunk, models, stream, text
 from tests.bridge import bridge
-from tests.web.road import CHAT, QUESTION, Road, heard
+from tests.web.round_trip import CHAT, QUESTION, Road, heard
 
 
 def test_the_sentence() -> None:
@@ -60,7 +61,7 @@ def test_two_reports_at_the_same_moment_tell_no_speed() -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=100.0)
     clock.monotonic = clock.time = lambda: clock.now
-    for module in (record, ledger):
+    for module in (request_stats, inflight):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -141,8 +142,13 @@ async def test_what_is_said_of_a_model_that_loads_and_of_a_backend_that_says_not
 async def test_it_looks_by_itself_while_there_is_anything_to_look_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert (ledger.TICK, ledger.PATIENT, ledger.TOLD_EVERY, ledger.KEPT) == (1.0, 5.0, 10.0, 50)
-    monkeypatch.setattr(ledger, "TICK", 0.01)
+    assert (inflight.TICK, inflight.PATIENT, inflight.TOLD_EVERY, inflight.KEPT) == (
+        1.0,
+        5.0,
+        10.0,
+        50,
+    )
+    monkeypatch.setattr(inflight, "TICK", 0.01)
     kept, looked = Ledger(lambda: None), asyncio.Event()
     kept.show = lambda _: looked.set()
     it = waiting()
@@ -164,7 +170,7 @@ READ = [
 
 
 async def test_health_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "PATIENT", 0.0)
+    monkeypatch.setattr(inflight, "PATIENT", 0.0)
     gate = asyncio.Event()
     script = Backend({"/v1/models": models("m"), CHAT: stream(*READ, gate, *text("a"), *END)})
     app = bridge(script, backend_kind="llama_cpp")

@@ -1,0 +1,112 @@
+"""The payload of an event as a parsed chunk.
+
+What a backend damages inside a string is repaired: a bare control character stays, bytes that are
+no UTF-8 become U+FFFD. Some backends cut an emoji into two halves, each an escaped surrogate in a
+delta of its own. A half is no letter: it waits for the other one, and one that stays alone becomes
+U+FFFD.
+"""
+
+import json
+from typing import Any
+
+import orjson
+
+from proxy import exact_json
+
+DEEPEST = 100
+"""No chunk of any server is nested deeper.
+
+What is could neither be walked through nor be written again.
+"""
+
+_AROUND = bytes(range(33)) + b"\x7f\xef\xbb\xbf"  # blanks, control characters, a byte order mark
+
+
+class Unreadable(ValueError):
+    """A payload that begins as a JSON object and is none: a piece of the answer is lost."""
+
+
+class Chunks:
+    def __init__(self) -> None:
+        self._halves: dict[tuple[object, str], str] = {}
+
+    def parse(self, payload: bytes) -> dict[str, Any] | None:
+        """Return the chunk, or None for what is no chunk: blank data, pings.
+
+        Raise Unreadable for a damaged one.
+        """
+        try:
+            chunk = exact_json.loads(payload)
+            is_clean = True
+        except orjson.JSONDecodeError:
+            chunk = _repaired(payload)
+            is_clean = False
+        if not isinstance(chunk, dict):
+            return None
+        if (
+            len(payload) > 2 * DEEPEST
+            and payload.count(b"{") + payload.count(b"[") > DEEPEST
+            and _is_too_deep(chunk)
+        ):
+            raise Unreadable(f"a chunk that is nested more than {DEEPEST} levels deep")
+        return chunk if is_clean else self._join_object(chunk, ())
+
+    def _join_object(self, chunk: dict[str, Any], place: tuple[object, ...]) -> dict[str, Any]:
+        return {key: self._join(inner, (*place, key)) for key, inner in chunk.items()}
+
+    def _join(self, value: Any, place: tuple[object, ...]) -> Any:
+        if isinstance(value, str):
+            return self._text(value, place)
+        if isinstance(value, dict):
+            return self._join_object(value, place)
+        if isinstance(value, list):
+            return [
+                self._join(inner, (*place, _which(inner, at))) for at, inner in enumerate(value)
+            ]
+        return value
+
+    def _text(self, text: str, place: tuple[object, ...]) -> str:
+        key = (place[:-1], str(place[-1]))
+        text = self._halves.pop(key, "") + text
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            self._halves[key] = text[-1]
+            text = text[:-1]
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _repaired(payload: bytes) -> Any:
+    """Return the object in a payload that is no strict JSON, or None where the payload does not
+    begin as one.
+    """
+    payload = payload.strip(_AROUND)
+    if not payload.startswith(b"{"):
+        return None
+    try:
+        return json.loads(_decoded(payload), strict=False)
+    except (ValueError, RecursionError):
+        raise Unreadable("a chunk that is no valid JSON") from None
+
+
+def _decoded(payload: bytes) -> str:
+    try:
+        return payload.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return payload.decode("utf-8", "replace")
+
+
+def _is_too_deep(chunk: dict[str, Any]) -> bool:
+    level: list[Any] = [chunk]
+    for _ in range(DEEPEST):
+        inner = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _which(item: Any, at: int) -> object:
+    """The same choice or call stands at different places of different chunks: its index tells
+    which it is.
+    """
+    index = item.get("index", at) if isinstance(item, dict) else at
+    return index if isinstance(index, int | str) else at

@@ -1,0 +1,1 @@
+"""llama.cpp's server: its API, and what to do where its own parser fails."""

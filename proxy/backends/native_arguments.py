@@ -1,0 +1,206 @@
+"""The arguments of a call that the backend parsed itself, in whatever pieces they come.
+
+They pass byte for byte, with three exceptions. The last brace waits until the call is known to be
+whole. What is no object yet may become one (`null`, an object inside a string). A string where the
+tool's schema excludes strings is converted, as `typed` converts what a model wrote as text.
+"""
+
+import json
+import re
+
+from proxy.parsing.conversion import typed
+from proxy.parsing.schema import ValueSchema
+from proxy.parsing.window import HELD_LIMIT
+
+_OUTSIDE = re.compile(r'[^"{}\[\]]*')
+_OUTSIDE_WITH_COMMAS = re.compile(r'[^"{}\[\],]*')
+_INSIDE = re.compile(r'[^"\\]*')
+
+
+class Arguments:
+    """The text of one JSON object in pieces; what `feed` gives out is never a whole object,
+    `end` gives the rest.
+    """
+
+    def __init__(self, schema: ValueSchema | None = None) -> None:
+        self._schema = schema
+        self._outside = _OUTSIDE if schema is None else _OUTSIDE_WITH_COMMAS
+        self._begun = False  # as an object
+        self.closed = False  # that object
+        # What begins as no object; or the last brace, and what follows it.
+        self._rest: list[str] = []
+        self._rest_size = 0
+        # The objects and arrays around this place; True for an object.
+        self._open: list[tuple[ValueSchema | None, bool]] = []
+        self._value = schema  # what is known of the value that comes next
+        self._key_comes = False
+        self._in_string = False
+        self._escaped = False  # the last letter was a backslash in a string
+        # The string that is being read, if it is a key or has to be converted.
+        self._captured: list[str] | None = None
+        self._captured_size = 0
+        self._captured_from = 0  # where in the present piece it begins, or goes on
+        self._converts = False  # it is not given out as it stands
+        self._out: list[str] = []
+        # Letters of the present piece before this index are in `_out`, or will not leave.
+        self._given = 0
+
+    def feed(self, text: str) -> str:
+        if self._passes and '"' not in text and "\\" not in text:
+            return text  # most pieces of a long argument
+        if not self._begun and not self._rest:
+            text = text.lstrip()
+            self._begun = text.startswith("{")
+        if not text:
+            return ""
+        if not self._begun or self.closed:
+            return self._keep(text)
+        return self._scan(text)
+
+    def end(self) -> str:
+        """Return what was held back: the call is whole."""
+        rest = "".join(self._rest)
+        self._rest = []
+        return rest.rstrip() if self._begun else self._unwrapped(rest.strip())
+
+    def abort(self) -> str:
+        """Return what was held back of a call that is not whole, but never its last brace."""
+        captured, self._captured = self._captured, None
+        return '"' + "".join(captured) if captured is not None and self._converts else ""
+
+    def is_whole(self, *, cut: bool) -> bool:
+        """Whether nothing is missing, given that no more will come; `cut`: because the answer
+        was cut.
+        """
+        if self._begun:
+            return self.closed
+        text = "".join(self._rest).strip()
+        if not text:
+            return not cut
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            # Words are passed on, so that the client can refuse them.
+            return not cut and text[0] not in '"['
+        return True
+
+    def _keep(self, text: str) -> str:
+        self._rest.append(text)
+        self._rest_size += len(text)
+        if self._rest_size <= HELD_LIMIT:
+            return ""
+        kept, self._rest, self._rest_size = "".join(self._rest), [], 0
+        if self._begun and kept.rstrip() == "}":
+            self._rest = ["}"]
+            return ""
+        self._begun = self.closed = True  # it passes as it is: no object any more, whatever follows
+        return kept
+
+    @property
+    def _passes(self) -> bool:
+        """Whether the text stands in a string that leaves as it is."""
+        return self._in_string and not self._escaped and self._captured is None
+
+    def _scan(self, text: str) -> str:
+        self._out, self._given, self._captured_from = [], 0, 0
+        at, size = int(self._escaped), len(text)
+        self._escaped = False
+        while at < size:
+            match = (_INSIDE if self._in_string else self._outside).match(text, at)
+            assert match is not None  # the patterns match the empty text
+            at = match.end()
+            if at == size:
+                break
+            letter = text[at]
+            at += 1
+            if letter == '"':
+                self._quote(text, at)
+            elif letter == "\\":
+                self._escaped = at == size
+                at += 1
+            elif self._bracket(letter):
+                self._rest = [text[at - 1 :]]
+                return "".join([*self._out, text[self._given : at - 1]])
+        return self._paused(text)
+
+    def _paused(self, text: str) -> str:
+        """Return what of a piece leaves at its end. A captured string goes on in the next piece."""
+        if not self._converts:
+            self._out.append(text[self._given :])
+        if self._captured is not None:
+            self._captured.append(text[self._captured_from :])
+            self._captured_size += len(text) - self._captured_from
+            if self._captured_size > HELD_LIMIT:
+                self._out.append(self.abort())
+                self._converts, self._key_comes, self._value = False, False, None
+        return "".join(self._out)
+
+    def _quote(self, text: str, at: int) -> None:
+        """Begin or end a string; its quote precedes `at`."""
+        self._in_string = not self._in_string
+        if self._in_string:
+            self._converts = (
+                not self._key_comes and self._value is not None and bool(self._value.kinds)
+            )
+            if self._key_comes or self._converts:
+                self._captured, self._captured_size, self._captured_from = [], 0, at
+            if self._converts:
+                self._out.append(text[self._given : at - 1])
+        elif self._captured is not None:
+            raw = "".join([*self._captured, text[self._captured_from : at - 1]])
+            self._captured = None
+            if self._converts:
+                self._out.append(self._converted(raw))
+                self._given, self._converts = at, False
+            else:
+                self._key(raw)
+
+    def _bracket(self, letter: str) -> bool:
+        """Follow the nesting. Return whether the arguments are closed."""
+        if letter in "{[":
+            self._open.append((self._value, letter == "{"))
+            self._next_value()
+            return False
+        if letter != ",":
+            self._open.pop()
+            self.closed = not self._open
+            return self.closed
+        self._next_value()
+        return False
+
+    def _next_value(self) -> None:
+        if self._schema is None:
+            return
+        around, is_object = self._open[-1]
+        self._key_comes = is_object
+        self._value = around.item if around is not None and not is_object else None
+
+    def _key(self, raw: str) -> None:
+        around, _ = self._open[-1]
+        self._key_comes = False
+        self._value = around.member(_decoded(raw)) if around is not None else None
+
+    def _converted(self, raw: str) -> str:
+        assert self._value is not None  # or nothing would have to be converted
+        value = typed(_decoded(raw), self._value.kinds)
+        return f'"{raw}"' if value.startswith('"') else value
+
+    def _unwrapped(self, text: str) -> str:
+        if text in ("", "null"):
+            return "{}"
+        try:
+            inner = json.loads(text)
+            if isinstance(inner, str) and isinstance(json.loads(inner), dict):
+                again = Arguments(self._schema)
+                return again.feed(inner) + again.end()
+        except (ValueError, RecursionError):
+            pass
+        return text
+
+
+def _decoded(raw: str) -> str:
+    """The letters of a JSON string; as they stand, if they are none."""
+    try:
+        return str(json.loads(f'"{raw}"', strict=False))
+    except ValueError:
+        return raw

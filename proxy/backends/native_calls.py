@@ -1,0 +1,164 @@
+"""Calls that the backend parsed itself, in whatever pieces it hands them over, as the same events
+that our own parser makes.
+
+One per choice. `native_arguments` describes how their arguments pass; a repeated name or id does
+not reach the client twice.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from proxy.backends.native_arguments import Arguments
+from proxy.parsing.events import CallArguments, CallEnd, CallStart, TextEvent
+from proxy.parsing.schema import ValueSchema
+from proxy.parsing.window import HELD_LIMIT
+
+SchemaOf: TypeAlias = Callable[[str], ValueSchema | None]
+"""The schema of a tool's arguments by the tool's name; None where no string in them has to be
+converted.
+"""
+
+
+@dataclass
+class _Call:
+    index: int
+    id: str | None = None
+    name: str = ""
+    started: bool = False
+    ended: bool = False
+    early: list[str] = field(default_factory=list)  # arguments that came before the name
+    early_size: int = 0
+    arguments: Arguments = field(default_factory=Arguments)
+
+
+class NativeCalls:
+    def __init__(self, schema_of: SchemaOf = lambda _: None) -> None:
+        self._schema_of = schema_of
+        self._calls: dict[object, _Call] = {}
+        self._open: dict[int, _Call] = {}  # those without an end, by their index
+        # Of these, those that are complete: whole as soon as another call begins.
+        self._closed: dict[int, _Call] = {}
+        self._last: _Call | None = None
+
+    def feed(self, delta: dict[str, Any]) -> list[TextEvent]:
+        function = delta.get("function")
+        said = function if isinstance(function, dict) else delta if "name" in delta else {}
+        call, events = self._which(delta, said)
+        if call.ended or call.early_size > HELD_LIMIT:  # nothing has named it in all that time
+            return events
+        if isinstance(given := delta.get("id"), str) and given:
+            call.id = call.id or given
+        if isinstance(name := said.get("name"), str):
+            call.name = (
+                name
+                if name.startswith(call.name)
+                else call.name
+                if call.started
+                else call.name + name
+            )
+        arguments = said.get("arguments")
+        if isinstance(arguments, dict | list):
+            arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+        if not isinstance(arguments, str):
+            arguments = ""
+        if call.started:
+            events += _arguments(call, call.arguments.feed(arguments)) if arguments else []
+        else:
+            events += self._not_started(call, arguments)
+        if call.arguments.closed:
+            self._closed[call.index] = call
+        return events
+
+    def end(self, finish: str) -> list[TextEvent]:
+        """End what has begun: the backend says that the choice is finished.
+
+        A call is whole if nothing of it is missing, also where the answer was cut behind it."""
+        events: list[TextEvent] = []
+        for call in [call for call in self._open.values() if call.name]:
+            events += self._start(call)
+            events += self._finish(call, whole=call.arguments.is_whole(cut=finish == "length"))
+        return events
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether nothing is missing of any call, as far as the arguments show it."""
+        return all(call.name and call.arguments.closed for call in self._open.values())
+
+    def has_nameless(self, finish: str) -> bool:
+        """Whether a call has come without a name: with arguments, or with nothing but an id
+        where the backend says that it calls.
+        """
+        announced = finish in ("tool_calls", "function_call")
+        return any(
+            not call.name and ("".join(call.early).strip() or (announced and call.id))
+            for call in self._open.values()
+        )
+
+    def _which(self, delta: dict[str, Any], said: dict[str, Any]) -> tuple[_Call, list[TextEvent]]:
+        """The call that a delta speaks of; a new one shows that those before it that are
+        complete are whole.
+        """
+        index, given = delta.get("index"), delta.get("id")
+        new_id = isinstance(given, str) and given != ""
+        key: object
+        if isinstance(index, int):
+            key = index
+            known = self._calls.get(key)
+            if known is not None and new_id and known.id is not None and known.id != given:
+                key = (index, given)  # one index for two calls: the id tells them apart
+            elif (
+                known is not None
+                and not new_id
+                and known.arguments.closed
+                and said.get("name")
+                and said.get("arguments")
+            ):
+                # Or, without ids, that the one before was complete.
+                self._calls[index, len(self._calls)] = self._calls.pop(index)
+        elif new_id:
+            key = given
+        elif self._last is not None and not (said.get("name") and self._last.arguments.closed):
+            return self._last, []
+        else:
+            key = len(self._calls)
+        if key in self._calls:
+            self._last = self._calls[key]
+            return self._last, []
+        events = [
+            event
+            for call in list(self._closed.values())
+            for event in self._finish(call, whole=True)
+        ]
+        self._last = self._calls[key] = _Call(len(self._calls))
+        self._open[self._last.index] = self._last
+        return self._last, events
+
+    def _start(self, call: _Call) -> list[TextEvent]:
+        if call.started:
+            return []
+        call.started = True
+        call.arguments = Arguments(self._schema_of(call.name))
+        return [CallStart(call.index, call.id, call.name, "native")]
+
+    def _not_started(self, call: _Call, arguments: str) -> list[TextEvent]:
+        """A call starts when its name and something of its arguments have come, in either order."""
+        if arguments:
+            call.early.append(arguments)
+            call.early_size += len(arguments)
+        if not call.name or not call.early:
+            return []
+        early, call.early, call.early_size = "".join(call.early), [], 0
+        return [*self._start(call), *_arguments(call, call.arguments.feed(early))]
+
+    def _finish(self, call: _Call, *, whole: bool) -> list[TextEvent]:
+        call.ended = True
+        self._open.pop(call.index, None)
+        self._closed.pop(call.index, None)
+        rest = call.arguments.end() if whole else call.arguments.abort()
+        return [*_arguments(call, rest), CallEnd(call.index, whole)]
+
+
+def _arguments(call: _Call, text: str) -> list[TextEvent]:
+    return [CallArguments(call.index, text)] if text else []

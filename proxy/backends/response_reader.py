@@ -1,0 +1,253 @@
+"""What a backend answered, read by its shape and not by its kind: chunks of a stream, or a whole
+completion as one big delta.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Any, TypeAlias
+
+from proxy.backends.native_calls import NativeCalls
+from proxy.chat_request.tools import DeclaredNames
+from proxy.parsing.events import (
+    Beside,
+    CallEnd,
+    Content,
+    Event,
+    Failed,
+    Finish,
+    Logprobs,
+    Progress,
+    Reasoning,
+    Usage,
+)
+from proxy.parsing.schema import ValueSchema
+
+Said: TypeAlias = tuple[int, Event]
+"""An event and the choice it belongs to."""
+
+
+_PASSED = ("refusal", "annotations", "audio")
+_NAMELESS = {
+    "message": "the backend sent a tool call without a name, which no client can run",
+    "code": 502,
+}
+
+
+class Reply:
+    """One per answer: it remembers which calls of which choice have begun."""
+
+    def __init__(self, tools: tuple[Any, ...] = ()) -> None:
+        self._names = DeclaredNames(tools)
+        self._schemas: dict[str, ValueSchema | None] = {}
+        self._calls: dict[int, NativeCalls] = {}
+        # Choices whose calls stand in `tool_calls`: a `function_call` beside them says them again.
+        self._listed: set[int] = set()
+        # Of each choice: what has come in deltas, and in messages.
+        self._known: dict[int, tuple[set[str], set[str]]] = {}
+        # An object has called itself something else than a whole completion.
+        self._in_chunks = False
+        self._ends_with_usage = False  # the last object was the usage alone
+
+    def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
+        if error := chunk.get("error") or _error_without_a_name(chunk):
+            yield 0, Failed(error)
+            return
+        if isinstance(progress := chunk.get("prompt_progress"), dict):
+            yield 0, Progress(_count(progress.get("processed")), _count(progress.get("total")))
+        choices = chunk.get("choices")
+        is_whole = chunk.get("object") == "chat.completion"
+        for at, choice in enumerate(choices if isinstance(choices, list) else []):
+            if isinstance(choice, dict):
+                index = choice.get("index")
+                yield from self._choice(
+                    index if isinstance(index, int) else at,
+                    choice,
+                    repeats=is_whole and self._in_chunks,
+                )
+        if choices is None and isinstance(text := chunk.get("content"), str):
+            yield from self._completed(text, chunk)
+        if usage := _usage_in(chunk):
+            yield 0, _usage(usage, chunk)
+        self._in_chunks = self._in_chunks or (bool(choices) and not is_whole)
+        self._ends_with_usage = usage is not None and not choices
+
+    def end(self) -> Iterator[Said]:
+        """What is certain of a choice that got no finish, when the backend has said that there is
+        no more: behind the usage, calls whose arguments are closed are whole."""
+        for index, calls in self._calls.items() if self._ends_with_usage else ():
+            if calls.are_whole:
+                yield from self._finish(index, "tool_calls")
+
+    def _completed(self, text: str, chunk: dict[str, Any]) -> Iterator[Said]:
+        """llama.cpp's own route for plain text."""
+        if text:
+            yield 0, Content(text)
+        if chunk.get("stop") is True:
+            yield 0, Finish("length" if chunk.get("stop_type") == "limit" else "stop")
+            prompt = _count(chunk.get("tokens_evaluated"))
+            yield 0, Usage(prompt, _count(chunk.get("tokens_predicted")), _not_read(chunk, prompt))
+
+    def _choice(self, index: int, choice: dict[str, Any], *, repeats: bool) -> Iterator[Said]:
+        """`repeats`: the object calls itself a whole completion and follows chunks, as the last one
+        of MiniMax does. A `message` behind deltas repeats them, too. Of both, only fields that have
+        not come yet are new."""
+        in_deltas, in_messages = self._known.get(index) or self._known.setdefault(
+            index, (set(), set())
+        )
+        delta, message, logprobs = (
+            choice.get("delta"),
+            choice.get("message"),
+            choice.get("logprobs"),
+        )
+        if isinstance(delta, dict) and delta:
+            yield from self._delta(
+                index, delta, in_deltas, in_deltas | in_messages if repeats else ()
+            )
+        if isinstance(message, dict):
+            yield from self._delta(
+                index, message, in_messages, in_deltas | in_messages if repeats else in_deltas
+            )
+        if isinstance(logprobs, dict) and not (repeats and "logprobs" in in_deltas):
+            in_deltas.add("logprobs")
+            yield index, Logprobs(logprobs)
+        # Some say "" in every chunk.
+        if isinstance(reason := choice.get("finish_reason"), str) and reason:
+            yield from self._finish(index, reason)
+
+    def _finish(self, index: int, reason: str) -> Iterator[Said]:
+        if (calls := self._calls.get(index)) is not None:
+            ends = calls.end(reason)
+            yield from ((index, event) for event in ends)
+            if calls.has_nameless(reason):
+                yield index, Failed(_NAMELESS)
+                return
+            if reason != "content_filter" and any(
+                isinstance(event, CallEnd) and not event.whole for event in ends
+            ):
+                reason = "length"  # llama-cpp-python calls a cut call whole
+        yield index, Finish(reason)
+
+    def _delta(
+        self, index: int, delta: dict[str, Any], known: set[str], left_out: Collection[str]
+    ) -> Iterator[Said]:
+        """Read what has come, and note it in `known`: the names of fields, `calls` for calls of
+        either form.
+        """
+        if "reasoning" not in left_out and (thought := _thought(delta)):
+            known.add("reasoning")
+            yield index, Reasoning(thought)
+        if "content" not in left_out and (text := _text(delta.get("content"))):
+            known.add("content")
+            yield index, Content(text)
+        if beside := {key: delta[key] for key in _PASSED if delta.get(key) and key not in left_out}:
+            known.update(beside)
+            yield index, Beside(beside)
+        if "calls" not in left_out and (delta.get("tool_calls") or delta.get("function_call")):
+            yield from self._called(index, delta, known)
+
+    def _called(self, index: int, delta: dict[str, Any], known: set[str]) -> Iterator[Said]:
+        tool_calls, function_call = delta.get("tool_calls"), delta.get("function_call")
+        if isinstance(tool_calls, list) and tool_calls:
+            self._listed.add(index)
+        elif isinstance(function_call, dict) and index not in self._listed:
+            tool_calls = [{"index": 0, "function": function_call}]
+        else:
+            return
+        known.add("calls")
+        if (calls := self._calls.get(index)) is None:
+            calls = self._calls[index] = NativeCalls(self._schema)
+        for call in tool_calls:
+            for event in calls.feed(call) if isinstance(call, dict) else ():
+                yield index, event
+
+    def _schema(self, name: str) -> ValueSchema | None:
+        """What `NativeCalls` converts by."""
+        if name not in self._schemas:
+            declared = self._names.parameters(name)
+            schema = ValueSchema([declared], declared)
+            self._schemas[name] = schema if schema.may_convert else None
+        return self._schemas[name]
+
+
+def _error_without_a_name(chunk: dict[str, Any]) -> dict[str, Any] | None:
+    """vLLM before 0.10.1 says it flatly.
+
+    Ollama reads an error in the middle of an answer as an answer, and sends on what is left of it:
+    nothing."""
+    if chunk.get("object") == "error":
+        return chunk
+    if chunk.get("system_fingerprint") == "fp_ollama" and chunk.get("model") == "":
+        return {
+            "message": (
+                "the backend broke off with an error that it does not tell; "
+                "its own log does (connection lost)"
+            )
+        }
+    return None
+
+
+def _thought(delta: dict[str, Any]) -> str:
+    for key in ("reasoning_content", "reasoning"):
+        if isinstance(thought := delta.get(key), str) and thought:
+            return thought
+    if isinstance(details := delta.get("reasoning_details"), list):
+        return "".join(
+            _text(item.get("text") or item.get("summary"))
+            for item in details
+            if isinstance(item, dict)
+        )
+    parts = delta.get("content")  # Mistral: thoughts are parts of the content
+    return (
+        "".join(_text(part.get("thinking")) for part in parts if isinstance(part, dict))
+        if isinstance(parts, list)
+        else ""
+    )
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):  # parts, as some servers echo them
+        return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def _count(value: Any) -> int:
+    return int(value) if isinstance(value, int | float) and value > 0 else 0
+
+
+def _usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
+    """Beside the choices, in one of them (Moonshot), or in a corner of its own (Groq)."""
+    choices, corner = chunk.get("choices"), chunk.get("x_groq")
+    places = [chunk, *(choices if isinstance(choices, list) else []), corner]
+    found = (place.get("usage") for place in places if isinstance(place, dict))
+    return next(
+        (usage for usage in found if isinstance(usage, dict) and "prompt_tokens" in usage), None
+    )
+
+
+def _not_read(chunk: dict[str, Any], prompt: int) -> int:
+    """Tokens that llama.cpp knew. Older builds tell only how many they have read."""
+    timings = chunk.get("timings")
+    if not isinstance(timings, dict):
+        return 0
+    read = _count(timings.get("prompt_n"))
+    return _count(timings.get("cache_n")) or (max(prompt - read, 0) if read else 0)
+
+
+def _usage(usage: dict[str, Any], chunk: dict[str, Any]) -> Usage:
+    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    cached = [
+        prompt.get("cached_tokens") if isinstance(prompt, dict) else None,
+        usage.get("cached_tokens"),
+        usage.get("prompt_cache_hit_tokens"),
+        _not_read(chunk, _count(usage.get("prompt_tokens"))),
+    ]
+    reasoning = (
+        completion.get("reasoning_tokens")
+        if isinstance(completion, dict)
+        else usage.get("reasoning_tokens")
+    )
+    return Usage(
+        prompt=_count(usage.get("prompt_tokens")),
+        completion=_count(usage.get("completion_tokens")),
+        cached=max(_count(number) for number in cached),
+        reasoning=reasoning if isinstance(reasoning, int) else None,
+    )

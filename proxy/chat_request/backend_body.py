@@ -1,0 +1,172 @@
+"""The body that the backend gets: the client's, with what this backend needs said its own way."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from proxy import exact_json
+from proxy.chat_request import tool_choice
+from proxy.chat_request.history import (
+    readable,
+    with_joined_text,
+    with_joined_users,
+    with_last_word_of_user,
+)
+from proxy.chat_request.request import Question
+from proxy.chat_request.tools import name_of
+
+_KEPT_ALL_THE_SAME: dict[str, tuple[Any, ...]] = {"tool_choice": ("auto", "none"), "n": (1,)}
+
+_ANY_OBJECT = {
+    "type": "json_schema",
+    "json_schema": {"name": "object", "schema": {"type": "object"}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a backend is asked for, and what it would misunderstand: known of its kind, or found
+    out by asking.
+    """
+
+    stream_options: bool = True  # it knows the field; some refuse what they do not know
+    progress: bool = False  # it tells how far it has read the prompt (return_progress)
+    # What it understands there: a named tool too, words only, nothing.
+    tool_choice: Literal["any", "words", "unread"] = "any"
+    auto_tool_choice: bool = True  # it takes tools without being told to leave them alone
+    logprobs_beside_tools: bool = True  # it streams logprobs where tools are declared
+    max_completion_tokens: bool = True  # it knows the field; max_tokens is known to all
+    json_object: bool = True  # it takes this form of answer; a schema is known to more
+    reasoning_effort: bool = True  # it takes the field for this model
+    # Under which name they may stand in the history.
+    thoughts: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"
+    joined_text: bool = False  # text in parts must come as one string
+    consecutive_users: bool = True  # several messages of the user may follow each other
+    prefill: bool = True  # the last message may be an assistant's
+    left_out: frozenset[str] = frozenset()  # fields that it refuses, and that no answer depends on
+    unread: frozenset[str] = frozenset()  # what it ignores in silence
+    unless_said: tuple[tuple[str, Any], ...] = ()  # where its own default does harm
+
+
+def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
+    """Always asked to stream, with usage: one road.
+
+    The exception is what the backend refuses to stream.
+    """
+    body: dict[str, Any] = (
+        dict(needs.unless_said)
+        | question.body
+        | {"stream": True, "stream_options": {"include_usage": True}}
+    )
+    if isinstance(options := question.body.get("stream_options"), dict):
+        body["stream_options"] = options | {"include_usage": True}
+    if model is not None:
+        body["model"] = model
+    body["messages"] = readable(body["messages"], needs.thoughts)
+    _leave_out(body, needs.left_out)
+    _say_in_turns(body, question, needs)
+    _choose_tool(body, needs)
+    _rename(body, needs)
+    if (
+        not needs.logprobs_beside_tools
+        and not question.streamed
+        and body.get("logprobs")
+        and body.get("tools")
+    ):
+        body["stream"] = False
+    if not question.streamed and "audio" in (body.get("modalities") or ()):
+        body["stream"] = False  # what comes whole may be of more kinds
+    if not needs.stream_options or not body["stream"]:
+        del body["stream_options"]
+    return exact_json.dumps(body)
+
+
+def _leave_out(body: dict[str, Any], refused: frozenset[str]) -> None:
+    """Drop what the backend refuses; also the choice among no tools, which says nothing, and
+    which many refuse.
+    """
+    for field in refused:
+        body.pop(field, None)
+    if not body.get("tools"):
+        for field in ("tools", "parallel_tool_calls"):
+            body.pop(field, None)
+        if body.get("tool_choice") in ("auto", "none", None):
+            body.pop("tool_choice", None)
+    elif "strict" in refused:
+        body["tools"] = [_without_strict(tool) for tool in body["tools"]]
+
+
+def _without_strict(tool: dict[str, Any]) -> dict[str, Any]:
+    function = tool.get("function")
+    if not isinstance(function, dict):
+        return tool
+    return tool | {"function": {key: value for key, value in function.items() if key != "strict"}}
+
+
+def _say_in_turns(body: dict[str, Any], question: Question, needs: Needs) -> None:
+    """OpenCode ends its last step with an assistant message and no choice of tools: an
+    instruction, not the beginning of an answer.
+    """
+    if not needs.prefill and question.choice.mode == "none":
+        body["messages"] = with_last_word_of_user(body["messages"])
+    if not needs.consecutive_users:
+        body["messages"] = with_joined_users(body["messages"])
+
+
+def output_limit(question: Question) -> int | None:
+    """Return how many tokens all choices together may have at most; None if the client sets no
+    limit.
+    """
+    said = [
+        question.body.get(field) for field in ("max_tokens", "max_completion_tokens", "n_predict")
+    ]
+    limits = [
+        limit
+        for limit in said
+        if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
+    ]
+    return max(limits) * question.choices if limits else None
+
+
+def unread(question: Question, needs: Needs) -> list[str]:
+    """What the client asks for in vain."""
+    return sorted(
+        field
+        for field in needs.unread
+        if question.body.get(field) not in (None, *_KEPT_ALL_THE_SAME.get(field, ()))
+    )
+
+
+def _rename(body: dict[str, Any], needs: Needs) -> None:
+    if needs.joined_text:
+        body["messages"] = with_joined_text(body["messages"])
+    if needs.progress:
+        body["return_progress"] = True
+    if (
+        not needs.max_completion_tokens
+        and (limit := body.pop("max_completion_tokens", None)) is not None
+    ):
+        body.setdefault("max_tokens", limit)
+    form = body.get("response_format")
+    if not needs.json_object and isinstance(form, dict) and form.get("type") == "json_object":
+        body["response_format"] = _ANY_OBJECT
+    if not needs.reasoning_effort:
+        body.pop("reasoning_effort", None)
+
+
+def _choose_tool(body: dict[str, Any], needs: Needs) -> None:
+    """Where a word is understood: offer what is named, and require a call.
+
+    Where nothing is: offer what may be chosen.
+    """
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict) and needs.tool_choice != "any":
+        named = tool_choice.read(body)
+        if named.names is not None:
+            body["tools"], body["tool_choice"] = (
+                [tool for tool in body["tools"] if name_of(tool) in named.names],
+                named.mode,
+            )
+    elif choice == "none" and needs.tool_choice == "unread":
+        body.pop("tools", None)
+    elif choice in (None, "auto") and body.get("tools") and not needs.auto_tool_choice:
+        body["tool_choice"] = "none"

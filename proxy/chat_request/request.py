@@ -1,0 +1,113 @@
+"""A client's chat question, read once: its body, and the few things that we ourselves must know
+of it.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from proxy import exact_json
+from proxy.chat_request import progress_notes, tool_choice, validation
+from proxy.chat_request.tool_choice import ToolChoice
+from proxy.errors import BadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    body: dict[str, Any]
+    size: int  # in bytes
+    model: str | None
+    streamed: bool
+    wants_usage: bool
+    choices: int
+    tools: tuple[Any, ...]  # empty where no call is wanted
+    choice: ToolChoice
+    one_call: bool  # parallel_tool_calls: false
+    used_ids: frozenset[str]  # of the calls that stand in the conversation already
+
+
+def read(raw: bytes) -> Question:
+    body = _parsed(raw)
+    validation.check(body)
+    progress_notes.take_out(body["messages"])
+    messages, tools, choices = body["messages"], body.get("tools"), body.get("n")
+    if choices is not None and (
+        not isinstance(choices, int) or isinstance(choices, bool) or choices < 1
+    ):
+        raise BadRequest("`n` must be a whole number, 1 or more", param="n")
+    options, choice = body.get("stream_options"), tool_choice.read(body)
+    return Question(
+        body=body,
+        size=len(raw),
+        model=body.get("model"),
+        streamed=body.get("stream") is True,
+        wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        choices=choices or 1,
+        tools=() if not tools or choice.mode == "none" else tuple(tools),
+        choice=choice,
+        one_call=body.get("parallel_tool_calls") is False,
+        used_ids=_ids(messages),
+    )
+
+
+def user_and_tool_texts(body: dict[str, Any]) -> list[str]:
+    """Return what the user and the tools say in a question."""
+    messages = (
+        one
+        for one in body["messages"]
+        if isinstance(one, dict) and one.get("role") in ("user", "tool", "function")
+    )
+    contents = [message.get("content") for message in messages]
+    parts = (
+        part.get("text")
+        for content in contents
+        for part in _listed(content)
+        if isinstance(part, dict)
+    )
+    return [text for text in (*contents, *parts) if isinstance(text, str)]
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    try:
+        body = exact_json.loads(raw)
+    except orjson.JSONDecodeError as error:
+        body = _with_half_letters(raw)
+        if body is None:
+            raise BadRequest(
+                f"the body is not valid JSON: {error.msg} (line {error.lineno}, "
+                f"column {error.colno})"
+            ) from None
+    if not isinstance(body, dict):
+        raise BadRequest("the body must be a JSON object")
+    return body
+
+
+def _with_half_letters(raw: bytes) -> Any:
+    """JavaScript clients cut long tool results in the middle of an emoji and send half of it;
+    llama.cpp would refuse it.
+    """
+    try:
+        text = json.dumps(json.loads(raw), ensure_ascii=False)
+        return exact_json.loads(
+            text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        )
+    except (ValueError, RecursionError):
+        return None
+
+
+def _ids(messages: list[Any]) -> frozenset[str]:
+    calls = (
+        call
+        for message in messages
+        if isinstance(message, dict)
+        for call in _listed(message.get("tool_calls"))
+    )
+    return frozenset(
+        call["id"] for call in calls if isinstance(call, dict) and isinstance(call.get("id"), str)
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

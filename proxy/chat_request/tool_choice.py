@@ -1,0 +1,65 @@
+"""What a client says in `tool_choice`: whether a call must come, and of which tools."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from proxy.chat_request.tools import declared_names
+from proxy.errors import BadRequest
+
+Mode: TypeAlias = Literal["auto", "none", "required"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    mode: Mode = "auto"
+    names: frozenset[str] | None = None  # the tools that may be called; None: any
+
+    def permits(self, name: str) -> bool:
+        return self.mode != "none" and (self.names is None or name in self.names)
+
+    def unmet(self, refused: list[str]) -> str | None:
+        """Return why an answer without a call is not what was asked for; `refused` are the tools
+        that it called instead.
+
+        None where the choice names no tool: clients that only say `required` make do with text from
+        servers that ignore it.
+        """
+        if self.mode != "required" or self.names is None:
+            return None
+        instead = (
+            f"called {', '.join(map(repr, refused))} instead" if refused else "answered without it"
+        )
+        wanted = " or ".join(map(repr, sorted(self.names)))
+        return (
+            f"`tool_choice` demands a call of {wanted}, but the model {instead}: "
+            f"the backend does not enforce it"
+        )
+
+
+def read(body: dict[str, Any]) -> ToolChoice:
+    """Return the choice in a request body.
+
+    Raises BadRequest where it names a tool that the request does not declare.
+    """
+    choice = body.get("tool_choice")
+    if not isinstance(choice, dict):
+        return ToolChoice(mode=choice) if choice in ("none", "required") else ToolChoice()
+    mode, names = _named(choice)
+    declared = declared_names(body.get("tools") or ())
+    if unknown := [name for name in names if name not in declared]:
+        raise BadRequest(
+            f"`tool_choice` names {', '.join(map(repr, unknown))}, which `tools` does not declare",
+            param="tool_choice",
+        )
+    return ToolChoice(mode, frozenset(names)) if names else ToolChoice()
+
+
+def _named(choice: dict[str, Any]) -> tuple[Mode, list[str]]:
+    """One tool that must be called, or several that may be."""
+    allowed = choice.get("allowed_tools")
+    if not isinstance(allowed, dict):
+        return "required", declared_names([choice])
+    tools = allowed.get("tools")
+    return "required" if allowed.get("mode") == "required" else "auto", declared_names(
+        tools if isinstance(tools, list) else []
+    )

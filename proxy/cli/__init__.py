@@ -1,0 +1,1 @@
+"""The command `llama-bridge`: one module for each of its commands."""

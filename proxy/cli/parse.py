@@ -1,0 +1,45 @@
+"""`llama-bridge parse`: read what a model wrote, print the message that it means."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from proxy import dialects
+from proxy.cli.output import _plainly, _stop
+from proxy.parsing.calls import Tools
+from proxy.printable import printable_lines
+
+
+def parse_text(arguments: argparse.Namespace) -> int:
+    try:
+        tools = _tools(Path(arguments.tools)) if arguments.tools else []
+        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+        message = dialects.parse(
+            text, tools=tools, dialect=arguments.dialect, thinking=arguments.thinking
+        )
+    except (ValueError, OSError) as error:
+        _stop(_plainly(error))
+    if not Tools(tools):
+        missing = (
+            f"{arguments.tools} declares no tools"
+            if arguments.tools
+            else "no tools are declared (--tools FILE)"
+        )
+        print(f"llama-bridge: {missing}: calls in the text are left as text", file=sys.stderr)
+    text = json.dumps(message, ensure_ascii=False, indent=2)
+    print(text if text == printable_lines(text) else json.dumps(message, indent=2))
+    return 0
+
+
+def _tools(path: Path) -> list[Any]:
+    try:
+        tools = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from None
+    if not isinstance(tools, list):
+        raise ValueError(f"{path} holds no list of tools")
+    return tools

@@ -1,0 +1,1 @@
+"""One answer to one chat request, from the first attempt to its last byte: no ASGI."""

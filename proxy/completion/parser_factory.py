@@ -1,0 +1,72 @@
+"""Makes the parser of an answer: from the settings, the request and what is known of the model."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from proxy.backends.base import Backend
+from proxy.chat_request.request import Question, user_and_tool_texts
+from proxy.dialects import UNKNOWN, Parser, believed, chosen
+from proxy.parsing.dialect import Thoughts
+from proxy.parsing.parser import ThinkingMode
+from proxy.settings import Settings
+
+_TOOLS = ({"name": "write_file"},)  # which the samples of the dialects call
+
+
+@dataclass(frozen=True)
+class ParserFactory:
+    settings: Settings
+    warm: set[tuple[tuple[Thoughts, ...], bool]] = field(default_factory=set)
+
+    def parser(
+        self, question: Question, backend: Backend, known: ThinkingMode | None = None
+    ) -> Parser:
+        """Return a new parser. `known` says how the answer begins, if the prompt shows it."""
+        said = backend.place.dialect()  # of this model, in llama-server.conf
+        return Parser(
+            question.tools,
+            (said,) if said else self.settings.tool_dialect,
+            known or self._thinking,
+            backend.hint(question.model),
+            request_texts=user_and_tool_texts(question.body),
+            quoted_calls=self.settings.quoted_calls,
+        )
+
+    def warm_up(self) -> None:
+        """Compile what every answer is searched for.
+
+        That takes some tenths of a second: call it in a thread, before the first request.
+        """
+        for tools in ((), _TOOLS):
+            self._try(tools, "a\n")
+
+    def further_warm_ups(self) -> Iterator[Callable[[], None]]:
+        """Yield steps that compile what only the calls of one dialect need, at most some hundredths
+        of a second each.
+        """
+        for dialect in chosen(self.settings.tool_dialect):
+            yield partial(self._try, _TOOLS, dialect.sample)
+
+    async def warm_up_for(self, question: Question, backend: Backend) -> None:
+        """Compile in a thread what the answers of a model with its own kind of reasoning are
+        searched for.
+
+        That takes a fifth of a second and half a megabyte, so it waits for the first request to
+        such a model.
+        """
+        thoughts, tools = believed(backend.hint(question.model)), bool(question.tools)
+        if thoughts != believed(UNKNOWN) and (thoughts, tools) not in self.warm:
+            await asyncio.to_thread(self.parser, question, backend)
+            self.warm.add((thoughts, tools))
+
+    def _try(self, tools: tuple[dict[str, str], ...], text: str) -> None:
+        parser = Parser(tools, self.settings.tool_dialect, self._thinking)
+        parser.think("a")
+        parser.feed(text)
+        parser.close()
+
+    @property
+    def _thinking(self) -> ThinkingMode:
+        return "tags" if self.settings.thinking == "auto" else self.settings.thinking

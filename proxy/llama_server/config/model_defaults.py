@@ -1,0 +1,121 @@
+"""What follows from a model's file and its options: what llama-server makes of them, and what is
+set where they say nothing.
+"""
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+from proxy.llama_server.config.gguf import Header
+from proxy.llama_server.config.options import Build
+
+LONGEST_EMBEDDED = 8192  # tokens of one text
+PROMPT_CACHE = 8192  # MiB, what llama-server takes by itself
+CONVERSATIONS = 2  # that its cache in RAM should hold: a main agent and a sub-agent take turns
+_AUTO_SLOTS = 4  # what llama-server takes by itself
+_BYTES: Mapping[str, float] = {
+    "f32": 4,
+    "f16": 2,
+    "bf16": 2,
+    "q8_0": 34 / 32,
+    "q5_1": 24 / 32,
+    "q5_0": 22 / 32,
+    "q4_1": 20 / 32,
+    "q4_0": 18 / 32,
+    "iq4_nl": 18 / 32,
+}
+"""Of one element of the KV cache, by its type."""
+
+
+class CacheSize(TypedDict):
+    context: int | None
+    shares_cache: bool
+    cache: int | None
+
+
+def cache_size(build: Build, flags: tuple[str, ...]) -> CacheSize:
+    """Return the context of one conversation and the cache that all share, as llama-server
+    derives them from its flags.
+    """
+    size, slots, most = (
+        _whole(build.value(flags, key)) for key in ("ctx-size", "parallel", "kv-unified-per-slot")
+    )
+    shared = build.value(flags, "kv-unified") is not None or slots in (0, -1)
+    slots = slots if slots > 0 else _AUTO_SLOTS
+    size = size or most * slots
+    context = min(size if shared else size // slots, most or size)
+    return {"context": context or None, "shares_cache": shared, "cache": size or None}
+
+
+def for_embeddings(header: Header) -> dict[str, str]:
+    """Return what an embedding model needs: a vector for each text, and each text read in one
+    piece, as the engine demands.
+    """
+    room = str(min(header.context or LONGEST_EMBEDDED, LONGEST_EMBEDDED))
+    pooling = {} if f"{header.architecture}.pooling_type" in header.values else {"pooling": "mean"}
+    return {"embeddings": "true", "batch-size": room, "ubatch-size": room} | pooling
+
+
+def conversation_size(header: Header, build: Build, flags: tuple[str, ...]) -> int | None:
+    """Return the MiB that one conversation of full length takes, at most; None if the file does
+    not tell.
+    """
+    context = cache_size(build, flags)["context"]
+    layers, heads, width = (
+        header.layers,
+        _list(header, "attention.head_count"),
+        _number(header, "embedding_length"),
+    )
+    if not (context and layers and heads and width):
+        return None
+    kv_heads = _list(header, "attention.head_count_kv") or heads
+    if max(kv_heads) > max(heads):
+        return None  # the length of a list that is too long to be kept
+    keys = _number(header, "attention.key_length") or width // max(heads)
+    values = _number(header, "attention.value_length") or width // max(heads)
+    in_all_layers = sum(kv_heads) if len(kv_heads) > 1 else kv_heads[0] * layers
+    key_bytes, value_bytes = (
+        _BYTES.get(build.value(flags, f"cache-type-{one}") or "f16", 2) for one in "kv"
+    )
+    return int(context * in_all_layers * (keys * key_bytes + values * value_bytes)) >> 20
+
+
+def prompt_cache(free: int | None, model: int, conversation: int | None) -> int | None:
+    """Return the MiB for `cache-ram`, or None if llama-server's own limit is right.
+
+    A quarter of the memory that is free beside the model, and up to half of it where two
+    conversations need that.
+    """
+    needed = CONVERSATIONS * (conversation or 0)
+    room = max(free - model, 0) if free is not None else PROMPT_CACHE * 4
+    limit = max(min(PROMPT_CACHE, room // 4), min(needed, room // 2))
+    return None if limit == PROMPT_CACHE else limit
+
+
+def too_small(name: str, limit: int, conversation: int | None) -> str | None:
+    """Return the warning that the cache in RAM does not hold two conversations; 0 and -1 are a
+    choice.
+    """
+    if not conversation or limit <= 0 or limit >= CONVERSATIONS * conversation:
+        return None
+    return (
+        f"{name}: cache-ram = {limit:,} MiB holds {limit // conversation} conversation(s) of "
+        f"full length, which take {conversation:,} MiB "
+        "each: when agents take turns, whole prompts are read again. "
+        "A smaller `ctx-size` or `cache-type-k = q8_0` helps."
+    )
+
+
+def _whole(value: str | None) -> int:
+    return int(float(value)) if value is not None else 0
+
+
+def _number(header: Header, key: str) -> int:
+    found = header.values.get(f"{header.architecture}.{key}")
+    return found if isinstance(found, int) and found > 0 else 0
+
+
+def _list(header: Header, key: str) -> list[int]:
+    """A number for all layers, or one for each."""
+    found = header.values.get(f"{header.architecture}.{key}")
+    numbers = found if isinstance(found, list) else [found]
+    return [number for number in numbers if isinstance(number, int) and number > 0]

@@ -1,0 +1,140 @@
+"""The models in a folder: split files as one, projectors beside their model, damaged files named
+and left out.
+"""
+
+import glob
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+
+from proxy.llama_server.config import gguf
+from proxy.llama_server.config.gguf import Damaged, Header
+from proxy.printable import printable
+
+
+@dataclass(frozen=True)
+class Found:
+    name: str  # unique in the folder; what clients ask for
+    path: Path  # of the first file
+    header: Header
+    size: int  # of all its files
+    projector: Path | None = None
+
+
+@dataclass(frozen=True)
+class Shelf:
+    models: tuple[Found, ...]
+    damaged: tuple[tuple[Path, str], ...]
+
+
+class NoModel(ValueError):
+    """What was named is no model; the message says what was looked for."""
+
+
+def scan(folder: Path) -> Shelf:
+    headers: list[Header] = []
+    damaged: list[tuple[Path, str]] = []
+    for path in sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() == ".gguf" and (path.is_file() or path.is_symlink())
+    ):
+        try:
+            headers.append(gguf.read(path))
+        except Damaged as reason:
+            damaged.append((path, str(reason)))
+    projectors = [header for header in headers if header.is_projector]
+    models: list[Found] = []
+    for parts in _together(header for header in headers if not header.is_projector):
+        if missing := _missing(parts):
+            damaged.append((parts[0].path, f"{missing} of its files are missing or damaged"))
+            continue
+        models.append(_found(parts, projectors, {model.name for model in models}))
+    return Shelf(tuple(models), tuple(damaged))
+
+
+def _together(headers: Iterable[Header]) -> list[list[Header]]:
+    groups: dict[Path, list[Header]] = {}
+    for header in headers:
+        key = (
+            header.path.with_name(f"{header.split[0]}-of-{header.split[2]}")
+            if header.split
+            else header.path
+        )
+        groups.setdefault(key, []).append(header)
+    return list(groups.values())
+
+
+def _missing(parts: Sequence[Header]) -> int:
+    split = parts[0].split
+    return split[2] - len(parts) if split else 0
+
+
+def _found(parts: Sequence[Header], projectors: Sequence[Header], taken: set[str]) -> Found:
+    first = parts[0]
+    name = first.file_name
+    if name in taken:
+        name = printable(f"{first.path.parent.name}/{name}")
+    names = chain((name,), (f"{name}-{number}" for number in count(2)))
+    name = next(one for one in names if one not in taken)
+    beside = [header.path for header in projectors if header.path.parent == first.path.parent]
+    return Found(
+        name, first.path, first, sum(part.size for part in parts), beside[0] if beside else None
+    )
+
+
+def incomplete(first: Header) -> str | None:
+    """Of a model in several files: what is missing where the first one was named."""
+    if first.split is None:
+        return None
+    name, number, count = first.split
+    if number != 1:
+        return f"it is part {number} of {count}: name the first one"
+    parts = [
+        first.path.with_name(f"{name}-{part:05}-of-{count:05}.gguf") for part in range(2, count + 1)
+    ]
+    missing = [part.name for part in parts if not part.exists()]
+    return (
+        f"{len(missing)} of its {count} files are not there: {', '.join(missing[:3])}"
+        if missing
+        else None
+    )
+
+
+def resolve(named: str, base: Path) -> Path:
+    """A file, a folder, or a pattern that means exactly one of them.
+
+    Relative ones are looked for in `base`.
+    """
+    text = str(base / Path(named).expanduser())
+    path = Path(text)
+    if path.exists():
+        return path
+    if path.is_symlink():
+        raise NoModel(f"{path} is a link to {path.readlink()}, which is not there")
+    if not glob.has_magic(text):
+        raise NoModel(f"there is no file {path}{_others(path)}")
+    found = [
+        match for match in sorted(glob.glob(text, recursive=True)) if not _later_part(Path(match))
+    ]
+    if not found:
+        raise NoModel(f"no file matches {text}")
+    if len(found) > 1:
+        raise NoModel(
+            f"{len(found)} files match {text}: "
+            f"{', '.join(Path(match).name for match in found[:5])}. Name one of them"
+        )
+    return Path(found[0])
+
+
+def _later_part(path: Path) -> bool:
+    split = Header(path, 0, {}).split
+    return split is not None and split[1] > 1
+
+
+def _others(path: Path) -> str:
+    beside = (
+        sorted(other.name for other in path.parent.glob("*.gguf")) if path.parent.is_dir() else []
+    )
+    return f". In {path.parent} there are: {', '.join(beside[:8])}" if beside else ""

@@ -1,0 +1,311 @@
+"""What a build of llama-server can be told, and how a line of our configuration is said to it.
+
+Options come, go and change their names between builds. A binary is asked (`--help`) and the answer
+remembered until the binary changes; for the wheel, the table in wheel_options.py says what it can
+take.
+"""
+
+import hashlib
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.llama_server import wheel_options
+from proxy.llama_server.config.ini import ConfigurationError, Entry, closest
+from proxy.llama_server.config.option_aliases import (
+    FALSE,
+    NO_TEMPLATE,
+    OLD,
+    OURS,
+    TEMPLATE_REASON,
+    TRUE,
+)
+
+_NAMES = re.compile(r"(?:--?\w[\w.-]*(?:,\s*(?=-))?)+")
+_WORDS = re.compile(r"\[([\w|]+)\]$|<(\w+(?:\|\w+)+)>$|\{([\w,]+)\}$")
+_ALLOWED = re.compile(r"allowed values: ([\w+, -]+)")
+_QUOTED = re.compile(r"'([a-z]+)'")
+_TEMPLATES = re.compile(r"list of built-in templates:\s*([\w.,\s-]+?)\s*(?:\(env|$)")
+_ENVIRONMENT = re.compile(r"\(env: (\w+)\)")
+_REMOVED = re.compile(r"argument has been removed\.?(.*)", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
+_COUNTED = ("ctx-size", "batch-size", "ubatch-size")  # the engine does not survive a negative one
+_HELP_PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Option:
+    name: str  # the longest one, without dashes
+    flag: str
+    off: str | None = None  # the flag that switches it off
+    hint: str = ""  # of its value; empty for a switch
+    words: tuple[str, ...] = ()  # where only these are allowed, or may stand for a number
+    removed: str | None = None  # in the build's own words
+
+    def say(self, value: str | None) -> list[str]:
+        """As words of a command line. ValueError says what is wrong with the value."""
+        said = "" if value is None else value
+        if not self.hint:
+            return self._switch(said)
+        if {"on", "off"} <= set(self.words):
+            said = "on" if said.lower() in TRUE else "off" if said.lower() in FALSE else said
+        if said.startswith("~/"):
+            said = os.path.expanduser(said)  # llama-server does not
+        if said == "":
+            raise ValueError(f"needs a value: `{self.name} = {self.hint}`")
+        if "gpu-layers" in self.name and said == "-1":
+            said = "auto" if "auto" in self.words else "999"
+        self._check(said)
+        return [self.flag, said]
+
+    def _switch(self, said: str) -> list[str]:
+        if said.lower() in TRUE:
+            return [self.flag]
+        if said.lower() in FALSE or said == "auto":  # older builds have `-fa` alone
+            return [self.off] if self.off and said != "auto" else []
+        raise ValueError(f"is a switch: `true` or `false`, not {said!r}")
+
+    def _check(self, said: str) -> None:
+        if self.name == "chat-template":
+            if said in NO_TEMPLATE or (self.words and said not in self.words and "{" not in said):
+                raise ValueError(TEMPLATE_REASON.format(value=repr(said)))
+        elif self.name in _COUNTED and not said.isdecimal():
+            raise ValueError(f"is a whole number, not {said!r}")
+        elif self.hint == "N":
+            if not _NUMBER.fullmatch(said) and said not in self.words:
+                raise ValueError(
+                    f"is a number{''.join(f' or `{word}`' for word in self.words)}, not {said!r}"
+                )
+        elif self.words and said not in self.words:
+            raise ValueError(
+                f"is one of {', '.join(self.words)}, not {said!r}{closest(said, self.words)}"
+            )
+
+
+@dataclass(frozen=True)
+class Build:
+    """All the names under which options may be written lead to the option."""
+
+    options: Mapping[str, Option]
+    who: str
+    cure: str
+    tells_more: bool = False  # at verbosity 4 it tells layers and memory, and no prompts
+
+    def meant(self, key: str) -> str:
+        """The option that a key means, whatever name it is written under."""
+        option = self.options.get(key)
+        if option is None and key in OLD:
+            with suppress(ValueError):
+                said = OLD[key]("")
+                option = self.options.get(said[0]) if said else None
+        return option.name if option else key
+
+    def value(self, flags: Iterable[str], key: str) -> str | None:
+        """What was said to an option; `true` for a switch."""
+        option, said = self.options.get(key), list(flags)
+        if option is None or option.flag not in said:
+            return None
+        return said[said.index(option.flag) + 1] if option.hint else "true"
+
+    def knows(self, name: str) -> bool:
+        return name in self.options and self.options[name].removed is None
+
+    def flags(self, entries: Iterable[Entry]) -> tuple[str, ...]:
+        """What is said twice under two names, or cannot be said, raises the configuration's
+        error with file and line.
+        """
+        said: dict[str, tuple[Entry, list[str]]] = {}
+        wrong: list[str] = []
+        for entry in entries:
+            try:
+                option, words = self._say(entry.key, entry.value)
+                if option is None:
+                    continue
+                other = said.setdefault(option.name, (entry, words))
+                if other[1] != words:
+                    raise ValueError(
+                        f"and {other[0].key} (line {other[0].line}) both mean `{option.name}`. "
+                        f"Say only that one"
+                    )
+            except ValueError as error:
+                wrong.append(str(entry.wrong(f"{entry.key} {error}")))
+        if wrong:
+            raise ConfigurationError("\n".join(wrong))
+        return tuple(word for _, words in said.values() for word in words)
+
+    def _say(self, key: str, value: str | None) -> tuple[Option | None, list[str]]:
+        if key in OURS:
+            raise ValueError(f"cannot be set here: {OURS[key]}")
+        option = self.options.get(key)
+        if option is not None and option.removed is None:
+            return option, option.say(value)
+        if key in OLD:
+            try:
+                said = OLD[key]("" if value is None else value)
+            except ValueError as reason:
+                raise ValueError(f"cannot be set: {reason}") from None
+            if said is None:
+                return None, []
+            if self.knows(said[0]):
+                option = self.options[said[0]]
+                return option, option.say(said[1])
+        if option is not None:
+            raise ValueError(f"was removed from this llama-server: {option.removed}")
+        raise ValueError(
+            f"is unknown to {self.who}{closest(key, self.options)}. {self.cure}".rstrip()
+        )
+
+
+def of_wheel() -> Build:
+    options: dict[str, Option] = {}
+    for names, attribute in wheel_options.OPTIONS.items():
+        flag, *others = names.split()
+        option = Option(
+            flag[2:],
+            flag,
+            f"--no-{flag[2:]}" if attribute.is_switch else None,
+            attribute.hint,
+            attribute.words,
+        )
+        options |= {name.lstrip("-"): option for name in [flag, *others]}
+        if option.off:
+            options[option.off[2:]] = Option(option.name, option.off, flag)
+    cure = "A llama-server of your own (LLAMA_SERVER, or `binary`) takes all of llama.cpp's options"
+    return Build(
+        options,
+        "the server in the xllamacpp wheel, or its public attributes cannot set it",
+        cure,
+        tells_more=True,
+    )
+
+
+def of_binary(path: Path, cache: Path | None = None) -> Build:
+    """Where it does not tell, nothing is known: then every key is unknown."""
+    text = _help(path, cache or _cache_folder())
+    who = f"this llama-server ({path})"
+    return Build(
+        read_help(text),
+        who,
+        "`llama-server --help` lists what it takes",
+        tells_more="4: trace" in text,
+    )
+
+
+def read_help(text: str) -> dict[str, Option]:
+    options: dict[str, Option] = {}
+    for paragraph in re.split(r"\n(?=-)", text):
+        for option, names in _options(paragraph):
+            options |= dict.fromkeys(names, option)
+    return options
+
+
+def _options(paragraph: str) -> list[tuple[Option, list[str]]]:
+    found = _NAMES.match(paragraph)
+    if found is None:
+        return []
+    names = [name.strip() for name in found[0].split(",")]
+    rest = paragraph[found.end() :]
+    hint, text = "", rest
+    # One blank: what follows is its value; two: what it is for.
+    if rest[:1] == " " and rest[1:2].strip():
+        head, _, tail = rest[1:].partition("\n")
+        hint, _, more = head.partition("  ")
+        text = f"{more} {tail}"
+    text = " ".join(text.split())
+    removed = _REMOVED.search(text)
+    on, off = _both_ways(names)
+    longest = max(on, key=len)
+    environment = [word.lower().replace("_", "-") for word in _ENVIRONMENT.findall(text)]
+    turned = max(off, key=len) if off else None
+    option = Option(
+        longest[2:],
+        longest,
+        turned,
+        hint.strip(),
+        _words(names, hint.strip(), text),
+        removed[1].strip() if removed else None,
+    )
+    made = [(option, [name.lstrip("-") for name in on] + environment)]
+    return (
+        [*made, (Option(option.name, turned, longest), [name.lstrip("-") for name in off])]
+        if turned
+        else made
+    )
+
+
+def _both_ways(names: list[str]) -> tuple[list[str], list[str]]:
+    """`-kvo, --kv-offload, -nkvo, --no-kv-offload`: what turns it round comes last.
+
+    `--no-host` alone is a switch of its own.
+    """
+    first = next(
+        (
+            at
+            for at, name in enumerate(names)
+            if name.startswith("--") and not name.startswith("--no-")
+        ),
+        None,
+    )
+    if first is None or not any(name.startswith("--no-") for name in names):
+        return names, []
+    off = [
+        name
+        for at, name in enumerate(names)
+        if name.startswith("--no-") or (at > first and not name.startswith("--"))
+    ]
+    return [name for name in names if name not in off], off
+
+
+def _words(names: list[str], hint: str, text: str) -> tuple[str, ...]:
+    if "--chat-template" in names:
+        found = _TEMPLATES.search(text)
+        return tuple(word.strip() for word in found[1].split(",")) if found else ()
+    if listed := _WORDS.search(hint):
+        return tuple(re.split(r"[|,]", next(filter(None, listed.groups()))))
+    if allowed := _ALLOWED.search(text):
+        return tuple(word.strip() for word in allowed[1].split(","))
+    return tuple(dict.fromkeys(_QUOTED.findall(text))) if hint == "N" else ()
+
+
+def _help(path: Path, cache: Path) -> str:
+    try:
+        stamp = path.stat()
+        mark = f"{path} {stamp.st_mtime_ns} {stamp.st_size}"
+        kept = cache / f"help-{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.txt"
+        told, _, text = (kept.read_text() if kept.exists() else "").partition("\n")
+        if told == mark:
+            return text
+        ran = subprocess.run(
+            [path, "--help"],
+            capture_output=True,
+            text=True,
+            timeout=_HELP_PATIENCE,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    text = ran.stdout if "--ctx-size" in ran.stdout else ran.stderr
+    if "--ctx-size" in text:
+        _keep(kept, f"{mark}\n{text}")
+        return text
+    return ""
+
+
+def _keep(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        half = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        half.write_text(text)
+        half.replace(file)
+    except OSError:
+        return  # it is asked again next time
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llama-bridge"

@@ -1,0 +1,1 @@
+"""One llama-server process: its states, start, readiness, output and end."""

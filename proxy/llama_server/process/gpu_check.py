@@ -1,0 +1,113 @@
+"""Check that a model runs on the GPU that this machine has and that one conversation has room.
+llama.cpp reports neither.
+"""
+
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+
+from proxy.llama_server.gpu import visible_gpu
+from proxy.llama_server.launch import WHEEL, Launch
+from proxy.llama_server.process.logs import Facts
+
+SMALL_SLOT = 16384  # tokens
+
+RELEASES = "https://github.com/ggml-org/llama.cpp/releases"
+WHEEL_INDEX = "https://xorbitsai.github.io/xllamacpp/whl"
+WHEEL_BUILDS = {
+    "an NVIDIA GPU": "cu128",
+    "a GPU (WSL2)": "cu128",
+    "an AMD GPU": "vulkan",
+    "a GPU": "vulkan",
+}
+"""The wheel's build for each kind of GPU. The Apple build is the ordinary one."""
+
+
+@dataclass(frozen=True)
+class GpuProblem:
+    """What is wrong, what to do about it, and the command for it where one command is enough."""
+
+    what: str
+    cure: str
+    command: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.cure}"
+
+
+def gpu_problem(launch: Launch, facts: Facts, *, required: bool = False) -> GpuProblem | None:
+    """Return why the model runs on the CPU although a GPU is present, was asked for, or is
+    `required`.
+    """
+    gpu, layers = visible_gpu(), asked_layers(launch)
+    if not (facts.on_cpu or facts.layers_ignored):
+        return None
+    if layers == "0" and (gpu or required):
+        what = f"This machine has {gpu}" if gpu else "A GPU is required"
+        return GpuProblem(
+            f"{what}, but `n-gpu-layers = 0` keeps the model on the CPU.",
+            "Take that line out of llama-server.conf.",
+        )
+    if gpu:
+        command = install_command(gpu) if launch.engine is None else None
+        what = (
+            f"This machine has {gpu}, but the engine runs on the CPU: "
+            f"answers will be many times slower."
+        )
+        return GpuProblem(what, _cure(launch, command), command)
+    if layers not in (None, "0", "auto") or facts.layers_ignored or required:
+        what = (
+            "A GPU is required" if required else "Layers were asked to go to the GPU, and none did"
+        )
+        return GpuProblem(
+            f"{what}: the engine runs on the CPU, and this system shows no GPU device.",
+            _cure(launch, None),
+        )
+    return None
+
+
+def asked_layers(launch: Launch) -> str | None:
+    """Return the value of `n-gpu-layers`, under whatever name this engine takes it."""
+    for flag, value in zip(launch.flags, launch.flags[1:], strict=False):
+        if flag in ("--n-gpu-layers", "--gpu-layers", "-ngl"):
+            return value
+    return None
+
+
+def install_command(gpu: str) -> str | None:
+    """Return the command that replaces the wheel by its publisher's build for this GPU."""
+    build = next((build for name, build in WHEEL_BUILDS.items() if gpu.startswith(name)), None)
+    if build is None:
+        return None
+    version = metadata.version(WHEEL)
+    return (
+        f"{sys.executable} -m pip install --force-reinstall --no-deps --index-url "
+        f"{WHEEL_INDEX}/{build} {WHEEL}=={version}"
+    )
+
+
+def small_slot(name: str, context: int | None) -> str | None:
+    if not context or context >= SMALL_SLOT:
+        return None
+    return (
+        f"{name} has a context of only {context:,} tokens for each request, "
+        f"and a coding agent's first question takes 7,000 to 10,000: "
+        "set `ctx-size = 32768`, or a smaller `parallel`, in llama-server.conf."
+    )
+
+
+def _cure(launch: Launch, command: str | None) -> str:
+    if command:
+        return (
+            f"Install the engine's build for it, or name a llama-server built for it in "
+            f"LLAMA_SERVER ({RELEASES}): {command}"
+        )
+    if launch.engine is None:
+        return (
+            f"Name a llama-server built for the GPU in LLAMA_SERVER ({RELEASES}; macOS: "
+            f"`brew install llama.cpp`)."
+        )
+    return (
+        f"`{launch.engine} --list-devices` shows what it can use; take a build made for this GPU "
+        f"({RELEASES})."
+    )

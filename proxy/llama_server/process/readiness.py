@@ -1,0 +1,100 @@
+"""When is the child ready?
+
+It lives (the supervisor sees to that), it is well, it is ours, and one token has come.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from proxy.llama_server.launch import Address, Launch
+
+
+@dataclass(frozen=True)
+class Found:
+    context: int | None
+    slots: int | None
+
+
+class NotYet(Exception):
+    """Ask again in a moment."""
+
+
+class NeverReady(Exception):
+    """Asking again is useless: this child has to go."""
+
+
+async def come_up(address: Address, launch: Launch, *, load: float, token: float) -> Found:
+    polling = AsyncRetrying(
+        retry=retry_if_exception_type(NotYet),
+        wait=wait_exponential(multiplier=0.02, exp_base=1.3, max=0.5),
+        stop=stop_after_delay(load),
+        reraise=True,
+    )
+    headers = {"authorization": f"Bearer {address.key}"}
+    # verify=False: there is no TLS on loopback, and reading the certificates takes longer than the
+    # whole start.
+    async with httpx.AsyncClient(
+        base_url=address.url, headers=headers, trust_env=False, verify=False, timeout=5
+    ) as client:
+        try:
+            found: Found = await polling(_look, client, launch, token)
+        except NotYet as last:
+            raise NeverReady(f"not ready within {load:g} s: {last}") from None
+        return found
+
+
+async def _look(client: httpx.AsyncClient, launch: Launch, token: float) -> Found:
+    try:
+        health = await client.get("/health")
+        if health.status_code != 200:
+            raise NotYet(f"/health says {health.status_code}")
+        found = _ours(await client.get("/props"), launch)
+        await _first_token(client, token)
+        return found
+    except httpx.HTTPError as error:
+        raise NotYet(f"{type(error).__name__} {error}") from error
+
+
+def _ours(answer: httpx.Response, launch: Launch) -> Found:
+    if answer.status_code == 401:
+        raise NeverReady("a foreign server answers on its port: it does not know our key")
+    try:
+        props = answer.json()
+    except ValueError:
+        props = None
+    if answer.status_code != 200 or not isinstance(props, dict):
+        raise NeverReady(f"what answers is no llama-server: /props says {answer.status_code}")
+    path, alias = props.get("model_path"), props.get("model_alias")
+    if (
+        isinstance(launch.model, Path)
+        and path is not None
+        and Path(path).absolute() != launch.model.absolute()
+    ):
+        raise NeverReady(f"a foreign server answers on its port: it serves {path}")
+    if alias is not None and alias != launch.alias:
+        raise NeverReady(f"a foreign server answers on its port: it calls itself {alias}")
+    defaults: Mapping[str, Any] = props.get("default_generation_settings", {})
+    return Found(context=defaults.get("n_ctx"), slots=props.get("total_slots"))
+
+
+async def _first_token(client: httpx.AsyncClient, patience: float) -> None:
+    """A server can be well and its GPU broken: only a token proves it."""
+    try:
+        answer = await client.post(
+            "/completion", json={"prompt": "a", "n_predict": 1}, timeout=patience
+        )
+        if answer.status_code == 501:  # an embedding model
+            answer = await client.post("/v1/embeddings", json={"input": "a"}, timeout=patience)
+    except httpx.ReadTimeout:
+        raise NeverReady(f"it is up, but no first token came within {patience:g} s") from None
+    if answer.status_code == 503:
+        raise NotYet("loading")
+    if answer.status_code != 200:
+        raise NeverReady(
+            f"it is up, but the first token failed with {answer.status_code}: {answer.text[:500]}"
+        )

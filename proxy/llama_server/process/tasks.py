@@ -1,0 +1,10 @@
+"""Ending tasks."""
+
+import asyncio
+from typing import Any
+
+
+async def _let_go(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,196 @@
+"""What a child remembers of its conversations (its slots), kept on disk while it is away: only
+where `slot-save-path` is set.
+
+Saved before an orderly end, given back at the next READY. The first long answer after that tells
+whether it helped: then the files stay, since the next child may die before it can save anew; else
+they go, as does at once what the child does not take. In vain again and again, and nothing is saved
+any more. Never more than so many bytes, oldest first; readable by us alone.
+"""
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import httpx
+
+from proxy.llama_server.launch import Address, Launch
+
+Say: TypeAlias = Callable[[int, str], None]  # how loud, and what
+LIMIT = 8 * 2**30  # bytes
+WORTH = 512  # tokens; fewer are read again as fast
+TRIES = 2  # in vain
+_SUFFIX = ".slot"
+_HALF = ".half"  # of a file that is being written
+
+
+class Slots:
+    def __init__(
+        self,
+        launch: Launch,
+        patience: float,
+        say: Say,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._folder = _folder(launch)
+        self._mark = _mark(launch)
+        self._patience, self._say, self._transport = patience, say, transport
+        self._on_trial: list[Path] = []  # given back, and nobody knows yet whether it helps
+        self._in_vain = 0  # in a row
+
+    @property
+    def kept(self) -> bool:
+        return self._folder is not None
+
+    def prepare(self) -> None:
+        """Only where `kept`: llama-server does not start where the folder is missing."""
+        assert self._folder is not None
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"slot-save-path: {error}") from None
+        for half in self._folder.glob(f"{self._mark}-*{_HALF}"):
+            _drop(half)
+        self._make_room()
+
+    async def save(self, address: Address) -> None:
+        """Whatever goes wrong: the child leaves all the same."""
+        saved, tried, failure = 0, False, ""
+        if self._folder is not None and self._in_vain < TRIES:
+            try:
+                async with asyncio.timeout(self._patience), self._client(address) as client:
+                    for slot in await _worth_saving(client):
+                        tried = True
+                        saved += await self._save(client, slot, self._folder)
+            except (httpx.HTTPError, TimeoutError, ValueError, OSError) as error:
+                failure = f" ({type(error).__name__})"
+        if saved:
+            self._say(logging.INFO, f"{saved:,} tokens of conversations were saved{failure}")
+        elif tried or failure:  # no room, or nothing that this engine can save
+            self._was_in_vain(f"its conversations could not be saved{failure}")
+
+    async def restore(self, address: Address) -> None:
+        self._on_trial = []
+        restored, refused = 0, 0
+        for file in self._files(f"{self._mark}-*{_SUFFIX}"):
+            number, tokens = file.stem.rpartition("-")[2], 0
+            with suppress(httpx.HTTPError, TimeoutError, ValueError):
+                async with asyncio.timeout(self._patience), self._client(address) as client:
+                    tokens = await _told(client, number, "restore", file.name, "n_restored")
+            if tokens:
+                self._on_trial.append(file)
+            else:
+                refused += 1
+                await asyncio.to_thread(_drop, file)
+            restored += tokens
+        if restored:
+            self._say(logging.INFO, f"{restored:,} tokens of conversations were given back")
+        elif refused:
+            self._was_in_vain("saved conversations were not taken back")
+
+    def judge(self, prompt: int, cached: int) -> None:
+        """An answer was finished: so many tokens had its question, so many of them were known."""
+        if not self._on_trial or prompt < WORTH:
+            return
+        tried, self._on_trial = self._on_trial, []
+        known = f"{cached:,} of {prompt:,} tokens were known"
+        if cached >= min(WORTH, prompt // 2):
+            self._in_vain = 0
+            self._say(logging.INFO, f"the conversations that were given back helped: {known}")
+            return
+        for file in tried:
+            _drop(file)
+        self._was_in_vain(
+            f"the conversations that were given back did not help and are dropped: {known}"
+        )
+
+    def _was_in_vain(self, why: str) -> None:
+        self._in_vain += 1
+        self._say(logging.INFO, why)
+        if self._in_vain == TRIES:
+            self._say(
+                logging.WARNING,
+                (
+                    f"conversations are not saved any more: {TRIES} times in a row it was in vain, "
+                    f"and it costs time"
+                ),
+            )
+
+    async def _save(self, client: httpx.AsyncClient, slot: int, folder: Path) -> int:
+        """What is cut off while it is written must not take the place of what was whole."""
+        file = folder / f"{self._mark}-{slot}{_SUFFIX}"
+        half = file.with_suffix(_HALF)
+        if saved := await _told(client, str(slot), "save", half.name, "n_saved"):
+            half.replace(file)
+        await asyncio.to_thread(self._after_saving, half)
+        return saved
+
+    def _after_saving(self, half: Path) -> None:
+        """In a thread: to remove a file of some gigabytes takes its time."""
+        _drop(half)
+        self._make_room()
+
+    def _client(self, address: Address) -> httpx.AsyncClient:
+        headers = {"authorization": f"Bearer {address.key}"}
+        return httpx.AsyncClient(
+            base_url=address.url,
+            headers=headers,
+            trust_env=False,
+            verify=False,
+            timeout=self._patience,
+            transport=self._transport,
+        )
+
+    def _files(self, pattern: str) -> dict[Path, os.stat_result]:
+        """The newest first."""
+        found: dict[Path, os.stat_result] = {}
+        for file in self._folder.glob(pattern) if self._folder is not None else ():
+            with suppress(FileNotFoundError):  # others may use the folder too
+                found[file] = file.stat()
+        return dict(sorted(found.items(), key=lambda entry: entry[1].st_mtime, reverse=True))
+
+    def _make_room(self) -> None:
+        size = 0
+        for file, about in self._files(f"*{_SUFFIX}").items():
+            size += about.st_size
+            if size > LIMIT:
+                _drop(file)
+
+
+async def _worth_saving(client: httpx.AsyncClient) -> list[int]:
+    listed: Any = (await client.get("/slots")).json()
+    slots = [slot for slot in listed if isinstance(slot, dict)] if isinstance(listed, list) else []
+    return [
+        slot["id"]
+        for slot in slots
+        if isinstance(slot.get("id"), int) and (slot.get("n_prompt_tokens") or 0) >= WORTH
+    ]
+
+
+async def _told(client: httpx.AsyncClient, slot: str, action: str, file: str, figure: str) -> int:
+    answer = await client.post(f"/slots/{slot}", params={"action": action}, json={"filename": file})
+    told: Any = answer.json() if answer.is_success else {}
+    tokens = told.get(figure) if isinstance(told, dict) else None
+    return tokens if isinstance(tokens, int) else 0
+
+
+def _drop(file: Path) -> None:
+    with suppress(OSError):
+        file.unlink()
+
+
+def _folder(launch: Launch) -> Path | None:
+    flags = list(launch.flags)
+    return Path(flags[flags.index("--slot-save-path") + 1]) if "--slot-save-path" in flags else None
+
+
+def _mark(launch: Launch) -> str:
+    """Another model, or other flags, cannot use it; and each section has its own."""
+    stamp = 0
+    with suppress(OSError):  # it may not be there yet
+        stamp = launch.model.stat().st_mtime_ns if isinstance(launch.model, Path) else 0
+    return hashlib.sha256(repr((launch, stamp)).encode()).hexdigest()[:24]

@@ -1,0 +1,1 @@
+"""Grammars that several dialects share: each reads one way of writing calls."""

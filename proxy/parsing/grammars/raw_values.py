@@ -1,0 +1,110 @@
+"""One parameter written as raw text: what of it is markup, and what JSON it becomes."""
+
+from io import StringIO
+
+from proxy.parsing.calls import Calls
+from proxy.parsing.conversion import typed
+from proxy.parsing.grammars.json_text import escaped
+from proxy.parsing.grammars.xml_layout import Edge
+from proxy.parsing.schema import Kinds, same
+
+UNDECIDED = 64
+"""A value that may be a string or something short (null, a number) is a string once it is
+longer.
+"""
+STRUCTURED = 1 << 18
+"""A list or object is a string once it is longer: reading it takes up to 50 ms.
+
+No model writes that much in one answer.
+"""
+NO_STRING: Kinds = frozenset({"null", "integer", "number", "boolean", "object", "array"})
+
+
+def said(kind: str | None) -> Kinds:
+    """The kinds of a value whose tag tells its type; the schema knows better, where it says
+    anything.
+    """
+    if kind is None or kind in ("string", "true"):
+        return frozenset()
+    return NO_STRING if kind == "false" else frozenset({same(kind)})
+
+
+class RawValue:
+    """It leaves at once if it can only be a string, and when it ended if it may be something
+    else.
+    """
+
+    def __init__(
+        self, calls: Calls, name: str, edge: Edge = "line", kind: str | None = None
+    ) -> None:
+        self._calls, self._edge = calls, edge
+        self._kinds = calls.kinds.get(name) or said(kind)
+        self._string = self._kinds <= {"string"}
+        self._held = StringIO()
+        self._size = 0
+        self._first = ""  # the first letter that is no blank
+        self._lead = ""  # a newline before the value, while it may be part of it
+        self._tail = ""
+        calls.key(name)
+        if self._string:
+            calls.write('"')
+
+    def lead(self, newline: str) -> None:
+        if self._edge == "pair" and newline:
+            self._lead = newline
+
+    def write(self, text: str) -> None:
+        """One newline at the end may belong to the markup: the last one waits."""
+        text = self._tail + text
+        body = (
+            text.removesuffix("\n").removesuffix("\r")
+            if text.endswith("\n")
+            else text.removesuffix("\r")
+        )
+        self._tail = text[len(body) :]
+        self._body(body)
+
+    def unclosed(self) -> None:
+        """The closing tag was forgotten: the newline before what comes in its place is no part
+        of the value.
+        """
+        self._lead = self._lead or self._tail
+
+    def end(self) -> None:
+        if self._tail == "\r":  # no newline after all
+            self._body("\r")
+            self._tail = ""
+        elif self._edge == "pair" and not self._lead:
+            self._body(self._tail)
+        text = ("" if self._tail else self._lead) + self._held.getvalue()
+        self._calls.write(escaped(text) + '"' if self._string else typed(text, self._kinds))
+
+    def _body(self, text: str) -> None:
+        if self._string and not self._lead:
+            self._calls.write(escaped(text))
+            return
+        self._held.write(text)
+        self._size += len(text)
+        self._first = self._first or text.lstrip()[:1]
+        limit = self._calls.limit if self._string else min(self._calls.limit, STRUCTURED)
+        if self._size > limit or (
+            self._size > UNDECIDED
+            and not self._lead
+            and "string" in self._kinds
+            and not self._structured()
+        ):
+            self._leave()
+
+    def _leave(self) -> None:
+        """Send what was held as the beginning of a string: the value is too long for anything else,
+        or to be held any longer.
+
+        A newline before it that might have been markup is part of the value then.
+        """
+        self._calls.write(
+            ("" if self._string else '"') + escaped(self._lead + self._held.getvalue())
+        )
+        self._string, self._lead, self._held = True, "", StringIO()
+
+    def _structured(self) -> bool:
+        return self._first in ("{", "[", "(", "") and bool(self._kinds & {"object", "array"})

@@ -1,0 +1,86 @@
+"""Calls that stand word for word in the request: the model repeats what it has read."""
+
+import re
+from collections.abc import Iterable
+from functools import cached_property
+
+from proxy.parsing.reader import WORD_LIMIT, Reader
+from proxy.parsing.window import Mark
+
+NUMBERED = re.compile(r"^[ \t]*(?:\d+[ \t]*[:|→│\t-]|[>|+])[ \t]?", re.MULTILINE)
+"""What tools and people put before each line of a text that they quote."""
+NO_ARGUMENTS = "()"
+
+
+def squeezed(text: str) -> str:
+    """Return the text without its blanks: a model does not repeat them exactly."""
+    return "".join(text.split())
+
+
+class RequestTexts:
+    """What the user and the tools say in a request."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._texts = tuple(texts)
+
+    def follow(self, read: Reader, opener: str) -> "Repeat | None":
+        """Return what follows a call that begins with this opener, if the request has the
+        opener, too.
+        """
+        return Repeat(self, read, opener) if any(opener in text for text in self._texts) else None
+
+    @cached_property
+    def squeezed(self) -> str:
+        return "\0".join(squeezed(form) for text in self._texts for form in _forms(text))
+
+
+def _forms(text: str) -> Iterable[str]:
+    """Yield the text as it is, without marks before its lines, and as a JSON string means it."""
+    yield text
+    if (bare := NUMBERED.sub("", text)) != text:
+        yield bare
+    if "\\" in text:
+        yield (
+            text.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"').replace("\\\\", "\\")
+        )
+
+
+class Repeat:
+    """Compares what is read of a call with the request, piece by piece."""
+
+    def __init__(self, texts: RequestTexts, read: Reader, opener: str) -> None:
+        self._texts, self._read, self._bare = texts, read, not opener
+        self._seen = read.position
+        # The first place in the texts where all stands that was read so far.
+        self._at, self._size = 0, 0
+        self._beyond = 0  # letters since then, if there is none
+
+    def may_be(self) -> bool:
+        """Return whether the call may still be a repeated one. To be asked at every pause.
+
+        A grammar looks ahead: what differs may stand behind the end of the call, but no further
+        than a word.
+        """
+        new = squeezed(self._read.text_from(self._seen))
+        self._seen = max(self._seen, self._read.position)
+        if self._at < 0:
+            self._beyond += len(new)
+        return self._follow(new) or self._beyond <= WORD_LIMIT
+
+    def has(self, begin: Mark) -> bool:
+        """Return whether all that was read since a mark stands in the request; a bare call needs
+        arguments for that.
+        """
+        text = squeezed(self._read.since(begin)).lstrip(",;}]")
+        self._seen = self._read.position
+        self._at = self._size = self._beyond = 0
+        return self._follow(text) and not (self._bare and text.endswith(NO_ARGUMENTS))
+
+    def _follow(self, new: str) -> bool:
+        if self._at < 0:
+            return False
+        texts, end = self._texts.squeezed, self._at + self._size
+        if not texts.startswith(new, end):
+            self._at = texts.find(texts[self._at : end] + new, self._at + 1)
+        self._size += len(new)
+        return self._at >= 0

@@ -1,0 +1,62 @@
+"""What is kept of answers for a rescue: all of them together have a limit, and what was
+forgotten is not joined to anything.
+"""
+
+import pytest
+
+from proxy.completion import answer_state
+from proxy.completion.answer_state import Keeping, Room
+from tests.backend import chunk, text
+from tests.completion.one_choice import CALL, MADE, Told, native
+from tests.completion.recovery import answers, ask, asked, gives_up, llama, refuses, watered
+from tests.web.round_trip import failed
+
+
+def test_all_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert answer_state.LIMIT == 8 * 1024 * 1024
+    monkeypatch.setattr(answer_state, "LIMIT", 10_000)
+    room = Room()
+    one, other = Keeping(room), Keeping(room)
+    said: list[str] = []
+    thought: list[str] = []
+    one.add(said, "x" * 4_000)
+    one.add(thought, "x" * 4_000)
+    assert one.all
+    assert 8_000 < room.taken < 10_000
+    other.add([], "x" * 4_000)
+    assert (other.all, one.all) == (False, True)
+    one.add(said, "x" * 4_000)
+    assert (one.all, said, thought, room.taken) == (False, [], [], 0)
+    one.add(said, "more")
+    assert (said, room.taken) == ([], 0)
+
+
+def test_where_nobody_will_ask_for_it_nothing_is_kept() -> None:
+    said: list[str] = []
+    nothing = Keeping(None)
+    nothing.add(said, "x")
+    assert (nothing.all, said) == (False, [])
+
+
+@pytest.mark.parametrize("limit", range(0, 1_500, 50))
+def test_what_is_forgotten_while_it_is_said_again_is_not_said_twice(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told().text("So: ").says(*native('{"plant":"fern","li')).again()
+    monkeypatch.setattr(answer_state, "LIMIT", limit)
+    told.text("So: " + CALL, 3).ends()
+    assert (told.content, told.calls, told.choice.is_another) == ("So: ", [MADE], False)
+
+
+async def test_an_answer_that_found_no_room_breaks_as_it_broke(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = [*text("So: "), chunk({})]
+    road = llama(gives_up(*said), answers(), template=refuses())
+    assert watered(await ask(road, streamed=True))
+    monkeypatch.setattr(answer_state, "LIMIT", 1)
+    road = llama(gives_up(*said), answers(), template=refuses())
+    _, error = failed(await ask(road, streamed=True))
+    assert "does not match the expected peg-native format" in error["message"]
+    assert len(asked(road)) == 1
+    assert road.app.house.kept.taken == 0

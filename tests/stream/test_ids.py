@@ -1,8 +1,0 @@
-"""Ids of ours."""
-
-from proxy.stream.ids import new_id
-
-
-def test_ids_have_no_digits_and_no_twin() -> None:
-    assert new_id("call_").removeprefix("call_").isalpha()
-    assert new_id("a") != new_id("a")

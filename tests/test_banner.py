@@ -1,0 +1,247 @@
+"""What a person reads first: true, and two things that can be pasted as they are."""
+
+import itertools
+import json
+import shlex
+import socket
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from proxy import banner
+from proxy.settings import load
+from proxy.web.health import Report
+from tests import jsonc
+
+READY = Report("ok", "llama_cpp", "http://127.0.0.1:9/v1", "qwen", 32_768, device="CUDA0")
+HERE = "http://127.0.0.1:8081"
+
+
+def pasted(text: str) -> tuple[list[str], Any]:
+    """The words of the curl command, and the configuration, cut out as a person would."""
+    (command,) = [line for line in text.splitlines() if line.startswith("  curl ")]
+    begin, end = text.index("\n{\n") + 1, text.index("\n}\n") + 2
+    return shlex.split(command), jsonc.parsed(text[begin:end])
+
+
+def test_where_it_listens() -> None:
+    def at(host: str) -> str:
+        return banner.address_for_clients(load({"PROXY_HOST": host}), 99)
+
+    assert at("127.0.0.1") == "http://127.0.0.1:99"
+    assert at("localhost") == "http://localhost:99"
+    assert at("::1") == "http://[::1]:99"
+    assert at("192.168.1.5") == "http://192.168.1.5:99"
+
+
+class Probe:
+    """A machine that sends from this address, or has no network."""
+
+    def __init__(self, address: str | None) -> None:
+        self.address = address
+        self.asked: list[tuple[int, int]] = []
+
+    def __call__(self, family: int, kind: int) -> "Probe":
+        self.asked.append((family, kind))
+        return self
+
+    def __enter__(self) -> "Probe":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def connect(self, _: tuple[str, int]) -> None:
+        if self.address is None:
+            raise OSError("Network is unreachable")
+
+    def getsockname(self) -> tuple[str, int]:
+        assert self.address is not None
+        return self.address, 40000
+
+
+@pytest.mark.parametrize(
+    ("host", "own", "family", "address"),
+    [
+        ("0.0.0.0", "192.168.1.5", socket.AF_INET, "http://192.168.1.5:8081"),
+        ("0.0.0.0", None, socket.AF_INET, "http://127.0.0.1:8081"),
+        ("::", "fd00::5", socket.AF_INET6, "http://[fd00::5]:8081"),
+        ("::", None, socket.AF_INET6, "http://[::1]:8081"),
+    ],
+)
+def test_who_listens_everywhere_names_an_address_that_others_can_use(
+    host: str, own: str | None, family: int, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = Probe(own)
+    monkeypatch.setattr("proxy.banner.socket.socket", probe)
+    assert banner.address_for_clients(load({"PROXY_HOST": host}), 8081) == address
+    assert probe.asked == [(family, socket.SOCK_DGRAM)]
+
+
+def test_a_real_machine_has_an_address_of_that_kind() -> None:
+    found = (
+        banner.address_for_clients(load({"PROXY_HOST": "0.0.0.0"}), 1)
+        .removeprefix("http://")
+        .removesuffix(":1")
+    )
+    assert socket.inet_aton(found) != socket.inet_aton("0.0.0.0")
+
+
+def test_when_it_is_ready() -> None:
+    lines = banner.text(HERE, None, READY).splitlines()
+    assert lines[:3] == [
+        "llama-bridge listens on http://127.0.0.1:8081/v1",
+        "  backend  llama_cpp at http://127.0.0.1:9/v1",
+        "  model    qwen on CUDA0, context 32,768 tokens",
+    ]
+    assert lines[-1] == "Ctrl-C ends it."
+
+
+def test_what_is_not_known_is_not_told() -> None:
+    text = banner.text(HERE, None, Report("ok", "generic", "https://h/v1"))
+    assert text.splitlines()[2] == "  model    the client chooses; GET /v1/models lists them"
+    command, config = pasted(text)
+    assert json.loads(command[-1])["model"] == "your-model"
+    assert config["model"] == "llama-bridge/your-model"
+    for shape in ("provider", "providers"):
+        assert config[shape]["llama-bridge"]["models"]["your-model"]["limit"] == {
+            "context": 32_768,
+            "output": 8_192,
+        }
+
+
+def test_a_model_that_sees_is_told_to_the_client() -> None:
+    _, config = pasted(banner.text(HERE, None, replace(READY, inputs=("text", "image"))))
+    assert config["provider"]["llama-bridge"]["models"]["qwen"]["modalities"] == {
+        "input": ["text", "image"],
+        "output": ["text"],
+    }
+
+
+def test_what_is_to_be_done_before_it_serves_well() -> None:
+    lines = banner.text(
+        HERE, None, Report("ok", "zen", "https://h/v1", reason="zen needs your own key")
+    ).splitlines()
+    assert lines[3] == "  but      zen needs your own key"
+
+
+def test_when_it_is_not_ready() -> None:
+    text = banner.text(
+        HERE, None, Report("unavailable", reason="nothing answers at http://127.0.0.1:9")
+    )
+    assert text.splitlines()[:5] == [
+        "llama-bridge listens on http://127.0.0.1:8081/v1",
+        "  not ready yet: nothing answers at http://127.0.0.1:9",
+        "  it serves as soon as the backend answers; GET /health tells",
+        "  your-model, below, stands for the name that GET /v1/models lists then",
+        "  look on  http://127.0.0.1:8081/ in a browser",
+    ]
+    assert pasted(text)[0][0] == "curl"
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        Report("unavailable", model="qwen"),
+        Report("unavailable", models=[{"id": "qwen"}, {"id": "b"}]),
+    ],
+)
+def test_a_name_that_is_known_before_it_is_ready(report: Report) -> None:
+    text = banner.text(HERE, None, report)
+    assert "your-model" not in text
+    assert pasted(text)[1]["model"] == "llama-bridge/qwen"
+
+
+@pytest.mark.parametrize(
+    "model", ["qwen", "org/Qwen3 Coder:30b", "l'été", 'a"b\\c', "$(rm) `x` !!"]
+)
+@pytest.mark.parametrize("key", [None, "lb-secret", "it's $HOME"])
+@pytest.mark.parametrize("address", [HERE, "http://[fd00::5]:8081"])
+def test_both_can_be_pasted(model: str, key: str | None, address: str) -> None:
+    command, config = pasted(banner.text(address, key, Report("ok", "llama_cpp", "u", model, 4096)))
+    assert command[:2] == ["curl", f"{address}/v1/chat/completions"]
+    headers = [word for option, word in itertools.pairwise(command) if option == "-H"]
+    assert headers == [
+        *([f"authorization: Bearer {key}"] if key else []),
+        "content-type: application/json",
+    ]
+    question = json.loads(command[command.index("-d") + 1])
+    assert (question["model"], question["tools"][0]["function"]["name"]) == (model, "bash")
+    first, second = config["provider"]["llama-bridge"], config["providers"]["llama-bridge"]
+    assert (
+        first["options"]
+        == second["settings"]
+        == {"baseURL": f"{address}/v1", "apiKey": key or "not-needed"}
+    )
+    assert list(first["models"]) == list(second["models"]) == [model]
+    assert config["model"] == config["small_model"] == f"llama-bridge/{model}"
+
+
+@pytest.mark.parametrize(
+    ("report", "context"),
+    [
+        (Report("ok", model="qwen", context=8192, models=[{"id": "qwen", "context": 4096}]), 8192),
+        (
+            Report(
+                "unavailable",
+                models=[{"id": "qwen", "context": 4096}, {"id": "b", "context": 2048}],
+            ),
+            4096,
+        ),
+        (
+            Report(
+                "ok",
+                model="b",
+                models=[{"id": "qwen", "context": 4096}, {"id": "b", "context": 2048}],
+            ),
+            2048,
+        ),
+        (Report("unavailable", models=[{"id": "qwen", "context": None}]), 32768),
+        (Report("unavailable"), 32768),
+    ],
+)
+def test_the_context_of_one_conversation_also_before_it_is_ready(
+    report: Report, context: int
+) -> None:
+    assert f'"context": {context},' in banner.text(HERE, None, report)
+
+
+def test_the_page_and_the_tiny_model_are_told_to_those_who_start() -> None:
+    assert f"  look on  {HERE}/ in a browser\n" in banner.text(HERE, None, READY)
+    assert f"  look on  {HERE}/ in a browser (any name, the key as password)\n" in banner.text(
+        HERE, "lb-x", READY
+    )
+    assert "LLAMA_MODEL" not in banner.text(HERE, None, READY)
+    assert "LLAMA_MODEL=/path/of/a.gguf" in banner.text(
+        HERE, None, replace(READY, model="tiny-toolcaller")
+    )
+
+
+def test_where_nothing_could_be_started_the_reason_is_all_that_is_shown() -> None:
+    text = banner.text(
+        HERE,
+        None,
+        Report(
+            "unavailable",
+            reason="there is no file /x.gguf",
+            models=[{"id": "x", "state": "failed"}],
+        ),
+    )
+    assert text.splitlines() == [
+        "llama-bridge listens on http://127.0.0.1:8081/v1",
+        "  cannot serve: there is no file /x.gguf",
+        "",
+        "Ctrl-C ends it.",
+    ]
+
+
+def test_an_unused_gpu_makes_the_command_for_it_the_last_line() -> None:
+    model = {"id": "x", "state": "ready", "warning": "not used", "cure": "python -m pip install x"}
+    lines = banner.text(
+        HERE, None, replace(READY, models=[{"id": "y", "state": "stopped"}, model])
+    ).splitlines()
+    assert lines[-2:] == [
+        "The GPU of this machine is not used. This command installs an engine that uses it:",
+        "  python -m pip install x",
+    ]
