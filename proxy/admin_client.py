@@ -11,7 +11,7 @@ import httpx
 from proxy.settings import Settings
 from proxy.web import key_file
 
-_PATIENCE = httpx.Timeout(30, read=None)  # a log that is followed may be silent for hours
+_TIMEOUT = httpx.Timeout(30, read=None)  # a log that is followed may be silent for hours
 
 
 class NotRunning(ValueError):
@@ -21,7 +21,7 @@ class NotRunning(ValueError):
 def health(settings: Settings, transport: httpx.BaseTransport | None = None) -> dict[str, Any]:
     """Also when it says that no request would be answered."""
     with _client(settings, transport) as client:
-        answer = _asked(client, "GET", "/health")
+        answer = _request(client, "GET", "/health")
     with suppress(ValueError):
         told = answer.json()
         if isinstance(told, dict) and "status" in told and "waiting" in told:
@@ -39,7 +39,7 @@ def health(settings: Settings, transport: httpx.BaseTransport | None = None) -> 
 
 def reload(settings: Settings, transport: httpx.BaseTransport | None = None) -> str:
     with _client(settings, transport) as client:
-        changed = _checked(_asked(client, "POST", "/reload")).json()["changed"]
+        changed = _check_status(_request(client, "POST", "/reload")).json()["changed"]
     return (
         f"read anew; changed: {', '.join(changed)}" if changed else "read anew; nothing has changed"
     )
@@ -48,7 +48,7 @@ def reload(settings: Settings, transport: httpx.BaseTransport | None = None) -> 
 def logs(
     settings: Settings,
     model: str,
-    tell: Callable[[str], object],
+    write: Callable[[str], object],
     *,
     follow: bool,
     transport: httpx.BaseTransport | None = None,
@@ -56,53 +56,53 @@ def logs(
     query = {"model": model} if model else {}
     with _client(settings, transport) as client:
         if not follow:
-            tell(_checked(_asked(client, "GET", "/logs", query)).text.rstrip("\n"))
+            write(_check_status(_request(client, "GET", "/logs", query)).text.rstrip("\n"))
             return
         try:
             with client.stream("GET", "/logs", params=query | {"follow": "1"}) as answer:
                 if not answer.is_success:
                     answer.read()
-                for line in _checked(answer).iter_lines():
+                for line in _check_status(answer).iter_lines():
                     if line.startswith("data: "):
-                        tell(line[6:])
+                        write(line[6:])
         except httpx.TransportError as error:
-            raise _nobody(client, error) from None
+            raise _not_reachable(client, error) from None
 
 
 def _client(settings: Settings, transport: httpx.BaseTransport | None) -> httpx.Client:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.proxy_host, settings.proxy_host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.proxy_port}"
-    keys = settings.keys
+    keys = settings.api_keys
     key = (
         keys[0]
         if keys
-        else key_file.place().read_text().strip()
-        if keys is None and key_file.place().exists()
+        else key_file.default_path().read_text().strip()
+        if keys is None and key_file.default_path().exists()
         else None
     )
     headers = {"authorization": f"Bearer {key}"} if key else {}
     return httpx.Client(
-        base_url=url, headers=headers, timeout=_PATIENCE, trust_env=False, transport=transport
+        base_url=url, headers=headers, timeout=_TIMEOUT, trust_env=False, transport=transport
     )
 
 
-def _asked(
+def _request(
     client: httpx.Client, method: str, path: str, query: dict[str, str] | None = None
 ) -> httpx.Response:
     try:
         return client.request(method, path, params=query)
     except httpx.TransportError as error:
-        raise _nobody(client, error) from None
+        raise _not_reachable(client, error) from None
 
 
-def _nobody(client: httpx.Client, error: Exception) -> NotRunning:
+def _not_reachable(client: httpx.Client, error: Exception) -> NotRunning:
     reason = str(error).rpartition("] ")[2]  # without the number that the system has for it
     return NotRunning(
         f"no llama-bridge answers at {client.base_url}: {reason}. PROXY_PORT says where it listens."
     )
 
 
-def _checked(answer: httpx.Response) -> httpx.Response:
+def _check_status(answer: httpx.Response) -> httpx.Response:
     if answer.is_success:
         return answer
     try:

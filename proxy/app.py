@@ -13,47 +13,51 @@ from proxy import dialects
 from proxy.backends import kinds_at
 from proxy.backends.base import Backend
 from proxy.backends.detection import Detection
-from proxy.backends.http import Http, default_transport
+from proxy.backends.http import HttpClient, default_transport
 from proxy.backends.llama_cpp.backend import LlamaCpp
-from proxy.backends.provider import Named, Place
+from proxy.backends.provider import FixedProvider, Provider
 from proxy.completion.parser_factory import ParserFactory
-from proxy.errors import BadRequest, NotAllowed
+from proxy.errors import BadRequest, MethodNotAllowed
 from proxy.llama_server import (
-    Catalogue,
+    Catalog,
+    CatalogSettings,
     ConfigurationError,
-    Keeper,
+    ModelPool,
     Supervisor,
-    Wishes,
-    make_catalogue,
+    make_catalog,
     read_configuration,
 )
-from proxy.managed import OwnModels
+from proxy.managed import ManagedProvider
 from proxy.settings import Settings
 from proxy.tiny_model import MODEL as TINY_MODEL
 from proxy.web import key_file
-from proxy.web.api_keys import Keys
+from proxy.web.api_keys import ApiKeys
 from proxy.web.chat import Chat
 from proxy.web.connection import Connection, Endpoint
-from proxy.web.dashboard import Front
-from proxy.web.health import Status
-from proxy.web.inflight import Ledger
+from proxy.web.dashboard import Dashboard
+from proxy.web.health import Health
+from proxy.web.inflight import InflightRequests
 from proxy.web.logs import Logs
-from proxy.web.middleware import Door
+from proxy.web.middleware import RequestMiddleware
 from proxy.web.models import Models
-from proxy.web.passthrough import UPSTREAM, PassThrough
-from proxy.web.state import House
+from proxy.web.passthrough import UPSTREAM, Forwarder
+from proxy.web.state import AppState
 
 
-class Bridge(Door):
+class Bridge(RequestMiddleware):
     """The whole application. What it speaks for can be asked of it before anybody has come in."""
 
-    def __init__(self, house: House, keeper: Keeper | None) -> None:
-        self.house = house
-        self.keeper = keeper
-        self._reading = asyncio.Lock()
-        self.status = Status(house)
-        chat, models, status = Endpoint(Chat(house)), Endpoint(Models(house)), Endpoint(self.status)
-        passthrough = Endpoint(PassThrough(house))
+    def __init__(self, app_state: AppState, pool: ModelPool | None) -> None:
+        self.app_state = app_state
+        self.pool = pool
+        self._reload_lock = asyncio.Lock()
+        self.health = Health(app_state)
+        chat, models, status = (
+            Endpoint(Chat(app_state)),
+            Endpoint(Models(app_state)),
+            Endpoint(self.health),
+        )
+        passthrough = Endpoint(Forwarder(app_state))
         routes = [
             Route("/v1/chat/completions", chat),
             Route("/chat/completions", chat),
@@ -63,126 +67,127 @@ class Bridge(Door):
             Route("/models/{id:path}", models),
             Route("/health", status),
             Route("/reload", Endpoint(self.reload)),
-            Route("/logs", Endpoint(Logs(keeper.rings if keeper else {}))),
-            Route("/", Endpoint(Front(house, self.status))),
+            Route("/logs", Endpoint(Logs(pool.log_rings if pool else {}))),
+            Route("/", Endpoint(Dashboard(app_state, self.health))),
             Route(UPSTREAM, passthrough),
             Route(UPSTREAM + "/{path:path}", passthrough),
         ]
         super().__init__(
-            house, Router(routes, redirect_slashes=False, default=passthrough, lifespan=self._open)
+            app_state,
+            Router(routes, redirect_slashes=False, default=passthrough, lifespan=self._lifespan),
         )
 
     @contextlib.asynccontextmanager
-    async def _open(self, _: object) -> AsyncIterator[None]:
+    async def _lifespan(self, _: object) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(self.house.http.aclose)
-            if self.keeper is not None:
-                await stack.enter_async_context(self.keeper)
+            stack.push_async_callback(self.app_state.http.aclose)
+            if self.pool is not None:
+                await stack.enter_async_context(self.pool)
             # A model that is loaded at the start loads meanwhile.
-            await asyncio.to_thread(self.house.parsers.warm_up)
+            await asyncio.to_thread(self.app_state.parsers.warm_up)
             warming = asyncio.create_task(self._warm_up_further())
             stack.callback(warming.cancel)
             yield
 
     async def _warm_up_further(self) -> None:
         """Requests are served meanwhile, and the shutdown waits for one step only."""
-        for step in self.house.parsers.further_warm_ups():
+        for step in self.app_state.parsers.further_warm_ups():
             await asyncio.to_thread(step)
 
     @property
     def supervisor(self) -> Supervisor | None:
         """Of the model that is loaded first."""
-        return (
-            self.keeper.supervisor(self.keeper.catalogue.default)
-            if self.keeper is not None
-            else None
-        )
+        return self.pool.supervisor(self.pool.catalog.default) if self.pool is not None else None
 
     async def reload(self, connection: Connection) -> None:
         """llama-server.conf is read anew. A broken file changes nothing, and says why."""
         if connection.scope["method"] != "POST":
-            raise NotAllowed("the configuration is read anew with POST", headers={"allow": "POST"})
-        body = orjson.dumps({"changed": await self.read_anew()})
-        await connection.answer(200, body, [(b"content-type", b"application/json")])
+            raise MethodNotAllowed(
+                "the configuration is read anew with POST", headers={"allow": "POST"}
+            )
+        body = orjson.dumps({"changed": await self.reload_config()})
+        await connection.respond(200, body, [(b"content-type", b"application/json")])
 
-    async def read_anew(self) -> list[str]:
+    async def reload_config(self) -> list[str]:
         """Read llama-server.conf again, apply it, and return the names of the models that changed.
 
         The files are read, and the engine is asked for its options, in a thread; the old
         configuration serves meanwhile. The new one is applied in one step. One reload at a time, in
         the order of the calls: the last one to be called decides.
         """
-        if self.keeper is None:
+        if self.pool is None:
             raise BadRequest("there is nothing to read anew: the backend is named by BACKEND_URL")
-        async with self._reading:
+        async with self._reload_lock:
             try:
-                catalogue = await asyncio.to_thread(catalogue_of, self.house.settings)
+                catalog = await asyncio.to_thread(load_catalog, self.app_state.settings)
             except ValueError as error:
                 raise BadRequest(f"the configuration is unchanged: {error}") from None
-            return self.keeper.reload(catalogue)
+            return self.pool.reload(catalog)
 
 
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Bridge:
     """The application; a transport stands in for the network, in tests."""
-    place: Place
+    provider: Provider
     kinds: tuple[type[Backend], ...]
-    keeper = None
-    if settings.own_child:
-        keeper = Keeper(catalogue_of(settings))
-        place, kinds, url, public = (
-            OwnModels(keeper, settings.backend_model),
+    pool = None
+    if settings.starts_server:
+        pool = ModelPool(load_catalog(settings))
+        provider, kinds, url, public = (
+            ManagedProvider(pool, settings.backend_model),
             (LlamaCpp,),
             "http://127.0.0.1",
             False,
         )
     else:
         named = settings.backend_address
-        place, kinds, url, public = (
-            Named(named),
+        provider, kinds, url, public = (
+            FixedProvider(named),
             kinds_at(named, settings.backend_kind),
             named.base,
             named.is_public,
         )
-    http = Http(
-        transport or default_transport(url, public=public), on_doubt=lambda: detection.doubt()
+    http = HttpClient(
+        transport or default_transport(url, public=public), on_stale=lambda: detection.mark_stale()
     )
     detection = Detection(
-        kinds, http, place, settings.backend_model, text_is_read=settings.tool_parsing != "native"
+        kinds, http, provider, settings.backend_model, parses_text=settings.tool_parsing != "native"
     )
-    house = House(
+    app_state = AppState(
         settings,
         http,
-        place,
+        provider,
         detection,
-        keys_of(settings),
-        Ledger(place.not_ready),
+        load_api_keys(settings),
+        InflightRequests(provider.unavailable_reason),
         ParserFactory(settings),
     )
-    return Bridge(house, keeper)
+    return Bridge(app_state, pool)
 
 
-def catalogue_of(settings: Settings) -> Catalogue:
+def load_catalog(settings: Settings) -> Catalog:
     """ConfigurationError tells all that is wrong in llama-server.conf, with file and line."""
     path = settings.llama_server_conf or next(
-        (place for place in configuration_places() if place.exists()), None
+        (provider for provider in config_paths() if provider.exists()), None
     )
     if settings.llama_server_conf is not None and not settings.llama_server_conf.exists():
         raise ConfigurationError(
             f"LLAMA_SERVER_CONF: there is no file {settings.llama_server_conf}"
         )
     server = str(settings.llama_server) if settings.llama_server else None
-    wishes = Wishes(settings.llama_model, server, TINY_MODEL, lambda name: dialects.chosen((name,)))
-    return make_catalogue(read_configuration(path), wishes)
+    wishes = CatalogSettings(
+        settings.llama_model, server, TINY_MODEL, lambda name: dialects.select((name,))
+    )
+    return make_catalog(read_configuration(path), wishes)
 
 
-def configuration_places() -> tuple[Path, ...]:
+def config_paths() -> tuple[Path, ...]:
     """In the folder where we were started, else beside the key."""
-    return Path("llama-server.conf"), key_file.place().with_name("llama-server.conf")
+    return Path("llama-server.conf"), key_file.default_path().with_name("llama-server.conf")
 
 
-def keys_of(settings: Settings) -> Keys:
+def load_api_keys(settings: Settings) -> ApiKeys:
     """Beyond loopback the door is never open by chance: a key is made where none was given."""
-    if settings.keys is not None or not settings.listens_beyond_loopback:
-        return Keys(settings.keys or ())
-    file = key_file.place()
-    return Keys((key_file.read_or_make(file),), file)
+    if settings.api_keys is not None or not settings.listens_beyond_loopback:
+        return ApiKeys(settings.api_keys or ())
+    file = key_file.default_path()
+    return ApiKeys((key_file.read_or_create(file),), file)

@@ -6,7 +6,7 @@ import socket
 
 from proxy.settings import Settings
 from proxy.tiny_model import MODEL as TINY_MODEL
-from proxy.web.health import Report
+from proxy.web.health import HealthReport
 from proxy.web.snippets import YOUR_MODEL, curl, opencode
 
 
@@ -30,7 +30,7 @@ def _own_address(family: socket.AddressFamily, far_away: str, alone: str) -> str
         return str(probe.getsockname()[0])
 
 
-def text(address: str, key: str | None, report: Report) -> str:
+def text(address: str, key: str | None, report: HealthReport) -> str:
     if report.failed:  # nothing to try, and nothing to paste: the reason is what a person must read
         return "\n".join(
             [
@@ -40,14 +40,14 @@ def text(address: str, key: str | None, report: Report) -> str:
                 "Ctrl-C ends it.",
             ]
         )
-    model = report.expected or YOUR_MODEL
-    lines = [f"llama-bridge listens on {address}/v1", *_facts(report)]
+    model = report.expected_model or YOUR_MODEL
+    lines = [f"llama-bridge listens on {address}/v1", *_backend_lines(report)]
     if report.model == TINY_MODEL.stem:
         lines.append(
             "           it is tiny and only shows the road; LLAMA_MODEL=/path/of/a.gguf gives "
             "you a real one"
         )
-    lines.append(f"  look on  {address}/ in a browser{_login(key)}")
+    lines.append(f"  look on  {address}/ in a browser{_login_hint(key)}")
     lines += ["", "Try it, from another terminal:", "", "  " + curl(address, key, model)]
     lines += [
         "",
@@ -62,24 +62,24 @@ def text(address: str, key: str | None, report: Report) -> str:
         "",
         "Ctrl-C ends it.",
     ]
-    if report.cure:
+    if report.gpu_fix:
         lines += [
             "",
             "The GPU of this machine is not used. This command installs an engine that uses it:",
-            f"  {report.cure}",
+            f"  {report.gpu_fix}",
         ]
     return "\n".join(lines)
 
 
-def _login(key: str | None) -> str:
+def _login_hint(key: str | None) -> str:
     return " (any name, the key as password)" if key else ""
 
 
-def _facts(report: Report) -> list[str]:
+def _backend_lines(report: HealthReport) -> list[str]:
     if not report.ok:
         below = (
             []
-            if report.expected
+            if report.expected_model
             else [f"  {YOUR_MODEL}, below, stands for the name that GET /v1/models lists then"]
         )
         return [

@@ -3,11 +3,11 @@ status, its JSON, and whether it may pass: where it may not, the answer carries
 `x-should-retry: false`.
 
 BridgeError
-├── Refused                 4xx: asking again the same way is useless
+├── ClientError             4xx: asking again the same way is useless
 │   ├── BadRequest          400 invalid_request
 │   │   ├── ContextOverflow 400 context_length_exceeded
 │   │   ├── BackendRefused  400 backend_refused
-│   │   ├── KillsModel      400 kills_model: the child crashed twice while it was its only request
+│   │   ├── CrashesModel    400 kills_model: the child crashed twice while it was its only request
 │   │   └── ToolChoiceUnmet 400 tool_choice_unmet: the model did not call the tool that had to be
 │   │                           called
 │   ├── Unauthorized        401 invalid_api_key
@@ -15,23 +15,23 @@ BridgeError
 │   ├── Forbidden           403 forbidden
 │   ├── NotFound            404 not_found
 │   │   └── ModelNotFound   404 model_not_found
-│   ├── NotAllowed          405 method_not_allowed
-│   ├── HalfRequest         408 half_request: the rest of it never came
-│   ├── TooLarge            413 request_too_large
+│   ├── MethodNotAllowed    405 method_not_allowed
+│   ├── RequestTimeout      408 half_request: the rest of it never came
+│   ├── BodyTooLarge        413 request_too_large
 │   ├── HeadTooLarge        431 head_too_large
-│   └── BackendSaid         any other 4xx of the backend, passed on
+│   └── BackendStatusError  any other 4xx of the backend, passed on
 ├── Unavailable             503 backend_unavailable: later it may work
 │   ├── ModelLoading        503 model_loading
 │   ├── ModelUnloaded       503 model_unloaded: a GET loads no model
-│   ├── Busy                503 busy: as many requests as MAX_REQUESTS allows
+│   ├── Overloaded          503 busy: as many requests as MAX_REQUESTS allows
 │   └── ChildFailed         503 child_failed
 ├── BackendFailed           5xx of the backend, passed on
-├── BadAnswer               502 bad_answer: neither SSE nor JSON, or nothing at all
-├── BrokenOff               502 broken_off: the answer stopped in the middle
-│   └── Vanished            502 broken_off: because the server has gone
-├── TimedOut                504 backend_timeout
-├── Loop                    508 loop: the request has been here before
-└── Stopping                503 stopping: this proxy is shutting down
+├── InvalidBackendResponse  502 bad_answer: neither SSE nor JSON, or nothing at all
+├── AnswerInterrupted       502 broken_off: the answer stopped in the middle
+│   └── BackendDisconnected 502 broken_off: because the server has gone
+├── BackendTimeout          504 backend_timeout
+├── ProxyLoop               508 loop: the request has been here before
+└── ShuttingDown            503 stopping: this proxy is shutting down
 """
 
 import re
@@ -41,7 +41,7 @@ from typing import Any, ClassVar
 from proxy.printable import encodable
 
 # What OpenCode 1.18 looks for in the body of a refusal to decide that asking again may help.
-_SIGNS = re.compile(
+_RETRY_WORDS = re.compile(
     r"429|500|502|503|504|524|"
     r"rate increased too quickly|rate[ _-]limit|too many requests|overloaded|"
     r"service[ _-]unavailable|internal[ _]error|"
@@ -57,7 +57,7 @@ _SIGNS = re.compile(
     re.IGNORECASE,
 )
 # What both OpenCode 1.18 and 2 look for in order to shorten the conversation.
-_OVERFLOW_SIGNS = re.compile(
+_OVERFLOW_WORDS = re.compile(
     r"context[ _](?:length|window|size)|(?:prompt|input) (?:is )?too long|too many tokens|"
     r"token limit|reduce the length|"
     r"exceeds (?:the )?(?:limit of|maximum)|maximum (?:prompt|allowed input) length|"
@@ -66,22 +66,23 @@ _OVERFLOW_SIGNS = re.compile(
     re.IGNORECASE,
 )
 _LONG_NUMBER = re.compile(r"(?<![\d.,])\d{4,}(?![\d.,]*\d)|\d{4,}")
-_PASSING = frozenset({408, 409, 425, 429})
-_LASTING = frozenset({501, 505, 508})
+_RETRYABLE_STATUSES = frozenset({408, 409, 425, 429})
+_PERMANENT_STATUSES = frozenset({501, 505, 508})
 _ECHO = re.compile(r"(Failed to parse \w[^:]*):.*", re.DOTALL)
-_BRIEF = 300  # letters
+_SUMMARY_LIMIT = 300  # letters
 # Letters of a message that a client gets; a backend may put a whole conversation into it.
-_LONGEST = 16_384
+_MESSAGE_LIMIT = 16_384
 _WORD_JOINER = "\u2060"  # has no width: the eye reads the words, a client's pattern does not
 
 
-def calm(message: str) -> str:
+def neutralize(message: str) -> str:
     """Return `message` without the words that clients act upon: for the first OpenCode asks again
     for a minute, for the second it shortens a conversation that was not too long."""
     message = _LONG_NUMBER.sub(
-        lambda found: f"{int(found[0]):,}" if len(found[0]) <= 18 else found[0], message[:_LONGEST]
+        lambda found: f"{int(found[0]):,}" if len(found[0]) <= 18 else found[0],
+        message[:_MESSAGE_LIMIT],
     )
-    for signs in (_SIGNS, _OVERFLOW_SIGNS):
+    for signs in (_RETRY_WORDS, _OVERFLOW_WORDS):
         message = signs.sub(lambda found: found[0][0] + _WORD_JOINER + found[0][1:], message)
     return message
 
@@ -90,7 +91,7 @@ class BridgeError(Exception):
     status: int = 500
     type: str = "server_error"
     code: ClassVar[str] = "internal_error"
-    may_pass: bool = True  # asked again, the answer may be another
+    retryable: bool = True  # asked again, the answer may be another
 
     def __init__(
         self,
@@ -98,14 +99,14 @@ class BridgeError(Exception):
         *,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
-        may_pass: bool | None = None,
+        retryable: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.message = encodable(message)
         self.param = param
         self._headers = dict(headers or {})
-        if may_pass is not None:
-            self.may_pass = may_pass
+        if retryable is not None:
+            self.retryable = retryable
 
     @property
     def headers(self) -> dict[str, str]:
@@ -113,14 +114,14 @@ class BridgeError(Exception):
 
         OpenCode 2 and the SDKs of OpenAI and Anthropic heed `x-should-retry` before anything else.
         """
-        return self._headers if self.may_pass else self._headers | {"x-should-retry": "false"}
+        return self._headers if self.retryable else self._headers | {"x-should-retry": "false"}
 
     @property
-    def brief(self) -> str:
+    def summary(self) -> str:
         """For the log: one line, and nothing of what a model wrote (older llama.cpp puts it into
         its errors).
         """
-        return _ECHO.sub(r"\1", self.message.partition("\n")[0][:_BRIEF])
+        return _ECHO.sub(r"\1", self.message.partition("\n")[0][:_SUMMARY_LIMIT])
 
     def body(self) -> dict[str, Any]:
         return {
@@ -133,24 +134,24 @@ class BridgeError(Exception):
         }
 
 
-class Refused(BridgeError):
+class ClientError(BridgeError):
     status = 400
     type = "invalid_request_error"
     code = "refused"
-    may_pass = False
+    retryable = False
 
     def body(self) -> dict[str, Any]:
         return {
             "error": {
-                "message": calm(self.message),
-                "type": "invalid_request_error" if _SIGNS.search(self.type) else self.type,
-                "param": None if self.param is None else calm(self.param),
+                "message": neutralize(self.message),
+                "type": "invalid_request_error" if _RETRY_WORDS.search(self.type) else self.type,
+                "param": None if self.param is None else neutralize(self.param),
                 "code": self.code,
             }
         }
 
 
-class BadRequest(Refused):
+class BadRequest(ClientError):
     code = "invalid_request"
 
 
@@ -179,7 +180,7 @@ class BackendRefused(BadRequest):
     code = "backend_refused"
 
 
-class KillsModel(BadRequest):
+class CrashesModel(BadRequest):
     code = "kills_model"
 
 
@@ -187,13 +188,13 @@ class ToolChoiceUnmet(BadRequest):
     code = "tool_choice_unmet"
 
 
-class Unauthorized(Refused):
+class Unauthorized(ClientError):
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
 
 
-class OutOfCredit(Refused):
+class OutOfCredit(ClientError):
     """No passing trouble (429), and no fault of the key (401): somebody has to pay."""
 
     status = 402
@@ -201,13 +202,13 @@ class OutOfCredit(Refused):
     code = "insufficient_quota"
 
 
-class Forbidden(Refused):
+class Forbidden(ClientError):
     status = 403
     type = "permission_error"
     code = "forbidden"
 
 
-class NotFound(Refused):
+class NotFound(ClientError):
     status = 404
     type = "not_found_error"
     code = "not_found"
@@ -217,28 +218,28 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
-class NotAllowed(Refused):
+class MethodNotAllowed(ClientError):
     status = 405
     code = "method_not_allowed"
 
 
-class HalfRequest(Refused):
+class RequestTimeout(ClientError):
     status = 408
     code = "half_request"
-    may_pass = True
+    retryable = True
 
 
-class TooLarge(Refused):
+class BodyTooLarge(ClientError):
     status = 413
     code = "request_too_large"
 
 
-class HeadTooLarge(Refused):
+class HeadTooLarge(ClientError):
     status = 431
     code = "head_too_large"
 
 
-class BackendSaid(Refused):
+class BackendStatusError(ClientError):
     """A refusal of the backend that needs no other words than its own."""
 
     code = "backend_refused"
@@ -246,7 +247,7 @@ class BackendSaid(Refused):
     def __init__(
         self, message: str, *, status: int, type: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(message, headers=headers, may_pass=status in _PASSING)
+        super().__init__(message, headers=headers, retryable=status in _RETRYABLE_STATUSES)
         self.status = status
         self.type = type
 
@@ -276,7 +277,7 @@ class ModelUnloaded(Unavailable):
     code = "model_unloaded"
 
 
-class Busy(Unavailable):
+class Overloaded(Unavailable):
     code = "busy"
 
     def __init__(self, message: str) -> None:
@@ -285,10 +286,10 @@ class Busy(Unavailable):
 
 class ChildFailed(Unavailable):
     code = "child_failed"
-    may_pass = False
+    retryable = False
 
 
-class Stopping(Unavailable):
+class ShuttingDown(Unavailable):
     code = "stopping"
 
 
@@ -298,16 +299,16 @@ class BackendFailed(BridgeError):
     def __init__(
         self, message: str, *, status: int = 500, headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(message, headers=headers, may_pass=status not in _LASTING)
+        super().__init__(message, headers=headers, retryable=status not in _PERMANENT_STATUSES)
         self.status = status
 
 
-class BadAnswer(BridgeError):
+class InvalidBackendResponse(BridgeError):
     status = 502
     code = "bad_answer"
 
 
-class BrokenOff(BridgeError):
+class AnswerInterrupted(BridgeError):
     """In the middle of an answer: the words and the type are the ones that make OpenCode ask
     again.
     """
@@ -316,18 +317,18 @@ class BrokenOff(BridgeError):
     code = "broken_off"
 
 
-class Vanished(BrokenOff):
+class BackendDisconnected(AnswerInterrupted):
     """Who answered is no longer there. Our own child has another life, which may go on."""
 
 
-class TimedOut(BridgeError):
+class BackendTimeout(BridgeError):
     status = 504
     type = "timeout_error"
     code = "backend_timeout"
 
 
-class Loop(BridgeError):
+class ProxyLoop(BridgeError):
     status = 508
     type = "loop_error"
     code = "loop"
-    may_pass = False
+    retryable = False

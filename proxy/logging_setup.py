@@ -17,10 +17,10 @@ from proxy.settings import Settings
 
 _ERASE = "\r\x1b[2K"
 # Some write headers down, and so keys.
-_NOT_OURS = ("uvicorn", "uvicorn.error", "httpx", "httpcore", "asyncio")
+_MUTED = ("uvicorn", "uvicorn.error", "httpx", "httpcore", "asyncio")
 
 
-class Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One object a line; of a request, all its figures."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -37,7 +37,7 @@ class Json(logging.Formatter):
         return text if text.isprintable() else json.dumps(line | figures, separators=(",", ":"))
 
 
-class Plain(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """What a line says of files, models, clients and servers may hold anything: it stays one
     entry, and paints no terminal.
     """
@@ -46,43 +46,47 @@ class Plain(logging.Formatter):
         return printable_lines(super().format(record)).replace("\n", "\n    ")
 
 
-class Terminal(logging.StreamHandler[TextIO]):
+class TerminalHandler(logging.StreamHandler[TextIO]):
     """Paints its last line anew whenever something else was written."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._shown = ""
+        self._status_line = ""
 
-    def show(self, text: str) -> None:
+    def show_status(self, text: str) -> None:
         text = "".join(letter for letter in text if letter.isprintable())[
             : shutil.get_terminal_size().columns - 1
         ]
-        if text != self._shown:
-            self._shown = text
+        if text != self._status_line:
+            self._status_line = text
             self.stream.write(_ERASE + text)
             self.stream.flush()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._shown:
+        if self._status_line:
             self.stream.write(_ERASE)
         super().emit(record)
-        self.stream.write(self._shown)
+        self.stream.write(self._status_line)
         self.stream.flush()
 
 
-def start(settings: Settings, stream: TextIO | None = None) -> Callable[[str], None]:
+def configure(settings: Settings, stream: TextIO | None = None) -> Callable[[str], None]:
     """Begins to write; what comes back shows a line to whoever sits before a terminal."""
     stream = stream or sys.stderr
-    terminal = Terminal(stream)
+    terminal = TerminalHandler(stream)
     terminal.setFormatter(
-        Json()
+        JsonFormatter()
         if settings.log_format == "json"
-        else Plain("%(asctime)s %(message)s", datefmt="%H:%M:%S")
+        else TextFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S")
     )
     logging.basicConfig(level=settings.log_level.upper(), handlers=[terminal])
-    for name in _NOT_OURS:
+    for name in _MUTED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    return terminal.show if stream.isatty() and settings.log_format == "text" else lambda _: None
+    return (
+        terminal.show_status
+        if stream.isatty() and settings.log_format == "text"
+        else lambda _: None
+    )
 
 
 async def show_loading(

@@ -6,204 +6,212 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.backends.address import Address
-from proxy.backends.models import Model
-from proxy.backends.provider import Claim, Place, ServerLog, Wish
-from proxy.errors import ChildFailed, ModelLoading, ModelUnloaded, Stopping
-from proxy.llama_server import Address as ReadyAt
-from proxy.llama_server import Keeper, Lease, State, Supervisor
+from proxy.backends.address import BackendAddress
+from proxy.backends.models import ModelInfo
+from proxy.backends.provider import ContextClaim, Provider, RouteRequest, ServerLog
+from proxy.errors import ChildFailed, ModelLoading, ModelUnloaded, ShuttingDown
+from proxy.llama_server import Lease, ModelPool, ProcessState, Supervisor
+from proxy.llama_server import ProcessAddress as ReadyAt
 from proxy.llama_server.admission import Reservation
-from proxy.llama_server.process.state import told
+from proxy.llama_server.process.state import describe
 
 
 @dataclass(frozen=True)
-class OwnModels:
+class ManagedProvider:
     """All of them.
 
     A request without a seat only looks: it gets the child that is ready, and loads none.
     """
 
-    keeper: Keeper
-    wanted: str | None = None  # BACKEND_MODEL
+    pool: ModelPool
+    default_model: str | None = None  # BACKEND_MODEL
 
-    async def address(self) -> Address:
+    async def address(self) -> BackendAddress:
         """Return the address of the ready child.
 
         Waits for one that is on its way; ModelUnloaded where none is.
         """
         try:
-            async with asyncio.timeout(self._shown.timings.wait):
-                while (ready := self.keeper.ready_one()) is None:
-                    self._refuse_to_load()
-                    await self.keeper.news()
+            async with asyncio.timeout(self._representative.timeouts.wait):
+                while (ready := self.pool.ready_supervisor()) is None:
+                    self._check_loading()
+                    await self.pool.wait_change()
         except TimeoutError:
-            raise ModelLoading(f"{self.not_ready()}.") from None
-        return _api(ready.address)
+            raise ModelLoading(f"{self.unavailable_reason()}.") from None
+        return _api_address(ready.address)
 
-    def _refuse_to_load(self) -> None:
-        if not self.keeper.open:
-            raise Stopping("This proxy is shutting down.")
-        states = {self.keeper.supervisor(model.name).state for model in self.keeper.models}
-        if self.keeper.coming or states & {State.STARTING, State.RESTING}:
+    def _check_loading(self) -> None:
+        if not self.pool.is_open:
+            raise ShuttingDown("This proxy is shutting down.")
+        states = {self.pool.supervisor(model.name).state for model in self.pool.models}
+        if self.pool.is_loading or states & {ProcessState.STARTING, ProcessState.BACKOFF}:
             return
-        if State.FAILED in states:
+        if ProcessState.FAILED in states:
             raise ChildFailed(
-                f"{self.not_ready()}. GET starts no model: the next chat request tries again."
+                f"{self.unavailable_reason()}. GET starts no model: "
+                "the next chat request tries again."
             )
         raise ModelUnloaded(
             f"no model is loaded, and GET loads none: the next chat request loads {self.model()}."
         )
 
     # Only a request with a seat is answered.
-    async def admit(self, claim: Claim) -> None:  # noqa: ARG002
+    async def admit(self, claim: ContextClaim) -> None:  # noqa: ARG002
         return None
 
-    def waits_for(self) -> str | None:
+    def waiting_reason(self) -> str | None:
         return None
 
-    async def after(self, refused: Address) -> Address | None:
-        await self._shown.exit_noticed(refused.root)
+    async def failover(self, refused: BackendAddress) -> BackendAddress | None:
+        await self._representative.wait_exit_noticed(refused.root)
         return await self.address()
 
-    async def next_life(self) -> bool:
+    async def wait_for_restart(self) -> bool:
         return False  # only who has a seat is answered
 
-    def not_ready(self) -> str | None:
-        shown = self._shown
-        if shown.state is State.READY or self.asleep():
+    def unavailable_reason(self) -> str | None:
+        representative = self._representative
+        if representative.state is ProcessState.READY or self.is_unloaded():
             return None
         state = (
-            State.STARTING if shown.state is State.STOPPED and self.keeper.coming else shown.state
+            ProcessState.STARTING
+            if representative.state is ProcessState.STOPPED and self.pool.is_loading
+            else representative.state
         )
-        return f"our llama-server {told(state, shown.reason)}"
+        return f"our llama-server {describe(state, representative.reason)}"
 
-    def asleep(self) -> bool:
+    def is_unloaded(self) -> bool:
         stopped = all(
-            self.keeper.supervisor(model.name).state is State.STOPPED
-            for model in self.keeper.models
+            self.pool.supervisor(model.name).state is ProcessState.STOPPED
+            for model in self.pool.models
         )
-        return stopped and self.keeper.open and not self.keeper.coming
+        return stopped and self.pool.is_open and not self.pool.is_loading
 
     def device(self) -> str | None:
-        return self._shown.facts.runs_on
+        return self._representative.engine_info.runs_on
 
-    def answered(self, prompt: int = 0, cached: int = 0) -> None:
-        self._shown.answered(prompt, cached)
+    def report_success(self, prompt: int = 0, cached: int = 0) -> None:
+        self._representative.record_answer(prompt, cached)
 
-    def at(self, wish: Wish) -> Place:
-        lease = self.keeper.lease(
-            wish.model, wanted=self.wanted, side=wish.side, tools=wish.tools, mark=wish.mark
+    def acquire(self, route: RouteRequest) -> Provider:
+        lease = self.pool.lease(
+            route.model,
+            default=self.default_model,
+            auxiliary=route.auxiliary,
+            tools=route.tools,
+            fingerprint=route.fingerprint,
         )
-        return Seat(self, lease)
+        return ManagedLease(self, lease)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         return None
 
     def model(self) -> str | None:
-        return self.keeper.named(None, self.wanted).name
+        return self.pool.resolve(None, self.default_model).name
 
     def dialect(self) -> str | None:
         return None
 
     def log(self) -> ServerLog:
-        return self._shown.log
+        return self._representative.log
 
-    def models(self) -> list[Model]:
-        shown: list[Model] = []
-        for model in self.keeper.models:
-            context = self.keeper.supervisor(model.name).facts.context or model.context
-            shown.append(
-                Model(model.name, owned_by="llamacpp", context=context, aliases=model.aliases)
+    def models(self) -> list[ModelInfo]:
+        representative: list[ModelInfo] = []
+        for model in self.pool.models:
+            context = self.pool.supervisor(model.name).engine_info.context or model.context
+            representative.append(
+                ModelInfo(model.name, owned_by="llamacpp", context=context, aliases=model.aliases)
             )
-        return shown
+        return representative
 
     def details(self) -> list[dict[str, Any]]:
-        return [self._details(model.name, model.context) for model in self.keeper.models]
+        return [self._details(model.name, model.context) for model in self.pool.models]
 
     def _details(self, name: str, context: int | None) -> dict[str, Any]:
-        supervisor = self.keeper.supervisor(name)
-        facts, ready = supervisor.facts, supervisor.state is State.READY
-        told: dict[str, Any] = {
+        supervisor = self.pool.supervisor(name)
+        facts, ready = supervisor.engine_info, supervisor.state is ProcessState.READY
+        details: dict[str, Any] = {
             "id": name,
             "state": supervisor.state.value,
             "reason": supervisor.reason or None,
         }
-        told["context"] = facts.context or context
+        details["context"] = facts.context or context
         if ready:
             layers = (
                 None
                 if facts.layers is None
                 else {"offloaded": facts.offloaded, "all": facts.layers}
             )
-            told |= {"device": facts.runs_on, "layers": layers, "slots": facts.slots}
-            told |= {
+            details |= {"device": facts.runs_on, "layers": layers, "slots": facts.slots}
+            details |= {
                 "memory_mib": round(facts.memory) or None,
                 "gpu_memory_mib": round(facts.gpu_memory) or None,
             }
             problem = supervisor.gpu_problem
-            told |= {
+            details |= {
                 "warning": str(problem) if problem else None,
                 "cure": problem.command if problem else None,
             }
-        return told
+        return details
 
     @property
-    def _shown(self) -> Supervisor:
+    def _representative(self) -> Supervisor:
         """The child that stands for all: the one that is ready, or on its way, or the one that
         would be loaded.
         """
-        ready = self.keeper.ready_one()
+        ready = self.pool.ready_supervisor()
         if ready is not None:
             return ready
-        all_of_them = [self.keeper.supervisor(model.name) for model in self.keeper.models]
-        default = self.keeper.supervisor(self.keeper.named(None, self.wanted).name)
+        all_of_them = [self.pool.supervisor(model.name) for model in self.pool.models]
+        default = self.pool.supervisor(self.pool.resolve(None, self.default_model).name)
         return next(
-            (one for one in [default, *all_of_them] if one.state is not State.STOPPED), default
+            (one for one in [default, *all_of_them] if one.state is not ProcessState.STOPPED),
+            default,
         )
 
 
 @dataclass(frozen=True)
-class Seat:
+class ManagedLease:
     """One request's place."""
 
-    all: OwnModels
+    provider: ManagedProvider
     lease: Lease
 
-    async def address(self) -> Address:
-        return _api(await self.lease.ready())
+    async def address(self) -> BackendAddress:
+        return _api_address(await self.lease.ready())
 
-    async def admit(self, claim: Claim) -> None:
+    async def admit(self, claim: ContextClaim) -> None:
         await self.lease.admit(
             Reservation(claim.count, claim.output, claim.tools, claim.choices, claim.session)
         )
 
-    def waits_for(self) -> str | None:
-        return self.lease.waits_for
+    def waiting_reason(self) -> str | None:
+        return self.lease.waiting_reason
 
-    async def after(self, refused: Address) -> Address | None:
-        return _api(await self.lease.elsewhere(refused.root))
+    async def failover(self, refused: BackendAddress) -> BackendAddress | None:
+        return _api_address(await self.lease.await_replacement(refused.root))
 
-    async def next_life(self) -> bool:
-        await self.lease.next_life()
+    async def wait_for_restart(self) -> bool:
+        await self.lease.wait_for_restart()
         return True
 
-    def not_ready(self) -> str | None:
-        return self.all.not_ready()
+    def unavailable_reason(self) -> str | None:
+        return self.provider.unavailable_reason()
 
-    def asleep(self) -> bool:
-        return self.all.asleep()
+    def is_unloaded(self) -> bool:
+        return self.provider.is_unloaded()
 
     def device(self) -> str | None:
-        return self.lease.supervisor.facts.runs_on
+        return self.lease.supervisor.engine_info.runs_on
 
-    def answered(self, prompt: int = 0, cached: int = 0) -> None:
-        self.lease.answered(prompt, cached)
+    def report_success(self, prompt: int = 0, cached: int = 0) -> None:
+        self.lease.record_answer(prompt, cached)
 
-    def at(self, wish: Wish) -> Place:
-        return self.all.at(wish)
+    def acquire(self, route: RouteRequest) -> Provider:
+        return self.provider.acquire(route)
 
-    def leave(self) -> None:
-        self.lease.leave()
+    def release(self) -> None:
+        self.lease.release()
 
     def model(self) -> str | None:
         return self.lease.model.name
@@ -214,12 +222,12 @@ class Seat:
     def log(self) -> ServerLog:
         return self.lease.supervisor.log
 
-    def models(self) -> list[Model]:
-        return self.all.models()
+    def models(self) -> list[ModelInfo]:
+        return self.provider.models()
 
     def details(self) -> list[dict[str, Any]]:
-        return self.all.details()
+        return self.provider.details()
 
 
-def _api(ready: ReadyAt) -> Address:
-    return Address(ready.url + "/v1", ready.key)
+def _api_address(ready: ReadyAt) -> BackendAddress:
+    return BackendAddress(ready.url + "/v1", ready.key)

@@ -23,8 +23,8 @@ from pydantic import (
     model_validator,
 )
 
-from proxy.backends import KINDS, address, spelled
-from proxy.dialects import chosen
+from proxy.backends import KINDS, address, canonical_kind
+from proxy.dialects import select
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -228,7 +228,7 @@ class Settings(BaseModel):
     @field_validator("backend_kind")
     @classmethod
     def _kind(cls, value: str) -> str:
-        return spelled(value)
+        return canonical_kind(value)
 
     @field_validator("backend_api_key", "zen_api_key", mode="before")
     @classmethod
@@ -237,7 +237,7 @@ class Settings(BaseModel):
 
     @field_validator("tool_parsing")
     @classmethod
-    def _has_a_raw_way(cls, value: str, info: ValidationInfo) -> str:
+    def _allows_raw(cls, value: str, info: ValidationInfo) -> str:
         kind = "zen" if info.data.get("backend_url") == "zen" else info.data.get("backend_kind")
         if value == "raw" and kind not in ("auto", "llama_cpp", "llamacpp"):
             raise ValueError(f"raw needs llama.cpp, and the backend is said to be {kind}")
@@ -245,27 +245,27 @@ class Settings(BaseModel):
 
     @field_validator("llama_server", "llama_server_conf")
     @classmethod
-    def _at_home(cls, value: Path | None) -> Path | None:
+    def _expanduser(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value is not None else None
 
     @field_validator("tool_dialect")
     @classmethod
     def _known_dialect(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        chosen(value)
+        select(value)
         return value or ("auto",)
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        if not self.own_child:
+        if not self.starts_server:
             _ = self.backend_address
         return self
 
     @property
-    def own_child(self) -> bool:
+    def starts_server(self) -> bool:
         return self.backend_url in ("", "local")
 
     @property
-    def backend_address(self) -> address.Address:
+    def backend_address(self) -> address.BackendAddress:
         """With the one key that may go there: zen's own to zen alone, where `public` stands for
         none.
         """
@@ -279,7 +279,7 @@ class Settings(BaseModel):
         )
 
     @property
-    def keys(self) -> tuple[str, ...] | None:
+    def api_keys(self) -> tuple[str, ...] | None:
         """None where nothing was said of keys, empty where the door is open on purpose."""
         return (
             None

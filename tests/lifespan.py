@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy import create_app
 from proxy.app import Bridge
-from proxy.llama_server import Keeper
+from proxy.llama_server import ModelPool
 from proxy.settings import load
 from proxy.tiny_model import MODEL as TINY
 from tests.process.fake_server import Conduct
@@ -55,6 +55,6 @@ def pair(tmp_path: Path, text: str = "", **conduct: Any) -> Bridge:
     return create_app(load({"LLAMA_SERVER": str(engine), "LLAMA_SERVER_CONF": str(conf)}))
 
 
-def keeper(app: Bridge) -> Keeper:
-    assert app.keeper
-    return app.keeper
+def keeper(app: Bridge) -> ModelPool:
+    assert app.pool
+    return app.pool

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from proxy.backends.address import Address
-from proxy.backends.provider import Named
-from proxy.llama_server.process.logs import Log
+from proxy.backends.address import BackendAddress
+from proxy.backends.provider import FixedProvider
+from proxy.llama_server.process.logs import ProcessLog
 
 BLOCK = [
     "0.00.051.085 W common_chat_peg_parse: unparsed peg-native output: I look. ",
@@ -33,10 +33,10 @@ def block(answer: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Logged(Named):
-    lines: Log = field(default_factory=lambda: Log(lambda _: None))
+class Logged(FixedProvider):
+    lines: ProcessLog = field(default_factory=lambda: ProcessLog(lambda _: None))
 
-    def log(self) -> Log:
+    def log(self) -> ProcessLog:
         return self.lines
 
     def write(self, *lines: str) -> None:
@@ -45,6 +45,6 @@ class Logged(Named):
 
 
 def logged(*lines: str) -> Logged:
-    place = Logged(Address("http://127.0.0.1:1/v1"))
+    place = Logged(BackendAddress("http://127.0.0.1:1/v1"))
     place.write("loading", *lines)
     return place

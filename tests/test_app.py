@@ -10,12 +10,12 @@ import pytest
 
 from proxy import app as application
 from proxy import create_app
-from proxy.backends.address import Address
-from proxy.backends.provider import Named
+from proxy.backends.address import BackendAddress
+from proxy.backends.provider import FixedProvider
 from proxy.dialects import DIALECTS, parse
-from proxy.llama_server import ConfigurationError, Keeper, Launch
+from proxy.llama_server import ConfigurationError, LaunchSpec, ModelPool
 from proxy.parsing import markers
-from proxy.parsing.marker_index import look
+from proxy.parsing.marker_index import marker_index
 from proxy.settings import load
 from proxy.tiny_model import MODEL as TINY
 from tests.asgi import ask
@@ -37,7 +37,7 @@ async def test_it_opens_and_closes_before_a_named_server() -> None:
 
 
 async def test_all_that_the_calls_of_any_dialect_need_is_ready_soon_after_the_start() -> None:
-    for cache in (look, markers.compiled, markers._compiled, markers.compiled_ended):
+    for cache in (marker_index, markers.compiled, markers._compiled, markers.compiled_ended):
         cache.cache_clear()
     before = asyncio.all_tasks()
     async with Lifespan(bridge()) as lifespan:
@@ -61,7 +61,7 @@ async def test_a_model_with_its_own_kind_of_reasoning_is_made_ready_for_once() -
             app, "/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}
         )
         assert answer.json["choices"][0]["message"]["reasoning_content"].strip() == "a"
-    assert len(app.house.parsers.warm) == 1
+    assert len(app.app_state.parsers.warm) == 1
 
 
 @pytest.mark.parametrize(
@@ -81,17 +81,17 @@ async def test_the_kind_is_found_out_or_said(options: dict[str, str], found: str
 
 
 async def test_where_a_named_server_is() -> None:
-    place = bridge(backend_url="https://h.example.com", backend_api_key="k").house.place
-    assert place == Named(Address("https://h.example.com/v1", "k"))
+    place = bridge(backend_url="https://h.example.com", backend_api_key="k").app_state.provider
+    assert place == FixedProvider(BackendAddress("https://h.example.com/v1", "k"))
 
 
 async def test_an_interrupted_start_is_a_failed_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async def fails(_: Keeper) -> Keeper:
+    async def fails(_: ModelPool) -> ModelPool:
         raise OSError("no more processes")
 
-    monkeypatch.setattr(Keeper, "__aenter__", fails)
+    monkeypatch.setattr(ModelPool, "__aenter__", fails)
     app = create_app(load({"LLAMA_SERVER": str(Conduct().script(tmp_path / "llama-server"))}))
     lifespan = Lifespan(app)
     with pytest.raises(OSError, match="no more processes"):
@@ -103,17 +103,17 @@ def test_what_is_started_when_nothing_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    (tiny,) = application.catalogue_of(load({})).models
+    (tiny,) = application.load_catalog(load({})).models
     assert (tiny.launch.model, tiny.name, tiny.launch.engine) == (TINY, "tiny-toolcaller", None)
     assert tiny.launch.flags[:6] == ("--ctx-size", "32768", "--temp", "0", "--threads", "1")
 
 
 def test_what_is_started_when_it_is_named(tmp_path: Path) -> None:
     engine = Conduct().script(tmp_path / "my-server")
-    (named,) = application.catalogue_of(
+    (named,) = application.load_catalog(
         load({"LLAMA_MODEL": "/models/Qwen3.gguf", "LLAMA_SERVER": str(engine)})
     ).models
-    assert named.launch == Launch(
+    assert named.launch == LaunchSpec(
         Path("/models/Qwen3.gguf"), "Qwen3", engine, ("--ctx-size", "32768")
     )
 
@@ -134,7 +134,7 @@ def test_the_configuration_is_found_here_or_beside_the_key(
         ("llama-server.conf", 222),
     ):
         (tmp_path / place).write_text(f"[*]\nctx-size = {context}\n")
-        assert application.catalogue_of(load({})).models[0].context == context
+        assert application.load_catalog(load({})).models[0].context == context
 
 
 async def test_a_named_server_has_no_log_and_nothing_to_read_anew() -> None:

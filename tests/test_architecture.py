@@ -130,7 +130,7 @@ ALLOWED: dict[str, set[str]] = {
     "": {"app", "dialects"},  # proxy/__init__.py
     "__main__": {"cli"},
 }
-LINES, STATEMENTS = 350, 240
+LINES, STATEMENTS = 360, 240
 FILES = sorted(ROOT.rglob("*.py"))
 
 

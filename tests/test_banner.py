@@ -11,10 +11,10 @@ import pytest
 
 from proxy import banner
 from proxy.settings import load
-from proxy.web.health import Report
+from proxy.web.health import HealthReport
 from tests import jsonc
 
-READY = Report("ok", "llama_cpp", "http://127.0.0.1:9/v1", "qwen", 32_768, device="CUDA0")
+READY = HealthReport("ok", "llama_cpp", "http://127.0.0.1:9/v1", "qwen", 32_768, device="CUDA0")
 HERE = "http://127.0.0.1:8081"
 
 
@@ -99,7 +99,7 @@ def test_when_it_is_ready() -> None:
 
 
 def test_what_is_not_known_is_not_told() -> None:
-    text = banner.text(HERE, None, Report("ok", "generic", "https://h/v1"))
+    text = banner.text(HERE, None, HealthReport("ok", "generic", "https://h/v1"))
     assert text.splitlines()[2] == "  model    the client chooses; GET /v1/models lists them"
     command, config = pasted(text)
     assert json.loads(command[-1])["model"] == "your-model"
@@ -121,14 +121,14 @@ def test_a_model_that_sees_is_told_to_the_client() -> None:
 
 def test_what_is_to_be_done_before_it_serves_well() -> None:
     lines = banner.text(
-        HERE, None, Report("ok", "zen", "https://h/v1", reason="zen needs your own key")
+        HERE, None, HealthReport("ok", "zen", "https://h/v1", reason="zen needs your own key")
     ).splitlines()
     assert lines[3] == "  but      zen needs your own key"
 
 
 def test_when_it_is_not_ready() -> None:
     text = banner.text(
-        HERE, None, Report("unavailable", reason="nothing answers at http://127.0.0.1:9")
+        HERE, None, HealthReport("unavailable", reason="nothing answers at http://127.0.0.1:9")
     )
     assert text.splitlines()[:5] == [
         "llama-bridge listens on http://127.0.0.1:8081/v1",
@@ -143,11 +143,11 @@ def test_when_it_is_not_ready() -> None:
 @pytest.mark.parametrize(
     "report",
     [
-        Report("unavailable", model="qwen"),
-        Report("unavailable", models=[{"id": "qwen"}, {"id": "b"}]),
+        HealthReport("unavailable", model="qwen"),
+        HealthReport("unavailable", models=[{"id": "qwen"}, {"id": "b"}]),
     ],
 )
-def test_a_name_that_is_known_before_it_is_ready(report: Report) -> None:
+def test_a_name_that_is_known_before_it_is_ready(report: HealthReport) -> None:
     text = banner.text(HERE, None, report)
     assert "your-model" not in text
     assert pasted(text)[1]["model"] == "llama-bridge/qwen"
@@ -159,7 +159,9 @@ def test_a_name_that_is_known_before_it_is_ready(report: Report) -> None:
 @pytest.mark.parametrize("key", [None, "lb-secret", "it's $HOME"])
 @pytest.mark.parametrize("address", [HERE, "http://[fd00::5]:8081"])
 def test_both_can_be_pasted(model: str, key: str | None, address: str) -> None:
-    command, config = pasted(banner.text(address, key, Report("ok", "llama_cpp", "u", model, 4096)))
+    command, config = pasted(
+        banner.text(address, key, HealthReport("ok", "llama_cpp", "u", model, 4096))
+    )
     assert command[:2] == ["curl", f"{address}/v1/chat/completions"]
     headers = [word for option, word in itertools.pairwise(command) if option == "-H"]
     assert headers == [
@@ -181,28 +183,33 @@ def test_both_can_be_pasted(model: str, key: str | None, address: str) -> None:
 @pytest.mark.parametrize(
     ("report", "context"),
     [
-        (Report("ok", model="qwen", context=8192, models=[{"id": "qwen", "context": 4096}]), 8192),
         (
-            Report(
+            HealthReport(
+                "ok", model="qwen", context=8192, models=[{"id": "qwen", "context": 4096}]
+            ),
+            8192,
+        ),
+        (
+            HealthReport(
                 "unavailable",
                 models=[{"id": "qwen", "context": 4096}, {"id": "b", "context": 2048}],
             ),
             4096,
         ),
         (
-            Report(
+            HealthReport(
                 "ok",
                 model="b",
                 models=[{"id": "qwen", "context": 4096}, {"id": "b", "context": 2048}],
             ),
             2048,
         ),
-        (Report("unavailable", models=[{"id": "qwen", "context": None}]), 32768),
-        (Report("unavailable"), 32768),
+        (HealthReport("unavailable", models=[{"id": "qwen", "context": None}]), 32768),
+        (HealthReport("unavailable"), 32768),
     ],
 )
 def test_the_context_of_one_conversation_also_before_it_is_ready(
-    report: Report, context: int
+    report: HealthReport, context: int
 ) -> None:
     assert f'"context": {context},' in banner.text(HERE, None, report)
 
@@ -222,7 +229,7 @@ def test_where_nothing_could_be_started_the_reason_is_all_that_is_shown() -> Non
     text = banner.text(
         HERE,
         None,
-        Report(
+        HealthReport(
             "unavailable",
             reason="there is no file /x.gguf",
             models=[{"id": "x", "state": "failed"}],

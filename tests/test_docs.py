@@ -9,7 +9,7 @@ import pytest
 from proxy import app, errors
 from proxy.backends import KINDS
 from proxy.backends.base import Backend
-from proxy.backends.server_info import Seen as ModelList
+from proxy.backends.server_info import ModelsResponse as ModelList
 from proxy.cli.main import main
 from proxy.dialects import DIALECTS
 from proxy.errors import BridgeError
@@ -119,12 +119,12 @@ def test_every_error_has_its_row() -> None:
         for status, code, retry, _ in cells(DOCS / "api.md", "| Status | Code | Retry |")
     }
     # Only its subclasses are raised.
-    raised = [leaf for leaf in leaves() if leaf is not errors.Refused]
+    raised = [leaf for leaf in leaves() if leaf is not errors.ClientError]
     assert table.keys() == {leaf.code for leaf in raised}
     for leaf in raised:
         status, retry = table[leaf.code]
         assert status.split()[0] == str(leaf.status), leaf
-        assert retry.startswith("yes" if leaf.may_pass else "no"), leaf
+        assert retry.startswith("yes" if leaf.retryable else "no"), leaf
 
 
 def test_every_endpoint_has_its_row() -> None:
@@ -184,16 +184,19 @@ def test_the_worked_example_of_a_dialect_reads_its_sample() -> None:
     inner = dialect.sample.removeprefix("<acme:calls>\n").removesuffix("\n</acme:calls>")
     for text in (dialect.sample, f"{dialect.sample}<|acme_end|>", inner):
         read = always(
-            lambda: Parser(tools, dialects=[dialect], thoughts=(), turns=dialect.turns), text
+            lambda: Parser(
+                tools, dialects=[dialect], reasoning_tags=(), end_tokens=dialect.end_tokens
+            ),
+            text,
         )
         assert read == Seen("", (call,))
 
 
 def test_the_worked_example_of_a_backend_does_what_it_says() -> None:
     acme = example("adding-a-backend.md")["Acme"]
-    assert acme.recognises(ModelList({}, [{"owned_by": "acme"}]))
-    assert acme(None, None).meaning(500, b'{"error": "the queue is full"}', {}).status == 429
-    assert acme(None, None).meaning(500, b'{"error": "no"}', {}).status == 500
+    assert acme.matches(ModelList({}, [{"owned_by": "acme"}]))
+    assert acme(None, None).map_error(500, b'{"error": "the queue is full"}', {}).status == 429
+    assert acme(None, None).map_error(500, b'{"error": "no"}', {}).status == 500
 
 
 def test_every_member_in_the_table_can_be_overridden() -> None:

@@ -7,14 +7,14 @@ import pytest
 
 from proxy import errors
 from proxy.errors import (
+    AnswerInterrupted,
     BackendFailed,
-    BackendSaid,
+    BackendStatusError,
     BridgeError,
-    BrokenOff,
     ContextOverflow,
     ModelLoading,
     ModelNotFound,
-    calm,
+    neutralize,
 )
 
 # What OpenCode looks for in the body of an answer to decide that asking again may help.
@@ -61,12 +61,12 @@ def test_what_utf_8_cannot_encode_is_escaped() -> None:
     ],
 )
 def test_numbers_that_look_like_a_status(said: str, right: str) -> None:
-    assert calm(said) == right
-    assert not RETRIED.search(calm(said))
+    assert neutralize(said) == right
+    assert not RETRIED.search(neutralize(said))
 
 
 def test_no_refusal_can_be_taken_for_a_passing_trouble() -> None:
-    error = BackendSaid(
+    error = BackendStatusError(
         "server_error: 502 bad tokens, 429 of 15003", status=422, type="server_error"
     )
     assert not RETRIED.search(str(error.body()))
@@ -89,48 +89,48 @@ def test_an_overflow_keeps_its_words_and_numbers() -> None:
 
 
 def test_a_broken_answer_is_asked_for_again() -> None:
-    assert RETRIED.search(str(BrokenOff("gone").body()))
+    assert RETRIED.search(str(AnswerInterrupted("gone").body()))
     assert RETRIED.search(str(BackendFailed("gone", status=503).body()))
 
 
 CANNOT_BE_CURED_BY_REPEATING = [
-    errors.Refused("m"),
+    errors.ClientError("m"),
     errors.BadRequest("m"),
     ContextOverflow("m"),
     errors.BackendRefused("m"),
-    errors.KillsModel("m"),
+    errors.CrashesModel("m"),
     errors.ToolChoiceUnmet("m"),
     errors.Unauthorized("m"),
     errors.OutOfCredit("m"),
     errors.Forbidden("m"),
     errors.NotFound("m"),
     ModelNotFound("m"),
-    errors.NotAllowed("m"),
-    errors.TooLarge("m"),
+    errors.MethodNotAllowed("m"),
+    errors.BodyTooLarge("m"),
     errors.HeadTooLarge("m"),
     *(
-        BackendSaid("m", status=status, type="t", headers={"x-should-retry": "true"})
+        BackendStatusError("m", status=status, type="t", headers={"x-should-retry": "true"})
         for status in (401, 402, 403, 404, 413, 422, 426)
     ),
     errors.ChildFailed("m"),
     *(BackendFailed("m", status=status) for status in (501, 505, 508)),
-    errors.BadAnswer("m", may_pass=False),
-    errors.Loop("m"),
+    errors.InvalidBackendResponse("m", retryable=False),
+    errors.ProxyLoop("m"),
 ]
 MAY_PASS = [
     BridgeError("m"),
-    errors.HalfRequest("m"),
-    *(BackendSaid("m", status=status, type="t") for status in (408, 409, 425, 429)),
+    errors.RequestTimeout("m"),
+    *(BackendStatusError("m", status=status, type="t") for status in (408, 409, 425, 429)),
     errors.Unavailable("m"),
     ModelLoading("m"),
-    errors.Busy("m"),
-    errors.Stopping("m"),
+    errors.Overloaded("m"),
+    errors.ShuttingDown("m"),
     errors.ModelUnloaded("m"),
     *(BackendFailed("m", status=status) for status in (500, 502, 503, 504, 529)),
-    errors.BadAnswer("m"),
-    BrokenOff("m"),
-    errors.Vanished("m"),
-    errors.TimedOut("m"),
+    errors.InvalidBackendResponse("m"),
+    AnswerInterrupted("m"),
+    errors.BackendDisconnected("m"),
+    errors.BackendTimeout("m"),
 ]
 
 
@@ -143,7 +143,7 @@ def test_each_error_says_whether_repeating_can_cure_it() -> None:
 
 
 def test_what_the_backend_says_of_a_passing_trouble_stays() -> None:
-    quota = BackendSaid(
+    quota = BackendStatusError(
         "m", status=429, type="t", headers={"x-should-retry": "false", "retry-after": "3600"}
     )
     assert quota.headers == {"x-should-retry": "false", "retry-after": "3600"}
@@ -171,7 +171,7 @@ def test_what_the_backend_says_of_a_passing_trouble_stays() -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "kind", [errors.BadRequest, errors.Forbidden, ModelNotFound, errors.TooLarge]
+    "kind", [errors.BadRequest, errors.Forbidden, ModelNotFound, errors.BodyTooLarge]
 )
 def test_what_is_no_overflow_and_no_rate_limit_has_none_of_their_words(
     kind: type[BridgeError], phrase: str
@@ -192,14 +192,14 @@ def test_the_place_of_a_field_is_no_status() -> None:
 
 def test_the_log_gets_one_line_and_nothing_of_what_a_model_wrote() -> None:
     assert (
-        BackendFailed("Failed to parse input at pos 7: secret\nmore").brief
+        BackendFailed("Failed to parse input at pos 7: secret\nmore").summary
         == "Failed to parse input at pos 7"
     )
     assert (
-        BackendFailed("could not start: no memory\nline of a log").brief
+        BackendFailed("could not start: no memory\nline of a log").summary
         == "could not start: no memory"
     )
-    assert len(BackendFailed("x" * 5000).brief) == 300
+    assert len(BackendFailed("x" * 5000).summary) == 300
 
 
 def test_every_error_has_the_four_fields_of_openai() -> None:

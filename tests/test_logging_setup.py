@@ -31,7 +31,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Callable[[s
 
     def begin(*arguments: Any) -> Callable[[str], None]:
         monkeypatch.setattr(root, "handlers", [])
-        return logging_setup.start(*arguments)
+        return logging_setup.configure(*arguments)
 
     yield begin
     root.setLevel(level)

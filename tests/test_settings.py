@@ -53,7 +53,7 @@ SECRETS: list[tuple[str, str, Any]] = [
 def shown(settings: Settings, name: str) -> Any:
     value = getattr(settings, name)
     return (
-        settings.keys
+        settings.api_keys
         if name == "proxy_api_keys"
         else value.get_secret_value()
         if isinstance(value, SecretStr)
@@ -70,7 +70,7 @@ def flags(*words: str) -> dict[str, str | None]:
 def test_what_holds_when_nothing_is_said() -> None:
     settings = load({})
     assert settings == Settings()
-    assert settings.own_child
+    assert settings.starts_server
     assert (settings.proxy_host, settings.proxy_port, settings.listens_beyond_loopback) == (
         "127.0.0.1",
         8081,
@@ -79,7 +79,7 @@ def test_what_holds_when_nothing_is_said() -> None:
     assert (
         settings.backend_api_key,
         settings.zen_api_key,
-        settings.keys,
+        settings.api_keys,
         settings.allowed_hosts,
     ) == (None, None, None, ())
     assert (settings.tool_parsing, settings.tool_dialect, settings.thinking) == (
@@ -127,12 +127,12 @@ def test_an_empty_text_is_no_setting(name: str) -> None:
     ("url", "own"), [("", True), ("local", True), ("zen", False), ("10.0.0.5", False)]
 )
 def test_an_empty_backend_is_our_own_child(url: str, own: bool) -> None:
-    assert load({"BACKEND_URL": url}).own_child is own
+    assert load({"BACKEND_URL": url}).starts_server is own
 
 
 def test_the_words_for_a_backend_in_any_letters() -> None:
     assert load({"BACKEND_URL": " ZEN "}).backend_address.is_zen
-    assert load({"BACKEND_URL": "Local"}).own_child
+    assert load({"BACKEND_URL": "Local"}).starts_server
     assert load({"BACKEND_URL": "http://Box/Path"}).backend_url == "http://Box/Path"
 
 
@@ -159,7 +159,7 @@ def test_secrets_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "PROXY_API_KEYS": "@~/ours",
         }
     )
-    assert (settings.backend_address.key, settings.keys) == ("k1", ("k2", "k3"))
+    assert (settings.backend_address.key, settings.api_keys) == ("k1", ("k2", "k3"))
 
 
 def test_an_empty_file_is_no_key_for_the_backend(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ One file each, one line here.
 
 import re
 
-from proxy.backends.address import Address
+from proxy.backends.address import BackendAddress
 from proxy.backends.base import Backend
 from proxy.backends.generic import Generic
 from proxy.backends.llama_cpp.backend import LlamaCpp
@@ -19,7 +19,7 @@ from proxy.backends.zen import Zen
 KINDS: tuple[type[Backend], ...] = (Zen, LlamaCpp, Vllm, LlamaCppPython, LmStudio, Ollama, Generic)
 
 
-def spelled(wanted: str) -> str:
+def canonical_kind(wanted: str) -> str:
     """The name of a kind, however it is written: llamacpp, LM Studio, llama-cpp-python.
 
     ValueError names those that exist.
@@ -33,7 +33,7 @@ def spelled(wanted: str) -> str:
     )
 
 
-def kinds_at(address: Address, wanted: str) -> tuple[type[Backend], ...]:
+def kinds_at(address: BackendAddress, wanted: str) -> tuple[type[Backend], ...]:
     """Those that may answer there.
 
     More than one must be found out by asking; zen is known by its name and never probed.

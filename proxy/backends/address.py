@@ -13,8 +13,8 @@ ZEN_HOST = "opencode.ai"
 ZEN = f"https://{ZEN_HOST}/zen/v1"
 NO_KEY = "public"  # so zen is told that there is none
 _VERSION = re.compile(r"v\d+")
-_CLIMBS = re.compile(r"[/\\]\.\.($|[/\\;])")  # `..`, as lenient servers read it
-_HOME_NAMES = (
+_PARENT_SEGMENT = re.compile(r"[/\\]\.\.($|[/\\;])")  # `..`, as lenient servers read it
+_PRIVATE_SUFFIXES = (
     "localhost",
     ".localhost",
     ".local",
@@ -28,7 +28,7 @@ _CARRIER_NAT = ipaddress.ip_network("100.64.0.0/10")  # Tailscale and the like h
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class BackendAddress:
     base: str  # http://host:port/v1, no slash at the end
     key: str | None = None
 
@@ -50,7 +50,7 @@ class Address:
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
-            return "." in host and not host.endswith(_HOME_NAMES)
+            return "." in host and not host.endswith(_PRIVATE_SUFFIXES)
         address = getattr(address, "ipv4_mapped", None) or address
         return not (
             address.is_private
@@ -59,16 +59,16 @@ class Address:
             or address in _CARRIER_NAT
         )
 
-    def of(self, path: str) -> str | None:
+    def url_for(self, path: str) -> str | None:
         """The URL for a path of ours; None where asking would leave the base of a public host."""
-        if not path.startswith("/") or (self.is_public and _CLIMBS.search(unquote(path))):
+        if not path.startswith("/") or (self.is_public and _PARENT_SEGMENT.search(unquote(path))):
             return None
         if path == "/v1" or path.startswith("/v1/"):
             return self.base + path.removeprefix("/v1")
         return None if self.is_public else self.root + path
 
 
-def parse(url: str, key: str | None = None) -> Address:
+def parse(url: str, key: str | None = None) -> BackendAddress:
     """A last segment `v<digits>` is the base of the API, else `/v1` is added.
 
     ValueError says what is wrong.
@@ -85,7 +85,7 @@ def parse(url: str, key: str | None = None) -> Address:
     path = parsed.path.rstrip("/")
     if not _VERSION.fullmatch(path.rpartition("/")[2]):
         path += "/v1"
-    address = Address(str(parsed.copy_with(path=path)), key)
+    address = BackendAddress(str(parsed.copy_with(path=path)), key)
     if key and parsed.scheme == "http" and address.is_public:
         raise ValueError(
             f"a key is never sent to a public host over plain http: use https for {parsed.host}"

@@ -14,284 +14,298 @@ import httpx
 import orjson
 
 from proxy.backends import relaxation
-from proxy.backends.address import Address
-from proxy.backends.error_mapping import meaning
-from proxy.backends.http import PROBE_TIMEOUTS, Http
-from proxy.backends.llama_cpp.client import RawWay
-from proxy.backends.models import Model, choose, knows, models_in
-from proxy.backends.provider import Place
-from proxy.backends.response_reader import Reply
-from proxy.backends.server_info import Facts, Seen
-from proxy.chat_request.backend_body import Needs, prepare, unread
+from proxy.backends.address import BackendAddress
+from proxy.backends.error_mapping import map_error
+from proxy.backends.http import PROBE_TIMEOUTS, HttpClient
+from proxy.backends.llama_cpp.client import RawMode
+from proxy.backends.models import ModelInfo, choose_model, has_model, parse_models
+from proxy.backends.provider import Provider
+from proxy.backends.response_reader import ResponseReader
+from proxy.backends.server_info import BackendInfo, ModelsResponse
+from proxy.chat_request.backend_body import Capabilities, build_body, ignored_by
 from proxy.chat_request.offload import offload
-from proxy.chat_request.request import Question
+from proxy.chat_request.request import ChatRequest
 from proxy.errors import (
+    BackendDisconnected,
     BackendFailed,
-    BadAnswer,
+    BackendTimeout,
     BridgeError,
+    ClientError,
+    InvalidBackendResponse,
     ModelNotFound,
     NotFound,
-    Refused,
-    TimedOut,
     Unavailable,
-    Vanished,
 )
-from proxy.parsing.dialect import Hint
+from proxy.parsing.dialect import ModelHint
 
 Headers = Sequence[tuple[bytes, bytes]]
-Look = Callable[[str], Awaitable[bytes]]
+FetchPath = Callable[[str], Awaitable[bytes]]
 """What stands at a path of a server at home; nothing where nothing is."""
 
 # Some doors in the world stay shut to who does not say who he is.
-_OURSELVES = (b"user-agent", b"llama-bridge")
-_OF_THE_MOMENT = (429, 502, 503, 504)  # such a status says nothing about the kind of server
-MODELS_KEPT = 30.0  # seconds
-_LOOK_AGAIN = 1.0  # seconds
-_MISSED_KEPT = 1000
+_USER_AGENT = (b"user-agent", b"llama-bridge")
+_TRANSIENT_STATUSES = (429, 502, 503, 504)  # such a status says nothing about the kind of server
+MODELS_TTL = 30.0  # seconds
+_MODELS_MIN_TTL = 1.0  # seconds
+_UNKNOWN_NAMES_LIMIT = 1000
 
 
 class Backend:
     kind: ClassVar[str]
-    never_forwarded: ClassVar[frozenset[bytes]] = frozenset()
-    needs = Needs()
+    dropped_headers: ClassVar[frozenset[bytes]] = frozenset()
+    capabilities = Capabilities()
 
     def __init__(
         self,
-        http: Http,
-        place: Place,
-        wanted_model: str | None = None,
+        http: HttpClient,
+        provider: Provider,
+        default_model: str | None = None,
         *,
-        text_is_read: bool = True,
+        parses_text: bool = True,
     ) -> None:
         self.http = http
-        self.place = place
-        self.wanted_model = wanted_model
-        self.text_is_read = text_is_read  # calls that a model writes as text are found
-        self._models: list[Model] = []
-        self._models_at = float("-inf")
+        self.provider = provider
+        self.default_model = default_model
+        self.parses_text = parses_text  # calls that a model writes as text are found
+        self._models: list[ModelInfo] = []
+        self._models_fetched_at = float("-inf")
         # A look at the models failed: a chat does not look again before.
-        self._unlisted_until = float("-inf")
-        self._missed: set[str | None] = set()  # names that a fresh list did not have
+        self._list_failed_until = float("-inf")
+        self._unknown_names: set[str | None] = set()  # names that a fresh list did not have
 
-    def at(self, place: Place) -> Self:
+    def for_request(self, provider: Provider) -> Self:
         """This backend for one request, where it has a place of its own."""
-        if place is self.place:
+        if provider is self.provider:
             return self
         other = copy(self)
-        other.place, other.wanted_model = place, place.model() or self.wanted_model
+        other.provider, other.default_model = provider, provider.model() or self.default_model
         return other
 
     @classmethod
-    def recognises(cls, _seen: Seen) -> bool:
+    def matches(cls, _seen: ModelsResponse) -> bool:
         """Whether the answer to GET /models shows this kind."""
         return False
 
     @classmethod
-    async def greets(cls, _look: Look) -> bool:
+    async def probe(cls, _look: FetchPath) -> bool:
         """Whether a server at home whose models show nothing says by other ways that it is of
         this kind.
         """
         return False
 
-    async def ask(self, question: Question, headers: Headers) -> httpx.Response:
+    async def send_chat(self, request: ChatRequest, headers: Headers) -> httpx.Response:
         """The accepted question: an answer with status 200, its body unread.
 
         A refusal is raised as what it means.
         """
-        model = await self.model_for(question.model)
-        headers = self.headers(question, headers)
-        needs = self.needs  # several may be asking while the first of them learns better
-        body = await offload(question.size, prepare, question, needs, model)
+        model = await self.resolve_model(request.model)
+        headers = self.request_headers(request, headers)
+        capabilities = (
+            self.capabilities
+        )  # several may be asking while the first of them learns better
+        body = await offload(request.size, build_body, request, capabilities, model)
         while True:
             try:
-                return await self.accepted(body, headers)
+                return await self.post(body, headers)
             except BridgeError as error:
-                easier = self.easier(error, needs) if error.status in (400, 422) else None
+                relaxed = self.relax(error, capabilities) if error.status in (400, 422) else None
                 if (
-                    easier is None
-                    or (other := await offload(question.size, prepare, question, easier, model))
+                    relaxed is None
+                    or (other := await offload(request.size, build_body, request, relaxed, model))
                     == body
                 ):
-                    if error.status not in _OF_THE_MOMENT:
-                        self.http.doubt()
+                    if error.status not in _TRANSIENT_STATUSES:
+                        self.http.on_stale()
                     raise
-            needs, body = easier, other
+            capabilities, body = relaxed, other
 
-    async def accepted(
+    async def post(
         self, body: bytes, headers: Headers, path: str = "/v1/chat/completions"
     ) -> httpx.Response:
-        response = await self._ask(lambda address: _post(path, address, body, headers))
+        response = await self._send(lambda address: _post_request(path, address, body, headers))
         if response.status_code != 200:
-            raise await self._refusal(response)
+            raise await self._error_from(response)
         return response
 
-    def headers(self, _question: Question, headers: Headers) -> Headers:
+    def request_headers(self, _request: ChatRequest, headers: Headers) -> Headers:
         """What goes with a question besides its body."""
         return headers
 
-    def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
+    def relax(self, error: BridgeError, capabilities: Capabilities) -> Capabilities | None:
         """How to ask again without what was refused, if that can be left out.
 
         What holds for every question is remembered.
         """
-        if not (change := relaxation.change(error.message, needs)):
+        if not (change := relaxation.relax(error.message, capabilities)):
             return None
-        self.needs = replace(self.needs, **change)
-        return replace(needs, **change)
+        self.capabilities = replace(self.capabilities, **change)
+        return replace(capabilities, **change)
 
-    def remark(self, question: Question) -> str:
+    def warning_for(self, request: ChatRequest) -> str:
         """What a person should read in the log about this question, if anything."""
-        fields = unread(question, self.needs)
+        fields = ignored_by(request, self.capabilities)
         return f"{self.kind} does not read {', '.join(fields)}" if fields else ""
 
-    def hint(self, asked: str | None) -> Hint:
+    def model_hint(self, asked: str | None) -> ModelHint:
         """What is known of the model that answers, beside its answer."""
-        known = [name for name in (asked, self.wanted_model) if knows(self._models, name)]
-        return Hint(model=(known or [model.id for model in self._models[:1]] or [asked])[0] or "")
+        known = [name for name in (asked, self.default_model) if has_model(self._models, name)]
+        return ModelHint(
+            model=(known or [model.id for model in self._models[:1]] or [asked])[0] or ""
+        )
 
     @property
     def busy(self) -> bool:
         """Whether any further question, also one about the server itself, would cut an answer."""
         return False
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Read again what is known of the server: it may be another one of the same kind."""
-        self._models_at = self._unlisted_until = float("-inf")
+        self._models_fetched_at = self._list_failed_until = float("-inf")
 
-    def takes_context(self, _path: str) -> bool:
+    def uses_context(self, _path: str) -> bool:
         """Whether a request that passes through to `path` takes part of the context that all
         requests share.
         """
         return False
 
-    def turn(self) -> contextlib.AbstractAsyncContextManager[object]:
+    def exclusive(self) -> contextlib.AbstractAsyncContextManager[object]:
         """Around what is asked by the pass-through, where only one question may be under way."""
         return contextlib.nullcontext()
 
-    def raw_way(self) -> RawWay | None:
+    def raw_mode(self) -> RawMode | None:
         """How to get an answer without the backend's own parser, where it has one that can be
         left out.
         """
         return None
 
-    def reply(self, tools: tuple[Any, ...] = ()) -> Reply:
+    def response_reader(self, tools: tuple[Any, ...] = ()) -> ResponseReader:
         """Return a reader for one answer; it converts arguments by the schemas of `tools`."""
-        return Reply(tools)
+        return ResponseReader(tools)
 
-    def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
-        return meaning(status, body, headers)
+    def map_error(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
+        return map_error(status, body, headers)
 
-    async def admit(self, question: Question) -> None:
+    async def admit(self, request: ChatRequest) -> None:
         """Wait until the server has room for this request, where it has to be waited for."""
 
-    async def refuse_overflow(self, _question: Question) -> bool:
+    async def check_overflow(self, _request: ChatRequest) -> bool:
         """Raises ContextOverflow where the prompt is known to be too large; True where it is
         known to fit.
         """
         return False
 
-    async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
-        if (known := self.place.models()) is not None:
+    async def models(self, max_age: float = MODELS_TTL) -> list[ModelInfo]:
+        if (known := self.provider.models()) is not None:
             return known
-        if time.monotonic() - self._models_at > kept:
+        if time.monotonic() - self._models_fetched_at > max_age:
             self._models = await self.list_models()
-            self._models_at = time.monotonic()
+            self._models_fetched_at = time.monotonic()
         return self._models
 
-    async def list_models(self) -> list[Model]:
-        return models_in(
-            await self._json(await self._ask(lambda address: probe(address, "/v1/models")))
+    async def list_models(self) -> list[ModelInfo]:
+        return parse_models(
+            await self._read_json(
+                await self._send(lambda address: probe_request(address, "/v1/models"))
+            )
         )
 
-    async def model_for(self, asked: str | None) -> str | None:
+    async def resolve_model(self, asked: str | None) -> str | None:
         """Return the model that a client means.
 
         A name that is not in the list is looked for once in a fresh one, not at each chat.
         """
-        models = await self._listed(MODELS_KEPT)
-        if not knows(models, asked) and asked not in self._missed:
-            models = await self._listed(_LOOK_AGAIN)
-            if len(self._missed) >= _MISSED_KEPT:
-                self._missed.clear()
-            self._missed.add(asked)
+        models = await self._models_if_known(MODELS_TTL)
+        if not has_model(models, asked) and asked not in self._unknown_names:
+            models = await self._models_if_known(_MODELS_MIN_TTL)
+            if len(self._unknown_names) >= _UNKNOWN_NAMES_LIMIT:
+                self._unknown_names.clear()
+            self._unknown_names.add(asked)
         try:
-            return choose(models, asked, self.wanted_model)
+            return choose_model(models, asked, self.default_model)
         except ModelNotFound:  # it may have been loaded since: nothing is lost by another look
-            return choose(await self._listed(_LOOK_AGAIN), asked, self.wanted_model)
+            return choose_model(
+                await self._models_if_known(_MODELS_MIN_TTL), asked, self.default_model
+            )
 
-    async def _listed(self, kept: float) -> list[Model]:
+    async def _models_if_known(self, max_age: float) -> list[ModelInfo]:
         """Return the models as far as they are known: a chat may be answered though the list is
         not.
 
         A server that refuses the list has none: it is asked again when a list would be. One that
         fails may be busy generating.
         """
-        if time.monotonic() < self._unlisted_until:
+        if time.monotonic() < self._list_failed_until:
             return self._models
         try:
-            return await self.models(kept)
-        except (Refused, TimedOut, BackendFailed, BadAnswer) as error:
-            self._unlisted_until = time.monotonic() + (
-                _LOOK_AGAIN if error.may_pass else MODELS_KEPT
+            return await self.models(max_age)
+        except (ClientError, BackendTimeout, BackendFailed, InvalidBackendResponse) as error:
+            self._list_failed_until = time.monotonic() + (
+                _MODELS_MIN_TTL if error.retryable else MODELS_TTL
             )
             return self._models
 
-    async def facts(self, kept: float = 0.0) -> Facts:
+    async def describe(self, max_age: float = 0.0) -> BackendInfo:
         """A quick question that also shows whether a request would be served now."""
-        models = await self.models(kept)
-        name = self.wanted_model
+        models = await self.models(max_age)
+        name = self.default_model
         with contextlib.suppress(BridgeError):  # several, and none was chosen: the client names one
-            name = choose(models, None, self.wanted_model)
-        known = next((model for model in models if model.id == name), Model(""))
-        return Facts(model=name, context=known.context, inputs=known.inputs)
+            name = choose_model(models, None, self.default_model)
+        known = next((model for model in models if model.id == name), ModelInfo(""))
+        return BackendInfo(model=name, context=known.context, inputs=known.inputs)
 
     async def get_json(self, path: str) -> Any:
         """A look at what is there now: nobody is waited for who has just gone."""
-        return await self._json(await self.http.ask(probe(await self.place.address(), path)))
+        return await self._read_json(
+            await self.http.send_retryable(probe_request(await self.provider.address(), path))
+        )
 
-    async def json_if_any(self, path: str, body: Any = None) -> Any:
+    async def optional_json(self, path: str, body: Any = None) -> Any:
         """What is good to know, and may be missing: None then."""
-        address = await self.place.address()
-        if address.of(path) is None:
+        address = await self.provider.address()
+        if address.url_for(path) is None:
             return None
         with contextlib.suppress(BridgeError):
-            return await self._json(await self.http.ask(probe(address, path, body)))
+            return await self._read_json(
+                await self.http.send_retryable(probe_request(address, path, body))
+            )
         return None
 
     async def post_json(self, path: str, body: bytes) -> Any:
-        return await self._json(await self.accepted(body, [], path))
+        return await self._read_json(await self.post(body, [], path))
 
-    async def _json(self, response: httpx.Response) -> Any:
+    async def _read_json(self, response: httpx.Response) -> Any:
         if response.status_code != 200:
-            raise await self._refusal(response)
+            raise await self._error_from(response)
         try:
             return orjson.loads(await self.http.read(response))
         except orjson.JSONDecodeError:
-            raise BadAnswer(
+            raise InvalidBackendResponse(
                 (
                     "the backend answered with something that is no JSON; "
                     "is BACKEND_URL the base of its API?"
                 ),
-                may_pass=False,
+                retryable=False,
             ) from None
 
-    async def _ask(self, request: Callable[[Address], httpx.Request]) -> httpx.Response:
-        address = await self.place.address()
+    async def _send(self, request: Callable[[BackendAddress], httpx.Request]) -> httpx.Response:
+        address = await self.provider.address()
         try:
-            return await self.http.ask(request(address))
+            return await self.http.send_retryable(request(address))
         # Nobody there, or nobody who answered: it may just have died.
-        except (Unavailable, Vanished):
-            if (other := await self.place.after(address)) is None:
+        except (Unavailable, BackendDisconnected):
+            if (other := await self.provider.failover(address)) is None:
                 raise
-        return await self.http.ask(request(other))
+        return await self.http.send_retryable(request(other))
 
-    async def _refusal(self, response: httpx.Response) -> BridgeError:
-        return self.meaning(response.status_code, await self.http.read(response), response.headers)
+    async def _error_from(self, response: httpx.Response) -> BridgeError:
+        return self.map_error(
+            response.status_code, await self.http.read(response), response.headers
+        )
 
 
-def probe(address: Address, path: str, body: Any = None) -> httpx.Request:
+def probe_request(address: BackendAddress, path: str, body: Any = None) -> httpx.Request:
     """A quick question of our own."""
-    headers, extensions = authorized(address, [_OURSELVES]), {"timeout": PROBE_TIMEOUTS}
+    headers, extensions = with_authorization(address, [_USER_AGENT]), {"timeout": PROBE_TIMEOUTS}
     return httpx.Request(
         "GET" if body is None else "POST",
         _url(path, address),
@@ -301,24 +315,26 @@ def probe(address: Address, path: str, body: Any = None) -> httpx.Request:
     )
 
 
-def _post(path: str, address: Address, body: bytes, headers: Headers) -> httpx.Request:
+def _post_request(
+    path: str, address: BackendAddress, body: bytes, headers: Headers
+) -> httpx.Request:
     sent = [
-        *authorized(address, headers),
+        *with_authorization(address, headers),
         (b"content-type", b"application/json"),
         (b"accept-encoding", b"identity"),
     ]
     return httpx.Request("POST", _url(path, address), headers=sent, content=body)
 
 
-def _url(path: str, address: Address) -> str:
-    if (url := address.of(path)) is None:
+def _url(path: str, address: BackendAddress) -> str:
+    if (url := address.url_for(path)) is None:
         raise NotFound(
             f"{path} lies outside the API of {address.host}, and nothing else is asked there"
         )
     return url
 
 
-def authorized(address: Address, headers: Headers) -> list[tuple[bytes, bytes]]:
+def with_authorization(address: BackendAddress, headers: Headers) -> list[tuple[bytes, bytes]]:
     return (
         [*headers, (b"authorization", b"Bearer " + address.key.encode())]
         if address.key

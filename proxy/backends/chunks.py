@@ -13,27 +13,27 @@ import orjson
 
 from proxy import exact_json
 
-DEEPEST = 100
+MAX_DEPTH = 100
 """No chunk of any server is nested deeper.
 
 What is could neither be walked through nor be written again.
 """
 
-_AROUND = bytes(range(33)) + b"\x7f\xef\xbb\xbf"  # blanks, control characters, a byte order mark
+_PADDING = bytes(range(33)) + b"\x7f\xef\xbb\xbf"  # blanks, control characters, a byte order mark
 
 
-class Unreadable(ValueError):
+class InvalidChunk(ValueError):
     """A payload that begins as a JSON object and is none: a piece of the answer is lost."""
 
 
-class Chunks:
+class ChunkParser:
     def __init__(self) -> None:
-        self._halves: dict[tuple[object, str], str] = {}
+        self._half_surrogates: dict[tuple[object, str], str] = {}
 
     def parse(self, payload: bytes) -> dict[str, Any] | None:
         """Return the chunk, or None for what is no chunk: blank data, pings.
 
-        Raise Unreadable for a damaged one.
+        Raise InvalidChunk for a damaged one.
         """
         try:
             chunk = exact_json.loads(payload)
@@ -44,32 +44,33 @@ class Chunks:
         if not isinstance(chunk, dict):
             return None
         if (
-            len(payload) > 2 * DEEPEST
-            and payload.count(b"{") + payload.count(b"[") > DEEPEST
+            len(payload) > 2 * MAX_DEPTH
+            and payload.count(b"{") + payload.count(b"[") > MAX_DEPTH
             and _is_too_deep(chunk)
         ):
-            raise Unreadable(f"a chunk that is nested more than {DEEPEST} levels deep")
+            raise InvalidChunk(f"a chunk that is nested more than {MAX_DEPTH} levels deep")
         return chunk if is_clean else self._join_object(chunk, ())
 
-    def _join_object(self, chunk: dict[str, Any], place: tuple[object, ...]) -> dict[str, Any]:
-        return {key: self._join(inner, (*place, key)) for key, inner in chunk.items()}
+    def _join_object(self, chunk: dict[str, Any], provider: tuple[object, ...]) -> dict[str, Any]:
+        return {key: self._join(inner, (*provider, key)) for key, inner in chunk.items()}
 
-    def _join(self, value: Any, place: tuple[object, ...]) -> Any:
+    def _join(self, value: Any, provider: tuple[object, ...]) -> Any:
         if isinstance(value, str):
-            return self._text(value, place)
+            return self._text(value, provider)
         if isinstance(value, dict):
-            return self._join_object(value, place)
+            return self._join_object(value, provider)
         if isinstance(value, list):
             return [
-                self._join(inner, (*place, _which(inner, at))) for at, inner in enumerate(value)
+                self._join(inner, (*provider, _position_key(inner, at)))
+                for at, inner in enumerate(value)
             ]
         return value
 
-    def _text(self, text: str, place: tuple[object, ...]) -> str:
-        key = (place[:-1], str(place[-1]))
-        text = self._halves.pop(key, "") + text
+    def _text(self, text: str, provider: tuple[object, ...]) -> str:
+        key = (provider[:-1], str(provider[-1]))
+        text = self._half_surrogates.pop(key, "") + text
         if text and "\ud800" <= text[-1] <= "\udbff":
-            self._halves[key] = text[-1]
+            self._half_surrogates[key] = text[-1]
             text = text[:-1]
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -78,13 +79,13 @@ def _repaired(payload: bytes) -> Any:
     """Return the object in a payload that is no strict JSON, or None where the payload does not
     begin as one.
     """
-    payload = payload.strip(_AROUND)
+    payload = payload.strip(_PADDING)
     if not payload.startswith(b"{"):
         return None
     try:
         return json.loads(_decoded(payload), strict=False)
     except (ValueError, RecursionError):
-        raise Unreadable("a chunk that is no valid JSON") from None
+        raise InvalidChunk("a chunk that is no valid JSON") from None
 
 
 def _decoded(payload: bytes) -> str:
@@ -96,7 +97,7 @@ def _decoded(payload: bytes) -> str:
 
 def _is_too_deep(chunk: dict[str, Any]) -> bool:
     level: list[Any] = [chunk]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         inner = [one.values() if isinstance(one, dict) else one for one in level]
         level = [value for values in inner for value in values if isinstance(value, dict | list)]
         if not level:
@@ -104,7 +105,7 @@ def _is_too_deep(chunk: dict[str, Any]) -> bool:
     return True
 
 
-def _which(item: Any, at: int) -> object:
+def _position_key(item: Any, at: int) -> object:
     """The same choice or call stands at different places of different chunks: its index tells
     which it is.
     """

@@ -11,18 +11,18 @@ from typing import Any
 
 import orjson
 
-from proxy.backends.address import Address
-from proxy.backends.base import Backend, probe
-from proxy.backends.http import Http
-from proxy.backends.models import items_in
-from proxy.backends.provider import Place
-from proxy.backends.server_info import Seen
-from proxy.backends.single_flight import Shared
-from proxy.errors import BackendFailed, BridgeError, TimedOut
+from proxy.backends.address import BackendAddress
+from proxy.backends.base import Backend, probe_request
+from proxy.backends.http import HttpClient
+from proxy.backends.models import list_items
+from proxy.backends.provider import Provider
+from proxy.backends.server_info import ModelsResponse
+from proxy.backends.single_flight import SingleFlight
+from proxy.errors import BackendFailed, BackendTimeout, BridgeError
 
-HELD = 1.0  # seconds
-KEPT = 30.0  # seconds
-_NOT_UP_YET = (502, 503, 504)  # so says a gateway before it, or a server that still loads
+ERROR_TTL = 1.0  # seconds
+RECHECK_INTERVAL = 30.0  # seconds
+_STARTING_STATUSES = (502, 503, 504)  # so says a gateway before it, or a server that still loads
 
 
 class Detection:
@@ -41,76 +41,76 @@ class Detection:
     def __init__(
         self,
         kinds: tuple[type[Backend], ...],
-        http: Http,
-        place: Place,
-        wanted_model: str | None,
+        http: HttpClient,
+        provider: Provider,
+        default_model: str | None,
         *,
-        text_is_read: bool = True,
+        parses_text: bool = True,
     ) -> None:
         self._kinds = kinds
         self._make: Callable[[type[Backend]], Backend] = lambda kind: kind(
-            http, place, wanted_model, text_is_read=text_is_read
+            http, provider, default_model, parses_text=parses_text
         )
-        self._plain = self._make(kinds[-1])
+        self._fallback = self._make(kinds[-1])
         self._http = http
-        self._place = place
+        self._provider = provider
         self._known: Backend | None = None
-        self._doubts = self._settled = 0
-        self._checked = 0.0
-        self._check = Shared(self._find_out, HELD)
+        self._stale_marks = self._checked_marks = 0
+        self._checked_at = 0.0
+        self._check = SingleFlight(self._redetect, ERROR_TTL)
 
     async def backend(self) -> Backend:
-        if self._known is None or self._doubts != self._settled:
+        if self._known is None or self._stale_marks != self._checked_marks:
             try:
-                return await self._check.outcome()
+                return await self._check.result()
             # It generates, or is not up yet: it is asked as before, else plainly, and found out
             # later.
-            except (TimedOut, BackendFailed):
-                return self._known or self._plain
-        if len(self._kinds) > 1 and time.monotonic() - self._checked > KEPT:
-            self._check.begin()
+            except (BackendTimeout, BackendFailed):
+                return self._known or self._fallback
+        if len(self._kinds) > 1 and time.monotonic() - self._checked_at > RECHECK_INTERVAL:
+            self._check.start()
         return self._known
 
-    def doubt(self) -> None:
+    def mark_stale(self) -> None:
         """Call this when another server may have taken the place of the known one."""
-        self._doubts += 1
+        self._stale_marks += 1
 
-    async def _find_out(self) -> Backend:
-        known, doubts = self._known, self._doubts
+    async def _redetect(self) -> Backend:
+        known, doubts = self._known, self._stale_marks
         if known is not None and known.busy:
             return known  # it may not be asked now
         try:
-            async with known.turn() if known is not None else contextlib.nullcontext():
+            async with known.exclusive() if known is not None else contextlib.nullcontext():
                 kind = await self._detect()
         finally:
-            self._checked = time.monotonic()
+            self._checked_at = time.monotonic()
         if known is None or type(known) is not kind:
             known = self._make(kind)
-        elif doubts != self._settled:
-            known.forget()
-        self._known, self._settled = known, doubts
+        elif doubts != self._checked_marks:
+            known.invalidate()
+        self._known, self._checked_marks = known, doubts
         return known
 
     async def _detect(self) -> type[Backend]:
         if len(self._kinds) == 1:
             return self._kinds[0]
-        address = await self._place.address()
-        response = await self._http.ask(probe(address, "/v1/models"))
-        seen = Seen(response.headers, _items(await self._http.read(response)))
+        address = await self._provider.address()
+        response = await self._http.send_retryable(probe_request(address, "/v1/models"))
+        seen = ModelsResponse(response.headers, _items(await self._http.read(response)))
         for kind in self._kinds:
-            if kind.recognises(seen):
+            if kind.matches(seen):
                 return kind
         if not address.is_public:
             for kind in self._kinds:
-                if await kind.greets(lambda path: self._look(address, path)):
+                if await kind.probe(lambda path: self._fetch(address, path)):
                     return kind
-        if response.status_code in _NOT_UP_YET:
+        if response.status_code in _STARTING_STATUSES:
             raise BackendFailed("what stands there does not answer yet")
         return self._kinds[-1]
 
-    async def _look(self, address: Address, path: str) -> bytes:
+    async def _fetch(self, address: BackendAddress, path: str) -> bytes:
         try:
-            response = await self._http.ask(probe(address, path))
+            response = await self._http.send_retryable(probe_request(address, path))
             return await self._http.read(response, limit=10_000)
         except BridgeError:
             return b""
@@ -118,6 +118,6 @@ class Detection:
 
 def _items(body: bytes) -> list[dict[str, Any]]:
     try:
-        return items_in(orjson.loads(body))
+        return list_items(orjson.loads(body))
     except orjson.JSONDecodeError:
         return []

@@ -11,10 +11,10 @@ import orjson
 from proxy.errors import (
     BackendFailed,
     BackendRefused,
-    BackendSaid,
-    BadAnswer,
+    BackendStatusError,
     BridgeError,
     ContextOverflow,
+    InvalidBackendResponse,
     ModelLoading,
     ModelNotFound,
 )
@@ -33,35 +33,37 @@ _OVERFLOW = re.compile(
     r"reduce the length of the messages",
     re.IGNORECASE,
 )
-_SEARCHED = 16_384  # letters of a message; what it means stands at its beginning
+_SEARCH_LIMIT = 16_384  # letters of a message; what it means stands at its beginning
 _WEB_PAGE = "the backend answered with a web page, not with an error that explains itself"
 _NO_REASON = "the backend gave no reason"
 
 
-def meaning(status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
-    message, fields = told(body)
-    error = _meaning(status, body, headers, message, fields)
+def map_error(status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
+    message, fields = parse_error_body(body)
+    error = _map(status, body, headers, message, fields)
     param = fields.get("param")
     error.param = error.param or (param if isinstance(param, str) and param else None)
     return error
 
 
-def _meaning(
+def _map(
     status: int, body: bytes, headers: Mapping[str, str], message: str, fields: dict[str, Any]
 ) -> BridgeError:
     kind = fields.get("type")
     says_so = kind == "exceed_context_size_error" or fields.get("code") == "context_length_exceeded"
-    if status == 413 or (status != 429 and (says_so or _OVERFLOW.search(message[:_SEARCHED]))):
+    if status == 413 or (status != 429 and (says_so or _OVERFLOW.search(message[:_SEARCH_LIMIT]))):
         return ContextOverflow(
             message, context=_number(fields, "n_ctx"), prompt=_number(fields, "n_prompt_tokens")
         )
-    kept = when_to_come_again(headers)
+    kept = retry_headers(headers)
     if status == 503 and "loading model" in message.lower():
         return ModelLoading(message)
     if status >= 600:  # no HTTP status; a client could not be answered with it
-        return BadAnswer(f"the backend answered with status {status}: {message}", headers=kept)
+        return InvalidBackendResponse(
+            f"the backend answered with status {status}: {message}", headers=kept
+        )
     if status >= 500 and body.lstrip().startswith(b"<"):
-        return BadAnswer(message, headers=kept)
+        return InvalidBackendResponse(message, headers=kept)
     if status >= 500:
         return BackendFailed(message, status=status, headers=kept)
     if status == 404 and "model" in message.lower():
@@ -69,21 +71,21 @@ def _meaning(
     if status == 400:
         return BackendRefused(message)
     if status > 400:
-        return BackendSaid(
+        return BackendStatusError(
             message + _advice(status, message),
             status=status,
             type=kind if isinstance(kind, str) else "invalid_request_error",
             headers=kept,
         )
     if (elsewhere := headers.get("location")) is not None:
-        return BadAnswer(
+        return InvalidBackendResponse(
             (
                 f"the backend has moved to {elsewhere.partition('?')[0]}: nothing is sent there "
                 f"unless BACKEND_URL names it"
             ),
-            may_pass=False,
+            retryable=False,
         )
-    return BadAnswer(f"the backend answered with status {status}: {message}")
+    return InvalidBackendResponse(f"the backend answered with status {status}: {message}")
 
 
 def _advice(status: int, message: str) -> str:
@@ -94,7 +96,7 @@ def _advice(status: int, message: str) -> str:
     return ""
 
 
-def when_to_come_again(headers: Mapping[str, str]) -> dict[str, str]:
+def retry_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {
         name: headers[name]
         for name in ("retry-after", "retry-after-ms", "x-should-retry")
@@ -102,7 +104,7 @@ def when_to_come_again(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def told(body: bytes) -> tuple[str, dict[str, Any]]:
+def parse_error_body(body: bytes) -> tuple[str, dict[str, Any]]:
     """The message of an error and its fields: an object, a text, `detail`, an SSE event, a web
     page.
     """
@@ -137,11 +139,11 @@ def _fields(parsed: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         else fields.get("message") or parsed.get("message") or parsed.get("detail")
     )
     if isinstance(message, list):
-        message = "; ".join(_place_and_reason(item) for item in message)
+        message = "; ".join(_location_and_reason(item) for item in message)
     return message if isinstance(message, str) else orjson.dumps(parsed).decode(), fields
 
 
-def _place_and_reason(item: Any) -> str:
+def _location_and_reason(item: Any) -> str:
     """One of several, as FastAPI tells them: `body.messages: Field required`."""
     if (
         not isinstance(item, dict)

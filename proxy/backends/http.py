@@ -8,20 +8,20 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 
 from proxy.backends.transport import SOCKET_OPTIONS, Transport
-from proxy.errors import BridgeError, TimedOut, Unavailable, Vanished
+from proxy.errors import BackendDisconnected, BackendTimeout, BridgeError, Unavailable
 
-MARK = b"x-llama-bridge"
+LOOP_HEADER = b"x-llama-bridge"
 TIMEOUTS = {"connect": 10.0, "read": 600.0, "write": 600.0, "pool": None}
 PROBE_TIMEOUTS = {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": None}
 # No limit on connections: httpx's own 100 would queue the 101st stream. Few are kept: its pool is
 # searched at each request.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=4.0)
-_NO_SUCH_NAME = re.compile(
+_DNS_ERROR = re.compile(
     "name or service not known|name resolution|nodename nor servname|no address associated",
     re.IGNORECASE,
 )
-_OF_THE_LIBRARY = re.compile(r"\[SSL[^\]]*\] | \(_ssl[^)]*\)")
-_NO_ANSWER_YET = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+_SSL_DETAILS = re.compile(r"\[SSL[^\]]*\] | \(_ssl[^)]*\)")
+_NO_RESPONSE_ERRORS = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 def default_transport(url: str, *, public: bool) -> httpx.AsyncBaseTransport:
@@ -38,50 +38,50 @@ def default_transport(url: str, *, public: bool) -> httpx.AsyncBaseTransport:
     )
 
 
-def _unreachable(place: str, why: str) -> str:
+def _unreachable(provider: str, why: str) -> str:
     if "SSL" in why:
-        reason = _OF_THE_LIBRARY.sub("", why)
+        reason = _SSL_DETAILS.sub("", why)
         return (
-            f"no secure connection to {place} ({reason}): is it https at all, "
+            f"no secure connection to {provider} ({reason}): is it https at all, "
             f"and does this machine know its certificate? "
             "SSL_CERT_FILE can name it"
         )
-    if _NO_SUCH_NAME.search(why):
-        return f"{place} cannot be found: is this machine connected, and is BACKEND_URL right?"
-    return f"nothing answers at {place}: is the backend running, and is BACKEND_URL right?"
+    if _DNS_ERROR.search(why):
+        return f"{provider} cannot be found: is this machine connected, and is BACKEND_URL right?"
+    return f"nothing answers at {provider}: is the backend running, and is BACKEND_URL right?"
 
 
-class Http:
+class HttpClient:
     def __init__(
-        self, transport: httpx.AsyncBaseTransport, on_doubt: Callable[[], None] = lambda: None
+        self, transport: httpx.AsyncBaseTransport, on_stale: Callable[[], None] = lambda: None
     ) -> None:
         # Every request carries it; who meets it again is asked by itself.
-        self.mark = secrets.token_hex(8).encode()
+        self.loop_id = secrets.token_hex(8).encode()
         self._transport = transport
         # Called when another server may have taken the place of the known one.
-        self.doubt = on_doubt
+        self.on_stale = on_stale
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """The head of the answer; the body is still to be read, or closed."""
         try:
-            return await self._once(request)
+            return await self._send_once(request)
         except httpx.TransportError as error:
-            raise self._translated(error, request) from error
+            raise self._map_error(error, request) from error
 
-    async def ask(self, request: httpx.Request) -> httpx.Response:
+    async def send_retryable(self, request: httpx.Request) -> httpx.Response:
         """As `send`, for a question that may be asked twice: a kept connection may have been closed
         at the other end, and this shows only when no answer comes at all."""
         try:
-            return await self._once(request)
-        except _NO_ANSWER_YET:
+            return await self._send_once(request)
+        except _NO_RESPONSE_ERRORS:
             return await self.send(request)
         except httpx.TransportError as error:
-            raise self._translated(error, request) from error
+            raise self._map_error(error, request) from error
 
-    async def _once(self, request: httpx.Request) -> httpx.Response:
+    async def _send_once(self, request: httpx.Request) -> httpx.Response:
         request.extensions.setdefault("timeout", TIMEOUTS)
-        if (MARK, self.mark) not in request.headers.raw:
-            request.headers = httpx.Headers([*request.headers.raw, (MARK, self.mark)])
+        if (LOOP_HEADER, self.loop_id) not in request.headers.raw:
+            request.headers = httpx.Headers([*request.headers.raw, (LOOP_HEADER, self.loop_id)])
         return await self._transport.handle_async_request(request)
 
     async def read(self, response: httpx.Response, limit: int = 4 * 1024 * 1024) -> bytes:
@@ -89,7 +89,7 @@ class Http:
         pieces: list[bytes] = []
         size = 0
         try:
-            async for piece in self.pieces(response):
+            async for piece in self.stream(response):
                 pieces.append(piece)
                 size += len(piece)
                 if size > limit:
@@ -98,18 +98,18 @@ class Http:
             await response.aclose()
         return b"".join(pieces)[:limit]
 
-    async def pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
+    async def stream(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """The bytes as they come, undecoded."""
         assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
         try:
             async for piece in response.stream:
                 yield piece
         except httpx.ReadTimeout as error:
-            raise TimedOut(
+            raise BackendTimeout(
                 "the backend has sent nothing for 10 minutes (request timeout)"
             ) from error
         except httpx.TransportError as error:
-            raise Vanished(
+            raise BackendDisconnected(
                 "the connection to the backend was lost in the middle of the answer "
                 "(connection lost)"
             ) from error
@@ -117,26 +117,26 @@ class Http:
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    def _translated(self, error: httpx.TransportError, request: httpx.Request) -> BridgeError:
+    def _map_error(self, error: httpx.TransportError, request: httpx.Request) -> BridgeError:
         place = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
         match error:
             case httpx.ConnectError() | httpx.ConnectTimeout():
-                self.doubt()
+                self.on_stale()
                 return Unavailable(_unreachable(place, str(error)))
             case httpx.WriteTimeout():
-                return TimedOut(
+                return BackendTimeout(
                     f"{place} has not taken the request within "
                     f"{request.extensions['timeout']['write']:.0f} seconds"
                 )
             case httpx.TimeoutException():
-                return TimedOut(
+                return BackendTimeout(
                     f"{place} has sent nothing for {request.extensions['timeout']['read']:.0f} "
                     f"seconds"
                 )
             case httpx.UnsupportedProtocol() | httpx.ProxyError():
                 return Unavailable(f"{place} cannot be reached: {error}")
             case _:
-                self.doubt()
-                return Vanished(
+                self.on_stale()
+                return BackendDisconnected(
                     f"{place} closed the connection without an answer (connection lost)"
                 )

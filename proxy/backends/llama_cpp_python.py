@@ -16,16 +16,16 @@ from typing import Any, ClassVar
 import httpx
 
 from proxy import exact_json
-from proxy.backends.base import MODELS_KEPT, Backend, Headers
-from proxy.backends.models import Model
-from proxy.backends.server_info import Seen
-from proxy.chat_request.backend_body import Needs, prepare
-from proxy.chat_request.request import Question
+from proxy.backends.base import MODELS_TTL, Backend, Headers
+from proxy.backends.models import ModelInfo
+from proxy.backends.server_info import ModelsResponse
+from proxy.chat_request.backend_body import Capabilities, build_body
+from proxy.chat_request.request import ChatRequest
 from proxy.errors import BackendFailed, BackendRefused, BridgeError
 
 # It calls a question that it cannot read its own failure, and tells everything that the question
 # might have been.
-_SEARCHED = 16_384  # letters; the first of the errors is enough
+_SEARCH_LIMIT = 16_384  # letters; the first of the errors is enough
 _UNREADABLE = re.compile(
     r"""\d+ validation errors?:\n.*?'loc': \('body', (?P<place>'[^']*'(, \d+)*)"""
     r""".*?'msg': (["'])(?P<reason>.*?)\3""",
@@ -35,43 +35,43 @@ _UNREADABLE = re.compile(
 
 class LlamaCppPython(Backend):
     kind: ClassVar[str] = "llama_cpp_python"
-    needs = Needs(
+    capabilities = Capabilities(
         max_completion_tokens=False,
-        joined_text=True,
-        unread=frozenset({"n"}),
-        unless_said=(("repeat_penalty", 1.0),),
+        join_text=True,
+        ignored_fields=frozenset({"n"}),
+        defaults=(("repeat_penalty", 1.0),),
     )
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     @classmethod
-    def recognises(cls, seen: Seen) -> bool:
-        return (seen.owned_by("me") and seen.tells("permissions")) or seen.owned_by(
+    def matches(cls, seen: ModelsResponse) -> bool:
+        return (seen.owned_by("me") and seen.has_key("permissions")) or seen.owned_by(
             "llama-cpp-python"
         )
 
-    async def ask(self, question: Question, headers: Headers) -> httpx.Response:
-        await self._turn.acquire()
+    async def send_chat(self, request: ChatRequest, headers: Headers) -> httpx.Response:
+        await self._lock.acquire()
         try:
             # Somebody else keeps it busy, or it does not list its models.
             with contextlib.suppress(BridgeError):
                 await super().models()
-            response = await super().ask(question, headers)
+            response = await super().send_chat(request, headers)
         except BaseException:  # also a client that leaves: its turn goes to the next
-            self._turn.release()
+            self._lock.release()
             raise
         assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
-        response.stream = _Turn(
-            response.stream, self._turn.release, lambda: self._refuse_aloud(question, headers)
+        response.stream = _ExclusiveStream(
+            response.stream, self._lock.release, lambda: self._raise_refusal(request, headers)
         )
         return response
 
-    def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
-        error = super().meaning(status, body, headers)
+    def map_error(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
+        error = super().map_error(status, body, headers)
         if isinstance(error, BackendFailed) and (
-            unreadable := _UNREADABLE.match(error.message[:_SEARCHED])
+            unreadable := _UNREADABLE.match(error.message[:_SEARCH_LIMIT])
         ):
             place = unreadable["place"].replace(", ", ".").replace("'", "")
             return BackendRefused(
@@ -81,37 +81,37 @@ class LlamaCppPython(Backend):
 
     @property
     def busy(self) -> bool:
-        return self._turn.locked()
+        return self._lock.locked()
 
-    def turn(self) -> contextlib.AbstractAsyncContextManager[object]:
-        return self._turn
+    def exclusive(self) -> contextlib.AbstractAsyncContextManager[object]:
+        return self._lock
 
-    async def _refuse_aloud(self, question: Question, headers: Headers) -> None:
-        body = exact_json.loads(prepare(question, self.needs, None)) | {
+    async def _raise_refusal(self, request: ChatRequest, headers: Headers) -> None:
+        body = exact_json.loads(build_body(request, self.capabilities, None)) | {
             "stream": False,
             "max_tokens": 1,
         }
-        await (await self.accepted(exact_json.dumps(body), headers)).aclose()
+        await (await self.post(exact_json.dumps(body), headers)).aclose()
 
-    async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
+    async def models(self, max_age: float = MODELS_TTL) -> list[ModelInfo]:
         if self.busy:
             return self._models
-        async with self._turn:  # a look that is under way would cut an answer too
-            return await super().models(kept)
+        async with self._lock:  # a look that is under way would cut an answer too
+            return await super().models(max_age)
 
 
-class _Turn(httpx.AsyncByteStream):
+class _ExclusiveStream(httpx.AsyncByteStream):
     """An answer at whose end the next question may be asked."""
 
     def __init__(
         self,
         stream: httpx.AsyncByteStream,
-        over: Callable[[], None],
-        if_empty: Callable[[], Awaitable[None]],
+        on_close: Callable[[], None],
+        on_empty: Callable[[], Awaitable[None]],
     ) -> None:
         self._stream = stream
-        self._over = over
-        self._if_empty = if_empty
+        self._on_close = on_close
+        self._on_empty = on_empty
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         is_empty = True
@@ -119,11 +119,11 @@ class _Turn(httpx.AsyncByteStream):
             is_empty = False
             yield piece
         if is_empty:
-            await self._if_empty()
+            await self._on_empty()
 
     async def aclose(self) -> None:
-        over, self._over = self._over, lambda: None
+        on_close, self._on_close = self._on_close, lambda: None
         try:
             await self._stream.aclose()
         finally:
-            over()
+            on_close()

@@ -10,39 +10,41 @@ from typing import Any, ClassVar
 
 import orjson
 
-from proxy.backends.base import Backend, Look
-from proxy.backends.models import Model, items_in, name_of
-from proxy.chat_request.backend_body import Needs
+from proxy.backends.base import Backend, FetchPath
+from proxy.backends.models import ModelInfo, list_items, model_name
+from proxy.chat_request.backend_body import Capabilities
 
 # It ships with one, so that the only model to talk to is never the only one in the list.
-_EMBEDS = ("embeddings", "embedding")
+_EMBEDDING_TYPES = ("embeddings", "embedding")
 
 
 class LmStudio(Backend):
     kind: ClassVar[str] = "lm_studio"
-    needs = Needs(tool_choice="words", max_completion_tokens=False, json_object=False)
+    capabilities = Capabilities(tool_choice="words", max_completion_tokens=False, json_object=False)
 
     @classmethod
-    async def greets(cls, look: Look) -> bool:
+    async def probe(cls, look: FetchPath) -> bool:
         try:
             return bool(orjson.loads(await look("/lmstudio-greeting")) == {"lmstudio": True})
         except orjson.JSONDecodeError:
             return False
 
-    async def list_models(self) -> list[Model]:
-        listed = items_in(await self.json_if_any("/api/v0/models")) or items_in(
-            await self.json_if_any("/api/v1/models")
+    async def list_models(self) -> list[ModelInfo]:
+        listed = list_items(await self.optional_json("/api/v0/models")) or list_items(
+            await self.optional_json("/api/v1/models")
         )
-        held, shown = _held(listed), {_name(item): item for item in listed}
-        return [_with(model, held, shown.get(model.id)) for model in await super().list_models()]
+        loaded, shown = _loaded_models(listed), {_name(item): item for item in listed}
+        return [_merge(model, loaded, shown.get(model.id)) for model in await super().list_models()]
 
 
-def _with(model: Model, held: dict[Any, int | None], shown: dict[str, Any] | None) -> Model:
-    if shown is not None and shown.get("type") in _EMBEDS:
-        model = replace(model, wire="/embeddings")
+def _merge(
+    model: ModelInfo, loaded: dict[Any, int | None], shown: dict[str, Any] | None
+) -> ModelInfo:
+    if shown is not None and shown.get("type") in _EMBEDDING_TYPES:
+        model = replace(model, only_endpoint="/embeddings")
     elif shown is not None:
         model = replace(model, inputs=_inputs(shown))
-    return replace(model, loaded=True, context=held[model.id]) if model.id in held else model
+    return replace(model, loaded=True, context=loaded[model.id]) if model.id in loaded else model
 
 
 def _inputs(shown: dict[str, Any]) -> tuple[str, ...] | None:
@@ -55,20 +57,20 @@ def _inputs(shown: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def _name(item: dict[str, Any]) -> Any:
-    return name_of(item) or item.get("key")
+    return model_name(item) or item.get("key")
 
 
-def _held(listed: list[dict[str, Any]]) -> dict[Any, int | None]:
+def _loaded_models(listed: list[dict[str, Any]]) -> dict[Any, int | None]:
     """The models in memory and how much each holds, as both of its APIs tell it."""
-    held: dict[Any, int | None] = {}
+    loaded: dict[Any, int | None] = {}
     for item in listed:
         if item.get("state") == "loaded":
-            held[_name(item)] = _number(item.get("loaded_context_length"))
-        for instance in items_in(item.get("loaded_instances")):
+            loaded[_name(item)] = _number(item.get("loaded_context_length"))
+        for instance in list_items(item.get("loaded_instances")):
             config = instance.get("config")
             context = _number(config.get("context_length")) if isinstance(config, dict) else None
-            held[instance.get("id")] = held[item.get("key")] = context
-    return held
+            loaded[instance.get("id")] = loaded[item.get("key")] = context
+    return loaded
 
 
 def _number(value: Any) -> int | None:

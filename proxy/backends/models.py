@@ -7,7 +7,7 @@ from proxy.errors import BackendRefused, ModelNotFound
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ModelInfo:
     id: str
     created: int = 0
     owned_by: str = "unknown"
@@ -15,18 +15,20 @@ class Model:
     aliases: tuple[str, ...] = ()
     loaded: bool = False  # it is in memory now, where the server tells
     inputs: tuple[str, ...] | None = None  # what it takes: text, image, audio
-    wire: str | None = None  # the path that it answers under, where this is not /chat/completions
+    only_endpoint: str | None = (
+        None  # the path that it answers under, where this is not /chat/completions
+    )
 
 
-def models_in(listed: Any) -> list[Model]:
+def parse_models(listed: Any) -> list[ModelInfo]:
     return [
         _model(name, fields)
-        for fields in items_in(listed)
-        if isinstance(name := name_of(fields), str)
+        for fields in list_items(listed)
+        if isinstance(name := model_name(fields), str)
     ]
 
 
-def items_in(listed: Any) -> list[dict[str, Any]]:
+def list_items(listed: Any) -> list[dict[str, Any]]:
     """A list object, a bare array, Ollama's `models`, bare names, no data at all."""
     if isinstance(listed, dict):
         listed = listed.get("data") or listed.get("models")
@@ -37,11 +39,11 @@ def items_in(listed: Any) -> list[dict[str, Any]]:
     )
 
 
-def name_of(fields: dict[str, Any]) -> Any:
+def model_name(fields: dict[str, Any]) -> Any:
     return fields.get("id") or fields.get("name") or fields.get("model")
 
 
-def _model(name: str, fields: dict[str, Any]) -> Model:
+def _model(name: str, fields: dict[str, Any]) -> ModelInfo:
     meta, status = fields.get("meta"), fields.get("status")
     limits = [
         meta.get("n_ctx") if isinstance(meta, dict) else None,
@@ -49,7 +51,7 @@ def _model(name: str, fields: dict[str, Any]) -> Model:
         fields.get("context_length"),
     ]
     aliases, owner, created = fields.get("aliases"), fields.get("owned_by"), fields.get("created")
-    return Model(
+    return ModelInfo(
         id=name,
         created=created if isinstance(created, int) else 0,
         owned_by=owner if isinstance(owner, str) else "unknown",
@@ -71,39 +73,39 @@ def _inputs(architecture: Any) -> tuple[str, ...] | None:
     )
 
 
-def knows(models: list[Model], name: str | None) -> bool:
+def has_model(models: list[ModelInfo], name: str | None) -> bool:
     return any(name == model.id or name in model.aliases for model in models)
 
 
-def choose(models: list[Model], asked: str | None, wanted: str | None) -> str | None:
+def choose_model(models: list[ModelInfo], requested: str | None, default: str | None) -> str | None:
     """With an unchanged client, switching the backend still works: an unknown name means the
     chosen, the only or the loaded model.
     """
-    chosen = asked if knows(models, asked) else wanted
+    chosen = requested if has_model(models, requested) else default
     if chosen:
-        _refuse_other_wire(models, chosen)
+        _check_endpoint(models, chosen)
         return chosen
-    usable = [model for model in models if model.wire is None]
+    usable = [model for model in models if model.only_endpoint is None]
     for candidates in (usable, [model for model in usable if model.loaded]):
         if len(candidates) == 1:
             return candidates[0].id
     if not models:
-        return asked
+        return requested
     raise ModelNotFound(
         (
-            f"the backend has no model {asked!r}; name one of these or set BACKEND_MODEL: "
+            f"the backend has no model {requested!r}; name one of these or set BACKEND_MODEL: "
             f"{usable_names(models)}"
         ),
         param="model",
     )
 
 
-def usable_names(models: list[Model]) -> str:
-    return ", ".join(sorted(model.id for model in models if model.wire is None))
+def usable_names(models: list[ModelInfo]) -> str:
+    return ", ".join(sorted(model.id for model in models if model.only_endpoint is None))
 
 
-def _refuse_other_wire(models: list[Model], chosen: str) -> None:
-    wire = next((model.wire for model in models if chosen == model.id), None)
+def _check_endpoint(models: list[ModelInfo], chosen: str) -> None:
+    wire = next((model.only_endpoint for model in models if chosen == model.id), None)
     if wire is not None:
         names = usable_names(models)
         raise BackendRefused(

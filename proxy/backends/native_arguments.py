@@ -17,7 +17,7 @@ _OUTSIDE_WITH_COMMAS = re.compile(r'[^"{}\[\],]*')
 _INSIDE = re.compile(r'[^"\\]*')
 
 
-class Arguments:
+class NativeArguments:
     """The text of one JSON object in pieces; what `feed` gives out is never a whole object,
     `end` gives the rest.
     """
@@ -25,15 +25,15 @@ class Arguments:
     def __init__(self, schema: ValueSchema | None = None) -> None:
         self._schema = schema
         self._outside = _OUTSIDE if schema is None else _OUTSIDE_WITH_COMMAS
-        self._begun = False  # as an object
+        self._is_object = False  # as an object
         self.closed = False  # that object
         # What begins as no object; or the last brace, and what follows it.
-        self._rest: list[str] = []
-        self._rest_size = 0
+        self._held_back: list[str] = []
+        self._held_back_size = 0
         # The objects and arrays around this place; True for an object.
         self._open: list[tuple[ValueSchema | None, bool]] = []
         self._value = schema  # what is known of the value that comes next
-        self._key_comes = False
+        self._expects_key = False
         self._in_string = False
         self._escaped = False  # the last letter was a backslash in a string
         # The string that is being read, if it is a key or has to be converted.
@@ -43,25 +43,25 @@ class Arguments:
         self._converts = False  # it is not given out as it stands
         self._out: list[str] = []
         # Letters of the present piece before this index are in `_out`, or will not leave.
-        self._given = 0
+        self._emitted_to = 0
 
     def feed(self, text: str) -> str:
-        if self._passes and '"' not in text and "\\" not in text:
+        if self._is_passing and '"' not in text and "\\" not in text:
             return text  # most pieces of a long argument
-        if not self._begun and not self._rest:
+        if not self._is_object and not self._held_back:
             text = text.lstrip()
-            self._begun = text.startswith("{")
+            self._is_object = text.startswith("{")
         if not text:
             return ""
-        if not self._begun or self.closed:
-            return self._keep(text)
+        if not self._is_object or self.closed:
+            return self._hold_back(text)
         return self._scan(text)
 
     def end(self) -> str:
         """Return what was held back: the call is whole."""
-        rest = "".join(self._rest)
-        self._rest = []
-        return rest.rstrip() if self._begun else self._unwrapped(rest.strip())
+        rest = "".join(self._held_back)
+        self._held_back = []
+        return rest.rstrip() if self._is_object else self._unwrapped(rest.strip())
 
     def abort(self) -> str:
         """Return what was held back of a call that is not whole, but never its last brace."""
@@ -72,9 +72,9 @@ class Arguments:
         """Whether nothing is missing, given that no more will come; `cut`: because the answer
         was cut.
         """
-        if self._begun:
+        if self._is_object:
             return self.closed
-        text = "".join(self._rest).strip()
+        text = "".join(self._held_back).strip()
         if not text:
             return not cut
         try:
@@ -84,25 +84,27 @@ class Arguments:
             return not cut and text[0] not in '"['
         return True
 
-    def _keep(self, text: str) -> str:
-        self._rest.append(text)
-        self._rest_size += len(text)
-        if self._rest_size <= HELD_LIMIT:
+    def _hold_back(self, text: str) -> str:
+        self._held_back.append(text)
+        self._held_back_size += len(text)
+        if self._held_back_size <= HELD_LIMIT:
             return ""
-        kept, self._rest, self._rest_size = "".join(self._rest), [], 0
-        if self._begun and kept.rstrip() == "}":
-            self._rest = ["}"]
+        kept, self._held_back, self._held_back_size = "".join(self._held_back), [], 0
+        if self._is_object and kept.rstrip() == "}":
+            self._held_back = ["}"]
             return ""
-        self._begun = self.closed = True  # it passes as it is: no object any more, whatever follows
+        self._is_object = self.closed = (
+            True  # it passes as it is: no object any more, whatever follows
+        )
         return kept
 
     @property
-    def _passes(self) -> bool:
+    def _is_passing(self) -> bool:
         """Whether the text stands in a string that leaves as it is."""
         return self._in_string and not self._escaped and self._captured is None
 
     def _scan(self, text: str) -> str:
-        self._out, self._given, self._captured_from = [], 0, 0
+        self._out, self._emitted_to, self._captured_from = [], 0, 0
         at, size = int(self._escaped), len(text)
         self._escaped = False
         while at < size:
@@ -119,20 +121,20 @@ class Arguments:
                 self._escaped = at == size
                 at += 1
             elif self._bracket(letter):
-                self._rest = [text[at - 1 :]]
-                return "".join([*self._out, text[self._given : at - 1]])
-        return self._paused(text)
+                self._held_back = [text[at - 1 :]]
+                return "".join([*self._out, text[self._emitted_to : at - 1]])
+        return self._flush_piece(text)
 
-    def _paused(self, text: str) -> str:
+    def _flush_piece(self, text: str) -> str:
         """Return what of a piece leaves at its end. A captured string goes on in the next piece."""
         if not self._converts:
-            self._out.append(text[self._given :])
+            self._out.append(text[self._emitted_to :])
         if self._captured is not None:
             self._captured.append(text[self._captured_from :])
             self._captured_size += len(text) - self._captured_from
             if self._captured_size > HELD_LIMIT:
                 self._out.append(self.abort())
-                self._converts, self._key_comes, self._value = False, False, None
+                self._converts, self._expects_key, self._value = False, False, None
         return "".join(self._out)
 
     def _quote(self, text: str, at: int) -> None:
@@ -140,18 +142,18 @@ class Arguments:
         self._in_string = not self._in_string
         if self._in_string:
             self._converts = (
-                not self._key_comes and self._value is not None and bool(self._value.kinds)
+                not self._expects_key and self._value is not None and bool(self._value.kinds)
             )
-            if self._key_comes or self._converts:
+            if self._expects_key or self._converts:
                 self._captured, self._captured_size, self._captured_from = [], 0, at
             if self._converts:
-                self._out.append(text[self._given : at - 1])
+                self._out.append(text[self._emitted_to : at - 1])
         elif self._captured is not None:
             raw = "".join([*self._captured, text[self._captured_from : at - 1]])
             self._captured = None
             if self._converts:
                 self._out.append(self._converted(raw))
-                self._given, self._converts = at, False
+                self._emitted_to, self._converts = at, False
             else:
                 self._key(raw)
 
@@ -172,12 +174,12 @@ class Arguments:
         if self._schema is None:
             return
         around, is_object = self._open[-1]
-        self._key_comes = is_object
+        self._expects_key = is_object
         self._value = around.item if around is not None and not is_object else None
 
     def _key(self, raw: str) -> None:
         around, _ = self._open[-1]
-        self._key_comes = False
+        self._expects_key = False
         self._value = around.member(_decoded(raw)) if around is not None else None
 
     def _converted(self, raw: str) -> str:
@@ -191,7 +193,7 @@ class Arguments:
         try:
             inner = json.loads(text)
             if isinstance(inner, str) and isinstance(json.loads(inner), dict):
-                again = Arguments(self._schema)
+                again = NativeArguments(self._schema)
                 return again.feed(inner) + again.end()
         except (ValueError, RecursionError):
             pass

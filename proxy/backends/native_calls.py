@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from proxy.backends.native_arguments import Arguments
+from proxy.backends.native_arguments import NativeArguments
 from proxy.parsing.events import CallArguments, CallEnd, CallStart, TextEvent
 from proxy.parsing.schema import ValueSchema
 from proxy.parsing.window import HELD_LIMIT
@@ -22,7 +22,7 @@ converted.
 
 
 @dataclass
-class _Call:
+class _NativeCall:
     index: int
     id: str | None = None
     name: str = ""
@@ -30,22 +30,22 @@ class _Call:
     ended: bool = False
     early: list[str] = field(default_factory=list)  # arguments that came before the name
     early_size: int = 0
-    arguments: Arguments = field(default_factory=Arguments)
+    arguments: NativeArguments = field(default_factory=NativeArguments)
 
 
-class NativeCalls:
+class NativeCallReader:
     def __init__(self, schema_of: SchemaOf = lambda _: None) -> None:
         self._schema_of = schema_of
-        self._calls: dict[object, _Call] = {}
-        self._open: dict[int, _Call] = {}  # those without an end, by their index
+        self._calls: dict[object, _NativeCall] = {}
+        self._open: dict[int, _NativeCall] = {}  # those without an end, by their index
         # Of these, those that are complete: whole as soon as another call begins.
-        self._closed: dict[int, _Call] = {}
-        self._last: _Call | None = None
+        self._closed: dict[int, _NativeCall] = {}
+        self._last: _NativeCall | None = None
 
     def feed(self, delta: dict[str, Any]) -> list[TextEvent]:
         function = delta.get("function")
         said = function if isinstance(function, dict) else delta if "name" in delta else {}
-        call, events = self._which(delta, said)
+        call, events = self._call_for(delta, said)
         if call.ended or call.early_size > HELD_LIMIT:  # nothing has named it in all that time
             return events
         if isinstance(given := delta.get("id"), str) and given:
@@ -66,7 +66,7 @@ class NativeCalls:
         if call.started:
             events += _arguments(call, call.arguments.feed(arguments)) if arguments else []
         else:
-            events += self._not_started(call, arguments)
+            events += self._buffer(call, arguments)
         if call.arguments.closed:
             self._closed[call.index] = call
         return events
@@ -96,7 +96,9 @@ class NativeCalls:
             for call in self._open.values()
         )
 
-    def _which(self, delta: dict[str, Any], said: dict[str, Any]) -> tuple[_Call, list[TextEvent]]:
+    def _call_for(
+        self, delta: dict[str, Any], function: dict[str, Any]
+    ) -> tuple[_NativeCall, list[TextEvent]]:
         """The call that a delta speaks of; a new one shows that those before it that are
         complete are whole.
         """
@@ -112,14 +114,14 @@ class NativeCalls:
                 known is not None
                 and not new_id
                 and known.arguments.closed
-                and said.get("name")
-                and said.get("arguments")
+                and function.get("name")
+                and function.get("arguments")
             ):
                 # Or, without ids, that the one before was complete.
                 self._calls[index, len(self._calls)] = self._calls.pop(index)
         elif new_id:
             key = given
-        elif self._last is not None and not (said.get("name") and self._last.arguments.closed):
+        elif self._last is not None and not (function.get("name") and self._last.arguments.closed):
             return self._last, []
         else:
             key = len(self._calls)
@@ -131,18 +133,18 @@ class NativeCalls:
             for call in list(self._closed.values())
             for event in self._finish(call, whole=True)
         ]
-        self._last = self._calls[key] = _Call(len(self._calls))
+        self._last = self._calls[key] = _NativeCall(len(self._calls))
         self._open[self._last.index] = self._last
         return self._last, events
 
-    def _start(self, call: _Call) -> list[TextEvent]:
+    def _start(self, call: _NativeCall) -> list[TextEvent]:
         if call.started:
             return []
         call.started = True
-        call.arguments = Arguments(self._schema_of(call.name))
+        call.arguments = NativeArguments(self._schema_of(call.name))
         return [CallStart(call.index, call.id, call.name, "native")]
 
-    def _not_started(self, call: _Call, arguments: str) -> list[TextEvent]:
+    def _buffer(self, call: _NativeCall, arguments: str) -> list[TextEvent]:
         """A call starts when its name and something of its arguments have come, in either order."""
         if arguments:
             call.early.append(arguments)
@@ -152,7 +154,7 @@ class NativeCalls:
         early, call.early, call.early_size = "".join(call.early), [], 0
         return [*self._start(call), *_arguments(call, call.arguments.feed(early))]
 
-    def _finish(self, call: _Call, *, whole: bool) -> list[TextEvent]:
+    def _finish(self, call: _NativeCall, *, whole: bool) -> list[TextEvent]:
         call.ended = True
         self._open.pop(call.index, None)
         self._closed.pop(call.index, None)
@@ -160,5 +162,5 @@ class NativeCalls:
         return [*_arguments(call, rest), CallEnd(call.index, whole)]
 
 
-def _arguments(call: _Call, text: str) -> list[TextEvent]:
+def _arguments(call: _NativeCall, text: str) -> list[TextEvent]:
     return [CallArguments(call.index, text)] if text else []

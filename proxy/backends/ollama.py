@@ -10,25 +10,25 @@ from typing import Any, ClassVar
 
 import orjson
 
-from proxy.backends.base import MODELS_KEPT, Backend, Look
-from proxy.backends.models import Model, items_in, name_of
-from proxy.backends.server_info import Facts
-from proxy.chat_request.backend_body import Needs
-from proxy.chat_request.request import Question
+from proxy.backends.base import MODELS_TTL, Backend, FetchPath
+from proxy.backends.models import ModelInfo, list_items, model_name
+from proxy.backends.server_info import BackendInfo
+from proxy.chat_request.backend_body import Capabilities
+from proxy.chat_request.request import ChatRequest
 from proxy.errors import BridgeError
 
 _BYTES_PER_TOKEN = 4
-_SECOND_LOOK = 1.0  # seconds after the first
+_RECHECK_AFTER = 1.0  # seconds after the first
 
 
 class Ollama(Backend):
     kind: ClassVar[str] = "ollama"
-    needs = Needs(
-        thoughts="reasoning",
+    capabilities = Capabilities(
+        reasoning_field="reasoning",
         tool_choice="unread",
         max_completion_tokens=False,
-        joined_text=True,
-        unread=frozenset(
+        join_text=True,
+        ignored_fields=frozenset(
             {
                 "tool_choice",
                 "n",
@@ -45,11 +45,11 @@ class Ollama(Backend):
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self._looked_again_at = float("nan")
+        self._rechecked_at = float("nan")
         self._inputs: dict[str | None, tuple[str, ...] | None] = {}  # by model
 
     @classmethod
-    async def greets(cls, look: Look) -> bool:
+    async def probe(cls, look: FetchPath) -> bool:
         if (await look("/")).strip() != b"Ollama is running":
             return False
         try:
@@ -58,65 +58,65 @@ class Ollama(Backend):
             return False
         return isinstance(version, dict) and "version" in version
 
-    async def models(self, kept: float = MODELS_KEPT) -> list[Model]:
+    async def models(self, max_age: float = MODELS_TTL) -> list[ModelInfo]:
         """What it holds is not known before the first question has loaded a model: so there is a
         second look, and no third.
         """
-        seen = self._models_at
+        seen = self._models_fetched_at
         if (
-            kept > _SECOND_LOOK
-            and seen != self._looked_again_at
+            max_age > _RECHECK_AFTER
+            and seen != self._rechecked_at
             and not any(model.loaded for model in self._models)
         ):
-            models = await super().models(_SECOND_LOOK)
-            if self._models_at != seen and seen != float("-inf"):
-                self._looked_again_at = self._models_at
+            models = await super().models(_RECHECK_AFTER)
+            if self._models_fetched_at != seen and seen != float("-inf"):
+                self._rechecked_at = self._models_fetched_at
             return models
-        return await super().models(kept)
+        return await super().models(max_age)
 
-    async def list_models(self) -> list[Model]:
+    async def list_models(self) -> list[ModelInfo]:
         """What is loaded tells how much it holds; the length that a model was trained for is not
         what it gets here.
         """
         running = {
-            name_of(item): item.get("context_length")
-            for item in items_in(await self.json_if_any("/api/ps"))
+            model_name(item): item.get("context_length")
+            for item in list_items(await self.optional_json("/api/ps"))
         }
-        return [_with(model, running) for model in await super().list_models()]
+        return [_merge(model, running) for model in await super().list_models()]
 
-    async def facts(self, kept: float = 0.0) -> Facts:
-        facts = await super().facts(kept)
+    async def describe(self, max_age: float = 0.0) -> BackendInfo:
+        facts = await super().describe(max_age)
         if facts.model is None or (facts.context is not None and facts.model in self._inputs):
             return replace(facts, inputs=self._inputs.get(facts.model))
-        shown = await self.json_if_any("/api/show", {"model": facts.model})
+        shown = await self.optional_json("/api/show", {"model": facts.model})
         self._inputs[facts.model] = _inputs(shown)
         return replace(
             facts, context=facts.context or _num_ctx(shown), inputs=self._inputs[facts.model]
         )
 
-    def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
+    def relax(self, error: BridgeError, capabilities: Capabilities) -> Capabilities | None:
         if "does not support thinking" in error.message:
-            return replace(needs, reasoning_effort=False)  # another model of this server may
-        return super().easier(error, needs)
+            return replace(capabilities, reasoning_effort=False)  # another model of this server may
+        return super().relax(error, capabilities)
 
-    def remark(self, question: Question) -> str:
+    def warning_for(self, request: ChatRequest) -> str:
         loaded, name = (
             [model for model in self._models if model.loaded],
-            self.hint(question.model).model,
+            self.model_hint(request.model).model,
         )
         context = max(
             (model.context or 0 for model in [one for one in loaded if one.id == name] or loaded),
             default=0,
         )
-        if not context or question.size // _BYTES_PER_TOKEN <= context:
-            return super().remark(question)
+        if not context or request.size // _BYTES_PER_TOKEN <= context:
+            return super().warning_for(request)
         return (
             f"ollama holds {context:,} tokens and cuts longer prompts in silence; "
             f"OLLAMA_CONTEXT_LENGTH gives it more"
         )
 
 
-def _with(model: Model, running: dict[Any, Any]) -> Model:
+def _merge(model: ModelInfo, running: dict[Any, Any]) -> ModelInfo:
     if model.id not in running:
         return model
     context = running[model.id]

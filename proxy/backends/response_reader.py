@@ -5,51 +5,51 @@ completion as one big delta.
 from collections.abc import Collection, Iterator
 from typing import Any, TypeAlias
 
-from proxy.backends.native_calls import NativeCalls
+from proxy.backends.native_calls import NativeCallReader
 from proxy.chat_request.tools import DeclaredNames
 from proxy.parsing.events import (
-    Beside,
     CallEnd,
     Content,
+    ErrorEvent,
     Event,
-    Failed,
     Finish,
     Logprobs,
+    Passthrough,
     Progress,
     Reasoning,
     Usage,
 )
 from proxy.parsing.schema import ValueSchema
 
-Said: TypeAlias = tuple[int, Event]
+ChoiceEvent: TypeAlias = tuple[int, Event]
 """An event and the choice it belongs to."""
 
 
-_PASSED = ("refusal", "annotations", "audio")
-_NAMELESS = {
+_PASSTHROUGH_FIELDS = ("refusal", "annotations", "audio")
+_NAMELESS_ERROR = {
     "message": "the backend sent a tool call without a name, which no client can run",
     "code": 502,
 }
 
 
-class Reply:
+class ResponseReader:
     """One per answer: it remembers which calls of which choice have begun."""
 
     def __init__(self, tools: tuple[Any, ...] = ()) -> None:
         self._names = DeclaredNames(tools)
         self._schemas: dict[str, ValueSchema | None] = {}
-        self._calls: dict[int, NativeCalls] = {}
+        self._calls: dict[int, NativeCallReader] = {}
         # Choices whose calls stand in `tool_calls`: a `function_call` beside them says them again.
-        self._listed: set[int] = set()
+        self._with_tool_calls: set[int] = set()
         # Of each choice: what has come in deltas, and in messages.
-        self._known: dict[int, tuple[set[str], set[str]]] = {}
+        self._seen_fields: dict[int, tuple[set[str], set[str]]] = {}
         # An object has called itself something else than a whole completion.
         self._in_chunks = False
         self._ends_with_usage = False  # the last object was the usage alone
 
-    def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
-        if error := chunk.get("error") or _error_without_a_name(chunk):
-            yield 0, Failed(error)
+    def read(self, chunk: dict[str, Any]) -> Iterator[ChoiceEvent]:
+        if error := chunk.get("error") or _unlabelled_error(chunk):
+            yield 0, ErrorEvent(error)
             return
         if isinstance(progress := chunk.get("prompt_progress"), dict):
             yield 0, Progress(_count(progress.get("processed")), _count(progress.get("total")))
@@ -64,33 +64,38 @@ class Reply:
                     repeats=is_whole and self._in_chunks,
                 )
         if choices is None and isinstance(text := chunk.get("content"), str):
-            yield from self._completed(text, chunk)
+            yield from self._plain_completion(text, chunk)
         if usage := _usage_in(chunk):
             yield 0, _usage(usage, chunk)
         self._in_chunks = self._in_chunks or (bool(choices) and not is_whole)
         self._ends_with_usage = usage is not None and not choices
 
-    def end(self) -> Iterator[Said]:
+    def end(self) -> Iterator[ChoiceEvent]:
         """What is certain of a choice that got no finish, when the backend has said that there is
         no more: behind the usage, calls whose arguments are closed are whole."""
         for index, calls in self._calls.items() if self._ends_with_usage else ():
             if calls.are_whole:
                 yield from self._finish(index, "tool_calls")
 
-    def _completed(self, text: str, chunk: dict[str, Any]) -> Iterator[Said]:
+    def _plain_completion(self, text: str, chunk: dict[str, Any]) -> Iterator[ChoiceEvent]:
         """llama.cpp's own route for plain text."""
         if text:
             yield 0, Content(text)
         if chunk.get("stop") is True:
             yield 0, Finish("length" if chunk.get("stop_type") == "limit" else "stop")
             prompt = _count(chunk.get("tokens_evaluated"))
-            yield 0, Usage(prompt, _count(chunk.get("tokens_predicted")), _not_read(chunk, prompt))
+            yield (
+                0,
+                Usage(prompt, _count(chunk.get("tokens_predicted")), _cached_tokens(chunk, prompt)),
+            )
 
-    def _choice(self, index: int, choice: dict[str, Any], *, repeats: bool) -> Iterator[Said]:
+    def _choice(
+        self, index: int, choice: dict[str, Any], *, repeats: bool
+    ) -> Iterator[ChoiceEvent]:
         """`repeats`: the object calls itself a whole completion and follows chunks, as the last one
         of MiniMax does. A `message` behind deltas repeats them, too. Of both, only fields that have
         not come yet are new."""
-        in_deltas, in_messages = self._known.get(index) or self._known.setdefault(
+        in_deltas, in_messages = self._seen_fields.get(index) or self._seen_fields.setdefault(
             index, (set(), set())
         )
         delta, message, logprobs = (
@@ -113,12 +118,12 @@ class Reply:
         if isinstance(reason := choice.get("finish_reason"), str) and reason:
             yield from self._finish(index, reason)
 
-    def _finish(self, index: int, reason: str) -> Iterator[Said]:
+    def _finish(self, index: int, reason: str) -> Iterator[ChoiceEvent]:
         if (calls := self._calls.get(index)) is not None:
             ends = calls.end(reason)
             yield from ((index, event) for event in ends)
             if calls.has_nameless(reason):
-                yield index, Failed(_NAMELESS)
+                yield index, ErrorEvent(_NAMELESS_ERROR)
                 return
             if reason != "content_filter" and any(
                 isinstance(event, CallEnd) and not event.whole for event in ends
@@ -128,39 +133,43 @@ class Reply:
 
     def _delta(
         self, index: int, delta: dict[str, Any], known: set[str], left_out: Collection[str]
-    ) -> Iterator[Said]:
+    ) -> Iterator[ChoiceEvent]:
         """Read what has come, and note it in `known`: the names of fields, `calls` for calls of
         either form.
         """
-        if "reasoning" not in left_out and (thought := _thought(delta)):
+        if "reasoning" not in left_out and (thought := _reasoning_text(delta)):
             known.add("reasoning")
             yield index, Reasoning(thought)
         if "content" not in left_out and (text := _text(delta.get("content"))):
             known.add("content")
             yield index, Content(text)
-        if beside := {key: delta[key] for key in _PASSED if delta.get(key) and key not in left_out}:
+        if beside := {
+            key: delta[key] for key in _PASSTHROUGH_FIELDS if delta.get(key) and key not in left_out
+        }:
             known.update(beside)
-            yield index, Beside(beside)
+            yield index, Passthrough(beside)
         if "calls" not in left_out and (delta.get("tool_calls") or delta.get("function_call")):
-            yield from self._called(index, delta, known)
+            yield from self._tool_calls(index, delta, known)
 
-    def _called(self, index: int, delta: dict[str, Any], known: set[str]) -> Iterator[Said]:
+    def _tool_calls(
+        self, index: int, delta: dict[str, Any], known: set[str]
+    ) -> Iterator[ChoiceEvent]:
         tool_calls, function_call = delta.get("tool_calls"), delta.get("function_call")
         if isinstance(tool_calls, list) and tool_calls:
-            self._listed.add(index)
-        elif isinstance(function_call, dict) and index not in self._listed:
+            self._with_tool_calls.add(index)
+        elif isinstance(function_call, dict) and index not in self._with_tool_calls:
             tool_calls = [{"index": 0, "function": function_call}]
         else:
             return
         known.add("calls")
         if (calls := self._calls.get(index)) is None:
-            calls = self._calls[index] = NativeCalls(self._schema)
+            calls = self._calls[index] = NativeCallReader(self._schema)
         for call in tool_calls:
             for event in calls.feed(call) if isinstance(call, dict) else ():
                 yield index, event
 
     def _schema(self, name: str) -> ValueSchema | None:
-        """What `NativeCalls` converts by."""
+        """What `NativeCallReader` converts by."""
         if name not in self._schemas:
             declared = self._names.parameters(name)
             schema = ValueSchema([declared], declared)
@@ -168,7 +177,7 @@ class Reply:
         return self._schemas[name]
 
 
-def _error_without_a_name(chunk: dict[str, Any]) -> dict[str, Any] | None:
+def _unlabelled_error(chunk: dict[str, Any]) -> dict[str, Any] | None:
     """vLLM before 0.10.1 says it flatly.
 
     Ollama reads an error in the middle of an answer as an answer, and sends on what is left of it:
@@ -185,7 +194,7 @@ def _error_without_a_name(chunk: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _thought(delta: dict[str, Any]) -> str:
+def _reasoning_text(delta: dict[str, Any]) -> str:
     for key in ("reasoning_content", "reasoning"):
         if isinstance(thought := delta.get(key), str) and thought:
             return thought
@@ -223,7 +232,7 @@ def _usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
     )
 
 
-def _not_read(chunk: dict[str, Any], prompt: int) -> int:
+def _cached_tokens(chunk: dict[str, Any], prompt: int) -> int:
     """Tokens that llama.cpp knew. Older builds tell only how many they have read."""
     timings = chunk.get("timings")
     if not isinstance(timings, dict):
@@ -238,7 +247,7 @@ def _usage(usage: dict[str, Any], chunk: dict[str, Any]) -> Usage:
         prompt.get("cached_tokens") if isinstance(prompt, dict) else None,
         usage.get("cached_tokens"),
         usage.get("prompt_cache_hit_tokens"),
-        _not_read(chunk, _count(usage.get("prompt_tokens"))),
+        _cached_tokens(chunk, _count(usage.get("prompt_tokens"))),
     ]
     reasoning = (
         completion.get("reasoning_tokens")

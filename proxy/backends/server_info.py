@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class BackendInfo:
     """What a backend tells of itself."""
 
     model: str | None = None
@@ -17,7 +17,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ModelsResponse:
     """What a server's answer to GET /models shows of it."""
 
     headers: Mapping[str, str]
@@ -26,5 +26,5 @@ class Seen:
     def owned_by(self, *names: str) -> bool:
         return any(item.get("owned_by") in names for item in self.items)
 
-    def tells(self, key: str) -> bool:
+    def has_key(self, key: str) -> bool:
         return any(key in item for item in self.items)

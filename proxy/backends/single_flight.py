@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Shared(Generic[T]):
+class SingleFlight(Generic[T]):
     """Runs `attempt` at most once at a time, however many wait for it.
 
     A caller that is cancelled does not cancel it for the others; when the last one has left, it
@@ -16,13 +16,15 @@ class Shared(Generic[T]):
     next caller starts the next attempt.
     """
 
-    def __init__(self, attempt: Callable[[], Coroutine[Any, Any, T]], held: float = 0.0) -> None:
-        self._attempt, self._held = attempt, held
+    def __init__(
+        self, attempt: Callable[[], Coroutine[Any, Any, T]], error_ttl: float = 0.0
+    ) -> None:
+        self._attempt, self._error_ttl = attempt, error_ttl
         self._task: asyncio.Task[T] | None = None
-        self._failed = float("-inf")  # when, where the last attempt did
+        self._failed_at = float("-inf")  # when, where the last attempt did
         self._waiters = 0
 
-    async def outcome(self) -> T:
+    async def result(self) -> T:
         task = self._current()
         self._waiters += 1
         try:
@@ -33,18 +35,18 @@ class Shared(Generic[T]):
                 task.cancel()
                 self._task = None  # who comes now starts another one
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Let an attempt run to its end, whether anyone waits for it or not."""
         self._waiters += 1
-        self._current().add_done_callback(self._leave)
+        self._current().add_done_callback(self._release)
 
-    def _leave(self, _: asyncio.Task[T]) -> None:
+    def _release(self, _: asyncio.Task[T]) -> None:
         self._waiters -= 1
 
     def _current(self) -> asyncio.Task[T]:
         """Return the attempt that runs, or the last one while its error holds, or a new one."""
         if self._task is None or (
-            self._task.done() and time.monotonic() - self._failed >= self._held
+            self._task.done() and time.monotonic() - self._failed_at >= self._error_ttl
         ):
             self._task = asyncio.create_task(self._attempt())
             self._task.add_done_callback(self._end)
@@ -53,4 +55,4 @@ class Shared(Generic[T]):
     def _end(self, task: asyncio.Task[T]) -> None:
         # Retrieved, also when everyone who waited has left.
         failed = not task.cancelled() and task.exception() is not None
-        self._failed = time.monotonic() if failed else float("-inf")
+        self._failed_at = time.monotonic() if failed else float("-inf")

@@ -15,10 +15,10 @@ from typing import Any
 import httpcore
 import httpx
 
-from proxy.errors import Busy
+from proxy.errors import Overloaded
 
 # Read at 150 MB a second; with twice as much a thousand clients that do not read cost 15 MB more.
-PIECE = 4 * 1024
+READ_SIZE = 4 * 1024
 
 
 def _keepalive() -> Iterator[tuple[int, int, int]]:
@@ -38,18 +38,20 @@ def _keepalive() -> Iterator[tuple[int, int, int]]:
 SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *_keepalive())
 
 
-class _Stream(httpcore.AsyncNetworkStream):
+class _SocketStream(httpcore.AsyncNetworkStream):
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         # What lies there already comes at once: others have their turn all the same.
         await asyncio.sleep(0)
-        async with _translated(httpcore.ReadTimeout, httpcore.ReadError, timeout):
-            return await asyncio.get_running_loop().sock_recv(self._socket, min(max_bytes, PIECE))
+        async with _mapped_errors(httpcore.ReadTimeout, httpcore.ReadError, timeout):
+            return await asyncio.get_running_loop().sock_recv(
+                self._socket, min(max_bytes, READ_SIZE)
+            )
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        async with _translated(httpcore.WriteTimeout, httpcore.WriteError, timeout):
+        async with _mapped_errors(httpcore.WriteTimeout, httpcore.WriteError, timeout):
             await asyncio.get_running_loop().sock_sendall(self._socket, buffer)
 
     async def aclose(self) -> None:
@@ -66,7 +68,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         return bool(poll.poll(0))
 
 
-class _Network(httpcore.AsyncNetworkBackend):
+class _NetworkBackend(httpcore.AsyncNetworkBackend):
     async def connect_tcp(
         self,
         host: str,
@@ -76,7 +78,7 @@ class _Network(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
-        async with _translated(httpcore.ConnectTimeout, httpcore.ConnectError, timeout):
+        async with _mapped_errors(httpcore.ConnectTimeout, httpcore.ConnectError, timeout):
             found = await asyncio.get_running_loop().getaddrinfo(
                 host, port, type=socket.SOCK_STREAM
             )
@@ -85,16 +87,16 @@ class _Network(httpcore.AsyncNetworkBackend):
                 # A TimeoutError too: each has its share of the time.
                 with contextlib.suppress(OSError):
                     async with asyncio.timeout(share):
-                        return await _connected(*at)
-            return await _connected(*found[-1])
+                        return await _connect(*at)
+            return await _connect(*found[-1])
 
 
 class Transport(httpx.AsyncHTTPTransport):
     def __init__(self, limits: httpx.Limits) -> None:
-        self._pool = _Connections(limits)  # type: ignore[assignment]  # no more is asked of a pool
+        self._pool = ConnectionPool(limits)  # type: ignore[assignment]  # no more is asked of a pool
 
 
-class _Connections:
+class ConnectionPool:
     """Each is in use by one request, or kept for the next, or closed.
 
     The library's own pool loses one for ever where a request is cancelled at a moment that it does
@@ -102,53 +104,55 @@ class _Connections:
 
     def __init__(self, limits: httpx.Limits) -> None:
         self._limits = limits
-        self._kept: list[httpcore.AsyncHTTPConnection] = []
+        self._idle: list[httpcore.AsyncHTTPConnection] = []
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        connection = await self._one(request.url.origin)
+        connection = await self._acquire(request.url.origin)
         try:
             response = await connection.handle_async_request(request)
         except BaseException:  # also a client that leaves: nobody else would close it
             await connection.aclose()
             raise
-        body = _Body(response.stream, connection, self)
+        body = _ResponseBody(response.stream, connection, self)
         return httpcore.Response(
             response.status, headers=response.headers, content=body, extensions=response.extensions
         )
 
-    async def _one(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
-        for kept in [kept for kept in self._kept if kept.has_expired()]:
-            await self._drop(kept)
-        for kept in reversed(self._kept):
+    async def _acquire(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        for kept in [kept for kept in self._idle if kept.has_expired()]:
+            await self._close(kept)
+        for kept in reversed(self._idle):
             if kept.can_handle_request(origin):
-                self._kept.remove(kept)
+                self._idle.remove(kept)
                 return kept
         return httpcore.AsyncHTTPConnection(
-            origin, keepalive_expiry=self._limits.keepalive_expiry, network_backend=_Network()
+            origin,
+            keepalive_expiry=self._limits.keepalive_expiry,
+            network_backend=_NetworkBackend(),
         )
 
-    async def done_with(self, connection: httpcore.AsyncHTTPConnection) -> None:
+    async def release(self, connection: httpcore.AsyncHTTPConnection) -> None:
         if not connection.is_idle():
             await connection.aclose()
             return
-        self._kept.append(connection)
-        if len(self._kept) > (self._limits.max_keepalive_connections or 0):
-            await self._drop(self._kept[0])
+        self._idle.append(connection)
+        if len(self._idle) > (self._limits.max_keepalive_connections or 0):
+            await self._close(self._idle[0])
 
     async def aclose(self) -> None:
-        for kept in list(self._kept):
-            await self._drop(kept)
+        for kept in list(self._idle):
+            await self._close(kept)
 
-    async def _drop(self, connection: httpcore.AsyncHTTPConnection) -> None:
-        self._kept.remove(connection)
+    async def _close(self, connection: httpcore.AsyncHTTPConnection) -> None:
+        self._idle.remove(connection)
         await connection.aclose()
 
 
-class _Body:
+class _ResponseBody:
     """Of an answer. Who reads it closes it, once, however it ends."""
 
     def __init__(
-        self, body: Any, connection: httpcore.AsyncHTTPConnection, connections: _Connections
+        self, body: Any, connection: httpcore.AsyncHTTPConnection, connections: ConnectionPool
     ) -> None:
         self._body = body
         self._connection = connection
@@ -161,15 +165,15 @@ class _Body:
         try:
             await self._body.aclose()
         finally:
-            await self._connections.done_with(self._connection)
+            await self._connections.release(self._connection)
 
 
-async def _connected(family: int, kind: int, protocol: int, _: str, address: Any) -> _Stream:
+async def _connect(family: int, kind: int, protocol: int, _: str, address: Any) -> _SocketStream:
     try:
         connecting = socket.socket(family, kind, protocol)
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):  # ours, not the backend's
-            raise Busy(
+            raise Overloaded(
                 "this proxy has no file descriptor left for a connection to the backend: "
                 "raise `ulimit -n`"
             ) from error
@@ -182,11 +186,11 @@ async def _connected(family: int, kind: int, protocol: int, _: str, address: Any
     except BaseException:  # also who leaves, or has waited too long: nobody else would close it
         connecting.close()
         raise
-    return _Stream(connecting)
+    return _SocketStream(connecting)
 
 
 @contextlib.asynccontextmanager
-async def _translated(
+async def _mapped_errors(
     late: type[Exception], failed: type[Exception], seconds: float | None
 ) -> AsyncIterator[None]:
     try:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import ClassVar
 
 from proxy.backends.base import Backend
-from proxy.backends.server_info import Seen
-from proxy.chat_request.backend_body import Needs
+from proxy.backends.server_info import ModelsResponse
+from proxy.chat_request.backend_body import Capabilities
 from proxy.errors import BridgeError
 
 
@@ -18,11 +18,11 @@ class Vllm(Backend):
     kind: ClassVar[str] = "vllm"
 
     @classmethod
-    def recognises(cls, seen: Seen) -> bool:
-        return seen.owned_by("vllm") or seen.tells("max_model_len")
+    def matches(cls, seen: ModelsResponse) -> bool:
+        return seen.owned_by("vllm") or seen.has_key("max_model_len")
 
-    def easier(self, error: BridgeError, needs: Needs) -> Needs | None:
-        if "--enable-auto-tool-choice" in error.message and self.text_is_read:
-            self.needs = replace(self.needs, auto_tool_choice=False)
-            return replace(needs, auto_tool_choice=False)
-        return super().easier(error, needs)
+    def relax(self, error: BridgeError, capabilities: Capabilities) -> Capabilities | None:
+        if "--enable-auto-tool-choice" in error.message and self.parses_text:
+            self.capabilities = replace(self.capabilities, auto_tool_choice=False)
+            return replace(capabilities, auto_tool_choice=False)
+        return super().relax(error, capabilities)

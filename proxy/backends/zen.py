@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import ClassVar
 
 from proxy.backends.address import NO_KEY
-from proxy.backends.base import MODELS_KEPT, Backend, Headers
-from proxy.backends.error_mapping import told, when_to_come_again
-from proxy.backends.models import Model, usable_names
-from proxy.backends.server_info import Facts, Seen
-from proxy.chat_request.request import Question
-from proxy.chat_request.session_id import session_of
-from proxy.errors import BackendRefused, BackendSaid, BridgeError, ModelNotFound, OutOfCredit
+from proxy.backends.base import MODELS_TTL, Backend, Headers
+from proxy.backends.error_mapping import parse_error_body, retry_headers
+from proxy.backends.models import ModelInfo, usable_names
+from proxy.backends.server_info import BackendInfo, ModelsResponse
+from proxy.chat_request.request import ChatRequest
+from proxy.chat_request.session_id import session_id
+from proxy.errors import BackendRefused, BackendStatusError, BridgeError, ModelNotFound, OutOfCredit
 
 _SESSION, _AGENT = b"x-opencode-session", b"user-agent"
 # OpenCode 2 gives a sub-agent the session of its parent in the second and third.
@@ -59,23 +59,23 @@ class Zen(Backend):
     kind: ClassVar[str] = "zen"
 
     @classmethod
-    def recognises(cls, seen: Seen) -> bool:
+    def matches(cls, seen: ModelsResponse) -> bool:
         return seen.owned_by("opencode")
 
-    def headers(self, question: Question, headers: Headers) -> Headers:
+    def request_headers(self, request: ChatRequest, headers: Headers) -> Headers:
         given = dict(headers)
         added = [] if _AGENT in given else [(_AGENT, b"llama-bridge")]
         if _SESSION not in given:
             session = next((given[name] for name in _SESSIONS_OF_CLIENTS if given.get(name)), None)
-            added.append((_SESSION, session or session_of(question.body).encode()))
+            added.append((_SESSION, session or session_id(request.body).encode()))
         return [*headers, *added]
 
-    def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
-        message, fields = told(body)
+    def map_error(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
+        message, fields = parse_error_body(body)
         kind = str(fields.get("type"))
         said = _STATUSES.get(kind)
         if said is None:
-            error = super().meaning(status, body, headers)
+            error = super().map_error(status, body, headers)
             if type(error) is BackendRefused and "type" in fields:
                 error.type = kind
             return error
@@ -89,19 +89,21 @@ class Zen(Backend):
             error = OutOfCredit(message)
         else:
             explained = f"{message} ({_EXPLAINED[kind]})" if kind in _EXPLAINED else message
-            error = BackendSaid(
-                explained, status=said, type=kind, headers=when_to_come_again(headers)
+            error = BackendStatusError(
+                explained, status=said, type=kind, headers=retry_headers(headers)
             )
         error.type = kind  # clients know these words
         return error
 
-    async def list_models(self) -> list[Model]:
-        return [replace(model, wire=_wire(model.id)) for model in await super().list_models()]
+    async def list_models(self) -> list[ModelInfo]:
+        return [
+            replace(model, only_endpoint=_wire(model.id)) for model in await super().list_models()
+        ]
 
-    async def facts(self, kept: float = MODELS_KEPT) -> Facts:
+    async def describe(self, max_age: float = MODELS_TTL) -> BackendInfo:
         """Not at every look at /health: it is a server in the world."""
-        facts = await super().facts(kept)
-        address = await self.place.address()
+        facts = await super().describe(max_age)
+        address = await self.provider.address()
         return (
             replace(facts, advice=_KEY)
             if address.is_zen and address.key in (None, NO_KEY)

@@ -6,15 +6,15 @@ from typing import Any, Literal
 from proxy import exact_json
 from proxy.chat_request import tool_choice
 from proxy.chat_request.history import (
-    readable,
-    with_joined_text,
-    with_joined_users,
-    with_last_word_of_user,
+    end_with_user,
+    join_text_parts,
+    join_user_messages,
+    normalize,
 )
-from proxy.chat_request.request import Question
-from proxy.chat_request.tools import name_of
+from proxy.chat_request.request import ChatRequest
+from proxy.chat_request.tools import tool_name
 
-_KEPT_ALL_THE_SAME: dict[str, tuple[Any, ...]] = {"tool_choice": ("auto", "none"), "n": (1,)}
+_HARMLESS_VALUES: dict[str, tuple[Any, ...]] = {"tool_choice": ("auto", "none"), "n": (1,)}
 
 _ANY_OBJECT = {
     "type": "json_schema",
@@ -23,7 +23,7 @@ _ANY_OBJECT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class Capabilities:
     """What a backend is asked for, and what it would misunderstand: known of its kind, or found
     out by asking.
     """
@@ -38,49 +38,51 @@ class Needs:
     json_object: bool = True  # it takes this form of answer; a schema is known to more
     reasoning_effort: bool = True  # it takes the field for this model
     # Under which name they may stand in the history.
-    thoughts: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"
-    joined_text: bool = False  # text in parts must come as one string
+    reasoning_field: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"
+    join_text: bool = False  # text in parts must come as one string
     consecutive_users: bool = True  # several messages of the user may follow each other
     prefill: bool = True  # the last message may be an assistant's
-    left_out: frozenset[str] = frozenset()  # fields that it refuses, and that no answer depends on
-    unread: frozenset[str] = frozenset()  # what it ignores in silence
-    unless_said: tuple[tuple[str, Any], ...] = ()  # where its own default does harm
+    dropped_fields: frozenset[str] = (
+        frozenset()
+    )  # fields that it refuses, and that no answer depends on
+    ignored_fields: frozenset[str] = frozenset()  # what it ignores in silence
+    defaults: tuple[tuple[str, Any], ...] = ()  # where its own default does harm
 
 
-def prepare(question: Question, needs: Needs, model: str | None) -> bytes:
+def build_body(request: ChatRequest, capabilities: Capabilities, model: str | None) -> bytes:
     """Always asked to stream, with usage: one road.
 
     The exception is what the backend refuses to stream.
     """
     body: dict[str, Any] = (
-        dict(needs.unless_said)
-        | question.body
+        dict(capabilities.defaults)
+        | request.body
         | {"stream": True, "stream_options": {"include_usage": True}}
     )
-    if isinstance(options := question.body.get("stream_options"), dict):
+    if isinstance(options := request.body.get("stream_options"), dict):
         body["stream_options"] = options | {"include_usage": True}
     if model is not None:
         body["model"] = model
-    body["messages"] = readable(body["messages"], needs.thoughts)
-    _leave_out(body, needs.left_out)
-    _say_in_turns(body, question, needs)
-    _choose_tool(body, needs)
-    _rename(body, needs)
+    body["messages"] = normalize(body["messages"], capabilities.reasoning_field)
+    _drop_fields(body, capabilities.dropped_fields)
+    _fix_roles(body, request, capabilities)
+    _choose_tool(body, capabilities)
+    _rename_fields(body, capabilities)
     if (
-        not needs.logprobs_beside_tools
-        and not question.streamed
+        not capabilities.logprobs_beside_tools
+        and not request.streamed
         and body.get("logprobs")
         and body.get("tools")
     ):
         body["stream"] = False
-    if not question.streamed and "audio" in (body.get("modalities") or ()):
+    if not request.streamed and "audio" in (body.get("modalities") or ()):
         body["stream"] = False  # what comes whole may be of more kinds
-    if not needs.stream_options or not body["stream"]:
+    if not capabilities.stream_options or not body["stream"]:
         del body["stream_options"]
     return exact_json.dumps(body)
 
 
-def _leave_out(body: dict[str, Any], refused: frozenset[str]) -> None:
+def _drop_fields(body: dict[str, Any], refused: frozenset[str]) -> None:
     """Drop what the backend refuses; also the choice among no tools, which says nothing, and
     which many refuse.
     """
@@ -102,71 +104,75 @@ def _without_strict(tool: dict[str, Any]) -> dict[str, Any]:
     return tool | {"function": {key: value for key, value in function.items() if key != "strict"}}
 
 
-def _say_in_turns(body: dict[str, Any], question: Question, needs: Needs) -> None:
+def _fix_roles(body: dict[str, Any], request: ChatRequest, capabilities: Capabilities) -> None:
     """OpenCode ends its last step with an assistant message and no choice of tools: an
     instruction, not the beginning of an answer.
     """
-    if not needs.prefill and question.choice.mode == "none":
-        body["messages"] = with_last_word_of_user(body["messages"])
-    if not needs.consecutive_users:
-        body["messages"] = with_joined_users(body["messages"])
+    if not capabilities.prefill and request.tool_choice.mode == "none":
+        body["messages"] = end_with_user(body["messages"])
+    if not capabilities.consecutive_users:
+        body["messages"] = join_user_messages(body["messages"])
 
 
-def output_limit(question: Question) -> int | None:
+def output_limit(request: ChatRequest) -> int | None:
     """Return how many tokens all choices together may have at most; None if the client sets no
     limit.
     """
-    said = [
-        question.body.get(field) for field in ("max_tokens", "max_completion_tokens", "n_predict")
+    given = [
+        request.body.get(field) for field in ("max_tokens", "max_completion_tokens", "n_predict")
     ]
     limits = [
         limit
-        for limit in said
+        for limit in given
         if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
     ]
-    return max(limits) * question.choices if limits else None
+    return max(limits) * request.choices if limits else None
 
 
-def unread(question: Question, needs: Needs) -> list[str]:
+def ignored_by(request: ChatRequest, capabilities: Capabilities) -> list[str]:
     """What the client asks for in vain."""
     return sorted(
         field
-        for field in needs.unread
-        if question.body.get(field) not in (None, *_KEPT_ALL_THE_SAME.get(field, ()))
+        for field in capabilities.ignored_fields
+        if request.body.get(field) not in (None, *_HARMLESS_VALUES.get(field, ()))
     )
 
 
-def _rename(body: dict[str, Any], needs: Needs) -> None:
-    if needs.joined_text:
-        body["messages"] = with_joined_text(body["messages"])
-    if needs.progress:
+def _rename_fields(body: dict[str, Any], capabilities: Capabilities) -> None:
+    if capabilities.join_text:
+        body["messages"] = join_text_parts(body["messages"])
+    if capabilities.progress:
         body["return_progress"] = True
     if (
-        not needs.max_completion_tokens
+        not capabilities.max_completion_tokens
         and (limit := body.pop("max_completion_tokens", None)) is not None
     ):
         body.setdefault("max_tokens", limit)
     form = body.get("response_format")
-    if not needs.json_object and isinstance(form, dict) and form.get("type") == "json_object":
+    if (
+        not capabilities.json_object
+        and isinstance(form, dict)
+        and form.get("type") == "json_object"
+    ):
         body["response_format"] = _ANY_OBJECT
-    if not needs.reasoning_effort:
+    if not capabilities.reasoning_effort:
         body.pop("reasoning_effort", None)
 
 
-def _choose_tool(body: dict[str, Any], needs: Needs) -> None:
+def _choose_tool(body: dict[str, Any], capabilities: Capabilities) -> None:
     """Where a word is understood: offer what is named, and require a call.
 
     Where nothing is: offer what may be chosen.
     """
     choice = body.get("tool_choice")
-    if isinstance(choice, dict) and needs.tool_choice != "any":
-        named = tool_choice.read(body)
+    if isinstance(choice, dict) and capabilities.tool_choice != "any":
+        named = tool_choice.parse(body)
         if named.names is not None:
             body["tools"], body["tool_choice"] = (
-                [tool for tool in body["tools"] if name_of(tool) in named.names],
+                [tool for tool in body["tools"] if tool_name(tool) in named.names],
                 named.mode,
             )
-    elif choice == "none" and needs.tool_choice == "unread":
+    elif choice == "none" and capabilities.tool_choice == "unread":
         body.pop("tools", None)
-    elif choice in (None, "auto") and body.get("tools") and not needs.auto_tool_choice:
+    elif choice in (None, "auto") and body.get("tools") and not capabilities.auto_tool_choice:
         body["tool_choice"] = "none"

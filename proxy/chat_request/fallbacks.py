@@ -15,7 +15,7 @@ _SUBSCHEMAS = (
     "items",
     "additionalProperties",
 )
-_KEPT = frozenset(
+_KEPT_KEYWORDS = frozenset(
     (
         *_SUBSCHEMAS,
         "type",
@@ -28,12 +28,12 @@ _KEPT = frozenset(
         "nullable",
     )
 )
-_TOLD = frozenset(
+_DESCRIBED_RULES = frozenset(
     ("pattern", "format", "minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum")
 )
 _TYPES = frozenset(("string", "number", "integer", "boolean", "object", "array", "null"))
-_OF_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
-_OF_CHAT = (
+_TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
+_CHAT_FIELDS = (
     "messages",
     "response_format",
     "stream_options",
@@ -43,16 +43,16 @@ _OF_CHAT = (
 )
 _LIMITS = ("max_tokens", "max_completion_tokens", "n_predict")
 _FORMS = ("grammar", "json_schema")
-_NOT_OF_A_PROMPT = frozenset((*_OF_TOOLS, *_OF_CHAT, "logprobs", "top_logprobs"))
+_NOT_FOR_COMPLETION = frozenset((*_TOOL_FIELDS, *_CHAT_FIELDS, "logprobs", "top_logprobs"))
 
 
-def wants_a_call(body: dict[str, Any]) -> bool:
+def requires_tool_call(body: dict[str, Any]) -> bool:
     """A call that must come is asked for natively: only a grammar can promise it."""
     choice = body.get("tool_choice")
     return choice == "required" or isinstance(choice, dict)
 
 
-def fits_a_prompt(body: dict[str, Any]) -> bool:
+def can_use_completion(body: dict[str, Any]) -> bool:
     """Whether nothing is lost when the prompt alone is completed: one answer, of any form, to
     words alone.
     """
@@ -63,7 +63,7 @@ def fits_a_prompt(body: dict[str, Any]) -> bool:
     )
 
 
-def may_go_on(body: dict[str, Any]) -> bool:
+def can_prefill(body: dict[str, Any]) -> bool:
     """A grammar begins anew with what it is asked for: nothing can be gone on with in the middle
     of its form.
     """
@@ -77,33 +77,35 @@ def has_own_grammar(body: dict[str, Any]) -> bool:
     return bool(body.get("grammar") and body.get("tools")) and body.get("tool_choice") != "none"
 
 
-def raw(body: dict[str, Any]) -> dict[str, Any]:
+def without_parser(body: dict[str, Any]) -> dict[str, Any]:
     """The prompt stays as it is; llama.cpp's parser and grammar are off, and what the model
     writes comes as its text.
     """
     return body | {"tool_choice": "none", "reasoning_format": "none"}
 
 
-def continued(body: dict[str, Any], content: str, thoughts: str, spent: int) -> dict[str, Any]:
+def with_prefill(
+    body: dict[str, Any], content: str, reasoning: str, prefill_tokens: int
+) -> dict[str, Any]:
     """What was said already stands at the end, as the beginning of the answer; so many tokens
     were spent on it.
     """
-    said: dict[str, Any] = {"role": "assistant", "content": content}
-    if thoughts:
-        said["reasoning_content"] = thoughts
+    message: dict[str, Any] = {"role": "assistant", "content": content}
+    if reasoning:
+        message["reasoning_content"] = reasoning
     limits = {
-        key: max(body[key] - spent, 1)
+        key: max(body[key] - prefill_tokens, 1)
         for key in _LIMITS
         if isinstance(body.get(key), int) and body[key] > 0
     }
-    return body | limits | {"messages": [*body["messages"], said]}
+    return body | limits | {"messages": [*body["messages"], message]}
 
 
-def of_prompt(body: dict[str, Any], prompt: str, preserved: list[str]) -> dict[str, Any]:
+def completion_body(body: dict[str, Any], prompt: str, preserved: list[str]) -> dict[str, Any]:
     """The question as a plain text to be completed; `preserved` are the markers that must not
     vanish from what comes.
     """
-    kept = {key: value for key, value in body.items() if key not in _NOT_OF_A_PROMPT}
+    kept = {key: value for key, value in body.items() if key not in _NOT_FOR_COMPLETION}
     if (limit := kept.pop("max_completion_tokens", None)) is not None:
         kept["max_tokens"] = limit
     return kept | {
@@ -126,57 +128,57 @@ def _is_text(message: Any) -> bool:
     )
 
 
-def softened(body: dict[str, Any]) -> dict[str, Any]:
+def relax_schemas(body: dict[str, Any]) -> dict[str, Any]:
     """Schemas of tools without what makes a grammar fail or explode; what a rule said is said in
     words.
     """
     tools = body.get("tools")
     return (
-        body | {"tools": [_soft_tool(tool) for tool in tools]} if isinstance(tools, list) else body
+        body | {"tools": [_relax_tool(tool) for tool in tools]} if isinstance(tools, list) else body
     )
 
 
-def _soft_tool(tool: Any) -> Any:
+def _relax_tool(tool: Any) -> Any:
     function = tool.get("function") if isinstance(tool, dict) else None
     if not isinstance(function, dict) or not isinstance(schema := function.get("parameters"), dict):
         return tool
-    return tool | {"function": function | {"parameters": _soft(schema, schema)}}
+    return tool | {"function": function | {"parameters": _relax(schema, schema)}}
 
 
-def _soft(schema: Any, root: dict[str, Any]) -> Any:
+def _relax(schema: Any, root: dict[str, Any]) -> Any:
     if not isinstance(schema, dict):
         return schema
-    told = [
+    rules_as_text = [
         f"{key}: {value}"
         for key, value in schema.items()
-        if key in _TOLD or (key == "type" and not _is_type(value))
+        if key in _DESCRIBED_RULES or (key == "type" and not _is_type(value))
     ]
-    soft = {
-        key: _soft_part(key, value, root)
+    relaxed = {
+        key: _relax_part(key, value, root)
         for key, value in schema.items()
         if _is_kept(key, value, root)
     }
-    if told:
-        described = soft.get("description")
-        rules = ", ".join(told)
-        soft["description"] = (
+    if rules_as_text:
+        described = relaxed.get("description")
+        rules = ", ".join(rules_as_text)
+        relaxed["description"] = (
             f"{described} ({rules})" if isinstance(described, str) and described else rules
         )
-    return soft
+    return relaxed
 
 
 def _is_kept(key: str, value: Any, root: dict[str, Any]) -> bool:
     if key == "$ref":
         return isinstance(value, str) and _resolves(value, root)
-    return key in _KEPT and (key != "type" or _is_type(value))
+    return key in _KEPT_KEYWORDS and (key != "type" or _is_type(value))
 
 
-def _soft_part(key: str, value: Any, root: dict[str, Any]) -> Any:
+def _relax_part(key: str, value: Any, root: dict[str, Any]) -> Any:
     if key in ("properties", "$defs", "definitions") and isinstance(value, dict):
-        return {name: _soft(part, root) for name, part in value.items()}
+        return {name: _relax(part, root) for name, part in value.items()}
     if key in ("anyOf", "oneOf", "allOf", "prefixItems") and isinstance(value, list):
-        return [_soft(part, root) for part in value]
-    return _soft(value, root) if key in ("items", "additionalProperties") else value
+        return [_relax(part, root) for part in value]
+    return _relax(value, root) if key in ("items", "additionalProperties") else value
 
 
 def _is_type(value: Any) -> bool:

@@ -10,7 +10,7 @@ client: where it stands, another server made it.
 
 from typing import Any
 
-THOUGHTS = ("reasoning_content", "reasoning", "reasoning_text")
+REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text")
 _FOREIGN = frozenset(
     {
         "reasoning_details",
@@ -27,21 +27,21 @@ _FOREIGN = frozenset(
 _FOREIGN_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning.encrypted"})
 
 
-def readable(messages: list[Any], thoughts: str | None) -> list[Any]:
+def normalize(messages: list[Any], reasoning_field: str | None) -> list[Any]:
     return [
-        _readable(message, thoughts) if isinstance(message, dict) else message
+        _normalize(message, reasoning_field) if isinstance(message, dict) else message
         for message in messages
     ]
 
 
-def with_joined_text(messages: list[Any]) -> list[Any]:
+def join_text_parts(messages: list[Any]) -> list[Any]:
     """Parts that are nothing but text as one text: some servers take each part for a message, or
     refuse what is no text.
     """
-    return [_with_joined_text(message) for message in messages]
+    return [_join_text_parts(message) for message in messages]
 
 
-def with_joined_users(messages: list[Any]) -> list[Any]:
+def join_user_messages(messages: list[Any]) -> list[Any]:
     """Join messages of the user that follow each other: the templates of Mistral and Gemma
     refuse them.
     """
@@ -56,7 +56,7 @@ def with_joined_users(messages: list[Any]) -> list[Any]:
     return joined
 
 
-def with_last_word_of_user(messages: list[Any]) -> list[Any]:
+def end_with_user(messages: list[Any]) -> list[Any]:
     """Give the user the assistant message at the end, where it is not taken as the beginning of
     the answer.
     """
@@ -81,7 +81,7 @@ def _parts(content: Any) -> list[Any]:
     return [{"type": "text", "text": content}] if content else []
 
 
-def _with_joined_text(message: Any) -> Any:
+def _join_text_parts(message: Any) -> Any:
     if _is_in_parts(message):
         return message | {"content": _text(message["content"])}
     return (
@@ -91,10 +91,10 @@ def _with_joined_text(message: Any) -> Any:
     )
 
 
-def _readable(message: dict[str, Any], thoughts: str | None) -> dict[str, Any]:
+def _normalize(message: dict[str, Any], reasoning_field: str | None) -> dict[str, Any]:
     match message.get("role"):
         case "assistant":
-            return _assistant(message, thoughts)
+            return _assistant(message, reasoning_field)
         case "developer":
             return _with_content(message | {"role": "system"})
         case _:
@@ -112,13 +112,17 @@ def _is_in_parts(message: Any) -> bool:
     )
 
 
-def _assistant(message: dict[str, Any], thoughts: str | None) -> dict[str, Any]:
-    thought = next((message[key] for key in THOUGHTS if isinstance(message.get(key), str)), None)
+def _assistant(message: dict[str, Any], reasoning_field: str | None) -> dict[str, Any]:
+    reasoning = next(
+        (message[key] for key in REASONING_FIELDS if isinstance(message.get(key), str)), None
+    )
     kept = {
-        key: value for key, value in message.items() if key not in _FOREIGN and key not in THOUGHTS
+        key: value
+        for key, value in message.items()
+        if key not in _FOREIGN and key not in REASONING_FIELDS
     }
-    if thought is not None and thoughts is not None:
-        kept[thoughts] = thought
+    if reasoning is not None and reasoning_field is not None:
+        kept[reasoning_field] = reasoning
     if isinstance(content := kept.get("content"), list):
         kept["content"] = [_without_foreign(part) for part in content if not _is_foreign(part)]
     if kept.get("content") in (None, []) and not kept.get("tool_calls"):

@@ -5,22 +5,22 @@ holds."""
 import re
 from typing import Any
 
-from proxy.chat_request.history import THOUGHTS
+from proxy.chat_request.history import REASONING_FIELDS
 
-_BEGINS = "[llama-bridge] "
+_PREFIX = "[llama-bridge] "
 # Some clients trim what they send back.
-_NOTICE = re.compile(r"^\[llama-bridge\] [^\n]*(?:\n|\Z)", re.MULTILINE)
+_NOTE = re.compile(r"^\[llama-bridge\] [^\n]*(?:\n|\Z)", re.MULTILINE)
 
 
-def notice(sentence: str) -> str:
+def progress_note(sentence: str) -> str:
     """One line, whatever the reason for waiting looks like."""
-    return _BEGINS + sentence.partition("\n")[0] + "\n"
+    return _PREFIX + sentence.partition("\n")[0] + "\n"
 
 
-def take_out(messages: list[dict[str, Any]]) -> None:
+def strip_notes(messages: list[dict[str, Any]]) -> None:
     for message in messages:
-        for name in THOUGHTS:
-            if isinstance(thoughts := message.get(name), str) and _BEGINS in thoughts:
-                message[name] = _NOTICE.sub("", thoughts)
+        for name in REASONING_FIELDS:
+            if isinstance(reasoning := message.get(name), str) and _PREFIX in reasoning:
+                message[name] = _NOTE.sub("", reasoning)
                 if not message[name].strip():
                     del message[name]

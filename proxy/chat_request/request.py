@@ -15,7 +15,7 @@ from proxy.errors import BadRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ChatRequest:
     body: dict[str, Any]
     size: int  # in bytes
     model: str | None
@@ -23,22 +23,22 @@ class Question:
     wants_usage: bool
     choices: int
     tools: tuple[Any, ...]  # empty where no call is wanted
-    choice: ToolChoice
-    one_call: bool  # parallel_tool_calls: false
-    used_ids: frozenset[str]  # of the calls that stand in the conversation already
+    tool_choice: ToolChoice
+    single_call: bool  # parallel_tool_calls: false
+    used_call_ids: frozenset[str]  # of the calls that stand in the conversation already
 
 
-def read(raw: bytes) -> Question:
-    body = _parsed(raw)
+def parse(raw: bytes) -> ChatRequest:
+    body = _parse_json(raw)
     validation.check(body)
-    progress_notes.take_out(body["messages"])
+    progress_notes.strip_notes(body["messages"])
     messages, tools, choices = body["messages"], body.get("tools"), body.get("n")
     if choices is not None and (
         not isinstance(choices, int) or isinstance(choices, bool) or choices < 1
     ):
         raise BadRequest("`n` must be a whole number, 1 or more", param="n")
-    options, choice = body.get("stream_options"), tool_choice.read(body)
-    return Question(
+    options, choice = body.get("stream_options"), tool_choice.parse(body)
+    return ChatRequest(
         body=body,
         size=len(raw),
         model=body.get("model"),
@@ -46,9 +46,9 @@ def read(raw: bytes) -> Question:
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
         choices=choices or 1,
         tools=() if not tools or choice.mode == "none" else tuple(tools),
-        choice=choice,
-        one_call=body.get("parallel_tool_calls") is False,
-        used_ids=_ids(messages),
+        tool_choice=choice,
+        single_call=body.get("parallel_tool_calls") is False,
+        used_call_ids=_call_ids(messages),
     )
 
 
@@ -63,17 +63,17 @@ def user_and_tool_texts(body: dict[str, Any]) -> list[str]:
     parts = (
         part.get("text")
         for content in contents
-        for part in _listed(content)
+        for part in _as_list(content)
         if isinstance(part, dict)
     )
     return [text for text in (*contents, *parts) if isinstance(text, str)]
 
 
-def _parsed(raw: bytes) -> dict[str, Any]:
+def _parse_json(raw: bytes) -> dict[str, Any]:
     try:
         body = exact_json.loads(raw)
     except orjson.JSONDecodeError as error:
-        body = _with_half_letters(raw)
+        body = _repair_surrogates(raw)
         if body is None:
             raise BadRequest(
                 f"the body is not valid JSON: {error.msg} (line {error.lineno}, "
@@ -84,7 +84,7 @@ def _parsed(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def _with_half_letters(raw: bytes) -> Any:
+def _repair_surrogates(raw: bytes) -> Any:
     """JavaScript clients cut long tool results in the middle of an emoji and send half of it;
     llama.cpp would refuse it.
     """
@@ -97,17 +97,17 @@ def _with_half_letters(raw: bytes) -> Any:
         return None
 
 
-def _ids(messages: list[Any]) -> frozenset[str]:
+def _call_ids(messages: list[Any]) -> frozenset[str]:
     calls = (
         call
         for message in messages
         if isinstance(message, dict)
-        for call in _listed(message.get("tool_calls"))
+        for call in _as_list(message.get("tool_calls"))
     )
     return frozenset(
         call["id"] for call in calls if isinstance(call, dict) and isinstance(call.get("id"), str)
     )
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []

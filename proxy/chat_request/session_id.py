@@ -8,7 +8,7 @@ from typing import Any
 from proxy import exact_json
 
 
-def session_of(body: dict[str, Any]) -> str:
+def session_id(body: dict[str, Any]) -> str:
     """Made from how the conversation opens, which no later turn changes: all up to the first
     word of the user.
     """

@@ -6,18 +6,18 @@ from typing import Any, Literal, TypeAlias
 from proxy.chat_request.tools import declared_names
 from proxy.errors import BadRequest
 
-Mode: TypeAlias = Literal["auto", "none", "required"]
+ToolChoiceMode: TypeAlias = Literal["auto", "none", "required"]
 
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    mode: Mode = "auto"
+    mode: ToolChoiceMode = "auto"
     names: frozenset[str] | None = None  # the tools that may be called; None: any
 
     def permits(self, name: str) -> bool:
         return self.mode != "none" and (self.names is None or name in self.names)
 
-    def unmet(self, refused: list[str]) -> str | None:
+    def unmet_reason(self, refused: list[str]) -> str | None:
         """Return why an answer without a call is not what was asked for; `refused` are the tools
         that it called instead.
 
@@ -36,7 +36,7 @@ class ToolChoice:
         )
 
 
-def read(body: dict[str, Any]) -> ToolChoice:
+def parse(body: dict[str, Any]) -> ToolChoice:
     """Return the choice in a request body.
 
     Raises BadRequest where it names a tool that the request does not declare.
@@ -54,7 +54,7 @@ def read(body: dict[str, Any]) -> ToolChoice:
     return ToolChoice(mode, frozenset(names)) if names else ToolChoice()
 
 
-def _named(choice: dict[str, Any]) -> tuple[Mode, list[str]]:
+def _named(choice: dict[str, Any]) -> tuple[ToolChoiceMode, list[str]]:
     """One tool that must be called, or several that may be."""
     allowed = choice.get("allowed_tools")
     if not isinstance(allowed, dict):

@@ -11,14 +11,14 @@ from typing import Any
 _LIMIT = 5_000  # tools
 
 
-def name_of(tool: Any) -> Any:
+def tool_name(tool: Any) -> Any:
     """Return what stands as the name of a declared or named tool, whatever it is."""
     inner = _function(tool)
     return inner.get("name") if isinstance(inner, dict) else None
 
 
 def declared_names(tools: Iterable[Any]) -> list[str]:
-    return [name for name in map(name_of, tools) if isinstance(name, str)]
+    return [name for name in map(tool_name, tools) if isinstance(name, str)]
 
 
 class DeclaredNames:
@@ -30,20 +30,20 @@ class DeclaredNames:
     def __init__(self, tools: tuple[Any, ...]) -> None:
         self._tools = tools
 
-    def meant(self, said: str) -> str:
+    def resolve(self, name: str) -> str:
         """LM Studio writes `my_server_do_thing` for `my-server_doThing`: the client knows only
         its own name.
         """
-        if said in self._declared:
-            return said
-        alike = self._alike.get(_snake_case(said), [])
-        return alike[0] if len(alike) == 1 else said
+        if name in self._declared:
+            return name
+        alike = self._alike.get(_snake_case(name), [])
+        return alike[0] if len(alike) == 1 else name
 
-    def parameters(self, said: str) -> Any:
+    def parameters(self, name: str) -> Any:
         """Return the schema of the arguments of the tool that `said` means; None where there is
         none.
         """
-        function = self._declared.get(self.meant(said))
+        function = self._declared.get(self.resolve(name))
         return function.get("parameters") if function is not None else None
 
     @cached_property

@@ -7,7 +7,7 @@ from typing import Any
 from proxy.errors import BadRequest
 
 NAME_LIMIT = 1024
-DEPTH = 128  # of lists and objects in each other; writers of JSON give up at 254
+MAX_DEPTH = 128  # of lists and objects in each other; writers of JSON give up at 254
 
 _FIELDS: dict[str, tuple[tuple[type, ...], str]] = {
     "messages": ((list,), "a list of messages"),
@@ -33,12 +33,12 @@ def check(body: dict[str, Any]) -> None:
     if len(body.get("model") or "") > NAME_LIMIT:
         raise BadRequest(f"`model` must have at most {NAME_LIMIT:,} letters", param="model")
     if _too_deep(body):
-        raise BadRequest(f"the body has lists or objects in each other deeper than {DEPTH}")
+        raise BadRequest(f"the body has lists or objects in each other deeper than {MAX_DEPTH}")
 
 
 def _too_deep(body: dict[str, Any]) -> bool:
     level: list[Any] = [body]
-    for _ in range(DEPTH):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for outer in level

@@ -4,30 +4,30 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from proxy.cli.output import _stop
+from proxy.cli.output import fail
 from proxy.settings import load
 from proxy.web import key_file
 
 
-def key(arguments: argparse.Namespace) -> int:
-    place = key_file.place()
+def run(arguments: argparse.Namespace) -> int:
+    place = key_file.default_path()
     try:
         if (
-            given := load({"PROXY_API_KEYS": os.environ.get("PROXY_API_KEYS", "")}).keys
+            given := load({"PROXY_API_KEYS": os.environ.get("PROXY_API_KEYS", "")}).api_keys
         ) is not None:
-            return _given(given, change=arguments.new)
-        print(key_file.make(place) if arguments.new else key_file.read_or_make(place))
+            return _show_given(given, change=arguments.new)
+        print(key_file.create(place) if arguments.new else key_file.read_or_create(place))
     except ValueError as error:
-        _stop(str(error))
+        fail(str(error))
     except OSError as error:
-        _stop(f"{place}: {error.strerror}")
+        fail(f"{place}: {error.strerror}")
     return 0
 
 
-def _given(keys: Sequence[str], *, change: bool) -> int:
+def _show_given(keys: Sequence[str], *, change: bool) -> int:
     """What the environment says is what opens the door: the file of keys lies unused."""
     if change or not keys:
-        _stop(
+        fail(
             f"PROXY_API_KEYS "
             f"{'names the keys: change them there' if keys else 'leaves the door open'}"
         )

@@ -4,15 +4,15 @@ import argparse
 import os
 
 from proxy import admin_client
-from proxy.cli.output import _say, _stop
+from proxy.cli.output import fail, print_safe
 from proxy.settings import load
 
 
-def show_logs(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     try:
-        admin_client.logs(load(os.environ), arguments.model, _say, follow=arguments.follow)
+        admin_client.logs(load(os.environ), arguments.model, print_safe, follow=arguments.follow)
     except ValueError as error:
-        _stop(str(error))
+        fail(str(error))
     except KeyboardInterrupt:
         return 130
     return 0

@@ -10,7 +10,7 @@ from typing import NoReturn
 from proxy import __version__
 from proxy.cli import dialects, doctor, key, logs, models, pid1, reload, serve
 from proxy.cli import parse as parse_command
-from proxy.cli.output import _stop
+from proxy.cli.output import fail
 from proxy.settings import SettingsError, add_flags, load
 
 
@@ -31,19 +31,19 @@ def _parser() -> argparse.ArgumentParser:
         help="the `tools` of the request, as JSON; without them no call is looked for",
     )
     parse.add_argument("--thinking", default="tags", choices=("tags", "forced", "off"))
-    parse.set_defaults(run=parse_command.parse_text)
+    parse.set_defaults(run=parse_command.run)
     commands.add_parser(
         "doctor",
         help="look at what is set up here and what runs; say what is wrong, and what cures it",
-    ).set_defaults(run=doctor.run_examine)
+    ).set_defaults(run=doctor.run)
     table = commands.add_parser(
         "models", help="show the models in a folder: what each GGUF file tells of itself"
     )
     table.add_argument("folder", metavar="DIR", nargs="?", default=".")
-    table.set_defaults(run=models.show_models)
+    table.set_defaults(run=models.run)
     commands.add_parser(
         "reload", help="let the llama-bridge that runs read llama-server.conf anew"
-    ).set_defaults(run=reload.reload)
+    ).set_defaults(run=reload.run)
     log = commands.add_parser(
         "logs", help="show what the llama-servers of the llama-bridge that runs have written"
     )
@@ -51,16 +51,16 @@ def _parser() -> argparse.ArgumentParser:
     log.add_argument(
         "-f", "--follow", action="store_true", help="and each further line as it comes"
     )
-    log.set_defaults(run=logs.show_logs)
+    log.set_defaults(run=logs.run)
     listed = commands.add_parser(
         "dialects", help="how models write calls: a sample of each, and what speaks for it"
     )
-    listed.set_defaults(run=dialects.list_dialects)
+    listed.set_defaults(run=dialects.run)
     keys = commands.add_parser("key", help="show the key that clients from other machines need")
     keys.add_argument(
         "--new", action="store_true", help="make a new one; the old one opens nothing any more"
     )
-    keys.set_defaults(run=key.key)
+    keys.set_defaults(run=key.run)
     return parser
 
 
@@ -70,22 +70,22 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
         words.insert(0, "serve")
     arguments, unknown = _parser().parse_known_args(words)
     if unknown:
-        _stop(
+        fail(
             f"{arguments.command} does not know {' '.join(unknown)}: "
             f"`llama-bridge {arguments.command} --help` shows what it knows"
         )
     if arguments.command != "serve":
-        sys.exit(_ran(arguments))
+        sys.exit(_run_command(arguments))
     if os.getpid() == 1:
-        pid1.step_aside()
+        pid1.fork_child()
     try:
         settings = load(os.environ, vars(arguments))
     except SettingsError as error:
-        _stop(str(error))
+        fail(str(error))
     sys.exit(serve.serve(settings))
 
 
-def _ran(arguments: argparse.Namespace) -> int:
+def _run_command(arguments: argparse.Namespace) -> int:
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()

@@ -8,7 +8,7 @@ from typing import NoReturn, TextIO
 from proxy.printable import printable_lines
 
 
-def _plainly(error: ValueError | OSError) -> str:
+def describe_error(error: ValueError | OSError) -> str:
     """Which file, and why; not the number that the system has for it."""
     return (
         f"{error.filename}: {error.strerror}"
@@ -17,13 +17,13 @@ def _plainly(error: ValueError | OSError) -> str:
     )
 
 
-def _say(text: str, stream: TextIO | None = None) -> None:
+def print_safe(text: str, stream: TextIO | None = None) -> None:
     """Print what may hold names of files, or words of a model or a server: a terminal shows it,
     and obeys nothing in it.
     """
     print(printable_lines(text), file=stream, flush=True)
 
 
-def _stop(reason: str) -> NoReturn:
-    _say(f"llama-bridge: {reason}", sys.stderr)
+def fail(reason: str) -> NoReturn:
+    print_safe(f"llama-bridge: {reason}", sys.stderr)
     sys.exit(2)

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 from proxy import dialects
-from proxy.cli.output import _plainly, _stop
-from proxy.parsing.calls import Tools
+from proxy.cli.output import describe_error, fail
+from proxy.parsing.calls import ToolIndex
 from proxy.printable import printable_lines
 
 
-def parse_text(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     try:
         tools = _tools(Path(arguments.tools)) if arguments.tools else []
         text = sys.stdin.buffer.read().decode("utf-8", "replace")
@@ -22,8 +22,8 @@ def parse_text(arguments: argparse.Namespace) -> int:
             text, tools=tools, dialect=arguments.dialect, thinking=arguments.thinking
         )
     except (ValueError, OSError) as error:
-        _stop(_plainly(error))
-    if not Tools(tools):
+        fail(describe_error(error))
+    if not ToolIndex(tools):
         missing = (
             f"{arguments.tools} declares no tools"
             if arguments.tools

@@ -9,7 +9,7 @@ import os
 import signal
 from types import FrameType
 
-PASSED_ON = (
+FORWARDED_SIGNALS = (
     signal.SIGTERM,
     signal.SIGINT,
     signal.SIGHUP,
@@ -19,21 +19,21 @@ PASSED_ON = (
 )
 
 
-def step_aside() -> None:
+def fork_child() -> None:
     """Returns in the second process.
 
     The first never returns. To be called before anything else was started.
     """
     # Until there is a handler that passes them on.
-    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
     second = os.fork()
     if second == 0:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
         return
-    os._exit(tend(second))
+    os._exit(reap_until_exit(second))
 
 
-def tend(second: int) -> int:
+def reap_until_exit(second: int) -> int:
     """Buries everybody until the second process is dead; its exit code, as a shell would tell
     it.
     """
@@ -41,9 +41,9 @@ def tend(second: int) -> int:
     def pass_on(number: int, _: FrameType | None) -> None:
         os.kill(second, number)
 
-    for number in PASSED_ON:
+    for number in FORWARDED_SIGNALS:
         signal.signal(number, pass_on)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
     while True:
         pid, status = os.wait()
         if pid == second:

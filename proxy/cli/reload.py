@@ -4,13 +4,13 @@ import argparse
 import os
 
 from proxy import admin_client
-from proxy.cli.output import _say, _stop
+from proxy.cli.output import fail, print_safe
 from proxy.settings import load
 
 
-def reload(_: argparse.Namespace) -> int:
+def run(_: argparse.Namespace) -> int:
     try:
-        _say(admin_client.reload(load(os.environ)))
+        print_safe(admin_client.reload(load(os.environ)))
     except ValueError as error:
-        _stop(str(error))
+        fail(str(error))
     return 0

@@ -14,12 +14,12 @@ import uvicorn
 
 from proxy import banner, logging_setup
 from proxy.app import Bridge, create_app
-from proxy.cli.output import _plainly, _stop
+from proxy.cli.output import describe_error, fail
 from proxy.errors import BridgeError
 from proxy.printable import printable_lines
 from proxy.settings import Settings
-from proxy.web.api_keys import Keys
-from proxy.web.http_protocol import configuration
+from proxy.web.api_keys import ApiKeys
+from proxy.web.http_protocol import uvicorn_config
 from proxy.web.snippets import YOUR_KEY
 
 FILES = 10_240  # more, macOS does not allow
@@ -32,7 +32,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, bridge: Bridge, listener: socket.socket) -> None:
-        super().__init__(configuration(bridge))
+        super().__init__(uvicorn_config(bridge))
         self._bridge = bridge
         self._listener = listener
         self._tasks: set[asyncio.Task[None]] = set()
@@ -40,9 +40,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         asyncio.get_running_loop().add_signal_handler(
-            signal.SIGHUP, lambda: self._keep(self._read_anew())
+            signal.SIGHUP, lambda: self._spawn(self._reload())
         )
-        self._keep(self._announce())
+        self._spawn(self._print_banner())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for task in self._tasks:
@@ -50,14 +50,14 @@ class Server(uvicorn.Server):
         self._bridge.close()
         await super().shutdown(sockets)
 
-    def _keep(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _read_anew(self) -> None:
+    async def _reload(self) -> None:
         try:
-            changed = await self._bridge.read_anew()
+            changed = await self._bridge.reload_config()
         except BridgeError as error:
             logger.error("%s", error.message)
         else:
@@ -65,29 +65,31 @@ class Server(uvicorn.Server):
                 "llama-server.conf was read anew; changed: %s", ", ".join(changed) or "nothing"
             )
 
-    async def _announce(self) -> None:
+    async def _print_banner(self) -> None:
         bridge = self._bridge
-        if bridge.keeper is not None:
+        if bridge.pool is not None:
             await logging_setup.show_loading(
-                bridge.keeper.opened(), self._show, bridge.house.place.not_ready
+                bridge.pool.wait_loaded(), self._show, bridge.app_state.provider.unavailable_reason
             )
-        report = await bridge.status.now()
-        settings = bridge.house.settings
+        report = await bridge.health.report()
+        settings = bridge.app_state.settings
         where = banner.address_for_clients(settings, self._listener.getsockname()[1])
-        bridge.house.ledger.show("")  # the banner is not written into the line that shows who waits
-        text = banner.text(where, _shown(bridge.house.keys), report)
+        bridge.app_state.inflight.show_line(
+            ""
+        )  # the banner is not written into the line that shows who waits
+        text = banner.text(where, _banner_key(bridge.app_state.api_keys), report)
         print(printable_lines(text), flush=True)
 
     def _show(self, line: str) -> None:
         """Show a line in the terminal, unless a waiting request is shown there."""
-        ledger = self._bridge.house.ledger
+        ledger = self._bridge.app_state.inflight
         if not len(ledger):
-            ledger.show(line)
+            ledger.show_line(line)
 
 
-def _shown(keys: Keys) -> str | None:
+def _banner_key(keys: ApiKeys) -> str | None:
     """The banner may end in a log: a key that was given is not written there."""
-    return keys.made or (YOUR_KEY if keys.known else None)
+    return keys.generated or (YOUR_KEY if keys.keys else None)
 
 
 def allow_many_connections() -> None:
@@ -118,16 +120,16 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def serve(settings: Settings) -> int:
-    show = logging_setup.start(settings)
+    show = logging_setup.configure(settings)
     allow_many_connections()
     try:
         bridge = create_app(settings)
-        for note in bridge.keeper.catalogue.notes if bridge.keeper is not None else ():
+        for note in bridge.pool.catalog.notes if bridge.pool is not None else ():
             logger.warning("%s", note)
-        bridge.house.ledger.show = show
+        bridge.app_state.inflight.show_line = show
         listener = listen(settings)
     except (ValueError, OSError) as error:
-        _stop(_plainly(error))
+        fail(describe_error(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # What was made so far stays: no collection looks at it again, which takes 20 ms each time.
     gc.freeze()

@@ -12,38 +12,38 @@ LIMIT = 8 * 1024 * 1024
 
 
 @dataclass(slots=True)
-class Room:
+class MemoryBudget:
     """For all answers that are under way."""
 
-    taken: int = 0  # bytes
+    used: int = 0  # bytes
 
 
-class Keeping:
+class AnswerState:
     """Of one answer."""
 
-    def __init__(self, room: Room | None) -> None:
+    def __init__(self, budget: MemoryBudget | None) -> None:
         """Without a room nobody will ask for it."""
-        self.all = room is not None  # nothing was forgotten
-        self._room = room or Room()
-        self._taken = 0
+        self.is_complete = budget is not None  # nothing was forgotten
+        self._budget = budget or MemoryBudget()
+        self._used = 0
         self._lists: dict[int, list[str]] = {}
 
     def add(self, kept: list[str], text: str) -> None:
-        if not self.all:
+        if not self.is_complete:
             return
         size = sys.getsizeof(text)
-        self._taken += size
-        self._room.taken += size
+        self._used += size
+        self._budget.used += size
         self._lists[id(kept)] = kept
         kept.append(text)
-        if self._room.taken > LIMIT:
-            self.forget()
+        if self._budget.used > LIMIT:
+            self.discard()
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """Nothing of it is of use any more."""
-        self.all = False
-        self._room.taken -= self._taken
-        self._taken = 0
+        self.is_complete = False
+        self._budget.used -= self._used
+        self._used = 0
         for kept in self._lists.values():
             kept.clear()
         self._lists.clear()

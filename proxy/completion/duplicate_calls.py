@@ -17,13 +17,13 @@ from proxy.parsing.events import CallArguments, CallEnd, CallStart
 from proxy.parsing.window import HELD_LIMIT
 
 CallEvent: TypeAlias = CallStart | CallArguments | CallEnd
-Whose: TypeAlias = object
+Finder: TypeAlias = object
 """The reader that found a call; its indexes are its own."""
 
 
 @dataclass(slots=True)
-class _Call:
-    whose: Whose
+class _SeenCall:
+    finder: Finder
     start: CallStart
     is_native: bool
     arguments: io.StringIO = field(default_factory=io.StringIO)
@@ -39,21 +39,21 @@ class _Call:
         return not self.is_native, self.start.name
 
 
-class Copies:
+class DuplicateFilter:
     """Takes the calls of one choice in the order in which they come; gives out those that are no
     copies.
     """
 
     def __init__(self) -> None:
-        self.unsure = False  # a call was too long to be compared: both were given out
-        self._open: dict[tuple[Whose, int], _Call] = {}  # without an end
-        self._held: deque[_Call] = deque()
+        self.is_unsure = False  # a call was too long to be compared: both were given out
+        self._open: dict[tuple[Finder, int], _SeenCall] = {}  # without an end
+        self._held: deque[_SeenCall] = deque()
         # Given out, by kind and name, without an end.
         self._sent_open: Counter[tuple[bool, str]] = Counter()
         # Given out whole, and nothing was their copy.
         self._sent_whole: Counter[tuple[bool, str]] = Counter()
         self._digests: Counter[tuple[tuple[bool, str], bytes]] = Counter()  # of these
-        self._kept = 0  # letters of arguments
+        self._kept_size = 0  # letters of arguments
         self._gave_up = False  # nothing is compared any more
 
     @property
@@ -61,67 +61,69 @@ class Copies:
         return any(call.is_native for call in self._held)
 
     def take(
-        self, whose: Whose, event: CallEvent, *, is_native: bool
-    ) -> Sequence[tuple[Whose, CallEvent]]:
+        self, finder: Finder, event: CallEvent, *, is_native: bool
+    ) -> Sequence[tuple[Finder, CallEvent]]:
         match event:
             case CallArguments():
-                return self._argued(self._open[whose, event.index], event)
+                return self._arguments(self._open[finder, event.index], event)
             case CallStart():
-                return list(self._started(_Call(whose, event, is_native)))
+                return list(self._started(_SeenCall(finder, event, is_native)))
             case _:
-                return list(self._ended(self._open.pop((whose, event.index)), event))
+                return list(self._ended(self._open.pop((finder, event.index)), event))
 
-    def end(self) -> Iterator[tuple[Whose, CallEvent]]:
+    def end(self) -> Iterator[tuple[Finder, CallEvent]]:
         """No more will come: what is whole and still held is no copy; half a call is left out."""
         for call in self._held:
             if call.end is not None and call.end.whole:
-                yield from self._given_out(call)
+                yield from self._emit(call)
         self._held.clear()
 
-    def _started(self, call: _Call) -> Iterator[tuple[Whose, CallEvent]]:
-        self._open[call.whose, call.start.index] = call
+    def _started(self, call: _SeenCall) -> Iterator[tuple[Finder, CallEvent]]:
+        self._open[call.finder, call.start.index] = call
         may_be_copy = self._may_have_original(call)
-        self.unsure = self.unsure or (may_be_copy and self._gave_up)
+        self.is_unsure = self.is_unsure or (may_be_copy and self._gave_up)
         if (may_be_copy or self._held) and not self._gave_up:
             call.is_held = True
             self._held.append(call)
         else:
             self._sent_open[call.kind] += 1
-            yield call.whose, call.start
+            yield call.finder, call.start
 
-    def _argued(self, call: _Call, event: CallArguments) -> Sequence[tuple[Whose, CallEvent]]:
-        passes = () if call.is_held else ((call.whose, event),)
+    def _arguments(
+        self, call: _SeenCall, event: CallArguments
+    ) -> Sequence[tuple[Finder, CallEvent]]:
+        passes = () if call.is_held else ((call.finder, event),)
         if self._gave_up:
             return passes
-        self._kept += call.arguments.write(event.text)
-        return passes if self._kept <= HELD_LIMIT else [*passes, *self._give_up()]
+        self._kept_size += call.arguments.write(event.text)
+        return passes if self._kept_size <= HELD_LIMIT else [*passes, *self._give_up()]
 
-    def _ended(self, call: _Call, event: CallEnd) -> Iterator[tuple[Whose, CallEvent]]:
+    def _ended(self, call: _SeenCall, event: CallEnd) -> Iterator[tuple[Finder, CallEvent]]:
         call.end = event
         if not call.is_held:
             self._sent_open[call.kind] -= 1
-            yield call.whose, event
-            self._sent(call)
+            yield call.finder, event
+            self._remember(call)
         yield from self._decided()
 
-    def _give_up(self) -> Iterator[tuple[Whose, CallEvent]]:
-        self._gave_up, self._kept = True, 0
-        self.unsure = self.unsure or bool(self._held)
+    def _give_up(self) -> Iterator[tuple[Finder, CallEvent]]:
+        self._gave_up, self._kept_size = True, 0
+        self.is_unsure = self.is_unsure or bool(self._held)
         for call in self._held:
-            yield from self._given_out(call)
+            yield from self._emit(call)
         self._held.clear()
         for call in self._open.values():
             call.arguments = io.StringIO()
 
-    def _decided(self) -> Iterator[tuple[Whose, CallEvent]]:
+    def _decided(self) -> Iterator[tuple[Finder, CallEvent]]:
         while self._held and (is_copy := self._is_copy(self._held[0])) is not None:
             call = self._held.popleft()
             if is_copy:
                 self._forget_arguments(call)
             else:
-                yield from self._given_out(call)
+                yield from self._emit(call)
 
-    def _is_copy(self, call: _Call) -> bool | None:
+    def _is_copy(self, call: _SeenCall) -> bool | None:
         """None while it cannot be known.
 
         Half a call beside a whole one of its name is left out like a copy: no client can run it.
@@ -139,21 +141,21 @@ class Copies:
             return True
         return None if self._sent_open[call.other_kind] else False
 
-    def _may_have_original(self, call: _Call) -> bool:
+    def _may_have_original(self, call: _SeenCall) -> bool:
         return bool(self._sent_open[call.other_kind] or self._sent_whole[call.other_kind])
 
-    def _given_out(self, call: _Call) -> Iterator[tuple[Whose, CallEvent]]:
+    def _emit(self, call: _SeenCall) -> Iterator[tuple[Finder, CallEvent]]:
         call.is_held = False
-        yield call.whose, call.start
+        yield call.finder, call.start
         if arguments := call.arguments.getvalue():
-            yield call.whose, CallArguments(call.start.index, arguments)
+            yield call.finder, CallArguments(call.start.index, arguments)
         if call.end is None:
             self._sent_open[call.kind] += 1
         else:
-            yield call.whose, call.end
-            self._sent(call)
+            yield call.finder, call.end
+            self._remember(call)
 
-    def _sent(self, call: _Call) -> None:
+    def _remember(self, call: _SeenCall) -> None:
         """Remember what was given out to its end."""
         if call.end is not None and call.end.whole:
             self._sent_whole[call.kind] += 1
@@ -161,12 +163,12 @@ class Copies:
                 self._digests[call.kind, _digest(call)] += 1
         self._forget_arguments(call)
 
-    def _forget_arguments(self, call: _Call) -> None:
-        self._kept -= call.arguments.tell()
+    def _forget_arguments(self, call: _SeenCall) -> None:
+        self._kept_size -= call.arguments.tell()
         call.arguments = io.StringIO()
 
 
-def _digest(call: _Call) -> bytes:
+def _digest(call: _SeenCall) -> bytes:
     """The arguments as a value: order of keys, blanks, escapes and forms of one number make no
     difference.
     """

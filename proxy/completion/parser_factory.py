@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from proxy.backends.base import Backend
-from proxy.chat_request.request import Question, user_and_tool_texts
-from proxy.dialects import UNKNOWN, Parser, believed, chosen
-from proxy.parsing.dialect import Thoughts
+from proxy.chat_request.request import ChatRequest, user_and_tool_texts
+from proxy.dialects import UNKNOWN_MODEL, Parser, reasoning_tags, select
+from proxy.parsing.dialect import ReasoningTags
 from proxy.parsing.parser import ThinkingMode
 from proxy.settings import Settings
 
@@ -18,19 +18,19 @@ _TOOLS = ({"name": "write_file"},)  # which the samples of the dialects call
 @dataclass(frozen=True)
 class ParserFactory:
     settings: Settings
-    warm: set[tuple[tuple[Thoughts, ...], bool]] = field(default_factory=set)
+    warm: set[tuple[tuple[ReasoningTags, ...], bool]] = field(default_factory=set)
 
     def parser(
-        self, question: Question, backend: Backend, known: ThinkingMode | None = None
+        self, request: ChatRequest, backend: Backend, known: ThinkingMode | None = None
     ) -> Parser:
         """Return a new parser. `known` says how the answer begins, if the prompt shows it."""
-        said = backend.place.dialect()  # of this model, in llama-server.conf
+        said = backend.provider.dialect()  # of this model, in llama-server.conf
         return Parser(
-            question.tools,
+            request.tools,
             (said,) if said else self.settings.tool_dialect,
             known or self._thinking,
-            backend.hint(question.model),
-            request_texts=user_and_tool_texts(question.body),
+            backend.model_hint(request.model),
+            request_texts=user_and_tool_texts(request.body),
             quoted_calls=self.settings.quoted_calls,
         )
 
@@ -46,24 +46,24 @@ class ParserFactory:
         """Yield steps that compile what only the calls of one dialect need, at most some hundredths
         of a second each.
         """
-        for dialect in chosen(self.settings.tool_dialect):
+        for dialect in select(self.settings.tool_dialect):
             yield partial(self._try, _TOOLS, dialect.sample)
 
-    async def warm_up_for(self, question: Question, backend: Backend) -> None:
+    async def warm_up_for(self, request: ChatRequest, backend: Backend) -> None:
         """Compile in a thread what the answers of a model with its own kind of reasoning are
         searched for.
 
         That takes a fifth of a second and half a megabyte, so it waits for the first request to
         such a model.
         """
-        thoughts, tools = believed(backend.hint(question.model)), bool(question.tools)
-        if thoughts != believed(UNKNOWN) and (thoughts, tools) not in self.warm:
-            await asyncio.to_thread(self.parser, question, backend)
+        thoughts, tools = reasoning_tags(backend.model_hint(request.model)), bool(request.tools)
+        if thoughts != reasoning_tags(UNKNOWN_MODEL) and (thoughts, tools) not in self.warm:
+            await asyncio.to_thread(self.parser, request, backend)
             self.warm.add((thoughts, tools))
 
     def _try(self, tools: tuple[dict[str, str], ...], text: str) -> None:
         parser = Parser(tools, self.settings.tool_dialect, self._thinking)
-        parser.think("a")
+        parser.feed_reasoning("a")
         parser.feed(text)
         parser.close()
 

@@ -10,68 +10,68 @@ from dataclasses import replace
 from typing import Any
 
 from proxy import exact_json
-from proxy.backends.chunks import Chunks, Unreadable
-from proxy.backends.response_reader import Reply, Said
-from proxy.chat_request.progress_notes import notice
-from proxy.chat_request.request import Question
-from proxy.completion.answer_state import Keeping
+from proxy.backends.chunks import ChunkParser, InvalidChunk
+from proxy.backends.response_reader import ChoiceEvent, ResponseReader
+from proxy.chat_request.progress_notes import progress_note
+from proxy.chat_request.request import ChatRequest
+from proxy.completion.answer_state import AnswerState
 from proxy.completion.choice import Choice
-from proxy.completion.request_stats import Record
-from proxy.completion.resume import Joining
-from proxy.completion.slicing import _slices
+from proxy.completion.request_stats import RequestStats
+from proxy.completion.resume import Resume
+from proxy.completion.slicing import sliced
 from proxy.dialects import Parser
-from proxy.errors import BridgeError, BrokenOff, ToolChoiceUnmet, Vanished
+from proxy.errors import AnswerInterrupted, BackendDisconnected, BridgeError, ToolChoiceUnmet
 from proxy.parsing.events import (
-    Beside,
     CallArguments,
     Content,
-    Failed,
+    ErrorEvent,
     Finish,
     Logprobs,
+    Passthrough,
     Progress,
     Reasoning,
     TextEvent,
     Usage,
 )
 from proxy.protocols import sse
-from proxy.protocols.openai_chat import FINISH_REASONS, Stream, Whole
+from proxy.protocols.openai_chat import FINISH_REASONS, CompletionWriter, StreamWriter
 
 MakeParser = Callable[[], Parser]
-Meaning = Callable[[int, bytes, Mapping[str, str]], BridgeError]
+MapError = Callable[[int, bytes, Mapping[str, str]], BridgeError]
 _BYTES_PER_TOKEN = 4
-_STEP = 8192  # letters that are read before others have their turn; a few milliseconds
-_PER_EVENT = 128  # an event costs as much as so many letters
+_STEP_BUDGET = 8192  # letters that are read before others have their turn; a few milliseconds
+_EVENT_COST = 128  # an event costs as much as so many letters
 WHOLE_LIMIT = 32 * 1024 * 1024  # of an answer that leaves in one piece
 
 
-class Translation:
+class ResponsePipeline:
     def __init__(
         self,
-        reply: Reply,
-        meaning: Meaning,
-        writer: Stream | Whole,
+        response_reader: ResponseReader,
+        map_error: MapError,
+        writer: StreamWriter | CompletionWriter,
         make_parser: MakeParser | None,
-        question: Question,
-        record: Record,
-        keeping: Keeping,
+        request: ChatRequest,
+        stats: RequestStats,
+        answer_state: AnswerState,
     ) -> None:
-        self.begun = False  # the backend has said something that is no error
-        self.done = False  # it has said that there is no more
-        self.finished = False  # the answer is whole
-        self._reply = reply
-        self._meaning = meaning
+        self.started = False  # the backend has said something that is no error
+        self.eof_seen = False  # it has said that there is no more
+        self.complete = False  # the answer is whole
+        self._response_reader = response_reader
+        self._map_error = map_error
         self._writer = writer
         self._make_parser = make_parser
-        self._question = question
-        self._record = record
-        self._keeping = keeping
+        self._request = request
+        self._stats = stats
+        self._answer_state = answer_state
         self._decoder = sse.Decoder()
-        self._chunks = Chunks()
+        self._chunks = ChunkParser()
         # What has come and is not read yet; each step says what it cost.
         self._work: deque[Iterator[int]] = deque()
         self._choices: dict[int, Choice] = {}
-        self._ids = set(question.used_ids)
-        self._spent = 0
+        self._ids = set(request.used_call_ids)
+        self._prefill_tokens = 0
 
     def feed(self, data: bytes = b"") -> bytes:
         """Return what the client gets for these bytes, or for what `is_behind`.
@@ -80,61 +80,63 @@ class Translation:
         try:
             payloads = self._decoder.feed(data)
         except sse.LineTooLong as error:
-            raise BrokenOff(f"the backend sent {error} (connection lost)") from None
-        return self._go_on(self._read(payloads))
+            raise AnswerInterrupted(f"the backend sent {error} (connection lost)") from None
+        return self._enqueue(self._read(payloads))
 
     @property
-    def is_behind(self) -> bool:
+    def has_backlog(self) -> bool:
         """Whether more has come than was read in one step: feed it once more, after others have
         had their turn.
         """
         return bool(self._work)
 
-    def feed_last(self) -> bytes:
+    def feed_eof(self) -> bytes:
         """The backend has no more to say: its last line may have no end."""
-        return self._go_on(self._last_line())
+        return self._enqueue(self._last_line())
 
     def feed_whole(self, completion: dict[str, Any]) -> bytes:
         """An answer that came all at once."""
-        return self._go_on(self._say(completion))
+        return self._enqueue(self._read_chunk(completion))
 
-    def feed_text(self, text: str) -> bytes:
+    def feed_output(self, text: str) -> bytes:
         """The answer as the model wrote it."""
-        return self._go_on(
-            cost for said in (Content(text), Finish("stop")) for cost in self._take(0, said)
+        return self._enqueue(
+            cost for event in (Content(text), Finish("stop")) for cost in self._take(0, event)
         )
 
-    def _go_on(self, work: Iterator[int]) -> bytes:
+    def _enqueue(self, work: Iterator[int]) -> bytes:
         self._work.append(work)
-        self._do(_STEP)
+        self._drain(_STEP_BUDGET)
         return self._writer.take()
 
-    def _do(self, most: float) -> None:
+    def _drain(self, most: float) -> None:
         try:
             while self._work and most > 0:
                 if (cost := next(self._work[0], None)) is None:
                     self._work.popleft()
                 else:
                     most -= cost
-        except Unreadable as error:
-            raise BrokenOff(f"the backend sent {error} (connection lost)") from None
+        except InvalidChunk as error:
+            raise AnswerInterrupted(f"the backend sent {error} (connection lost)") from None
 
     def _last_line(self) -> Iterator[int]:
         # A line without its end: the connection was closed inside it.
-        with contextlib.suppress(Unreadable):
+        with contextlib.suppress(InvalidChunk):
             yield from self._read(self._decoder.close())
 
     def end(self) -> bytes:
         """The backend has no more to say."""
         self._work.append(self._last_line())
-        self._do(math.inf)
-        if self.done and not self._is_finished(choices=1):
-            self._work.append(self._events(self._reply.end()))
-            self._do(math.inf)
+        self._drain(math.inf)
+        if self.eof_seen and not self._is_finished(choices=1):
+            self._work.append(self._events(self._response_reader.end()))
+            self._drain(math.inf)
         if not self._is_finished(choices=1):  # some make one answer where several were asked for
-            raise Vanished("the backend ended its answer before it was finished (connection lost)")
-        if not self._is_one():
-            raise BrokenOff(
+            raise BackendDisconnected(
+                "the backend ended its answer before it was finished (connection lost)"
+            )
+        if not self._is_consistent():
+            raise AnswerInterrupted(
                 "the answer broke off, and was given anew in other words (connection lost)"
             )
         return self._finish()
@@ -144,64 +146,69 @@ class Translation:
             choice.finish is not None for choice in self._choices.values()
         )
 
-    def _is_one(self) -> bool:
+    def _is_consistent(self) -> bool:
         """With what was held back it shows whether an answer that was given twice is one."""
         for index, choice in self._choices.items():
             self._write(index, choice.close(choice.finish or "stop"))
-        return not any(choice.is_another for choice in self._choices.values())
+        return not any(choice.diverged for choice in self._choices.values())
 
     def _finish(self) -> bytes:
-        self.finished = True
-        if (reason := self._unmet()) is not None:
+        self.complete = True
+        if (reason := self._unmet_tool_choice()) is not None:
             return self._fail(ToolChoiceUnmet(reason, param="tool_choice"))
         for index, choice in self._choices.items():
-            if choice.whole:
-                self._writer.abandon_half_calls(index)
+            if choice.whole_calls:
+                self._writer.drop_open_calls(index)
             self._writer.finish(index, _finish_reason(choice))
-        return self._ended()
+        return self._end_with_usage()
 
-    def sign_of_life(self, sentence: Callable[[str], str | None]) -> bytes:
+    def heartbeat(self, waiting_reason: Callable[[str], str | None]) -> bytes:
         """For a person who waits: what is being done, as a thought.
 
         A comment once the answer has begun.
         """
-        if (words := sentence(self._record.id)) is None:
+        if (words := waiting_reason(self._stats.id)) is None:
             return sse.PING
-        self._writer.say(0, Reasoning(notice(words)))
+        self._writer.write(0, Reasoning(progress_note(words)))
         return self._writer.take()
 
-    def broken(self, error: BridgeError) -> bytes:
+    def abort(self, error: BridgeError) -> bytes:
         """The answer stops here.
 
         A call that was sent may already be running: its answer is finished, nothing is asked again.
         Without one the client is told, and asks again. Never does a truncated answer look finished.
         """
-        if self._is_finished(self._question.choices) and self._is_one():
+        if self._is_finished(self._request.choices) and self._is_consistent():
             return self._finish()  # nothing of it was lost
         for index, choice in self._choices.items():
             self._write(index, choice.close("error"))
-        if not any(choice.whole for choice in self._choices.values()):
+        if not any(choice.whole_calls for choice in self._choices.values()):
             return self._fail(error)
-        self._record.note = error.brief
+        self._stats.error = error.summary
         for index, choice in self._choices.items():
-            self._writer.abandon_half_calls(index)
-            self._writer.finish(index, "tool_calls" if choice.whole else "length")
-        return self._ended()
+            self._writer.drop_open_calls(index)
+            self._writer.finish(index, "tool_calls" if choice.whole_calls else "length")
+        return self._end_with_usage()
 
-    def _unmet(self) -> str | None:
+    def _unmet_tool_choice(self) -> str | None:
         """Return why the finished answer is not what `tool_choice` demands; an answer that was
         cut is what it is.
         """
         choices = self._choices.values()
-        if any(choice.whole or choice.finish in ("length", "content_filter") for choice in choices):
+        if any(
+            choice.whole_calls or choice.finish in ("length", "content_filter")
+            for choice in choices
+        ):
             return None
-        return self._question.choice.unmet([name for choice in choices for name in choice.refused])
+        return self._request.tool_choice.unmet_reason(
+            [name for choice in choices for name in choice.refused]
+        )
 
     def _fail(self, error: BridgeError) -> bytes:
-        self._record.note = error.brief
-        if isinstance(self._writer, Whole):
+        self._stats.error = error.summary
+        if isinstance(self._writer, CompletionWriter):
             raise error
-        self._writer.fail(self._record.named(error.body()))
+        self._writer.write_error(self._stats.with_request_id(error.body()))
         return self._writer.take()
 
     @property
@@ -209,76 +216,86 @@ class Translation:
         """Whether what has come can be finished: the backend has said the finish, or a call is
         whole.
         """
-        return self._is_finished(self._question.choices) or any(
-            choice.whole for choice in self._choices.values()
+        return self._is_finished(self._request.choices) or any(
+            choice.whole_calls for choice in self._choices.values()
         )
 
     @property
-    def only_choice(self) -> Choice | None:
+    def resumable_choice(self) -> Choice | None:
         """What may be got another way: one choice, not finished, of which no call has left and
         nothing was forgotten.
         """
         choice = self._choice(0)
-        is_one = self._question.choices == len(self._choices) == 1
+        is_one = self._request.choices == len(self._choices) == 1
         return (
             choice
-            if is_one and not choice.whole and choice.finish is None and choice.is_kept
+            if is_one and not choice.whole_calls and choice.finish is None and choice.is_resumable
             else None
         )
 
-    def reads_with(self, parser: Parser) -> None:
-        self._choices[0] = Choice(parser, self._question, self._ids, self._record, self._keeping)
+    def use_parser(self, parser: Parser) -> None:
+        self._choices[0] = Choice(parser, self._request, self._ids, self._stats, self._answer_state)
 
-    def joins(
-        self, choice: Choice, how: Joining, reply: Reply, parser: Parser | None, spent: int = 0
+    def resume(
+        self,
+        choice: Choice,
+        how: Resume,
+        response_reader: ResponseReader,
+        parser: Parser | None,
+        prefill_tokens: int = 0,
     ) -> None:
         """Other bytes follow, of another answer; so many tokens of this one stand in its prompt."""
-        self._reply, self._decoder, self.done, self._spent = reply, sse.Decoder(), False, spent
+        self._response_reader, self._decoder, self.eof_seen, self._prefill_tokens = (
+            response_reader,
+            sse.Decoder(),
+            False,
+            prefill_tokens,
+        )
         self._work.clear()
         match how:
             case "goes on":
-                choice.goes_on()
+                choice.continue_()
             case "goes on thinking":
-                self._write(0, choice.goes_on_thinking(parser))
+                self._write(0, choice.continue_reasoning(parser))
             case _:
-                choice.begins_again(parser)
+                choice.restart(parser)
 
     def _read(self, payloads: list[bytes]) -> Iterator[int]:
         for payload in payloads:
-            self.done = self.done or payload == b"[DONE]"
-            if not self.done and (chunk := self._chunks.parse(payload)) is not None:
-                yield from self._say(chunk)
+            self.eof_seen = self.eof_seen or payload == b"[DONE]"
+            if not self.eof_seen and (chunk := self._chunks.parse(payload)) is not None:
+                yield from self._read_chunk(chunk)
 
-    def _say(self, chunk: dict[str, Any]) -> Iterator[int]:
+    def _read_chunk(self, chunk: dict[str, Any]) -> Iterator[int]:
         head = self._writer.head
         if head.model is None and isinstance(named := chunk.get("model"), str):
             head.model = named
-        yield from self._events(self._reply.read(chunk))
-        self.begun = self.begun or "choices" in chunk or "stop" in chunk
+        yield from self._events(self._response_reader.read(chunk))
+        self.started = self.started or "choices" in chunk or "stop" in chunk
 
-    def _events(self, said: Iterable[Said]) -> Iterator[int]:
-        for index, event in said:
+    def _events(self, events: Iterable[ChoiceEvent]) -> Iterator[int]:
+        for index, event in events:
             match event:
-                case Failed(body):
-                    raise self._meaning(_status(body), exact_json.dumps({"error": body}), {})
+                case ErrorEvent(body):
+                    raise self._map_error(_status(body), exact_json.dumps({"error": body}), {})
                 case Usage():
-                    self._record.usage = replace(
+                    self._stats.usage = replace(
                         event,
-                        prompt=max(event.prompt - self._spent, 0),
-                        completion=event.completion + self._spent,
+                        prompt=max(event.prompt - self._prefill_tokens, 0),
+                        completion=event.completion + self._prefill_tokens,
                     )
                 case Progress():
-                    self._record.read(event)
-                case Beside():
+                    self._stats.update_progress(event)
+                case Passthrough():
                     self._choice(index)
                     self._write(index, [event])
                 case _:
                     yield from self._take(index, event)
 
     def _take(self, index: int, event: TextEvent | Logprobs | Finish) -> Iterator[int]:
-        for part in _slices(event):
+        for part in sliced(event):
             self._write(index, self._choice(index).take(part))
-            yield _PER_EVENT + (
+            yield _EVENT_COST + (
                 len(part.text) if isinstance(part, Content | Reasoning | CallArguments) else 0
             )
 
@@ -286,28 +303,28 @@ class Translation:
         if index not in self._choices:
             parser = self._make_parser() if self._make_parser is not None else None
             self._choices[index] = Choice(
-                parser, self._question, self._ids, self._record, self._keeping
+                parser, self._request, self._ids, self._stats, self._answer_state
             )
         return self._choices[index]
 
-    def _write(self, index: int, events: Iterable[TextEvent | Logprobs | Beside]) -> None:
+    def _write(self, index: int, events: Iterable[TextEvent | Logprobs | Passthrough]) -> None:
         for event in events:
-            self._record.touched(
+            self._stats.add_output(
                 len(event.text) if isinstance(event, Content | Reasoning | CallArguments) else 0
             )
-            self._writer.say(index, event)
-        if self._record.letters > WHOLE_LIMIT and isinstance(self._writer, Whole):
-            raise BrokenOff(f"the answer has more than {WHOLE_LIMIT:,} letters, and no end")
+            self._writer.write(index, event)
+        if self._stats.output_chars > WHOLE_LIMIT and isinstance(self._writer, CompletionWriter):
+            raise AnswerInterrupted(f"the answer has more than {WHOLE_LIMIT:,} letters, and no end")
 
-    def _ended(self) -> bytes:
-        usage = self._record.usage
+    def _end_with_usage(self) -> bytes:
+        usage = self._stats.usage
         if usage is None:
-            self._record.estimated = True
+            self._stats.estimated = True
             usage = Usage(
-                prompt=self._question.size // _BYTES_PER_TOKEN,
-                completion=self._record.letters // _BYTES_PER_TOKEN,
+                prompt=self._request.size // _BYTES_PER_TOKEN,
+                completion=self._stats.output_chars // _BYTES_PER_TOKEN,
             )
-            self._record.usage = usage
+            self._stats.usage = usage
         self._writer.end(usage)
         return self._writer.take()
 
@@ -317,14 +334,14 @@ def _finish_reason(choice: Choice) -> str:
 
     With nothing but half a call it was cut, whatever the backend says: the model, or a stop
     sequence, ended it there."""
-    if choice.whole:
+    if choice.whole_calls:
         return "tool_calls"
     finish = (
         choice.finish
         if choice.finish in FINISH_REASONS and choice.finish != "tool_calls"
         else "stop"
     )
-    return "length" if finish == "stop" and choice.halves else finish
+    return "length" if finish == "stop" and choice.cut_calls else finish
 
 
 def _status(error: Any) -> int:

@@ -4,32 +4,32 @@ from dataclasses import dataclass
 
 from proxy.parsing.events import Progress
 
-_TELLING = 0.5  # seconds between two reports; less tells nothing
+_MIN_INTERVAL = 0.5  # seconds between two reports; less tells nothing
 
 
 @dataclass(slots=True)
-class Reading:
+class PromptProgress:
     done: int
     total: int
-    at: float  # when it was heard, in seconds
-    done_at_first: int  # what the cache held already
-    since: float
+    updated_at: float  # when it was heard, in seconds
+    initial: int  # what the cache held already
+    started_at: float
 
     @classmethod
-    def begun(cls, progress: Progress, now: float) -> "Reading":
+    def start(cls, progress: Progress, now: float) -> "PromptProgress":
         return cls(progress.done, progress.total, now, progress.done, now)
 
-    def went_on(self, progress: Progress, now: float) -> None:
-        self.done, self.total, self.at = progress.done, progress.total, now
+    def update(self, progress: Progress, now: float) -> None:
+        self.done, self.total, self.updated_at = progress.done, progress.total, now
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         return min(1.0, self.done / self.total) if self.total else 0.0
 
-    def sentence(self, now: float) -> str:
-        words = f"prompt {self.done:,} of {self.total:,} ({self.share:.0%})".replace("%", " %")
-        if self.done <= self.done_at_first or self.at - self.since < _TELLING:
+    def describe(self, now: float) -> str:
+        words = f"prompt {self.done:,} of {self.total:,} ({self.fraction:.0%})".replace("%", " %")
+        if self.done <= self.initial or self.updated_at - self.started_at < _MIN_INTERVAL:
             return words  # one report tells no speed
-        speed = (self.done - self.done_at_first) / (self.at - self.since)
-        left = max(0.0, (self.total - self.done) / speed - (now - self.at))
+        speed = (self.done - self.initial) / (self.updated_at - self.started_at)
+        left = max(0.0, (self.total - self.done) / speed - (now - self.updated_at))
         return f"{words}, {speed:,.0f} tok/s, about {int(left):,} s left"

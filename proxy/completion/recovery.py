@@ -17,32 +17,32 @@ from typing import TypeAlias
 import httpx
 
 from proxy.backends.base import Backend, Headers
-from proxy.backends.llama_cpp.client import Opened, RawWay
-from proxy.backends.response_reader import Reply
+from proxy.backends.llama_cpp.client import RawMode, RawResponse
+from proxy.backends.response_reader import ResponseReader
 from proxy.chat_request.fallbacks import (
-    continued,
-    fits_a_prompt,
+    can_prefill,
+    can_use_completion,
     has_own_grammar,
-    may_go_on,
-    softened,
-    wants_a_call,
+    relax_schemas,
+    requires_tool_call,
+    with_prefill,
 )
-from proxy.chat_request.request import Question
-from proxy.completion.answer_state import Keeping, Room
+from proxy.chat_request.request import ChatRequest
+from proxy.completion.answer_state import AnswerState, MemoryBudget
 from proxy.completion.choice import Choice
 from proxy.completion.parser_factory import ParserFactory
-from proxy.completion.resume import Joining
-from proxy.dialects import OPENERS_OF_THOUGHTS, Parser, markers
-from proxy.errors import BadRequest, BridgeError, Vanished
+from proxy.completion.resume import Resume
+from proxy.dialects import REASONING_OPENERS, Parser, markers
+from proxy.errors import BackendDisconnected, BadRequest, BridgeError
 from proxy.parsing.events import CallEnd
 from proxy.parsing.parser import ThinkingMode
 
-AskRaw: TypeAlias = Callable[[Question, Headers, Sequence[str]], Awaitable[Opened]]
-_MOST_QUESTIONS = 2
+SendRaw: TypeAlias = Callable[[ChatRequest, Headers, Sequence[str]], Awaitable[RawResponse]]
+_MAX_ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RecoveredText:
     """An answer that is at hand, and what it is read with."""
 
     text: str
@@ -50,171 +50,192 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Attempt:
     """Another answer, and how it joins what came before."""
 
     response: httpx.Response
-    joins: Joining
+    resume: Resume
     thinking: ThinkingMode | None = None  # where it is known from the prompt
-    spent: int = 0  # tokens of the answer that stand in its question
+    prefill_tokens: int = 0  # tokens of the answer that stand in its question
 
 
 @dataclass(frozen=True, slots=True)
-class _Further:
+class _NextRequest:
     """What is asked, and how its answer joins."""
 
-    question: Question
-    joins: Joining = "begins again"
-    spent: int = 0
+    request: ChatRequest
+    resume: Resume = "begins again"
+    prefill_tokens: int = 0
 
 
-class Rescue:
+class Recovery:
     def __init__(
         self,
         parsers: ParserFactory,
-        kept: Room,
+        budget: MemoryBudget,
         backend: Backend,
-        question: Question,
-        sent: Headers,
+        request: ChatRequest,
+        headers: Headers,
     ) -> None:
-        self.ways: list[str] = []  # that were gone, for the log
+        self.steps: list[str] = []  # that were gone, for the log
         self._parsers, self._settings = parsers, parsers.settings
         self._backend = backend
-        self._question = question
-        self._sent = sent
-        self._setting = self._settings.tool_parsing
-        self._raw = backend.raw_way() if self._setting != "native" else None
-        self._watch = self._raw.begins() if self._raw is not None else None
-        self.keeping = Keeping(kept if self._raw is not None or self._settings.own_child else None)
-        self._by: AskRaw | None = None  # it was asked last; None is natively
-        self._raw_ways: list[tuple[str, AskRaw]] = []  # that are still to be gone
+        self._request = request
+        self._headers = headers
+        self._tool_parsing = self._settings.tool_parsing
+        self._raw = backend.raw_mode() if self._tool_parsing != "native" else None
+        self._log_window = self._raw.open_window() if self._raw is not None else None
+        self.answer_state = AnswerState(
+            budget if self._raw is not None or self._settings.starts_server else None
+        )
+        self._last_sender: SendRaw | None = None  # it was asked last; None is natively
+        self._raw_senders: list[tuple[str, SendRaw]] = []  # that are still to be gone
         # Only the backend's own grammar can promise one.
-        if self._raw is not None and not wants_a_call(question.body):
-            self._raw_ways.append(("raw", self._raw.ask))
-            if fits_a_prompt(question.body):
-                self._raw_ways.append(("plain prompt", self._raw.complete))
+        if self._raw is not None and not requires_tool_call(request.body):
+            self._raw_senders.append(("raw", self._raw.send_chat))
+            if can_use_completion(request.body):
+                self._raw_senders.append(("plain prompt", self._raw.send_completion))
 
-    async def first(self) -> Asked:
-        if self._setting == "raw" and self._raw is None:
+    async def first_attempt(self) -> Attempt:
+        if self._tool_parsing == "raw" and self._raw is None:
             raise BadRequest(
                 f"TOOL_PARSING=raw needs llama.cpp, and the backend is of another kind: "
                 f"{self._backend.kind}"
             )
-        if self._raw_ways and (self._setting == "raw" or has_own_grammar(self._question.body)):
-            _, ask = self._raw_ways.pop(0)
-            return await self._ask_raw(ask, _Further(self._question))
-        return Asked(await self._backend.ask(self._question, self._sent), "begins again")
+        if self._raw_senders and (
+            self._tool_parsing == "raw" or has_own_grammar(self._request.body)
+        ):
+            _, ask = self._raw_senders.pop(0)
+            return await self._send_raw(ask, _NextRequest(self._request))
+        return Attempt(await self._backend.send_chat(self._request, self._headers), "begins again")
 
     def close(self) -> None:
-        self.keeping.forget()
-        if self._raw is not None and self._watch is not None:
-            self._raw.ended(self._watch)
+        self.answer_state.discard()
+        if self._raw is not None and self._log_window is not None:
+            self._raw.close_window(self._log_window)
 
     async def warm_up(self) -> None:
         """Make ready what the answer is read with, now that the model is known."""
-        await self._parsers.warm_up_for(self._question, self._backend)
+        await self._parsers.warm_up_for(self._request, self._backend)
 
     def parser(self, thinking: ThinkingMode | None = None) -> Parser:
-        return self._parsers.parser(self._question, self._backend, thinking)
+        return self._parsers.parser(self._request, self._backend, thinking)
 
-    def reply(self) -> Reply:
-        return self._backend.reply(self._question.tools)
+    def response_reader(self) -> ResponseReader:
+        return self._backend.response_reader(self._request.tools)
 
-    def may_help(self, error: BridgeError) -> bool:
-        return isinstance(error, Vanished) or (self._raw is not None and self._raw.gave_up(error))
+    def can_recover(self, error: BridgeError) -> bool:
+        return isinstance(error, BackendDisconnected) or (
+            self._raw is not None and self._raw.is_parser_failure(error)
+        )
 
-    async def answer_at_hand(self, error: BridgeError, choice: Choice) -> Found | None:
+    async def recover_output(self, error: BridgeError, choice: Choice) -> RecoveredText | None:
         """Only with a whole call in it: whether others were cut, and what of them is missing,
         only the backend could say.
         """
-        if isinstance(error, Vanished) or self._raw is None or self._watch is None:
+        if isinstance(error, BackendDisconnected) or self._raw is None or self._log_window is None:
             return None
-        text = await self._raw.answer_at_hand(error, choice.text, self._watch)
+        text = await self._raw.recover_output(error, choice.text, self._log_window)
         if text is None:
             return None
-        thoughts = choice.thoughts.strip()
+        reasoning = choice.reasoning.strip()
         thinking: ThinkingMode | None = (
-            "forced" if thoughts and text.lstrip().startswith(thoughts) else None
+            "forced" if reasoning and text.lstrip().startswith(reasoning) else None
         )
         trial = self.parser(thinking)
         # Nothing in it is completed: it may have been cut.
         events = [*trial.feed(text), *trial.close("length")]
         ends = [event.whole for event in events if isinstance(event, CallEnd)]
-        if not ends or not all(ends) or not choice.begins(events):
+        if not ends or not all(ends) or not choice.is_prefix_of(events):
             return None
-        self.ways.append("from its log or error")
-        return Found(text, self.parser(thinking))
+        self.steps.append("from its log or error")
+        return RecoveredText(text, self.parser(thinking))
 
-    async def ask(self, error: BridgeError, choice: Choice) -> Asked | None:
+    async def next_attempt(self, error: BridgeError, choice: Choice) -> Attempt | None:
         """Another question for the same answer; None where nothing is left to ask."""
-        if len(self.ways) == _MOST_QUESTIONS:
+        if len(self.steps) == _MAX_ATTEMPTS:
             return None
-        if isinstance(error, Vanished):
-            return await self._ask_its_next_life(choice)
+        if isinstance(error, BackendDisconnected):
+            return await self._after_restart(choice)
         assert self._raw is not None  # or nobody would have seen its parser give up
-        self._look_from_here()
-        soft = softened(self._question.body)
-        if self._by is None and self._raw.over_a_schema(error) and soft != self._question.body:
-            self.ways.append("softer schemas")
-            self._question = replace(self._question, body=soft)
-            return Asked(await self._backend.ask(self._question, self._sent), "begins again")
-        if not self._raw_ways:
+        self._move_log_window()
+        relaxed = relax_schemas(self._request.body)
+        if (
+            self._last_sender is None
+            and self._raw.is_schema_failure(error)
+            and relaxed != self._request.body
+        ):
+            self.steps.append("softer schemas")
+            self._request = replace(self._request, body=relaxed)
+            return Attempt(
+                await self._backend.send_chat(self._request, self._headers), "begins again"
+            )
+        if not self._raw_senders:
             return None
-        way, ask = self._raw_ways.pop(0)
-        self.ways.append(way)
-        return await self._ask_raw(
-            ask, await self._going_on(self._raw, choice) or _Further(self._question)
+        step, ask = self._raw_senders.pop(0)
+        self.steps.append(step)
+        return await self._send_raw(
+            ask, await self._prefilled(self._raw, choice) or _NextRequest(self._request)
         )
 
-    async def _ask_its_next_life(self, choice: Choice) -> Asked | None:
+    async def _after_restart(self, choice: Choice) -> Attempt | None:
         """It goes on if the template takes what was said, and no grammar is needed; otherwise it
         is asked as it was.
         """
-        if not await self._backend.place.next_life():
+        if not await self._backend.provider.wait_for_restart():
             return None
-        self.ways.append("its next life")
-        self._look_from_here()
-        if self._raw is not None and not wants_a_call(self._question.body):
-            further = await self._going_on(self._raw, choice)
-            if further is not None:
-                return await self._ask_raw(self._by or self._raw.ask, further)
-        if self._by is not None:
-            return await self._ask_raw(self._by, _Further(self._question))
-        return Asked(await self._backend.ask(self._question, self._sent), "begins again")
+        self.steps.append("its next life")
+        self._move_log_window()
+        if self._raw is not None and not requires_tool_call(self._request.body):
+            next_request = await self._prefilled(self._raw, choice)
+            if next_request is not None:
+                return await self._send_raw(self._last_sender or self._raw.send_chat, next_request)
+        if self._last_sender is not None:
+            return await self._send_raw(self._last_sender, _NextRequest(self._request))
+        return Attempt(await self._backend.send_chat(self._request, self._headers), "begins again")
 
-    def _look_from_here(self) -> None:
-        if self._raw is not None and self._watch is not None:
-            self._watch.written = self._raw.written
+    def _move_log_window(self) -> None:
+        if self._raw is not None and self._log_window is not None:
+            self._log_window.position = self._raw.log_position
 
-    async def _ask_raw(self, ask: AskRaw, further: _Further) -> Asked:
-        self._by = ask
-        opened = await ask(further.question, self._sent, markers(self._settings.tool_dialect))
-        inside = further.joins == "goes on thinking" or (
-            further.joins == "begins again" and self._opens_thoughts(opened.prompt)
+    async def _send_raw(self, ask: SendRaw, next_request: _NextRequest) -> Attempt:
+        self._last_sender = ask
+        opened = await ask(
+            next_request.request, self._headers, markers(self._settings.tool_dialect)
         )
-        return Asked(opened.response, further.joins, "forced" if inside else None, further.spent)
+        inside = next_request.resume == "goes on thinking" or (
+            next_request.resume == "begins again" and self._opens_reasoning(opened.prompt)
+        )
+        return Attempt(
+            opened.response,
+            next_request.resume,
+            "forced" if inside else None,
+            next_request.prefill_tokens,
+        )
 
-    def _opens_thoughts(self, prompt: str | None) -> bool:
+    def _opens_reasoning(self, prompt: str | None) -> bool:
         return self._settings.thinking == "auto" and (prompt or "").rstrip().endswith(
-            OPENERS_OF_THOUGHTS
+            REASONING_OPENERS
         )
 
-    async def _going_on(self, raw: RawWay, choice: Choice) -> _Further | None:
+    async def _prefilled(self, raw: RawMode, choice: Choice) -> _NextRequest | None:
         """The question with what was said at its end, if the template takes it that way."""
-        said = choice.text or choice.thoughts
-        if not said or choice.must_be_said_again or not may_go_on(self._question.body):
+        sent = choice.text or choice.reasoning
+        if not sent or choice.cannot_prefill or not can_prefill(self._request.body):
             return None
         try:
-            spent = await raw.tokens(self._question, choice.thoughts + choice.text)
-            question = replace(
-                self._question,
-                body=continued(self._question.body, choice.text, choice.thoughts, spent),
+            prefill_tokens = await raw.count_tokens(self._request, choice.reasoning + choice.text)
+            request = replace(
+                self._request,
+                body=with_prefill(
+                    self._request.body, choice.text, choice.reasoning, prefill_tokens
+                ),
             )
-            taken = (await raw.prompt(question)).endswith(said)
+            taken = (await raw.apply_template(request)).endswith(sent)
         except BridgeError:
             return None
         return (
-            _Further(question, "goes on" if choice.text else "goes on thinking", spent)
+            _NextRequest(request, "goes on" if choice.text else "goes on thinking", prefill_tokens)
             if taken
             else None
         )

@@ -3,29 +3,29 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Joining: TypeAlias = Literal["goes on", "goes on thinking", "begins again"]
+Resume: TypeAlias = Literal["goes on", "goes on thinking", "begins again"]
 """How an answer that is got another way joins what came before."""
 
 
 @dataclass(slots=True)
-class Known:
+class ResumeFilter:
     """What the client already has, against the same said again."""
 
     text: str
-    at: int = 0  # so much of it was said again
+    position: int = 0  # so much of it was said again
     differs: bool = False
 
-    def new(self, text: str) -> str:
+    def unsent(self, text: str) -> str:
         """What of this text it does not have. Nothing more, once the two have parted."""
-        left = len(self.text) - self.at
+        left = len(self.text) - self.position
         if not left:
             return text
-        self.differs = self.differs or not self.text.startswith(text[:left], self.at)
+        self.differs = self.differs or not self.text.startswith(text[:left], self.position)
         if self.differs:
             return ""
-        self.at += len(text[:left])
+        self.position += len(text[:left])
         return text[left:]
 
     @property
-    def parted(self) -> bool:
-        return self.at < len(self.text)
+    def has_unmatched(self) -> bool:
+        return self.position < len(self.text)

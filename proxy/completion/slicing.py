@@ -13,16 +13,15 @@ from proxy.parsing.events import (
 )
 
 # Letters of one event that are read at once; a backend may send megabytes as one piece.
-_SLICE = 2048
+SLICE = 2048
 
 
-def _slices(event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs | Finish]:
+def sliced(event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs | Finish]:
     """The event, in pieces where its text is long: what a client gets is the same, however it is
     cut.
     """
-    if not isinstance(event, Content | Reasoning | CallArguments) or len(event.text) <= _SLICE:
+    if not isinstance(event, Content | Reasoning | CallArguments) or len(event.text) <= SLICE:
         return [event]
     return (
-        replace(event, text=event.text[at : at + _SLICE])
-        for at in range(0, len(event.text), _SLICE)
+        replace(event, text=event.text[at : at + SLICE]) for at in range(0, len(event.text), SLICE)
     )

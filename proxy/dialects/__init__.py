@@ -38,11 +38,11 @@ from proxy.dialects import (
     step3,
     thoughts,
 )
-from proxy.dialects.thoughts import LABELS, THOUGHTS
+from proxy.dialects.thoughts import LABELS, REASONING_TAGS
 from proxy.ids import new_id
 from proxy.parsing import parser
-from proxy.parsing.calls import entries
-from proxy.parsing.dialect import Dialect, Hint, Thoughts
+from proxy.parsing.calls import openai_tool_calls
+from proxy.parsing.dialect import Dialect, ModelHint, ReasoningTags
 from proxy.parsing.events import Content, Reasoning
 from proxy.parsing.parser import ThinkingMode
 from proxy.parsing.quoting import QuotedCalls
@@ -86,17 +86,19 @@ DIALECTS: Mapping[str, Dialect] = {
         thoughts.DIALECT,
     )
 }
-TURNS = tuple(dict.fromkeys(("</s>", *(token for one in DIALECTS.values() for token in one.turns))))
-UNKNOWN = Hint()
+END_TOKENS = tuple(
+    dict.fromkeys(("</s>", *(token for one in DIALECTS.values() for token in one.end_tokens)))
+)
+UNKNOWN_MODEL = ModelHint()
 
 
-def chosen(dialect: str | Iterable[str], hint: Hint = UNKNOWN) -> list[Dialect]:
+def select(dialect: str | Iterable[str], hint: ModelHint = UNKNOWN_MODEL) -> list[Dialect]:
     """Return the dialects that a setting names: `auto` for all of them, one, or several, each with
     its family.
 
     Those that the model is known for come first.
     """
-    return list(_chosen((dialect,) if isinstance(dialect, str) else tuple(dialect), hint))
+    return list(_select((dialect,) if isinstance(dialect, str) else tuple(dialect), hint))
 
 
 def _with_family(names: Iterable[str]) -> set[str]:
@@ -112,7 +114,7 @@ def _with_family(names: Iterable[str]) -> set[str]:
 
 
 @lru_cache(maxsize=256)
-def _chosen(names: tuple[str, ...], hint: Hint) -> tuple[Dialect, ...]:
+def _select(names: tuple[str, ...], hint: ModelHint) -> tuple[Dialect, ...]:
     if unknown := [name for name in names if name != "auto" and name not in DIALECTS]:
         raise ValueError(
             f"unknown dialect {', '.join(map(repr, unknown))}: auto, "
@@ -122,33 +124,33 @@ def _chosen(names: tuple[str, ...], hint: Hint) -> tuple[Dialect, ...]:
     found = [
         one
         for name, one in DIALECTS.items()
-        if name in known or ("auto" in names and (not one.hinted or one.spoken(hint)))
+        if name in known or ("auto" in names and (not one.needs_hint or one.fits(hint)))
     ]
     return tuple(
         sorted(
             found,
-            key=lambda one: (not one.spoken(hint), "auto" not in names and one.name not in names),
+            key=lambda one: (not one.fits(hint), "auto" not in names and one.name not in names),
         )
     )
 
 
 @lru_cache(maxsize=64)
-def believed(hint: Hint) -> tuple[Thoughts, ...]:
-    return tuple(one for one in THOUGHTS if one.believed(hint))
+def reasoning_tags(hint: ModelHint) -> tuple[ReasoningTags, ...]:
+    return tuple(one for one in REASONING_TAGS if one.applies(hint))
 
 
-OPENERS_OF_THOUGHTS = tuple(one.opener.rstrip() for one in THOUGHTS)
+REASONING_OPENERS = tuple(one.opener.rstrip() for one in REASONING_TAGS)
 
 
 def markers(dialect: str | Iterable[str]) -> list[str]:
     """All that may stand in an answer beside its words, and must not be left out when it is
     written down.
     """
-    thoughts = [tag for one in THOUGHTS for tag in (one.opener, *one.closers)]
+    thoughts = [tag for one in REASONING_TAGS for tag in (one.opener, *one.closers)]
     calls = [
         marker
-        for one in chosen(dialect)
-        for marker in (*one.openers, *one.headers, *one.turns, *one.marks)
+        for one in select(dialect)
+        for marker in (*one.openers, *one.headers, *one.end_tokens, *one.template_markers)
     ]
     return list(dict.fromkeys(marker.strip() for marker in (*thoughts, *calls)))
 
@@ -166,27 +168,27 @@ class Parser(parser.Parser):
         tools: object = (),
         dialect: str | Iterable[str] = "auto",
         thinking: ThinkingMode = "tags",
-        hint: Hint = UNKNOWN,
+        hint: ModelHint = UNKNOWN_MODEL,
         *,
         request_texts: Iterable[str] = (),
         quoted_calls: QuotedCalls = "text",
     ) -> None:
         names = (dialect,) if isinstance(dialect, str) else tuple(dialect)
-        thoughts, known = believed(hint), chosen(names, hint)
+        thoughts, known = reasoning_tags(hint), select(names, hint)
         super().__init__(
             tools,
             dialects=known,
-            thoughts=thoughts,
-            turns=(*TURNS, *(token for one in thoughts for token in one.turns)),
+            reasoning_tags=thoughts,
+            end_tokens=(*END_TOKENS, *(token for one in thoughts for token in one.end_tokens)),
             labels=LABELS,
-            own_turns=tuple(
+            own_end_tokens=tuple(
                 token
                 for one in known
-                if one.name in names or one.spoken(hint)
-                for token in one.turns
+                if one.name in names or one.fits(hint)
+                for token in one.end_tokens
             ),
             thinking=thinking,
-            hint=replace(hint, named=tuple(name for name in names if name != "auto")),
+            hint=replace(hint, dialects=tuple(name for name in names if name != "auto")),
             request_texts=request_texts,
             quoted_calls=quoted_calls,
         )
@@ -202,7 +204,7 @@ def parse(
     """A whole answer as an OpenAI assistant message."""
     reader = Parser(tools, dialect, thinking)
     events = [*reader.feed(text), *reader.close()]
-    calls = entries(events)
+    calls = openai_tool_calls(events)
     content = "".join(event.text for event in events if isinstance(event, Content))
     thoughts = "".join(event.text for event in events if isinstance(event, Reasoning))
     message: dict[str, Any] = {

@@ -17,15 +17,15 @@ from dataclasses import replace
 from functools import partial
 
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.xml_calls import tagged_calls
-from proxy.parsing.grammars.xml_layout import Layout, Tag
+from proxy.parsing.grammars.xml_calls import xml_calls
+from proxy.parsing.grammars.xml_layout import Tag, XmlFormat
 
 NAMED = r"\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?(?:\s[^<>]*)?/?>?"
 
 
-def layout(*outer: str, prefix: str = "") -> Layout:
+def xml_format(*outer: str, prefix: str = "") -> XmlFormat:
     """The names of the outer tags, and what precedes the word in the others."""
-    return Layout(
+    return XmlFormat(
         openers=tuple(f"<{word}>" for word in outer),
         function=Tag(f"<{prefix}invoke", re.compile(f"<{prefix}invoke{NAMED}")),
         function_closers=(f"</{prefix}invoke>",),
@@ -36,16 +36,16 @@ def layout(*outer: str, prefix: str = "") -> Layout:
     )
 
 
-PLAIN = layout("function_calls", "dots_function_call")
+PLAIN = xml_format("function_calls", "dots_function_call")
 # What is left where the opener was lost.
 PLAIN = replace(PLAIN, closers=(*PLAIN.closers, "</minimax:tool_call>"))
 
 DIALECT = Dialect(
     "anthropic",
     sample(__doc__),
-    grammar=partial(tagged_calls, layout=PLAIN),
+    grammar=partial(xml_calls, xml_format=PLAIN),
     openers=(*PLAIN.openers, PLAIN.function.begins),
-    marks=PLAIN.openers,
-    models="claude|dots",
+    template_markers=PLAIN.openers,
+    model_pattern="claude|dots",
     family=("minimax_m2",),
 )

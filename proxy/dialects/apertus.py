@@ -7,9 +7,9 @@ SAMPLE:
 
 import re
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.call_arguments import payload
+from proxy.parsing.grammars.call_arguments import arguments_payload
 from proxy.parsing.grammars.json_text import key
 from proxy.parsing.reader import Reader, Steps
 
@@ -17,24 +17,24 @@ OPENER, CLOSER = "<|tools_prefix|>", "<|tools_suffix|>"
 BETWEEN = re.compile(r"[\s\[\]{},]*")
 
 
-def grammar(read: Reader, calls: Calls) -> Steps[None]:
-    yield from read.take(OPENER)
+def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    yield from reader.take(OPENER)
     while True:
-        here, before = read.mark(), calls.count
-        opened = "{" in (yield from read.run(BETWEEN))
-        if opened and (yield from read.peek('"', "'")):
-            name = calls.name((yield from key(read)) or "")
+        here, before = reader.mark(), calls.count
+        opened = "{" in (yield from reader.take_while(BETWEEN))
+        if opened and (yield from reader.peek('"', "'")):
+            name = calls.resolve_name((yield from key(reader)) or "")
             if name:
-                yield from payload(read, calls, name, (CLOSER,))
+                yield from arguments_payload(reader, calls, name, (CLOSER,))
         elif calls.count:
-            if not (yield from read.take_half(CLOSER)) and (yield from read.next()):
-                read.rewind(here)
-            read.release(here)
+            if not (yield from reader.take_partial(CLOSER)) and (yield from reader.peek_char()):
+                reader.rewind(here)
+            reader.release(here)
             return
         if calls.count == before:
-            read.rewind(here)
-        read.release(here)
-        if calls.count == before or calls.broken:
+            reader.rewind(here)
+        reader.release(here)
+        if calls.count == before or calls.aborted:
             return
 
 
@@ -43,7 +43,7 @@ DIALECT = Dialect(
     sample(__doc__),
     grammar=grammar,
     openers=(OPENER,),
-    turns=("<|assistant_end|>",),
-    marks=(OPENER,),
-    models="apertus",
+    end_tokens=("<|assistant_end|>",),
+    template_markers=(OPENER,),
+    model_pattern="apertus",
 )

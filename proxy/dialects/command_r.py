@@ -12,22 +12,24 @@ Seen as well: no closing marker, no id.
 from functools import partial
 
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.delimited_calls import Marks, marked_calls, opener_missing
-from proxy.parsing.grammars.json_calls import Shape
+from proxy.parsing.grammars.delimited_calls import Delimiters, delimited_calls, opener_missing
+from proxy.parsing.grammars.json_calls import JsonFormat
 
 TURNS = ("<|END_RESPONSE|>", "<|END_TEXT|>", "<|END_OF_TURN_TOKEN|>")
-MARKS = Marks(("<|START_ACTION|>",), ("<|END_ACTION|>",), Shape(ends=("<|END_ACTION|>", *TURNS)))
+DELIMITERS = Delimiters(
+    ("<|START_ACTION|>",), ("<|END_ACTION|>",), JsonFormat(ends=("<|END_ACTION|>", *TURNS))
+)
 
 DIALECT = Dialect(
     "command_r",
     sample(__doc__),
-    grammar=partial(marked_calls, marks=MARKS),
-    openers=MARKS.openers,
-    starts=("[", "{"),
-    doubtful=opener_missing,
+    grammar=partial(delimited_calls, delimiters=DELIMITERS),
+    openers=DELIMITERS.openers,
+    tentative_openers=("[", "{"),
+    tentative_grammar=opener_missing,
     headers=("<|START_RESPONSE|>", "<|START_TEXT|>", "<|CHATBOT_TOKEN|>"),
-    turns=TURNS,
-    marks=MARKS.openers,
-    models="command-?(r|a)|c4ai|cohere",
+    end_tokens=TURNS,
+    template_markers=DELIMITERS.openers,
+    model_pattern="command-?(r|a)|c4ai|cohere",
     family=("command_r_plus", "generic_json"),
 )

@@ -13,10 +13,10 @@ in place of the parameters, a parameter's tag without its mark.
 
 import re
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.xml_calls import tagged_calls
-from proxy.parsing.grammars.xml_layout import Layout, Tag
+from proxy.parsing.grammars.xml_calls import xml_calls
+from proxy.parsing.grammars.xml_layout import Tag, XmlFormat
 from proxy.parsing.reader import Reader, Steps
 
 MARKS = tuple(
@@ -30,10 +30,10 @@ NAMED = (
 )
 
 
-def layout(mark: str) -> Layout:
+def xml_format(mark: str) -> XmlFormat:
     outer = [space + word for word in OUTER for space in ("", " ")]
     function, parameter = (rf"<{re.escape(mark)}\s?{word}" for word in ("invoke", "parameter"))
-    return Layout(
+    return XmlFormat(
         openers=(*(f"<{mark}{word}>" for word in outer), *UNMARKED),
         function=Tag(f"<{mark}", re.compile(function + NAMED + "(?P<proof>)")),
         function_closers=(*(f"</{mark}{space}invoke>" for space in ("", " ")), "</invoke>"),
@@ -46,27 +46,27 @@ def layout(mark: str) -> Layout:
     )
 
 
-LAYOUTS = {f"<{mark}": layout(mark) for mark in MARKS}
+XML_FORMATS = {f"<{mark}": xml_format(mark) for mark in MARKS}
 
 
-def grammar(read: Reader, calls: Calls) -> Steps[None]:
-    here = read.mark()
-    while (yield from read.take(*UNMARKED)):
-        yield from read.skip()
-    mark = yield from read.peek(*LAYOUTS)
-    read.rewind(here)
-    read.release(here)
+def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    here = reader.mark()
+    while (yield from reader.take(*UNMARKED)):
+        yield from reader.skip_blanks()
+    mark = yield from reader.peek(*XML_FORMATS)
+    reader.rewind(here)
+    reader.release(here)
     if mark:
-        yield from tagged_calls(read, calls, LAYOUTS[mark])
+        yield from xml_calls(reader, calls, XML_FORMATS[mark])
 
 
 DIALECT = Dialect(
     "deepseek_dsml",
     sample(__doc__),
     grammar=grammar,
-    openers=(*LAYOUTS, *UNMARKED),
-    turns=("<｜end▁of▁sentence｜>",),
-    marks=("｜DSML｜",),
-    models=r"deepseek-?v?(3\.2|4)|gigachat-?3\.5",
+    openers=(*XML_FORMATS, *UNMARKED),
+    end_tokens=("<｜end▁of▁sentence｜>",),
+    template_markers=("｜DSML｜",),
+    model_pattern=r"deepseek-?v?(3\.2|4)|gigachat-?3\.5",
     family=("deepseek_v31", "deepseek_v3"),
 )

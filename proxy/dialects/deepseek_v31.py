@@ -11,9 +11,9 @@ it, and the JSON in a fence; the markers in other letters, or some of them missi
 import re
 from dataclasses import replace
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import A_NAME, sample
-from proxy.parsing.grammars.block_calls import Head, Listing, listed
+from proxy.parsing.grammars.block_calls import BlockFormat, CallHeading, block_dialect
 from proxy.parsing.reader import Reader, Steps
 
 NAME = re.compile(r"[\w.:/@-]*")
@@ -28,46 +28,46 @@ def spelled(marker: str) -> tuple[str, ...]:
     )
 
 
-APART = spelled("tool sep")
+SEPARATOR = spelled("tool sep")
 
 
-def heading(read: Reader, calls: Calls) -> Steps[Head | None]:
-    yield from read.skip()
-    first = yield from read.run(NAME)
-    yield from read.skip()
-    if not (yield from read.take(*APART)):
+def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
+    yield from reader.skip_blanks()
+    first = yield from reader.take_while(NAME)
+    yield from reader.skip_blanks()
+    if not (yield from reader.take(*SEPARATOR)):
         return None
-    yield from read.skip()
-    if first != "function" and (declared := calls.declared(first)):
-        return Head(declared)
-    second = yield from read.run(NAME)
-    name = calls.name(second or first)
-    return Head(name) if name and (first == "function" or not second) else None
+    yield from reader.skip_blanks()
+    if first != "function" and (declared := calls.resolve_declared(first)):
+        return CallHeading(declared)
+    second = yield from reader.take_while(NAME)
+    name = calls.resolve_name(second or first)
+    return CallHeading(name) if name and (first == "function" or not second) else None
 
 
-LISTING = Listing(
+BLOCK_FORMAT = BlockFormat(
     openers=(*spelled("tool calls begin"), *spelled("tool calls")),
-    begins=spelled("tool call begin"),
+    block_openers=spelled("tool call begin"),
     heading=heading,
-    ends=spelled("tool call end"),
+    block_closers=spelled("tool call end"),
     closers=spelled("tool calls end"),
     proof=re.compile(r"\s*[\w.:/@-]+\s*<[｜|]tool[▁_ ]sep[｜|]>"),
 )
 
-DIALECT = listed(
+DIALECT = block_dialect(
     "deepseek_v31",
     sample(__doc__),
-    LISTING,
-    starts=("function<", A_NAME),
-    turns=("<｜end▁of▁sentence｜>", "<|role_end|>"),
-    marks=("<｜tool▁sep｜>",),
-    models=r"deepseek-?v?3\.1|cogito|ling-",
+    BLOCK_FORMAT,
+    tentative_openers=("function<", A_NAME),
+    end_tokens=("<｜end▁of▁sentence｜>", "<|role_end|>"),
+    template_markers=("<｜tool▁sep｜>",),
+    model_pattern=r"deepseek-?v?3\.1|cogito|ling-",
 )
 V3 = replace(
     DIALECT,
     name="deepseek_v3",
     sample="<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>read_file\n"
     '```json\n{"path": "notes.md"}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
-    marks=("function<｜tool▁sep｜>",),
-    models=r"deepseek-?(v3(?!\.)|r1)",
+    template_markers=("function<｜tool▁sep｜>",),
+    model_pattern=r"deepseek-?(v3(?!\.)|r1)",
 )

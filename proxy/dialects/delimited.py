@@ -7,23 +7,28 @@ SAMPLE:
 
 from functools import partial
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.delimited_calls import CLOSERS, Marks, marked_calls, opener_missing
-from proxy.parsing.grammars.json_calls import Shape
+from proxy.parsing.grammars.delimited_calls import (
+    CLOSERS,
+    Delimiters,
+    delimited_calls,
+    opener_missing,
+)
+from proxy.parsing.grammars.json_calls import JsonFormat
 
 JSON = sample(__doc__).partition(">")[2].partition("<")[0]
 PYTHON = 'read_file(path="notes.md")'
 
 
-def between(
+def delimited_dialect(
     name: str,
     openers: tuple[str, ...],
     closers: tuple[str, ...] = (),
     *,
     body: str = "[" + JSON + "]",
-    models: str = "",
-    turns: tuple[str, ...] = (),
+    model_pattern: str = "",
+    end_tokens: tuple[str, ...] = (),
     headers: tuple[str, ...] = (),
     family: tuple[str, ...] = (),
     weak: bool = False,
@@ -32,95 +37,98 @@ def between(
     believed.
     """
     closes = any(closer in CLOSERS for closer in closers)
-    shape = Shape(ends=(*closers, *turns), name=Calls.declared if weak else Calls.name)
+    json_format = JsonFormat(
+        ends=(*closers, *end_tokens),
+        resolve_name=CallWriter.resolve_declared if weak else CallWriter.resolve_name,
+    )
     return Dialect(
         name,
         openers[0]
         + body.removeprefix("[" if openers[0].endswith("[") else "")
         + (closers[0] if closers else ""),
         grammar=partial(
-            marked_calls,
-            marks=Marks(
+            delimited_calls,
+            delimiters=Delimiters(
                 tuple(opener.rstrip("[{") for opener in openers),
-                (*closers[::-1], *turns),
-                shape,
+                (*closers[::-1], *end_tokens),
+                json_format,
                 objects_only=weak,
             ),
         ),
         openers=openers,
-        starts=("{", "[") if closes else (),
-        doubtful=opener_missing if closes else None,
+        tentative_openers=("{", "[") if closes else (),
+        tentative_grammar=opener_missing if closes else None,
         headers=headers,
-        turns=turns,
+        end_tokens=end_tokens,
         weak=weak,
-        marks=() if weak else openers,
-        models=models or name,
+        template_markers=() if weak else openers,
+        model_pattern=model_pattern or name,
         family=family,
     )
 
 
 DIALECTS = (
-    between(
+    delimited_dialect(
         "longcat",
         ("<longcat_tool_call>",),
         ("</longcat_tool_call>",),
         body=JSON,
         family=("longcat_pairs",),
     ),
-    between(
+    delimited_dialect(
         "iquest_json",
         ("<iquest_tool_call>",),
         ("</iquest_tool_call>",),
         body=JSON,
-        models="iquest",
+        model_pattern="iquest",
         family=("iquest",),
     ),
-    between(
+    delimited_dialect(
         "k2_horizon_json",
         ("<ifm|tool_call>", "<ifm|tool_calls>"),
         ("</ifm|tool_call>", "</ifm|tool_calls>"),
         body=JSON,
-        models="k2-horizon|k2-v3",
+        model_pattern="k2-horizon|k2-v3",
         family=("k2_horizon",),
     ),
-    between(
+    delimited_dialect(
         "jamba",
         ("<tool_calls>",),
         ("</tool_calls>",),
-        models="jamba|hunyuan-a13b|apriel|minimax-m1",
+        model_pattern="jamba|hunyuan-a13b|apriel|minimax-m1",
         family=("hermes", "generic_json"),
     ),
-    between(
+    delimited_dialect(
         "nemotron",
         ("<TOOLCALL>",),
         ("</TOOLCALL>",),
-        models="nemotron-(nano|[12])",
+        model_pattern="nemotron-(nano|[12])",
         family=("generic_json",),
     ),
-    between(
+    delimited_dialect(
         "phi4",
         ("<|tool_call|>",),
         ("<|/tool_call|>",),
-        models="phi-?4|granite-3",
-        turns=("<|end|>",),
+        model_pattern="phi-?4|granite-3",
+        end_tokens=("<|end|>",),
         family=("firefunction", "hermes", "generic_json"),
     ),
-    between(
+    delimited_dialect(
         "firefunction",
         ("functools[", "functools{"),
-        models="firefunction|phi-?4",
+        model_pattern="firefunction|phi-?4",
         weak=True,
         family=("phi4", "generic_json"),
     ),
-    between(
+    delimited_dialect(
         "internlm2",
         ("<|action_start|>", "<|plugin|>"),
         ("<|action_end|>",),
         body="<|plugin|>" + JSON,
-        models="internlm",
+        model_pattern="internlm",
         family=("generic_json",),
     ),
-    between(
+    delimited_dialect(
         "gigachat3",
         (
             "function call<|role_sep|>",
@@ -129,40 +137,40 @@ DIALECTS = (
         ),
         ("<|message_sep|>",),
         body="\n" + JSON,
-        turns=("<|message_sep|>",),
+        end_tokens=("<|message_sep|>",),
         headers=("assistant<|role_sep|>\n",),
-        models="gigachat",
+        model_pattern="gigachat",
         family=("deepseek_dsml", "generic_json"),
     ),
-    between(
+    delimited_dialect(
         "lfm2",
         ("<|tool_call_start|>",),
         ("<|tool_call_end|>",),
         body="[" + PYTHON + "]",
         family=("pythonic", "generic_json"),
     ),
-    between(
+    delimited_dialect(
         "llama4",
         ("<|python_start|>",),
         ("<|python_end|>",),
         body="[" + PYTHON + "]",
-        models="llama-?4",
-        turns=("<|eot|>",),
+        model_pattern="llama-?4",
+        end_tokens=("<|eot|>",),
         family=("pythonic", "generic_json"),
     ),
-    between(
+    delimited_dialect(
         "olmo3",
         ("<function_calls>",),
         ("</function_calls>",),
         body=PYTHON,
-        models="olmo",
+        model_pattern="olmo",
         family=("pythonic",),
     ),
-    between(
+    delimited_dialect(
         "command_r_plus",
         ("Action: ```json", "Action:\n```json", "Action:```json"),
         ("```",),
-        models="command-r-plus",
+        model_pattern="command-r-plus",
         family=("command_r", "generic_json"),
         weak=True,
     ),

@@ -11,42 +11,42 @@ Seen as well: the first `>>>` in the prompt, so that the answer begins with the 
 
 from functools import partial
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import A_NAME, Dialect, sample
-from proxy.parsing.grammars.block_calls import Head, Listing, listed_calls
+from proxy.parsing.grammars.block_calls import BlockFormat, CallHeading, block_calls
 from proxy.parsing.grammars.call_arguments import json_body
 from proxy.parsing.grammars.named_calls import NAME
 from proxy.parsing.reader import Reader, Steps
 
 
-def heading(read: Reader, calls: Calls) -> Steps[Head | None]:
-    name = calls.declared((yield from read.run(NAME)))
-    return Head(name) if name and (yield from read.take("\n", "\r\n")) else None
+def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
+    name = calls.resolve_declared((yield from reader.take_while(NAME)))
+    return CallHeading(name) if name and (yield from reader.take("\n", "\r\n")) else None
 
 
-def opener_missing(read: Reader, calls: Calls) -> Steps[None]:
+def opener_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
     """Only the first line lacks its marker, and only an object with the next one or nothing
     behind it is a call.
     """
-    head = yield from heading(read, calls)
+    head = yield from heading(reader, calls)
     if head:
-        yield from json_body(read, calls, head.name, ())
-        yield from read.skip()
-        yield from listed_calls(read, calls, LISTING)
+        yield from json_body(reader, calls, head.name, ())
+        yield from reader.skip_blanks()
+        yield from block_calls(reader, calls, BLOCK_FORMAT)
 
 
-LISTING = Listing(begins=(">>>",), heading=heading, ends=())
+BLOCK_FORMAT = BlockFormat(block_openers=(">>>",), heading=heading, block_closers=())
 
 DIALECT = Dialect(
     "functionary",
     sample(__doc__),
-    grammar=partial(listed_calls, listing=LISTING),
+    grammar=partial(block_calls, block_format=BLOCK_FORMAT),
     openers=(">>>",),
-    starts=(A_NAME,),
-    doubtful=opener_missing,
-    alone=True,
+    tentative_openers=(A_NAME,),
+    tentative_grammar=opener_missing,
+    whole_message_only=True,
     headers=(">>>all\n",),
-    marks=(">>>all",),
-    models="functionary",
+    template_markers=(">>>all",),
+    model_pattern="functionary",
     family=("llama3", "qwen3_coder", "generic_json"),
 )

@@ -12,14 +12,14 @@ import re
 from collections.abc import Container
 from functools import partial
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.conversion import quote, typed
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.call_arguments import fitting
-from proxy.parsing.grammars.delimited_calls import Marks, marked_calls
-from proxy.parsing.grammars.json_strings import wait
+from proxy.parsing.grammars.call_arguments import fit_scalar
+from proxy.parsing.grammars.delimited_calls import Delimiters, delimited_calls
+from proxy.parsing.grammars.json_strings import decide
 from proxy.parsing.grammars.json_text import LITERALS, bare, escaped, string
-from proxy.parsing.grammars.named_calls import NAME, Named
+from proxy.parsing.grammars.named_calls import NAME, ResolveName
 from proxy.parsing.markers import compiled
 from proxy.parsing.reader import WORD_LIMIT, Emit, Reader, Steps
 from proxy.parsing.schema import Kinds
@@ -48,39 +48,41 @@ UNQUOTED = tuple("}" + closer for closer in CLOSERS)
 BEHIND = (*OPENERS, *CLOSERS, *TURNS)
 
 
-def grammar(read: Reader, calls: Calls, named: Named = Calls.name) -> Steps[None]:
-    yield from read.take(*OPENERS)
-    yield from read.skip()
-    if (yield from read.peek("{", "[")):
-        yield from marked_calls(read, calls, Marks(OPENERS, CLOSERS))
+def grammar(
+    reader: Reader, calls: CallWriter, named: ResolveName = CallWriter.resolve_name
+) -> Steps[None]:
+    yield from reader.take(*OPENERS)
+    yield from reader.skip_blanks()
+    if (yield from reader.peek("{", "[")):
+        yield from delimited_calls(reader, calls, Delimiters(OPENERS, CLOSERS))
         return
-    yield from read.take("call:", ":")
-    yield from read.skip()
-    name = named(calls, (yield from read.run(NAME)))
-    yield from read.skip()
-    if name is None or not (yield from read.take("{")):
+    yield from reader.take("call:", ":")
+    yield from reader.skip_blanks()
+    name = named(calls, (yield from reader.take_while(NAME)))
+    yield from reader.skip_blanks()
+    if name is None or not (yield from reader.take("{")):
         return
-    whole = yield from _members(read, calls, name)
+    whole = yield from _members(reader, calls, name)
     if calls.open and whole:
         calls.end()
-        yield from _closers(read)
+        yield from _closers(reader)
 
 
-def _closers(read: Reader) -> Steps[None]:
+def _closers(reader: Reader) -> Steps[None]:
     """All that closes a call, however often, and the marker of the result that is to follow."""
-    yield from read.run(LOOSE)
-    while (yield from read.take_half(*CLOSERS)):
+    yield from reader.take_while(LOOSE)
+    while (yield from reader.take_partial(*CLOSERS)):
         pass
-    yield from read.take("<|tool_response>", "<start_function_response>")
+    yield from reader.take("<|tool_response>", "<start_function_response>")
 
 
-def _members(read: Reader, calls: Calls, name: str) -> Steps[bool]:
+def _members(reader: Reader, calls: CallWriter, name: str) -> Steps[bool]:
     """All arguments; False if they broke off."""
     while True:
-        gap = yield from read.run(SPACE)
-        here = read.position
-        key = yield from _name(read)
-        if not key and read.position > here:
+        gap = yield from reader.take_while(SPACE)
+        here = reader.position
+        key = yield from _name(reader)
+        if not key and reader.position > here:
             return False
         if not key:
             break
@@ -89,62 +91,64 @@ def _members(read: Reader, calls: Calls, name: str) -> Steps[bool]:
         calls.key(key)
         if not (
             yield from _value(
-                read, calls.write, calls.kinds.get(key, frozenset()), "{", 0, calls.kinds
+                reader, calls.write, calls.kinds.get(key, frozenset()), "{", 0, calls.kinds
             )
         ):
             return False
-    if not calls.open and (yield from read.peek("}")):
+    if not calls.open and (yield from reader.peek("}")):
         calls.start(name)
-    return bool((yield from read.take("}")) or (yield from read.peek(*CLOSERS))) or (
-        (yield from read.over(ENDS)) and not read.cut and "," not in gap
+    return bool((yield from reader.take("}")) or (yield from reader.peek(*CLOSERS))) or (
+        (yield from reader.at_end(ENDS)) and not reader.cut and "," not in gap
     )
 
 
-def _name(read: Reader) -> Steps[str]:
+def _name(reader: Reader) -> Steps[str]:
     """A key with its colon: bare, or in any quotes."""
-    mark = yield from read.take(*QUOTES, '"', "'")
-    key = (yield from read.run(KEY, WORD_LIMIT)).strip()
+    mark = yield from reader.take(*QUOTES, '"', "'")
+    key = (yield from reader.take_while(KEY, WORD_LIMIT)).strip()
     if mark:
-        yield from read.take(mark)
-    return key if (yield from read.take(":")) else ""
+        yield from reader.take(mark)
+    return key if (yield from reader.take(":")) else ""
 
 
 def _value(
-    read: Reader, write: Emit, kinds: Kinds, inside: str, depth: int, keys: Container[str] = ()
+    reader: Reader, write: Emit, kinds: Kinds, inside: str, depth: int, keys: Container[str] = ()
 ) -> Steps[bool]:
     """One value; `keys` are those that the tool declares."""
-    blanks = yield from read.skip()
-    letter = yield from read.next()
-    if mark := (yield from read.take_half(*QUOTES)):
-        return (yield from _text(read, write, kinds, mark, inside if depth else "call"))
+    blanks = yield from reader.skip_blanks()
+    letter = yield from reader.peek_char()
+    if mark := (yield from reader.take_partial(*QUOTES)):
+        return (yield from _text(reader, write, kinds, mark, inside if depth else "call"))
     if letter and letter in "{[" and depth < DEPTH_LIMIT:
-        return (yield from _inner(read, write, letter, depth))
+        return (yield from _inner(reader, write, letter, depth))
     if letter and letter in "\"'":
         write('"')
         whole = yield from string(
-            read,
+            reader,
             lambda text: write(escaped(text)),
             "object" if inside == "{" else "array",
             (*CLOSERS, *QUOTES),
         )
         write('"' if whole else "")
-        yield from read.take(*QUOTES)
+        yield from reader.take(*QUOTES)
         return whole
-    word = yield from read.run(BARE)
+    word = yield from reader.take_while(BARE)
     if (
         not depth
         and (not kinds or "string" in kinds)
-        and not (yield from _bare_over(read, keys, ("}",)))
+        and not (yield from _bare_over(reader, keys, ("}",)))
     ):
-        return (yield from _raw(read, write, keys, (blanks if "\n" in blanks else "") + word))
+        return (yield from _raw(reader, write, keys, (blanks if "\n" in blanks else "") + word))
     word = word.strip()
-    if not word or (not (yield from read.next()) and (read.cut or word.lower() not in LITERALS)):
+    if not word or (
+        not (yield from reader.peek_char()) and (reader.cut or word.lower() not in LITERALS)
+    ):
         return False
-    write(fitting(bare(word) if " " not in word else "", kinds) or quote(word))
+    write(fit_scalar(bare(word) if " " not in word else "", kinds) or quote(word))
     return True
 
 
-def _raw(read: Reader, write: Emit, keys: Container[str], begun: str) -> Steps[bool]:
+def _raw(reader: Reader, write: Emit, keys: Container[str], begun: str) -> Steps[bool]:
     """A text without marks: it ends at the closing marker, or at a comma that the next key
     follows.
     """
@@ -158,17 +162,17 @@ def _raw(read: Reader, write: Emit, keys: Container[str], begun: str) -> Steps[b
 
     write('"')
     emit(begun)
-    while (yield from read.find(RAW_STOPS, emit)):
-        read.back(1)
-        if (yield from _bare_over(read, keys, ())):
+    while (yield from reader.find(RAW_STOPS, emit)):
+        reader.back(1)
+        if (yield from _bare_over(reader, keys, ())):
             write('"')
             return True
-        emit((yield from read.next()))
-        read.drop(1)
+        emit((yield from reader.peek_char()))
+        reader.advance(1)
     return False
 
 
-def _bare_over(read: Reader, keys: Container[str], ends: tuple[str, ...]) -> Steps[bool]:
+def _bare_over(reader: Reader, keys: Container[str], ends: tuple[str, ...]) -> Steps[bool]:
     """Whether a value without marks is over: behind a single word at one of `ends`, too."""
 
     def judge(seen: str) -> bool | None:
@@ -187,71 +191,71 @@ def _bare_over(read: Reader, keys: Container[str], ends: tuple[str, ...]) -> Ste
         found = NEXT_KEY.match(rest)
         return found is not None and (found[1] is None or not keys or found[1] in keys)
 
-    verdict = yield from wait(read, WORD_LIMIT, judge)
+    verdict = yield from decide(reader, WORD_LIMIT, judge)
     return verdict is not False
 
 
-def _inner(read: Reader, write: Emit, opener: str, depth: int) -> Steps[bool]:
+def _inner(reader: Reader, write: Emit, opener: str, depth: int) -> Steps[bool]:
     """An object or an array inside the arguments."""
     closer, begun = {"{": "}", "[": "]"}[opener], False
-    read.drop(1)
+    reader.advance(1)
     write(opener)
     while True:
-        yield from read.run(SPACE)
-        if (yield from read.take(closer)):
+        yield from reader.take_while(SPACE)
+        if (yield from reader.take(closer)):
             write(closer)
             return True
         write("," if begun else "")
         if opener == "{":
-            key = yield from _name(read)
+            key = yield from _name(reader)
             if not key:
                 return False
             write(quote(key) + ":")
         begun = True
-        if not (yield from _value(read, write, frozenset(), opener, depth + 1)):
+        if not (yield from _value(reader, write, frozenset(), opener, depth + 1)):
             return False
 
 
-def _text(read: Reader, write: Emit, kinds: Kinds, mark: str, inside: str) -> Steps[bool]:
+def _text(reader: Reader, write: Emit, kinds: Kinds, mark: str, inside: str) -> Steps[bool]:
     """Up to the mark that something follows which may follow a text."""
     typed_one = bool(kinds) and "string" not in kinds
     parts: list[str] = []
     emit: Emit = parts.append if typed_one else lambda text: write(escaped(text))
     write("" if typed_one else '"')
     known = compiled((mark, *UNQUOTED)) if inside == "call" else compiled((mark,))
-    over, held = False, read.mark() if typed_one else None  # what is held has a limit
-    while not over and (met := (yield from read.inside(known, emit))):
+    over, held = False, reader.mark() if typed_one else None  # what is held has a limit
+    while not over and (met := (yield from reader.find_inside(known, emit))):
         if met != mark:
-            over = yield from _closed_without_mark(read, met)
+            over = yield from _closed_without_mark(reader, met)
         else:
-            over = yield from _over(read, "{" if inside == "call" else inside)
+            over = yield from _over(reader, "{" if inside == "call" else inside)
         emit("" if over else met if met != mark else '"')
     if held:
-        read.release(held)
+        reader.release(held)
     if over:
         write(typed("".join(parts), kinds) if typed_one else '"')
     return over
 
 
-def _closed_without_mark(read: Reader, met: str) -> Steps[bool]:
+def _closed_without_mark(reader: Reader, met: str) -> Steps[bool]:
     """Whether the closers just read are meant: if nothing but another call, or the end of the
     turn, follows. Then they are unread.
     """
-    read.back(len(met))
-    here = read.mark()
-    read.drop(len(met))
-    behind = read.mark()
-    yield from read.skip()
-    meant = not (yield from read.next()) or bool((yield from read.peek(*BEHIND)))
-    read.rewind(here if meant else behind)
-    read.release(here)
-    read.release(behind)
+    reader.back(len(met))
+    here = reader.mark()
+    reader.advance(len(met))
+    behind = reader.mark()
+    yield from reader.skip_blanks()
+    meant = not (yield from reader.peek_char()) or bool((yield from reader.peek(*BEHIND)))
+    reader.rewind(here if meant else behind)
+    reader.release(here)
+    reader.release(behind)
     return meant
 
 
-def _over(read: Reader, inside: str) -> Steps[bool]:
+def _over(reader: Reader, inside: str) -> Steps[bool]:
     while True:
-        seen, more = read.ahead()
+        seen, more = reader.lookahead()
         rest = seen.lstrip()
         if rest[:1] in ("}", "]") or rest.startswith(CLOSERS) or MEMBER[inside].match(rest):
             return True
@@ -267,7 +271,7 @@ def _over(read: Reader, inside: str) -> Steps[bool]:
         yield
 
 
-UNOPENED = partial(grammar, named=Calls.declared)
+UNOPENED = partial(grammar, named=CallWriter.resolve_declared)
 DIALECT = Dialect(
     "gemma",
     sample(__doc__),
@@ -275,9 +279,9 @@ DIALECT = Dialect(
     OPENERS,
     ("call:",),
     UNOPENED,
-    proofs=(*QUOTES, *CLOSERS),
-    turns=TURNS,
-    marks=QUOTES,
-    models="gemma",
+    tentative_proofs=(*QUOTES, *CLOSERS),
+    end_tokens=TURNS,
+    template_markers=QUOTES,
+    model_pattern="gemma",
     family=("pythonic", "generic_json"),
 )

@@ -8,29 +8,29 @@ Seen as well: an array, `tool_call` or `tool_calls` around it. Only a declared t
 of arguments is believed.
 """
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.json_calls import Shape, call_objects
+from proxy.parsing.grammars.json_calls import JsonFormat, json_calls
 from proxy.parsing.grammars.json_text import key
 from proxy.parsing.reader import Reader, Steps
 
-STRICT = Shape(name=Calls.declared, strict=True)
+STRICT = JsonFormat(resolve_name=CallWriter.resolve_declared, strict=True)
 
 
-def bare_objects(read: Reader, calls: Calls) -> Steps[None]:
-    here = read.mark()
-    listed = (yield from read.take("{")) and (yield from key(read)) == "tool_calls"
+def bare_objects(reader: Reader, calls: CallWriter) -> Steps[None]:
+    here = reader.mark()
+    listed = (yield from reader.take("{")) and (yield from key(reader)) == "tool_calls"
     if not listed:
-        read.rewind(here)
-    read.release(here)
-    yield from call_objects(read, calls, STRICT)
+        reader.rewind(here)
+    reader.release(here)
+    yield from json_calls(reader, calls, STRICT)
 
 
 DIALECT = Dialect(
     "generic_json",
     sample(__doc__),
-    starts=("{", "["),
-    doubtful=bare_objects,
-    alone=True,
-    models="xlam|coder",
+    tentative_openers=("{", "["),
+    tentative_grammar=bare_objects,
+    whole_message_only=True,
+    model_pattern="xlam|coder",
 )

@@ -2,37 +2,39 @@
 member of it.
 
 SAMPLE:
-{"response": "Calls are written in the same way: {\\"tool_call\\": …}"}
+{"response": "CallWriter are written in the same way: {\\"tool_call\\": …}"}
 
 Seen only where it is named or the model is known for it: anybody may ask for such JSON.
 """
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import Dialect, sample
 from proxy.parsing.grammars.json_text import key, string
 from proxy.parsing.reader import Reader, Steps
 
 
-def response(read: Reader, calls: Calls) -> Steps[None]:
-    yield from read.take("{")
-    if (yield from key(read)) != "response":
+def response(reader: Reader, calls: CallWriter) -> Steps[None]:
+    yield from reader.take("{")
+    if (yield from key(reader)) != "response":
         return
-    yield from read.skip()
+    yield from reader.skip_blanks()
     parts: list[str] = []
-    if not (yield from read.peek('"')) or not (yield from string(read, parts.append, "object", ())):
+    if not (yield from reader.peek('"')) or not (
+        yield from string(reader, parts.append, "object", ())
+    ):
         return
-    yield from read.skip()
-    if (yield from read.take("}")) and not (
-        (yield from read.skip()) + (yield from read.next())
+    yield from reader.skip_blanks()
+    if (yield from reader.take("}")) and not (
+        (yield from reader.skip_blanks()) + (yield from reader.peek_char())
     ).strip():
-        calls.say("".join(parts))
+        calls.write_text("".join(parts))
 
 
 DIALECT = Dialect(
     "generic_response",
     sample(__doc__),
-    starts=("{",),
-    doubtful=response,
-    hinted=True,
-    models="generic",
+    tentative_openers=("{",),
+    tentative_grammar=response,
+    needs_hint=True,
+    model_pattern="generic",
 )

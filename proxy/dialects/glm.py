@@ -17,12 +17,12 @@ import re
 from dataclasses import replace
 from functools import lru_cache, partial
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import A_NAME, Dialect, Grammar, sample
-from proxy.parsing.grammars.json_calls import Shape, call_objects
+from proxy.parsing.grammars.json_calls import JsonFormat, json_calls
 from proxy.parsing.grammars.named_calls import NAME
-from proxy.parsing.grammars.xml_calls import closing_tag, parameters, tagged_calls
-from proxy.parsing.grammars.xml_layout import Layout, Tag
+from proxy.parsing.grammars.xml_calls import closing_tag, parameters, xml_calls
+from proxy.parsing.grammars.xml_layout import Tag, XmlFormat
 from proxy.parsing.reader import Reader, Steps
 
 GAP = r"(?:\s|\\n)*+"
@@ -32,7 +32,7 @@ full of blanks.
 SAMPLE = sample(__doc__)
 
 
-def layout(prefix: str = "", suffix: str = "", call: str = "tool_call") -> Layout:
+def xml_format(prefix: str = "", suffix: str = "", call: str = "tool_call") -> XmlFormat:
     """What stands before and after the word in every tag, and how the tag of the call is called."""
     opener, key, value, apart, outer = (
         f"<{word}{suffix}>"
@@ -56,11 +56,11 @@ def layout(prefix: str = "", suffix: str = "", call: str = "tool_call") -> Layou
     pair = rf"{re.escape(key)}\s*+([^<>]+?)\s*+(?:(?:</[^<>]*>)?{GAP}{kind}{behind}|{unopened})"
     kind_begun = rf"(?:<[^<>]*arg_type[^<>]*>[^<>]*(?:</[^<>]*>{GAP})?)?"
     begun = rf"{re.escape(key)}[^<>]*(?:</[^<>]*>{GAP}{kind_begun})?(?:<[^<>]*)?"
-    return Layout(
+    return XmlFormat(
         openers=(outer,),
         function=Tag(opener, re.compile(function), (key, *closers, opener)),
         function_closers=closers,
-        parameter=Tag(key, re.compile(pair), (value,), begun=re.compile(begun)),
+        parameter=Tag(key, re.compile(pair), (value,), partial_pattern=re.compile(begun)),
         value_closers=(value.replace("<", "</"),),
         closers=(outer.replace("<", "</"),),
         noise=("\\n",),
@@ -69,11 +69,11 @@ def layout(prefix: str = "", suffix: str = "", call: str = "tool_call") -> Layou
 
 def family(
     name: str,
-    tags: Layout,
+    tags: XmlFormat,
     *,
-    marks: tuple[str, ...] = (),
-    models: str = "",
-    doubtful: Grammar | None = None,
+    template_markers: tuple[str, ...] = (),
+    model_pattern: str = "",
+    tentative_grammar: Grammar | None = None,
     relatives: tuple[str, ...] = ("hermes", "generic_json"),
 ) -> Dialect:
     opener = tags.function.begins
@@ -87,92 +87,99 @@ def family(
     return Dialect(
         name,
         text,
-        grammar=partial(tagged_calls, layout=tags),
+        grammar=partial(xml_calls, xml_format=tags),
         openers=(opener, *tags.openers),
-        starts=(A_NAME,) if doubtful else (),
-        doubtful=doubtful,
-        turns=("<|user|>", "<|observation|>", "<|endoftext|>", "<|role_end|>"),
-        marks=marks or (tags.parameter.begins,),
-        models=models,
+        tentative_openers=(A_NAME,) if tentative_grammar else (),
+        tentative_grammar=tentative_grammar,
+        end_tokens=("<|user|>", "<|observation|>", "<|endoftext|>", "<|role_end|>"),
+        template_markers=template_markers or (tags.parameter.begins,),
+        model_pattern=model_pattern,
         family=relatives,
     )
 
 
-GLM, USER = layout(), layout(call="user")
-IN_USER_TAGS = Shape(ends=USER.function_closers, name=Calls.declared, strict=True)
+GLM, USER = xml_format(), xml_format(call="user")
+IN_USER_TAGS = JsonFormat(
+    ends=USER.function_closers, resolve_name=CallWriter.resolve_declared, strict=True
+)
 HY_OPENERS, SUFFIXED = ("<tool_calls:", "<tool_call:"), re.compile(r"<tool_calls?(:[\w.-]+)>")
-_suffixed = lru_cache(maxsize=16)(lambda suffix: layout(suffix=suffix))
+_suffixed = lru_cache(maxsize=16)(lambda suffix: xml_format(suffix=suffix))
 
 
-def opener_missing(read: Reader, calls: Calls) -> Steps[None]:
+def opener_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
     """The first tag may have been lost: then the others prove the call."""
-    name = yield from read.run(NAME)
-    yield from GLM.gap(read)
-    yield from parameters(read, calls, GLM, calls.declared(name) or name)
-    yield from closing_tag(read, GLM.openers, GLM.closers)
+    name = yield from reader.take_while(NAME)
+    yield from GLM.skip_gap(reader)
+    yield from parameters(reader, calls, GLM, calls.resolve_declared(name) or name)
+    yield from closing_tag(reader, GLM.openers, GLM.closers)
 
 
-def suffixed(read: Reader, calls: Calls) -> Steps[None]:
+def suffixed(reader: Reader, calls: CallWriter) -> Steps[None]:
     """Whatever suffix the first tag has, all have."""
-    tag = SUFFIXED.fullmatch((yield from read.tag()))
+    tag = SUFFIXED.fullmatch((yield from reader.peek_tag()))
     if tag:
-        yield from tagged_calls(read, calls, _suffixed(tag[1]))
+        yield from xml_calls(reader, calls, _suffixed(tag[1]))
 
 
-def in_user_tags(read: Reader, calls: Calls) -> Steps[None]:
+def in_user_tags(reader: Reader, calls: CallWriter) -> Steps[None]:
     """Read one call between `<user>` and `</user>`.
 
     The tag proves nothing, since people write it too: a declared tool does, with pairs or as JSON.
     """
-    yield from read.take(USER.function.begins)
-    yield from USER.gap(read)
-    if (yield from read.peek("{")):
-        yield from call_objects(read, calls, IN_USER_TAGS)
+    yield from reader.take(USER.function.begins)
+    yield from USER.skip_gap(reader)
+    if (yield from reader.peek("{")):
+        yield from json_calls(reader, calls, IN_USER_TAGS)
     else:
-        name = calls.declared((yield from read.run(NAME)))
-        yield from USER.gap(read)
-        if name is None or not (yield from read.peek(USER.parameter.begins)):
+        name = calls.resolve_declared((yield from reader.take_while(NAME)))
+        yield from USER.skip_gap(reader)
+        if name is None or not (yield from reader.peek(USER.parameter.begins)):
             return
-        yield from parameters(read, calls, USER, name)
-    yield from closing_tag(read, (USER.function.begins,), USER.function_closers)
+        yield from parameters(reader, calls, USER, name)
+    yield from closing_tag(reader, (USER.function.begins,), USER.function_closers)
 
 
 DIALECT = family(
     "glm",
     GLM,
-    models="glm-?[45]|ling-3|spark-2|laguna|poolside",
-    doubtful=opener_missing,
+    model_pattern="glm-?[45]|ling-3|spark-2|laguna|poolside",
+    tentative_grammar=opener_missing,
     relatives=("laguna", "hermes", "generic_json"),
 )
 HY = replace(
     family(
         "hy",
-        layout(suffix=":opensource"),
-        models="hy-?[34]|hunyuan-?3",
+        xml_format(suffix=":opensource"),
+        model_pattern="hy-?[34]|hunyuan-?3",
         relatives=("glm", "jamba", *DIALECT.family),
     ),
     grammar=suffixed,
     openers=HY_OPENERS,
-    marks=HY_OPENERS,
+    template_markers=HY_OPENERS,
 )
 IQUEST = family(
     "iquest",
-    layout(call="iquest_tool_call"),
-    marks=("<iquest_tool_call>",),
-    models="iquest",
+    xml_format(call="iquest_tool_call"),
+    template_markers=("<iquest_tool_call>",),
+    model_pattern="iquest",
     relatives=("iquest_json", *DIALECT.family),
 )
 LONGCAT = family(
-    "longcat_pairs", layout("longcat_"), models="longcat", relatives=("longcat", *DIALECT.family)
+    "longcat_pairs",
+    xml_format("longcat_"),
+    model_pattern="longcat",
+    relatives=("longcat", *DIALECT.family),
 )
 K2_HORIZON = family(
     "k2_horizon",
-    layout("ifm|"),
-    models="k2-horizon|k2-v3",
+    xml_format("ifm|"),
+    model_pattern="k2-horizon|k2-v3",
     relatives=("k2_horizon_json", *DIALECT.family),
 )
 LAGUNA = replace(
-    family("laguna", USER, models="laguna|poolside", relatives=("glm", "hermes", "generic_json")),
+    family(
+        "laguna", USER, model_pattern="laguna|poolside", relatives=("glm", "hermes", "generic_json")
+    ),
     grammar=in_user_tags,
     openers=(USER.function.begins,),
 )

@@ -11,9 +11,9 @@ with words in the wrong place; the beginning of the first header in the prompt.
 
 import re
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import Dialect, Region, sample
-from proxy.parsing.grammars.call_arguments import payload
+from proxy.parsing.grammars.call_arguments import arguments_payload
 from proxy.parsing.reader import Reader, Steps
 
 HEADERS = ("<|start|>", "<|channel|>")
@@ -31,41 +31,41 @@ BROKEN = re.compile(r"\n\s*\n|[.!?]\s")
 """No header reaches over a paragraph, or a sentence."""
 
 
-def header(read: Reader) -> Steps[str]:
+def header(reader: Reader) -> Steps[str]:
     """A whole header, read; empty if none comes."""
-    text = yield from read.upto(0, MESSAGE)
+    text = yield from reader.lookahead_to(0, MESSAGE)
     if not text.endswith(MESSAGE) or BROKEN.search(text):
         return ""
-    read.drop(len(text))
+    reader.advance(len(text))
     return text
 
 
-def called(text: str) -> list[str]:
+def recipients(text: str) -> list[str]:
     """The tools that a header names."""
     return [
         one for one in RECIPIENT.findall(text) if one not in ("user", "self", "assistant", "all")
     ]
 
 
-def grammar(read: Reader, calls: Calls) -> Steps[None]:
-    tools = called((yield from header(read)))
-    name = calls.name(tools[-1].rstrip(".")) if tools else None
+def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    tools = recipients((yield from header(reader)))
+    name = calls.resolve_name(tools[-1].rstrip(".")) if tools else None
     if name:
-        yield from payload(read, calls, name, (*ENDS, *HEADERS))
-        yield from read.skip()
-        yield from read.take_half(*ENDS)
+        yield from arguments_payload(reader, calls, name, (*ENDS, *HEADERS))
+        yield from reader.skip_blanks()
+        yield from reader.take_partial(*ENDS)
 
 
-def frame(read: Reader) -> Steps[Region | None]:
-    text = yield from header(read)
+def header_grammar(reader: Reader) -> Steps[Region | None]:
+    text = yield from header(reader)
     if not text:
         return None
-    if called(text):
-        return Region() if (yield from read.peek("<atem:")) else None
+    if recipients(text):
+        return Region() if (yield from reader.peek("<atem:")) else None
     channels = CHANNEL.findall(text)
     if "to=self" in text or (channels and channels[-1] == "analysis"):
         return Region((*ENDS, "<|eom|>"), HEADERS)
-    return Region(silent="to=user" in text)
+    return Region(no_calls="to=user" in text)
 
 
 DIALECT = Dialect(
@@ -75,8 +75,8 @@ DIALECT = Dialect(
     openers=HEADERS,
     first_openers=FIRST,
     headers=(*HEADERS, *FIRST),
-    frame=frame,
-    turns=(*ENDS, "<|eom|>", "<|eot|>"),
-    marks=("<|channel|>",),
-    models="gpt-?oss|muse",
+    header_grammar=header_grammar,
+    end_tokens=(*ENDS, "<|eom|>", "<|eot|>"),
+    template_markers=("<|channel|>",),
+    model_pattern="gpt-?oss|muse",
 )

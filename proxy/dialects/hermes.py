@@ -10,22 +10,27 @@ fence, and in place of the JSON a call in Python's syntax, a name before its arg
 element with the tool's name.
 """
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.delimited_calls import Marks, marked_calls, opener_missing
-from proxy.parsing.grammars.json_calls import Shape
+from proxy.parsing.grammars.delimited_calls import Delimiters, delimited_calls, opener_missing
+from proxy.parsing.grammars.json_calls import JsonFormat
 from proxy.parsing.reader import Reader, Steps
 
 OPENERS = ("<tool_call>", "<function_call>")
 WEAK = ("<tools>", "<tool>")
 CLOSERS = ("</tool_call>", "</function_call>", "</tools>", "</tool>")
-SURE, DOUBTED = Shape(ends=CLOSERS), Shape(ends=CLOSERS, name=Calls.declared, strict=True)
+CERTAIN, TENTATIVE = (
+    JsonFormat(ends=CLOSERS),
+    JsonFormat(ends=CLOSERS, resolve_name=CallWriter.resolve_declared, strict=True),
+)
 
 
-def grammar(read: Reader, calls: Calls) -> Steps[None]:
-    weak = (yield from read.peek(*WEAK)) != ""
-    yield from marked_calls(
-        read, calls, Marks((*OPENERS, *WEAK), CLOSERS, DOUBTED if weak else SURE, objects_only=weak)
+def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    weak = (yield from reader.peek(*WEAK)) != ""
+    yield from delimited_calls(
+        reader,
+        calls,
+        Delimiters((*OPENERS, *WEAK), CLOSERS, TENTATIVE if weak else CERTAIN, objects_only=weak),
     )
 
 
@@ -34,9 +39,9 @@ DIALECT = Dialect(
     sample(__doc__),
     grammar=grammar,
     openers=(*OPENERS, *WEAK),
-    starts=("{", "["),
-    doubtful=opener_missing,
-    turns=("<|im_end|>",),
-    marks=('<tool_call>\\n{"name"', "<tool_call>\n{"),
-    models=r"hermes|qwen-?2|qwen-?3-|qwq|ernie|granite-4",
+    tentative_openers=("{", "["),
+    tentative_grammar=opener_missing,
+    end_tokens=("<|im_end|>",),
+    template_markers=('<tool_call>\\n{"name"', "<tool_call>\n{"),
+    model_pattern=r"hermes|qwen-?2|qwen-?3-|qwq|ernie|granite-4",
 )

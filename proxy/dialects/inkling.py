@@ -7,10 +7,10 @@ Seen as well: the first marker in the prompt; a call whose only argument is plai
 reported.
 """  # noqa: E501 - the sample is one line
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import A_NAME, Dialect, sample
-from proxy.parsing.grammars.delimited_calls import Marks, marked_calls
-from proxy.parsing.grammars.json_calls import Shape
+from proxy.parsing.grammars.delimited_calls import Delimiters, delimited_calls
+from proxy.parsing.grammars.json_calls import JsonFormat
 from proxy.parsing.grammars.json_text import escaped
 from proxy.parsing.grammars.named_calls import NAME
 from proxy.parsing.markers import compiled
@@ -19,19 +19,19 @@ from proxy.parsing.reader import Reader, Steps
 MESSAGE, OPENER, END = "<|message_model|>", "<|content_invoke_tool_json|>", "<|end_message|>"
 TEXT = "<|content_invoke_tool_text|>"
 KNOWN_END = compiled((END,))
-MARKS = Marks((OPENER,), (END,), Shape(ends=(END,)), objects_only=True)
+DELIMITERS = Delimiters((OPENER,), (END,), JsonFormat(ends=(END,)), objects_only=True)
 
 
-def grammar(read: Reader, calls: Calls) -> Steps[None]:
-    yield from read.take(MESSAGE)
-    name = yield from read.run(NAME)
-    if (yield from read.peek(OPENER)):
-        yield from marked_calls(read, calls, MARKS)
-    elif (yield from read.take(TEXT)):
-        yield from _text(read, calls, calls.declared(name))
+def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    yield from reader.take(MESSAGE)
+    name = yield from reader.take_while(NAME)
+    if (yield from reader.peek(OPENER)):
+        yield from delimited_calls(reader, calls, DELIMITERS)
+    elif (yield from reader.take(TEXT)):
+        yield from _text(reader, calls, calls.resolve_declared(name))
 
 
-def _text(read: Reader, calls: Calls, name: str | None) -> Steps[None]:
+def _text(reader: Reader, calls: CallWriter, name: str | None) -> Steps[None]:
     """A text for a tool that takes nothing else."""
     keys = list(calls.tools.kinds(name or ""))
     if name is None or len(keys) != 1:
@@ -39,20 +39,20 @@ def _text(read: Reader, calls: Calls, name: str | None) -> Steps[None]:
     calls.start(name)
     calls.key(keys[0])
     calls.write('"')
-    if (yield from read.inside(KNOWN_END, lambda text: calls.write(escaped(text)))):
+    if (yield from reader.find_inside(KNOWN_END, lambda text: calls.write(escaped(text)))):
         calls.write('"')
         calls.end()
 
 
-def message_missing(read: Reader, calls: Calls) -> Steps[None]:
+def message_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
     """The first marker of the first message stands in the prompt."""
-    here = read.mark()
-    name = calls.declared((yield from read.run(NAME)))
-    follows = (yield from read.peek(OPENER, TEXT)) != ""
-    read.rewind(here)
-    read.release(here)
+    here = reader.mark()
+    name = calls.resolve_declared((yield from reader.take_while(NAME)))
+    follows = (yield from reader.peek(OPENER, TEXT)) != ""
+    reader.rewind(here)
+    reader.release(here)
     if name and follows:
-        yield from grammar(read, calls)
+        yield from grammar(reader, calls)
 
 
 DIALECT = Dialect(
@@ -60,10 +60,10 @@ DIALECT = Dialect(
     sample(__doc__),
     grammar=grammar,
     openers=(MESSAGE, OPENER),
-    starts=(A_NAME,),
-    doubtful=message_missing,
+    tentative_openers=(A_NAME,),
+    tentative_grammar=message_missing,
     headers=(MESSAGE, "<|content_text|>", "<|content_tool_error|>", "<|content_error|>"),
-    turns=(END, "<|content_model_end_sampling|>"),
-    marks=(OPENER,),
-    models="inkling",
+    end_tokens=(END, "<|content_model_end_sampling|>"),
+    template_markers=(OPENER,),
+    model_pattern="inkling",
 )

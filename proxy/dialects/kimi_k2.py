@@ -10,9 +10,9 @@ replaced letters.
 
 import re
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import A_NAME, sample
-from proxy.parsing.grammars.block_calls import Head, Listing, listed
+from proxy.parsing.grammars.block_calls import BlockFormat, CallHeading, block_dialect
 from proxy.parsing.reader import Reader, Steps
 
 ID = re.compile(r"[\w.:/@-]*")
@@ -21,35 +21,35 @@ NUMBER = re.compile(r"(?:[:_.-]|(?<![0-9]))[0-9]++$")
 WHOLE_ID = re.compile(r"functions\.[\w.-]+:[0-9]+")
 
 
-def heading(read: Reader, calls: Calls) -> Steps[Head | None]:
-    yield from read.skip()
-    text = yield from read.run(ID)
-    yield from read.skip()
+def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
+    yield from reader.skip_blanks()
+    text = yield from reader.take_while(ID)
+    yield from reader.skip_blanks()
     if not text or not (
-        (yield from read.take("<|tool_call_argument_begin|>")) or (yield from read.peek("{"))
+        (yield from reader.take("<|tool_call_argument_begin|>")) or (yield from reader.peek("{"))
     ):
         return None
-    name = meant(calls, text)
-    return Head(name, text if WHOLE_ID.fullmatch(text) else None) if name else None
+    name = tool_of_id(calls, text)
+    return CallHeading(name, text if WHOLE_ID.fullmatch(text) else None) if name else None
 
 
-def meant(calls: Calls, text: str) -> str | None:
+def tool_of_id(calls: CallWriter, text: str) -> str | None:
     """The declared tool that an id names, whatever was done to it; the longest one.
 
     Or what it says.
     """
     bare = PREFIX.sub("", text, count=1)
     for form in (text, bare, NUMBER.sub("", text), NUMBER.sub("", bare)):
-        if name := calls.declared(form):
+        if name := calls.resolve_declared(form):
             return name
-    return calls.name(re.sub(r":[0-9]+$", "", text))
+    return calls.resolve_name(re.sub(r":[0-9]+$", "", text))
 
 
-LISTING = Listing(
+BLOCK_FORMAT = BlockFormat(
     openers=("<|tool_calls_section_begin|>", "<|tool_call_section_begin|>"),
-    begins=("<|tool_call_begin|>",),
+    block_openers=("<|tool_call_begin|>",),
     heading=heading,
-    ends=("<|tool_call_end|>",),
+    block_closers=("<|tool_call_end|>",),
     closers=("<|tool_calls_section_end|>", "<|tool_call_section_end|>"),
     proof=re.compile(
         r"\s*(?:functions\.[\w.-]+:[0-9]+\s*(?:\{|<\|tool_call_arg)|"
@@ -57,12 +57,12 @@ LISTING = Listing(
     ),
 )
 
-DIALECT = listed(
+DIALECT = block_dialect(
     "kimi_k2",
     sample(__doc__),
-    LISTING,
-    starts=("functions.", A_NAME),
-    turns=("<|im_end|>",),
-    marks=("<|tool_call_argument_begin|>",),
-    models="kimi-?k2",
+    BLOCK_FORMAT,
+    tentative_openers=("functions.", A_NAME),
+    end_tokens=("<|im_end|>",),
+    template_markers=("<|tool_call_argument_begin|>",),
+    model_pattern="kimi-?k2",
 )

@@ -11,8 +11,8 @@ import re
 from functools import partial
 
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.xml_calls import tagged_calls
-from proxy.parsing.grammars.xml_layout import Layout, Tag
+from proxy.parsing.grammars.xml_calls import xml_calls
+from proxy.parsing.grammars.xml_layout import Tag, XmlFormat
 
 OPEN, SEP = "<|open|>", "<|sep|>"
 
@@ -30,7 +30,7 @@ ARGUMENT = (
     r"<\|open\|>\s*argument\b[^<]*?\bkey\s*=\s*\"([^\"<]*)\""
     r"(?:[^<]*?\btype\s*=\s*\"?(?P<type>\w+))?[^<]*<\|sep\|>"
 )
-LAYOUT = Layout(
+XML_FORMAT = XmlFormat(
     openers=spelled("<|open|>tools"),
     function=Tag(OPEN, re.compile(CALL), (SEP,)),
     function_closers=spelled("<|close|>call"),
@@ -43,11 +43,11 @@ LAYOUT = Layout(
 DIALECT = Dialect(
     "kimi_k3",
     sample(__doc__),
-    grammar=partial(tagged_calls, layout=LAYOUT),
-    openers=(*LAYOUT.openers, "<|open|>call", "<|open|> call"),
+    grammar=partial(xml_calls, xml_format=XML_FORMAT),
+    openers=(*XML_FORMAT.openers, "<|open|>call", "<|open|> call"),
     headers=spelled("<|open|>response"),
-    turns=(*spelled("<|close|>response"), *spelled("<|close|>message"), "<|end_of_msg|>"),
-    marks=("<|open|>call tool=",),
-    models="kimi-?k3",
+    end_tokens=(*spelled("<|close|>response"), *spelled("<|close|>message"), "<|end_of_msg|>"),
+    template_markers=("<|open|>call tool=",),
+    model_pattern="kimi-?k3",
     family=("kimi_k2",),
 )

@@ -11,44 +11,44 @@ Seen as well: `<function=read_file>{"path": "notes.md"}</function>` (3.1),
 import re
 
 from proxy.dialects.generic_json import bare_objects
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import Dialect, sample
 from proxy.parsing.grammars.call_arguments import json_body
-from proxy.parsing.grammars.json_calls import Shape, call_objects
+from proxy.parsing.grammars.json_calls import JsonFormat, json_calls
 from proxy.parsing.grammars.named_calls import NAME, keywords
 from proxy.parsing.reader import Reader, Steps
 
 TOKEN, TURNS = "<|python_tag|>", ("<|eom_id|>", "<|eot_id|>", "<|end_of_text|>")
-SHAPE = Shape(ends=(*TURNS, TOKEN))
+JSON_FORMAT = JsonFormat(ends=(*TURNS, TOKEN))
 TAG = re.compile(r"<function\s*=\s*[\"']?([\w.:/@-]+)[\"']?\s*>")
 CLOSER = "</function>"
 
 
-def grammar(read: Reader, calls: Calls) -> Steps[None]:
-    if (yield from read.take(TOKEN)):
-        yield from read.skip()
-        if (yield from read.peek("{", "[")):
-            yield from call_objects(read, calls, SHAPE)
+def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    if (yield from reader.take(TOKEN)):
+        yield from reader.skip_blanks()
+        if (yield from reader.peek("{", "[")):
+            yield from json_calls(reader, calls, JSON_FORMAT)
         else:
-            yield from _built_in(read, calls)
-    elif tag := TAG.fullmatch((yield from read.tag())):
-        name = calls.declared(tag[1])
-        read.drop(tag.end())
-        yield from read.skip()
+            yield from _built_in(reader, calls)
+    elif tag := TAG.fullmatch((yield from reader.peek_tag())):
+        name = calls.resolve_declared(tag[1])
+        reader.advance(tag.end())
+        yield from reader.skip_blanks()
         if name:
-            yield from json_body(read, calls, name, (CLOSER, *TURNS))
-            yield from read.skip()
-            yield from read.take_half(CLOSER)
+            yield from json_body(reader, calls, name, (CLOSER, *TURNS))
+            yield from reader.skip_blanks()
+            yield from reader.take_partial(CLOSER)
 
 
-def _built_in(read: Reader, calls: Calls) -> Steps[None]:
-    name = yield from read.run(NAME)
+def _built_in(reader: Reader, calls: CallWriter) -> Steps[None]:
+    name = yield from reader.take_while(NAME)
     if (
         name.endswith(".call")
-        and (yield from read.take("("))
-        and (found := calls.name(name.removesuffix(".call")))
+        and (yield from reader.take("("))
+        and (found := calls.resolve_name(name.removesuffix(".call")))
     ):
-        yield from keywords(read, calls, found, TURNS)
+        yield from keywords(reader, calls, found, TURNS)
 
 
 DIALECT = Dialect(
@@ -56,11 +56,11 @@ DIALECT = Dialect(
     sample(__doc__),
     grammar=grammar,
     openers=(TOKEN, "<function="),
-    starts=("{", "["),
-    doubtful=bare_objects,
-    alone=True,
-    turns=TURNS,
-    marks=(TOKEN, "<|eom_id|>"),
-    models=r"llama-?3",
+    tentative_openers=("{", "["),
+    tentative_grammar=bare_objects,
+    whole_message_only=True,
+    end_tokens=TURNS,
+    template_markers=(TOKEN, "<|eom_id|>"),
+    model_pattern=r"llama-?3",
     family=("pythonic", "qwen3_coder", "generic_json"),
 )

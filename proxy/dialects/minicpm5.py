@@ -10,10 +10,10 @@ import re
 from functools import partial
 
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.xml_calls import tagged_calls
-from proxy.parsing.grammars.xml_layout import Layout, Tag
+from proxy.parsing.grammars.xml_calls import xml_calls
+from proxy.parsing.grammars.xml_layout import Tag, XmlFormat
 
-LAYOUT = Layout(
+XML_FORMAT = XmlFormat(
     openers=("<tool_call>",),
     function=Tag(
         "<function", re.compile(r"<function\s*name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")
@@ -30,8 +30,8 @@ LAYOUT = Layout(
 DIALECT = Dialect(
     "minicpm5",
     sample(__doc__),
-    grammar=partial(tagged_calls, layout=LAYOUT),
+    grammar=partial(xml_calls, xml_format=XML_FORMAT),
     openers=("<function", "<tool_call>"),
-    marks=("<param name=",),
-    models="minicpm-?5",
+    template_markers=("<param name=",),
+    model_pattern="minicpm-?5",
 )

@@ -12,19 +12,19 @@ Seen as well: the outer tag or any closing tag missing, other quotes or none.
 
 from functools import partial
 
-from proxy.dialects.anthropic import layout
+from proxy.dialects.anthropic import xml_format
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.xml_calls import tagged_calls
+from proxy.parsing.grammars.xml_calls import xml_calls
 
-LAYOUT = layout("minimax:tool_call")
+XML_FORMAT = xml_format("minimax:tool_call")
 
 DIALECT = Dialect(
     "minimax_m2",
     sample(__doc__),
-    grammar=partial(tagged_calls, layout=LAYOUT),
-    openers=(*LAYOUT.openers, LAYOUT.function.begins),
-    turns=("[e~[",),
-    marks=LAYOUT.openers,
-    models="minimax-?m2",
+    grammar=partial(xml_calls, xml_format=XML_FORMAT),
+    openers=(*XML_FORMAT.openers, XML_FORMAT.function.begins),
+    end_tokens=("[e~[",),
+    template_markers=XML_FORMAT.openers,
+    model_pattern="minimax-?m2",
     family=("anthropic",),
 )

@@ -14,7 +14,7 @@ import json
 import re
 from typing import Any
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.conversion import compact, typed
 from proxy.parsing.dialect import Dialect, sample
 from proxy.parsing.grammars.raw_values import NO_STRING, RawValue
@@ -39,44 +39,46 @@ BROKEN = object()
 """No value: it is too deep, or the text ended inside it."""
 
 
-def grammar(read: Reader, calls: Calls) -> Steps[None]:
-    while (yield from read.take(MARK + "<tool_call>", "<tool_call>")):
-        yield from read.skip()
+def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    while (yield from reader.take(MARK + "<tool_call>", "<tool_call>")):
+        yield from reader.skip_blanks()
     while True:
-        here, before = read.mark(), calls.count
-        name = calls.name((yield from _tag(read, MARKED, UNMARKED)))
-        while name and (yield from _parameter(read, calls, name)):
+        here, before = reader.mark(), calls.count
+        name = calls.resolve_name((yield from _tag(reader, MARKED, UNMARKED)))
+        while name and (yield from _parameter(reader, calls, name)):
             pass
-        if name and not calls.broken:
-            yield from _end(read, calls, name)
+        if name and not calls.aborted:
+            yield from _end(reader, calls, name)
         if calls.count == before:
-            read.rewind(here)
-        read.release(here)
-        if calls.count == before or calls.broken:
+            reader.rewind(here)
+        reader.release(here)
+        if calls.count == before or calls.aborted:
             break
-    if calls.count and not calls.broken:
-        yield from closing_tag(read, (), NEXT[:2])
+    if calls.count and not calls.aborted:
+        yield from closing_tag(reader, (), NEXT[:2])
 
 
-def _tag(read: Reader, *tags: Tag) -> Steps[str]:
+def _tag(reader: Reader, *tags: Tag) -> Steps[str]:
     """The name in the tag that comes next, which is read, blanks before it too; empty if no such
     tag does.
     """
-    yield from read.skip()
+    yield from reader.skip_blanks()
     for tag in tags:
-        if found := (yield from tag.at(read)):
-            read.drop(found.end())
+        if found := (yield from tag.match(reader)):
+            reader.advance(found.end())
             return found[1]
     return ""
 
 
-def _end(read: Reader, calls: Calls, name: str) -> Steps[None]:
+def _end(reader: Reader, calls: CallWriter, name: str) -> Steps[None]:
     """The closing tag, or what comes in its place; at the very end half of it, but not of a
     parameter's tag.
     """
-    met = (yield from read.peek(*NEXT)) or (yield from read.take_half(*CLOSERS, *NEXT[:2]))
-    half = not met and (yield from ELEMENT.half(read))
-    whole = met != "" or (not half and not (yield from read.next()) and calls.open and not read.cut)
+    met = (yield from reader.peek(*NEXT)) or (yield from reader.take_partial(*CLOSERS, *NEXT[:2]))
+    half = not met and (yield from ELEMENT.take_partial(reader))
+    whole = met != "" or (
+        not half and not (yield from reader.peek_char()) and calls.open and not reader.cut
+    )
     if whole and not calls.open:
         calls.start(name)
     if whole:
@@ -85,79 +87,79 @@ def _end(read: Reader, calls: Calls, name: str) -> Steps[None]:
         calls.abort()
 
 
-def _parameter(read: Reader, calls: Calls, tool: str) -> Steps[bool]:
-    name = yield from _tag(read, ELEMENT)
+def _parameter(reader: Reader, calls: CallWriter, tool: str) -> Steps[bool]:
+    name = yield from _tag(reader, ELEMENT)
     if not name:
         return False
     if not calls.open:
         calls.start(tool)
-    if (yield from _nests(read)):
+    if (yield from _nests(reader)):
         calls.key(name)
-        here = read.mark()  # all of it is held, so it has a limit
-        inner = yield from _inner(read, name, 0)
-        read.release(here)
-        if inner is not BROKEN and (yield from read.next()):
+        here = reader.mark()  # all of it is held, so it has a limit
+        inner = yield from _inner(reader, name, 0)
+        reader.release(here)
+        if inner is not BROKEN and (yield from reader.peek_char()):
             calls.write(compact(inner))
             return True
         calls.abort()  # or nothing comes behind it: there may have been more of it
         return False
     value = RawValue(calls, name, "pair")
-    value.lead((yield from read.take("\r\n", "\n")))
-    if (yield from _text(read, name, value.write)):
+    value.set_lead((yield from reader.take("\r\n", "\n")))
+    if (yield from _text(reader, name, value.write)):
         value.end()
         return True
     calls.abort()
     return False
 
 
-def _text(read: Reader, name: str, emit: Emit) -> Steps[bool]:
+def _text(reader: Reader, name: str, emit: Emit) -> Steps[bool]:
     """Up to the closing tag, or to the mark of another; without its mark a closing tag needs one
     behind it. False if it broke off.
     """
     bare = f"</{name}>"
     known, closer = compiled((MARK, bare)), compiled((MARK + bare,))
-    while met := (yield from read.inside(known, emit)):
+    while met := (yield from reader.find_inside(known, emit)):
         if met == bare:
-            gap = yield from read.skip()
-            if not (yield from read.next()) or (yield from read.peek(MARK)):
+            gap = yield from reader.skip_blanks()
+            if not (yield from reader.peek_char()) or (yield from reader.peek(MARK)):
                 return True
             emit(bare + gap)
             continue
-        read.back(len(MARK))
-        if (yield from read.take(MARK + bare)):
+        reader.back(len(MARK))
+        if (yield from reader.take(MARK + bare)):
             return True
-        return not ((yield from read.over(closer)) or (yield from ELEMENT.half(read)))
+        return not ((yield from reader.at_end(closer)) or (yield from ELEMENT.take_partial(reader)))
     return False
 
 
-def _nests(read: Reader) -> Steps[bool]:
+def _nests(reader: Reader) -> Steps[bool]:
     """Whether an element, and no text, stands inside this one."""
-    here = read.mark()
-    yield from read.skip()
-    inside = (yield from ELEMENT.at(read)) is not None
-    read.rewind(here)
-    read.release(here)
+    here = reader.mark()
+    yield from reader.skip_blanks()
+    inside = (yield from ELEMENT.match(reader)) is not None
+    reader.rewind(here)
+    reader.release(here)
     return inside
 
 
-def _inner(read: Reader, name: str, depth: int) -> Steps[Any]:
+def _inner(reader: Reader, name: str, depth: int) -> Steps[Any]:
     """The elements inside one: an array if they are items, else an object."""
     items: list[Any] = []
     members: dict[str, Any] = {}
-    while key := (yield from _tag(read, ELEMENT)):
-        if (yield from _nests(read)):
-            value = (yield from _inner(read, key, depth + 1)) if depth < DEPTH_LIMIT else BROKEN
+    while key := (yield from _tag(reader, ELEMENT)):
+        if (yield from _nests(reader)):
+            value = (yield from _inner(reader, key, depth + 1)) if depth < DEPTH_LIMIT else BROKEN
         else:
             parts: list[str] = []
-            yield from _text(read, key, parts.append)
+            yield from _text(reader, key, parts.append)
             value = json.loads(typed("".join(parts), NO_STRING))
         if value is BROKEN:
             return BROKEN
         items.append(value)
         members[key] = value
     closers = (f"{MARK}</{name}>", f"</{name}>")
-    if not (yield from read.take(*closers)) and (
-        (yield from read.over(compiled(closers))) or (yield from ELEMENT.half(read))
+    if not (yield from reader.take(*closers)) and (
+        (yield from reader.at_end(compiled(closers))) or (yield from ELEMENT.take_partial(reader))
     ):
         return BROKEN
     return items if members.keys() <= {"item"} else members
@@ -169,7 +171,7 @@ DIALECT = Dialect(
     sample(__doc__),
     grammar,
     OPENERS,
-    turns=(MARK,),
-    marks=(MARK,),
-    models="minimax-?m3",
+    end_tokens=(MARK,),
+    template_markers=(MARK,),
+    model_pattern="minimax-?m3",
 )

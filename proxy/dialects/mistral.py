@@ -11,44 +11,54 @@ bracket, an id, no `[ARGS]`, the first marker missing.
 import re
 from functools import partial
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import A_NAME, Dialect, sample
-from proxy.parsing.grammars.block_calls import Head, Listing, listed_calls, opener_missing
-from proxy.parsing.grammars.delimited_calls import Marks, marked_calls
-from proxy.parsing.grammars.json_calls import Shape
+from proxy.parsing.grammars.block_calls import (
+    BlockFormat,
+    CallHeading,
+    block_calls,
+    opener_missing,
+)
+from proxy.parsing.grammars.delimited_calls import Delimiters, delimited_calls
+from proxy.parsing.grammars.json_calls import JsonFormat
 from proxy.parsing.grammars.named_calls import NAME
 from proxy.parsing.reader import Reader, Steps
 
 OPENER = ("[TOOL_CALLS]",)
-MARKS = Marks(OPENER, ("[/TOOL_CALLS]",), Shape(ends=(*OPENER, "[/TOOL_CALLS]")), objects_only=True)
-
-
-def heading(read: Reader, calls: Calls) -> Steps[Head | None]:
-    yield from read.skip()
-    name, id = calls.name((yield from read.run(NAME))), None
-    yield from read.skip()
-    if (yield from read.take("[CALL_ID]")):
-        yield from read.skip()
-        id = (yield from read.run(NAME)) or None
-        yield from read.skip()
-    if not ((yield from read.take("[ARGS]")) or (yield from read.peek("{"))):
-        return None
-    return Head(name, id) if name else None
-
-
-LISTING = Listing(
-    begins=OPENER, heading=heading, ends=(), proof=re.compile(r"\s*[\w.-]+\s*\[(?:ARGS|CALL_ID)\]")
+DELIMITERS = Delimiters(
+    OPENER, ("[/TOOL_CALLS]",), JsonFormat(ends=(*OPENER, "[/TOOL_CALLS]")), objects_only=True
 )
 
 
-def grammar(read: Reader, calls: Calls) -> Steps[None]:
-    here = read.mark()
-    yield from marked_calls(read, calls, MARKS)
+def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
+    yield from reader.skip_blanks()
+    name, id = calls.resolve_name((yield from reader.take_while(NAME))), None
+    yield from reader.skip_blanks()
+    if (yield from reader.take("[CALL_ID]")):
+        yield from reader.skip_blanks()
+        id = (yield from reader.take_while(NAME)) or None
+        yield from reader.skip_blanks()
+    if not ((yield from reader.take("[ARGS]")) or (yield from reader.peek("{"))):
+        return None
+    return CallHeading(name, id) if name else None
+
+
+BLOCK_FORMAT = BlockFormat(
+    block_openers=OPENER,
+    heading=heading,
+    block_closers=(),
+    proof=re.compile(r"\s*[\w.-]+\s*\[(?:ARGS|CALL_ID)\]"),
+)
+
+
+def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    here = reader.mark()
+    yield from delimited_calls(reader, calls, DELIMITERS)
     if not calls.count:
-        read.rewind(here)
-    read.release(here)
+        reader.rewind(here)
+    reader.release(here)
     if not calls.count:
-        yield from listed_calls(read, calls, LISTING)
+        yield from block_calls(reader, calls, BLOCK_FORMAT)
 
 
 DIALECT = Dialect(
@@ -56,10 +66,10 @@ DIALECT = Dialect(
     sample(__doc__),
     grammar=grammar,
     openers=OPENER,
-    starts=(A_NAME,),
-    doubtful=partial(opener_missing, listing=LISTING),
-    turns=("</s>", "[/INST]"),
-    marks=OPENER,
-    models="mistral|mixtral|magistral|devstral|ministral|codestral|xlam",
+    tentative_openers=(A_NAME,),
+    tentative_grammar=partial(opener_missing, block_format=BLOCK_FORMAT),
+    end_tokens=("</s>", "[/INST]"),
+    template_markers=OPENER,
+    model_pattern="mistral|mixtral|magistral|devstral|ministral|codestral|xlam",
     family=("generic_json",),
 )

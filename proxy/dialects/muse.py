@@ -15,12 +15,12 @@ from dataclasses import replace
 from functools import partial
 
 from proxy.dialects import harmony
-from proxy.dialects.anthropic import layout
+from proxy.dialects.anthropic import xml_format
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.xml_calls import tagged_calls
+from proxy.parsing.grammars.xml_calls import xml_calls
 from proxy.parsing.grammars.xml_layout import Tag
 
-TAGS = layout("atem:function_calls", prefix="atem:")
+TAGS = xml_format("atem:function_calls", prefix="atem:")
 INVOKE = re.compile(
     r"<atem:invoke\s+name\s*=\s*[\"']?((?:[^\s<>\"'=]|<\|message\|>)+)[\"']?\s*/?>?"
 )
@@ -37,12 +37,12 @@ ATEM = replace(
 DIALECT = Dialect(
     "muse",
     sample(__doc__),
-    grammar=partial(tagged_calls, layout=ATEM),
+    grammar=partial(xml_calls, xml_format=ATEM),
     openers=(*ATEM.openers, ATEM.function.begins),
     headers=harmony.DIALECT.headers,
-    frame=harmony.frame,
-    turns=("<|eom|>", "<|eot|>"),
-    marks=ATEM.openers,
-    models="muse|glimmer",
+    header_grammar=harmony.header_grammar,
+    end_tokens=("<|eom|>", "<|eot|>"),
+    template_markers=ATEM.openers,
+    model_pattern="muse|glimmer",
     family=("harmony",),
 )

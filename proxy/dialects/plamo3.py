@@ -4,9 +4,9 @@ SAMPLE:
 <|plamo:begin_tool_requests:plamo|><|plamo:begin_tool_request:plamo|><|plamo:begin_tool_name:plamo|>read_file<|plamo:end_tool_name:plamo|><|plamo:begin_tool_arguments:plamo|><|plamo:constrain|>json<|plamo:msg|>{"path": "notes.md"}<|plamo:end_tool_arguments:plamo|><|plamo:end_tool_request:plamo|><|plamo:end_tool_requests:plamo|>
 """  # noqa: E501 - the sample is one line
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import sample
-from proxy.parsing.grammars.block_calls import Head, Listing, listed
+from proxy.parsing.grammars.block_calls import BlockFormat, CallHeading, block_dialect
 from proxy.parsing.grammars.named_calls import NAME
 from proxy.parsing.reader import Reader, Steps
 
@@ -15,27 +15,27 @@ def marker(word: str) -> str:
     return f"<|plamo:{word}:plamo|>"
 
 
-def heading(read: Reader, calls: Calls) -> Steps[Head | None]:
-    yield from read.skip()
-    yield from read.take(marker("begin_tool_name"))
-    yield from read.skip()
-    name = calls.name((yield from read.run(NAME)))
+def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
+    yield from reader.skip_blanks()
+    yield from reader.take(marker("begin_tool_name"))
+    yield from reader.skip_blanks()
+    name = calls.resolve_name((yield from reader.take_while(NAME)))
     for known in (
         marker("end_tool_name"),
         marker("begin_tool_arguments"),
         "<|plamo:constrain|>json",
         "<|plamo:msg|>",
     ):
-        yield from read.skip()
-        yield from read.take(known)
-    return Head(name) if name else None
+        yield from reader.skip_blanks()
+        yield from reader.take(known)
+    return CallHeading(name) if name else None
 
 
-LISTING = Listing(
+BLOCK_FORMAT = BlockFormat(
     openers=(marker("begin_tool_requests"),),
-    begins=(marker("begin_tool_request"), marker("begin_tool_name")),
+    block_openers=(marker("begin_tool_request"), marker("begin_tool_name")),
     heading=heading,
-    ends=(
+    block_closers=(
         marker("end_tool_arguments") + marker("end_tool_request"),
         marker("end_tool_arguments"),
         marker("end_tool_request"),
@@ -43,11 +43,11 @@ LISTING = Listing(
     closers=(marker("end_tool_requests"),),
 )
 
-DIALECT = listed(
+DIALECT = block_dialect(
     "plamo3",
     sample(__doc__),
-    LISTING,
-    turns=("<|plamo:tag|>",),
-    marks=(marker("begin_tool_request"),),
-    models="plamo-?3",
+    BLOCK_FORMAT,
+    end_tokens=("<|plamo:tag|>",),
+    template_markers=(marker("begin_tool_request"),),
+    model_pattern="plamo-?3",
 )

@@ -7,28 +7,30 @@ SAMPLE:
 Seen as well: no brackets, several lines, `print(…)` around a call.
 """
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import A_NAME, Dialect, sample
 from proxy.parsing.grammars.named_calls import python_calls
 from proxy.parsing.reader import Reader, Steps
 
 
-def bare_calls(read: Reader, calls: Calls) -> Steps[None]:
-    here = read.mark()
-    yield from read.take("[", "print(")
-    proven = yield from read.upto(0, "(")
-    read.rewind(here)
-    read.release(here)
-    if calls.declared(proven.strip("[(")) or calls.declared(proven.strip("[(").strip()):
-        yield from python_calls(read, calls, (), Calls.declared)
+def bare_calls(reader: Reader, calls: CallWriter) -> Steps[None]:
+    here = reader.mark()
+    yield from reader.take("[", "print(")
+    proven = yield from reader.lookahead_to(0, "(")
+    reader.rewind(here)
+    reader.release(here)
+    if calls.resolve_declared(proven.strip("[(")) or calls.resolve_declared(
+        proven.strip("[(").strip()
+    ):
+        yield from python_calls(reader, calls, (), CallWriter.resolve_declared)
 
 
 DIALECT = Dialect(
     "pythonic",
     sample(__doc__),
-    starts=("[", "print(", A_NAME),
-    doubtful=bare_calls,
-    alone=True,
-    models="llama-?4|llama-?3.2|toolace|gemma-?3",
+    tentative_openers=("[", "print(", A_NAME),
+    tentative_grammar=bare_calls,
+    whole_message_only=True,
+    model_pattern="llama-?4|llama-?3.2|toolace|gemma-?3",
     family=("llama4", "olmo3"),
 )

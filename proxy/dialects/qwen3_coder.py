@@ -18,10 +18,10 @@ import re
 from functools import partial
 
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.xml_calls import tagged_calls
-from proxy.parsing.grammars.xml_layout import Layout, Tag
+from proxy.parsing.grammars.xml_calls import xml_calls
+from proxy.parsing.grammars.xml_layout import Tag, XmlFormat
 
-LAYOUT = Layout(
+XML_FORMAT = XmlFormat(
     openers=("<tool_call>",),
     function=Tag("<function", re.compile(r"<function\s*=\s*[\"']?([\w.:/@-]+?)[\"']?\s*/?>?")),
     parameter=Tag("<parameter", re.compile(r"<parameter\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?\s*>?")),
@@ -35,10 +35,10 @@ LAYOUT = Layout(
 DIALECT = Dialect(
     "qwen3_coder",
     sample(__doc__),
-    grammar=partial(tagged_calls, layout=LAYOUT),
+    grammar=partial(xml_calls, xml_format=XML_FORMAT),
     openers=("<tool_call>", "<function"),
-    turns=("<|im_end|>", "<|endoftext|>"),
-    marks=("<function=",),
-    models=r"qwen-?3.*coder|qwen-?3\.[5-9]|nemotron-3|mimo-v2|step-?3\.5",
+    end_tokens=("<|im_end|>", "<|endoftext|>"),
+    template_markers=("<function=",),
+    model_pattern=r"qwen-?3.*coder|qwen-?3\.[5-9]|nemotron-3|mimo-v2|step-?3\.5",
     family=("seed_oss",),
 )

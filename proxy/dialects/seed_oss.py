@@ -12,21 +12,25 @@ SAMPLE:
 from dataclasses import replace
 from functools import partial
 
-from proxy.dialects.qwen3_coder import LAYOUT
+from proxy.dialects.qwen3_coder import XML_FORMAT
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.xml_calls import tagged_calls
+from proxy.parsing.grammars.xml_calls import xml_calls
 
 SEED = replace(
-    LAYOUT, openers=("<seed:tool_call>",), closers=("</seed:tool_call>",), edge="pair", objects=True
+    XML_FORMAT,
+    openers=("<seed:tool_call>",),
+    closers=("</seed:tool_call>",),
+    edge="pair",
+    objects=True,
 )
 
 DIALECT = Dialect(
     "seed_oss",
     sample(__doc__),
-    grammar=partial(tagged_calls, layout=SEED),
+    grammar=partial(xml_calls, xml_format=SEED),
     openers=("<seed:tool_call>",),
-    turns=("<seed:eos>",),
-    marks=("<seed:tool_call>",),
-    models="seed-?oss",
+    end_tokens=("<seed:eos>",),
+    template_markers=("<seed:tool_call>",),
+    model_pattern="seed-?oss",
     family=("qwen3_coder",),
 )

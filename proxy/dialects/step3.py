@@ -7,12 +7,12 @@ SAMPLE:
 from dataclasses import replace
 from functools import partial
 
-from proxy.dialects.anthropic import layout
+from proxy.dialects.anthropic import xml_format
 from proxy.parsing.dialect import Dialect, sample
-from proxy.parsing.grammars.xml_calls import tagged_calls
+from proxy.parsing.grammars.xml_calls import xml_calls
 
-TAGS = layout(prefix="steptml:")
-LAYOUT = replace(
+TAGS = xml_format(prefix="steptml:")
+XML_FORMAT = replace(
     TAGS,
     openers=("<｜tool_calls_begin｜>", "<｜tool_call_begin｜>", "function<｜tool_sep｜>"),
     function_closers=(*TAGS.function_closers, "<｜tool_call_end｜>"),
@@ -24,8 +24,8 @@ LAYOUT = replace(
 DIALECT = Dialect(
     "step3",
     sample(__doc__),
-    grammar=partial(tagged_calls, layout=LAYOUT),
+    grammar=partial(xml_calls, xml_format=XML_FORMAT),
     openers=("<｜tool_calls_begin｜>", "<｜tool_call_begin｜>", "<steptml:invoke"),
-    marks=("<steptml:",),
-    models="step-?3(?!.5)",
+    template_markers=("<steptml:",),
+    model_pattern="step-?3(?!.5)",
 )

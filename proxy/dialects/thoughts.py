@@ -8,42 +8,44 @@ The file is short, so I read it whole.
 It holds three lines.
 """
 
-from proxy.parsing.dialect import Dialect, Thoughts, sample
+from proxy.parsing.dialect import Dialect, ReasoningTags, sample
 
 STARTS = ("Here is", "Here's")
 RESPONSES = tuple(f"{start} my response:" for start in STARTS)
 
-THOUGHTS = (
-    Thoughts("<think>", "</think>"),  # nearly everybody
-    Thoughts("<thinking>", "</thinking>"),  # Apriel 1.5, prompts made for Claude
-    Thoughts("<seed:think>", "</seed:think>"),  # Seed-OSS
-    Thoughts("<mm:think>", "</mm:think>"),  # MiniMax-M3
-    Thoughts("<ifm|think>", "</ifm|think>"),  # K2-Horizon, in three depths
-    Thoughts("<ifm|think_fast>", "</ifm|think_fast>"),
-    Thoughts("<ifm|think_faster>", "</ifm|think_faster>"),
-    Thoughts("[THINK]", "[/THINK]"),  # Magistral, Ministral-3
-    Thoughts("<|START_THINKING|>", "<|END_THINKING|>"),  # Command-R7B, Command-A
-    Thoughts("<|channel>thought\n", "<channel|>"),  # Gemma 4
-    Thoughts("<|channel>thought", "<channel|>"),
-    Thoughts("<|channel>", "<channel|>"),
-    Thoughts("◁think▷", "◁/think▷"),  # Kimi-VL
-    Thoughts("<|open|>think<|sep|>", "<|close|>think<|sep|>"),  # Kimi K3
-    Thoughts("<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>"),
-    Thoughts("<|content_thinking|>", "<|end_message|>"),  # Inkling
-    Thoughts("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
-    Thoughts("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThinker, Sky-T1
-    Thoughts("<reasoning>", "</reasoning>", models="reason|nemotron|synthia|olmo"),
-    Thoughts("Here are my reasoning steps:\n", "[BEGIN FINAL RESPONSE]", models="apriel"),
+REASONING_TAGS = (
+    ReasoningTags("<think>", "</think>"),  # nearly everybody
+    ReasoningTags("<thinking>", "</thinking>"),  # Apriel 1.5, prompts made for Claude
+    ReasoningTags("<seed:think>", "</seed:think>"),  # Seed-OSS
+    ReasoningTags("<mm:think>", "</mm:think>"),  # MiniMax-M3
+    ReasoningTags("<ifm|think>", "</ifm|think>"),  # K2-Horizon, in three depths
+    ReasoningTags("<ifm|think_fast>", "</ifm|think_fast>"),
+    ReasoningTags("<ifm|think_faster>", "</ifm|think_faster>"),
+    ReasoningTags("[THINK]", "[/THINK]"),  # Magistral, Ministral-3
+    ReasoningTags("<|START_THINKING|>", "<|END_THINKING|>"),  # Command-R7B, Command-A
+    ReasoningTags("<|channel>thought\n", "<channel|>"),  # Gemma 4
+    ReasoningTags("<|channel>thought", "<channel|>"),
+    ReasoningTags("<|channel>", "<channel|>"),
+    ReasoningTags("◁think▷", "◁/think▷"),  # Kimi-VL
+    ReasoningTags("<|open|>think<|sep|>", "<|close|>think<|sep|>"),  # Kimi K3
+    ReasoningTags("<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>"),
+    ReasoningTags("<|content_thinking|>", "<|end_message|>"),  # Inkling
+    ReasoningTags("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
+    ReasoningTags("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThinker, Sky-T1
+    ReasoningTags("<reasoning>", "</reasoning>", model_pattern="reason|nemotron|synthia|olmo"),
+    ReasoningTags(
+        "Here are my reasoning steps:\n", "[BEGIN FINAL RESPONSE]", model_pattern="apriel"
+    ),
     *(
-        Thoughts(
+        ReasoningTags(
             f"{start} my thought process:",
             RESPONSES[0],
-            models="granite",
+            model_pattern="granite",
             other_closers=RESPONSES[1:],
         )
         for start in STARTS
     ),
-    Thoughts(  # its answer stands between tags, too
+    ReasoningTags(  # its answer stands between tags, too
         "<think>",
         "</think>\n<answer>\n",
         "hunyuan",
@@ -53,8 +55,8 @@ THOUGHTS = (
     ),
 )
 LABELS = (
-    *(one for one in THOUGHTS if one.models and one.opener != "<think>"),
-    Thoughts("thought\n", "<channel|>"),
+    *(one for one in REASONING_TAGS if one.model_pattern and one.opener != "<think>"),
+    ReasoningTags("thought\n", "<channel|>"),
 )
 """How thoughts begin that the prompt has opened: there these words are certain."""
 
@@ -66,6 +68,6 @@ DIALECT = Dialect(
         # No thoughts at all.
         *(f"{start} my thought process:{response}" for start in STARTS for response in RESPONSES),
     ),
-    turns=("<|end_of_solution|>", "[END FINAL RESPONSE]"),
+    end_tokens=("<|end_of_solution|>", "[END FINAL RESPONSE]"),
 )
 """What models that write no calls of their own put around their answers."""

@@ -1,33 +1,32 @@
 """The child: the llama-server that we start, look after and end ourselves."""
 
-from proxy.llama_server.config.catalog import Catalogue
-from proxy.llama_server.config.catalog import make as make_catalogue
+from proxy.llama_server.config.catalog import Catalog, make_catalog
 from proxy.llama_server.config.ini import ConfigurationError
 from proxy.llama_server.config.ini import read as read_configuration
-from proxy.llama_server.config.model_config import Model, Wishes
-from proxy.llama_server.launch import Address, EngineMissing, Launch, find_engine
+from proxy.llama_server.config.model_config import CatalogSettings, ModelConfig
+from proxy.llama_server.launch import EngineMissing, LaunchSpec, ProcessAddress, find_engine
 from proxy.llama_server.lease import Lease
-from proxy.llama_server.pool import Keeper
-from proxy.llama_server.process.logs import Facts
-from proxy.llama_server.process.state import State
+from proxy.llama_server.pool import ModelPool
+from proxy.llama_server.process.logs import EngineInfo
+from proxy.llama_server.process.state import ProcessState
 from proxy.llama_server.process.supervisor import Supervisor
-from proxy.llama_server.process.timeouts import Timings
+from proxy.llama_server.process.timeouts import Timeouts
 
 __all__ = [
-    "Address",
-    "Catalogue",
+    "Catalog",
+    "CatalogSettings",
     "ConfigurationError",
+    "EngineInfo",
     "EngineMissing",
-    "Facts",
-    "Keeper",
-    "Launch",
+    "LaunchSpec",
     "Lease",
-    "Model",
-    "State",
+    "ModelConfig",
+    "ModelPool",
+    "ProcessAddress",
+    "ProcessState",
     "Supervisor",
-    "Timings",
-    "Wishes",
+    "Timeouts",
     "find_engine",
-    "make_catalogue",
+    "make_catalog",
     "read_configuration",
 ]

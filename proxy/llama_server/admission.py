@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-OVERTAKEN = 2
-SPARE = 64  # tokens: speculative drafts, and a continuation whose text is tokenized again
+MAX_OVERTAKEN = 2
+SPARE_TOKENS = 64  # tokens: speculative drafts, and a continuation whose text is tokenized again
 
 
 @dataclass(eq=False)
@@ -32,18 +32,18 @@ class Reservation:
     error: Exception | None = None
 
     @property
-    def takes_all(self) -> bool:
+    def reserves_all(self) -> bool:
         return self.count is None or self.output is None or self.uncountable
 
     def tokens(self, capacity: int) -> int | None:
         """Return how many tokens of the cache are reserved; None if that depends on a count that
         was not made yet.
         """
-        if self.takes_all:
+        if self.reserves_all:
             return capacity
         if self.prompt is None or self.output is None:
             return None
-        return min(capacity, self.prompt + self.output + SPARE)
+        return min(capacity, self.prompt + self.output + SPARE_TOKENS)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Admission:
             self.running.append(first)
             first.admitted.set()
 
-    def uncounted(self, reservation: Reservation) -> list[Reservation]:
+    def to_count(self, reservation: Reservation) -> list[Reservation]:
         """Return what has to be counted to know whether `reservation` fits, itself the last."""
         return [
             one
@@ -86,7 +86,7 @@ class Admission:
             and not one.uncountable
         ]
 
-    def left(self, reservation: Reservation, *, finished: bool) -> bool:
+    def leave(self, reservation: Reservation, *, finished: bool) -> bool:
         """End a reservation.
 
         Return whether it is kept in `ending` until `freed`, because its answer was not finished.
@@ -100,11 +100,11 @@ class Admission:
         self.admit()
         return kept
 
-    def freed(self, reservation: Reservation) -> None:
+    def free(self, reservation: Reservation) -> None:
         self.ending.remove(reservation)
         self.admit()
 
-    def reserved(self) -> int:
+    def reserved_tokens(self) -> int:
         """Return the tokens that are reserved now.
 
         A request that was not counted yet runs alone.
@@ -114,7 +114,7 @@ class Admission:
 
     def _first(self) -> Reservation:
         return next(
-            (one for one in self.waiting if one.overtaken >= OVERTAKEN),
+            (one for one in self.waiting if one.overtaken >= MAX_OVERTAKEN),
             next((one for one in self.waiting if one.tools), self.waiting[0]),
         )
 

@@ -12,18 +12,18 @@ import httpx
 
 from proxy.errors import BridgeError
 from proxy.llama_server.admission import Admission, Capacity, Reservation
-from proxy.llama_server.launch import Address
+from proxy.llama_server.launch import ProcessAddress
 from proxy.llama_server.residents import Residents
 
-_FIRST_LOOK = 0.25  # seconds; the engine notices within one batch that a client has left
+_FIRST_POLL = 0.25  # seconds; the engine notices within one batch that a client has left
 # The engine looks for lost clients after a second of silence, and each look of ours restarts that
 # second.
-_NEXT_LOOK = 1.3
-_LOOKS = 50
-_PATIENCE = 2.0
+_POLL_INTERVAL = 1.3
+_MAX_POLLS = 50
+_TIMEOUT = 2.0
 
 
-class Slots(Protocol):
+class SlotMonitor(Protocol):
     async def at_most(self, busy: int) -> bool:
         """Return whether no more than `busy` slots are at work; also true if the engine has gone
         or does not say.
@@ -34,8 +34,8 @@ class Slots(Protocol):
 
 
 @dataclass(frozen=True)
-class EngineSlots:
-    address: Callable[[], Address]
+class EngineSlotMonitor:
+    address: Callable[[], ProcessAddress]
 
     async def at_most(self, busy: int) -> bool:
         try:
@@ -56,7 +56,7 @@ class EngineSlots:
         at = self.address()
         # verify=False: there is no TLS on loopback, and reading the certificates takes time.
         async with httpx.AsyncClient(
-            base_url=at.url, trust_env=False, verify=False, timeout=_PATIENCE
+            base_url=at.url, trust_env=False, verify=False, timeout=_TIMEOUT
         ) as client:
             answer = await client.request(
                 method, path, headers={"authorization": f"Bearer {at.key}"}, json=body
@@ -65,12 +65,12 @@ class EngineSlots:
 
 
 class AdmissionQueue:
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: SlotMonitor) -> None:
         self._rules = Admission()
         self._residents = Residents()
         self._slots = slots
         self._counting = asyncio.Lock()
-        self._looking: set[asyncio.Task[None]] = set()
+        self._polling: set[asyncio.Task[None]] = set()
 
     async def admit(self, reservation: Reservation, capacity: Capacity) -> None:
         """Return when the request may start. Whatever happens, `leave` has to follow.
@@ -86,31 +86,31 @@ class AdmissionQueue:
         if reservation.error is not None:
             raise reservation.error
         if capacity.tokens is not None:
-            running = self._beside(reservation)
+            running = self._others(reservation)
             if self._residents.needs_room(reservation, running, capacity.tokens):
                 await self._slots.clear_idle()
-            self._residents.started(reservation, running)
+            self._residents.record_start(reservation, running)
 
     def leave(self, reservation: Reservation, *, finished: bool, tokens: int = 0) -> None:
         """Release what is reserved: of an unfinished answer only when the engine no longer works
         on it.
         """
-        self._residents.answered(reservation.session, tokens)
-        if self._rules.left(reservation, finished=finished):
-            task = asyncio.create_task(self._until_free())
-            self._looking.add(task)
-            task.add_done_callback(self._looking.discard)
-            task.add_done_callback(lambda _: self._rules.freed(reservation))
+        self._residents.record_answer(reservation.session, tokens)
+        if self._rules.leave(reservation, finished=finished):
+            task = asyncio.create_task(self._wait_until_free())
+            self._polling.add(task)
+            task.add_done_callback(self._polling.discard)
+            task.add_done_callback(lambda _: self._rules.free(reservation))
 
     def close(self, error: Exception) -> None:
         """Refuse all requests that wait."""
-        for task in self._looking:
+        for task in self._polling:
             task.cancel()
         for reservation in self._rules.waiting:
             reservation.error = error
             reservation.admitted.set()
 
-    def sentence(self, reservation: Reservation) -> str | None:
+    def waiting_reason(self, reservation: Reservation) -> str | None:
         """Return why the request waits, in one line; None if it does not."""
         rules = self._rules
         if reservation not in rules.waiting:
@@ -124,14 +124,14 @@ class AdmissionQueue:
         ) is None:
             return words
         return (
-            f"{words}: {rules.reserved():,} of {total:,} tokens of context are reserved, "
+            f"{words}: {rules.reserved_tokens():,} of {total:,} tokens of context are reserved, "
             f"and it needs {needed:,}"
         )
 
     async def _count(self, reservation: Reservation) -> None:
         """Count what is not counted yet. Raises ContextOverflow if the request can never fit."""
         async with self._counting:
-            for one in self._rules.uncounted(reservation):
+            for one in self._rules.to_count(reservation):
                 assert one.count is not None  # or it would take the whole cache
                 try:
                     one.prompt = await one.count()
@@ -141,21 +141,21 @@ class AdmissionQueue:
                 one.uncountable = one.prompt is None
             self._rules.admit()
 
-    def _beside(self, reservation: Reservation) -> Sequence[Reservation]:
+    def _others(self, reservation: Reservation) -> Sequence[Reservation]:
         return [
             one for one in [*self._rules.running, *self._rules.ending] if one is not reservation
         ]
 
-    async def _until_free(self) -> None:
+    async def _wait_until_free(self) -> None:
         """Wait until the engine works on no more requests than run; not for ever, if it does
         other work as well.
         """
-        pause = _FIRST_LOOK
-        for _ in range(_LOOKS):
+        pause = _FIRST_POLL
+        for _ in range(_MAX_POLLS):
             # Requests that start while we wait may not be in a slot yet.
             began = list(self._rules.running)
             await asyncio.sleep(pause)
             others = sum(one.slots for one in began if one in self._rules.running)
             if await self._slots.at_most(others):
                 return
-            pause = _NEXT_LOOK
+            pause = _POLL_INTERVAL

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 # In this order: what a driver made for computing is worth more than a display's.
-NODES = {
+DEVICE_NODES = {
     "nvidia[0-9]*": "an NVIDIA GPU",
     "kfd": "an AMD GPU",
     "dxg": "a GPU (WSL2)",
@@ -23,7 +23,7 @@ NODES = {
 }
 
 
-def since_boot(uptime: Path = Path("/proc/uptime")) -> float:
+def uptime_seconds(uptime: Path = Path("/proc/uptime")) -> float:
     """Seconds; without an answer, long ago."""
     try:
         return float(uptime.read_text().split()[0])
@@ -35,28 +35,28 @@ def visible_gpu(devices: Path = Path("/dev"), machine: str = "") -> str | None:
     machine = machine or f"{platform.system()} {platform.machine()}"
     if machine == "Darwin arm64":
         return "an Apple GPU"
-    for pattern, name in NODES.items():
+    for pattern, name in DEVICE_NODES.items():
         for node in sorted(devices.glob(pattern)):
             return f"{name} ({node})"
     return None
 
 
 # Each prints how much memory of each card is in use.
-TOOLS: Mapping[str, tuple[str, ...]] = {
+MEMORY_TOOLS: Mapping[str, tuple[str, ...]] = {
     "nvidia-smi": ("--query-gpu=memory.used", "--format=csv,noheader,nounits"),
     "rocm-smi": ("--showmeminfo", "vram", "--csv"),
 }
-_LONGEST = 10.0  # seconds; a driver that has not given it back by then does not
-_STEP = 0.1
-_ANSWER = 5.0
+_MAX_WAIT = 10.0  # seconds; a driver that has not given it back by then does not
+_POLL_INTERVAL = 0.1
+_TOOL_TIMEOUT = 5.0
 
 
-async def memory_settled() -> None:
+async def wait_memory_settled() -> None:
     """Returns when the memory in use has stopped falling; at once where nothing can be asked."""
-    end = time.monotonic() + _LONGEST
+    end = time.monotonic() + _MAX_WAIT
     last = await used_memory()
     while last is not None and time.monotonic() < end:
-        await asyncio.sleep(_STEP)
+        await asyncio.sleep(_POLL_INTERVAL)
         now = await used_memory()
         if now is None or now >= last:
             return
@@ -64,13 +64,13 @@ async def memory_settled() -> None:
 
 
 async def used_memory() -> int | None:
-    for tool, arguments in TOOLS.items():
+    for tool, arguments in MEMORY_TOOLS.items():
         if program := shutil.which(tool):
-            return await _asked(program, arguments)
+            return await _query(program, arguments)
     return None
 
 
-async def _asked(program: str, arguments: tuple[str, ...]) -> int | None:
+async def _query(program: str, arguments: tuple[str, ...]) -> int | None:
     try:
         process = await asyncio.create_subprocess_exec(
             program,
@@ -82,8 +82,8 @@ async def _asked(program: str, arguments: tuple[str, ...]) -> int | None:
     except OSError:
         return None
     try:
-        async with asyncio.timeout(_ANSWER):
-            told, _ = await process.communicate()
+        async with asyncio.timeout(_TOOL_TIMEOUT):
+            output, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()
@@ -91,7 +91,7 @@ async def _asked(program: str, arguments: tuple[str, ...]) -> int | None:
     numbers = [
         int(number)
         for number in re.findall(
-            r"(?:^|,)\s*(\d+)\s*$", told.decode(errors="replace"), re.MULTILINE
+            r"(?:^|,)\s*(\d+)\s*$", output.decode(errors="replace"), re.MULTILINE
         )
     ]
     return sum(numbers) if numbers else None

@@ -27,7 +27,7 @@ class EngineMissing(ValueError):
 
 
 @dataclass(frozen=True)
-class Launch:
+class LaunchSpec:
     model: Path | str  # a file, or what llama-server's own downloader shall fetch: owner/repo:quant
     alias: str
     engine: Path | None = None  # a llama-server; None is the wheel
@@ -115,6 +115,6 @@ def free_port() -> int:
 
 
 @dataclass(frozen=True)
-class Address:
+class ProcessAddress:
     url: str
     key: str

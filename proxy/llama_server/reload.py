@@ -1,13 +1,13 @@
 """What a new configuration changes for the models that are loaded."""
 
 from proxy.errors import ModelNotFound
-from proxy.llama_server.config.model_config import Model
+from proxy.llama_server.config.model_config import ModelConfig
 
 
-def _taken_out(name: str) -> ModelNotFound:
+def removed_error(name: str) -> ModelNotFound:
     return ModelNotFound(f"the model {name!r} was taken out of the configuration", param="model")
 
 
-def _process(model: Model | None) -> object:
+def process_identity(model: ModelConfig | None) -> object:
     """What makes another process: names and times can change while it runs."""
     return (model.launch, model.require_gpu) if model else None

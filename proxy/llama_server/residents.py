@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from proxy.llama_server.admission import Reservation
 
-_REMEMBERED = 64  # conversations
+_LIMIT = 64  # conversations
 
 
 @dataclass
@@ -42,21 +42,21 @@ class Residents:
             > total
         )
 
-    def started(self, reservation: Reservation, running: Sequence[Reservation]) -> None:
+    def record_start(self, reservation: Reservation, running: Sequence[Reservation]) -> None:
         """Note that the engine clears every slot but those of running requests."""
         self.held = {reservation.session, *(one.session for one in running)}
         if reservation.session is not None:
-            self._note(reservation.session, self.sizes.get(reservation.session))
+            self._remember(reservation.session, self.sizes.get(reservation.session))
 
-    def answered(self, session: str | None, tokens: int) -> None:
+    def record_answer(self, session: str | None, tokens: int) -> None:
         """Note how large a conversation is, if that is known."""
         if session is not None and tokens:
-            self._note(session, tokens)
+            self._remember(session, tokens)
 
-    def _note(self, session: str, tokens: int | None) -> None:
+    def _remember(self, session: str, tokens: int | None) -> None:
         self.sizes.pop(session, None)
         self.sizes[session] = tokens
-        if len(self.sizes) > _REMEMBERED:
+        if len(self.sizes) > _LIMIT:
             del self.sizes[next(iter(self.sizes))]
 
     def _size(self, session: str | None, total: int) -> int:

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-IN_USE = 300.0  # seconds after the last answer with tools: somebody works with this model
+ACTIVE_SECONDS = 300.0  # seconds after the last answer with tools: somebody works with this model
 
 
 @dataclass(eq=False)
@@ -23,85 +23,85 @@ class Ticket:
     model: str
     tools: bool = True
     # Its turn has come, or there is an error to tell.
-    called: asyncio.Event = field(default_factory=asyncio.Event)
+    granted: asyncio.Event = field(default_factory=asyncio.Event)
     error: Exception | None = None
 
 
 @dataclass(frozen=True)
-class Change:
+class Swap:
     """These models go, then this one comes."""
 
-    out: tuple[str, ...]
-    into: str
+    evict: tuple[str, ...]
+    load: str
 
 
 @dataclass(frozen=True)
 class Rules:
-    room: int = 1  # so many groups are loaded at once
-    together: Callable[[str], str] = str  # models with the same answer stay and leave together
-    preferred: Callable[[str], bool] = lambda _: False  # sent away last
+    capacity: int = 1  # so many groups are loaded at once
+    group: Callable[[str], str] = str  # models with the same answer stay and leave together
+    evict_last: Callable[[str], bool] = lambda _: False  # sent away last
 
 
 @dataclass
-class Turns:
+class Scheduler:
     rules: Rules
     waiting: list[Ticket] = field(default_factory=list)
     running: list[Ticket] = field(default_factory=list)
     loaded: dict[str, float] = field(default_factory=dict)  # when each was last of use
     # When each last gave an answer with tools.
-    worked: dict[str, float] = field(default_factory=dict)
+    last_tool_answer: dict[str, float] = field(default_factory=dict)
 
-    def busy(self, model: str) -> bool:
+    def is_busy(self, model: str) -> bool:
         return any(ticket.model == model for ticket in self.running)
 
-    def wanted(self, model: str) -> bool:
-        return self.busy(model) or any(ticket.model == model for ticket in self.waiting)
+    def is_wanted(self, model: str) -> bool:
+        return self.is_busy(model) or any(ticket.model == model for ticket in self.waiting)
 
     def admit(self) -> list[Ticket]:
         """Those whose turn it is.
 
         Who would hold up one that came before and needs this model's place, waits.
         """
-        leaving = self._leaving()
-        served = [
+        evicting = self._evicting()
+        granted = [
             ticket
             for ticket in self.waiting
-            if ticket.model in self.loaded and ticket.model not in leaving
+            if ticket.model in self.loaded and ticket.model not in evicting
         ]
-        self._serve(served)
-        return served
+        self._grant(granted)
+        return granted
 
-    def next_change(self) -> Change | None:
+    def next_swap(self) -> Swap | None:
         """For the first that waits for a model which is not there; None while its place is still
         in use.
         """
-        first = self._first_without()
+        first = self._first_unloaded()
         if first is None:
             return None
-        out = self._out_for(first)
-        return None if any(self.busy(model) for model in out) else Change(out, first)
+        evict = self._evictions_for(first)
+        return None if any(self.is_busy(model) for model in evict) else Swap(evict, first)
 
-    def came(self, model: str, now: float) -> list[Ticket]:
+    def mark_loaded(self, model: str, now: float) -> list[Ticket]:
         """It is loaded.
 
         Everybody who waits for it is served, also those behind somebody who wants yet another one.
         """
         self.loaded[model] = now
-        served = [ticket for ticket in self.waiting if ticket.model == model]
-        self._serve(served)
-        return served
+        granted = [ticket for ticket in self.waiting if ticket.model == model]
+        self._grant(granted)
+        return granted
 
-    def refuse(self, model: str, error: Exception) -> None:
+    def fail_waiting(self, model: str, error: Exception) -> None:
         """Nobody who waits for it need wait any longer."""
         for ticket in [ticket for ticket in self.waiting if ticket.model == model]:
             self.waiting.remove(ticket)
             ticket.error = error
-            ticket.called.set()
+            ticket.granted.set()
 
-    def went(self, model: str) -> None:
+    def mark_unloaded(self, model: str) -> None:
         self.loaded.pop(model, None)
 
-    def left(self, ticket: Ticket, now: float) -> None:
+    def finish(self, ticket: Ticket, now: float) -> None:
         """It has its answer, or does not want one any more."""
         if ticket in self.waiting:
             self.waiting.remove(ticket)
@@ -110,67 +110,67 @@ class Turns:
             if ticket.model in self.loaded:
                 self.loaded[ticket.model] = now
             if ticket.tools:
-                self.worked[ticket.model] = now
+                self.last_tool_answer[ticket.model] = now
 
-    def in_use(self, now: float) -> str | None:
+    def active_model(self, now: float) -> str | None:
         """The loaded model that somebody works with: a side request goes there."""
         working = {ticket.model for ticket in [*self.running, *self.waiting] if ticket.tools}
-        recent = {model for model, at in self.worked.items() if now - at < IN_USE}
+        recent = {model for model, at in self.last_tool_answer.items() if now - at < ACTIVE_SECONDS}
         candidates = [model for model in self.loaded if model in working | recent]
         return max(
             candidates, key=lambda model: (model in working, self.loaded[model]), default=None
         )
 
-    def idle(
-        self, now: float, patience: Callable[[str], float | None]
+    def idle_models(
+        self, now: float, idle_limit: Callable[[str], float | None]
     ) -> tuple[list[str], float | None]:
         """Those that nobody has needed for too long, and when to look again (seconds from now)."""
-        tired: list[str] = []
+        expired: list[str] = []
         later: list[float] = []
         for model, used in self.loaded.items():
-            limit = patience(model)
-            if limit is None or self.wanted(model):
+            limit = idle_limit(model)
+            if limit is None or self.is_wanted(model):
                 continue
             left = used + limit - now
             if left <= 0:
-                tired.append(model)
+                expired.append(model)
             else:
                 later.append(left)
-        return tired, min(later, default=None)
+        return expired, min(later, default=None)
 
-    def _serve(self, tickets: Iterable[Ticket]) -> None:
+    def _grant(self, tickets: Iterable[Ticket]) -> None:
         for ticket in tickets:
             self.waiting.remove(ticket)
             self.running.append(ticket)
-            ticket.called.set()
+            ticket.granted.set()
 
-    def _first_without(self) -> str | None:
+    def _first_unloaded(self) -> str | None:
         return next(
             (ticket.model for ticket in self.waiting if ticket.model not in self.loaded), None
         )
 
-    def _leaving(self) -> tuple[str, ...]:
-        first = self._first_without()
-        return self._out_for(first) if first is not None else ()
+    def _evicting(self) -> tuple[str, ...]:
+        first = self._first_unloaded()
+        return self._evictions_for(first) if first is not None else ()
 
-    def _out_for(self, model: str) -> tuple[str, ...]:
+    def _evictions_for(self, model: str) -> tuple[str, ...]:
         """Which have to go: as few groups as make room, those that nobody answers with and that
         were used longest ago first.
         """
-        together = self.rules.together
-        groups = {together(other) for other in self.loaded} - {together(model)}
-        excess = len(groups) + 1 - self.rules.room
+        group_of = self.rules.group
+        groups = {group_of(other) for other in self.loaded} - {group_of(model)}
+        excess = len(groups) + 1 - self.rules.capacity
         members = {
-            group: [other for other in self.loaded if together(other) == group] for group in groups
+            group: [other for other in self.loaded if group_of(other) == group] for group in groups
         }
 
         def order(group: str) -> tuple[bool, bool, float]:
             inside = members[group]
             return (
-                any(map(self.busy, inside)),
-                any(map(self.rules.preferred, inside)),
+                any(map(self.is_busy, inside)),
+                any(map(self.rules.evict_last, inside)),
                 max(self.loaded[other] for other in inside),
             )
 
-        going = sorted(groups, key=order)[: max(0, excess)]
-        return tuple(other for group in going for other in members[group])
+        evicted = sorted(groups, key=order)[: max(0, excess)]
+        return tuple(other for group in evicted for other in members[group])

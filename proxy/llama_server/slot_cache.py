@@ -18,32 +18,32 @@ from typing import Any, TypeAlias
 
 import httpx
 
-from proxy.llama_server.launch import Address, Launch
+from proxy.llama_server.launch import LaunchSpec, ProcessAddress
 
-Say: TypeAlias = Callable[[int, str], None]  # how loud, and what
-LIMIT = 8 * 2**30  # bytes
-WORTH = 512  # tokens; fewer are read again as fast
-TRIES = 2  # in vain
+Notify: TypeAlias = Callable[[int, str], None]  # how loud, and what
+SIZE_LIMIT = 8 * 2**30  # bytes
+MIN_TOKENS = 512  # tokens; fewer are read again as fast
+MAX_FAILURES = 2  # in vain
 _SUFFIX = ".slot"
-_HALF = ".half"  # of a file that is being written
+_PARTIAL_SUFFIX = ".half"  # of a file that is being written
 
 
-class Slots:
+class SlotCache:
     def __init__(
         self,
-        launch: Launch,
-        patience: float,
-        say: Say,
+        launch: LaunchSpec,
+        timeout: float,
+        notify: Notify,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._folder = _folder(launch)
-        self._mark = _mark(launch)
-        self._patience, self._say, self._transport = patience, say, transport
-        self._on_trial: list[Path] = []  # given back, and nobody knows yet whether it helps
-        self._in_vain = 0  # in a row
+        self._fingerprint = _fingerprint(launch)
+        self._timeout, self._notify, self._transport = timeout, notify, transport
+        self._restored: list[Path] = []  # given back, and nobody knows yet whether it helps
+        self._failures = 0  # in a row
 
     @property
-    def kept(self) -> bool:
+    def enabled(self) -> bool:
         return self._folder is not None
 
     def prepare(self) -> None:
@@ -53,95 +53,96 @@ class Slots:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(f"slot-save-path: {error}") from None
-        for half in self._folder.glob(f"{self._mark}-*{_HALF}"):
-            _drop(half)
-        self._make_room()
+        for partial in self._folder.glob(f"{self._fingerprint}-*{_PARTIAL_SUFFIX}"):
+            _delete(partial)
+        self._enforce_limit()
 
-    async def save(self, address: Address) -> None:
+    async def save(self, address: ProcessAddress) -> None:
         """Whatever goes wrong: the child leaves all the same."""
         saved, tried, failure = 0, False, ""
-        if self._folder is not None and self._in_vain < TRIES:
+        if self._folder is not None and self._failures < MAX_FAILURES:
             try:
-                async with asyncio.timeout(self._patience), self._client(address) as client:
+                async with asyncio.timeout(self._timeout), self._client(address) as client:
                     for slot in await _worth_saving(client):
                         tried = True
                         saved += await self._save(client, slot, self._folder)
             except (httpx.HTTPError, TimeoutError, ValueError, OSError) as error:
                 failure = f" ({type(error).__name__})"
         if saved:
-            self._say(logging.INFO, f"{saved:,} tokens of conversations were saved{failure}")
+            self._notify(logging.INFO, f"{saved:,} tokens of conversations were saved{failure}")
         elif tried or failure:  # no room, or nothing that this engine can save
-            self._was_in_vain(f"its conversations could not be saved{failure}")
+            self._record_failure(f"its conversations could not be saved{failure}")
 
-    async def restore(self, address: Address) -> None:
-        self._on_trial = []
+    async def restore(self, address: ProcessAddress) -> None:
+        self._restored = []
         restored, refused = 0, 0
-        for file in self._files(f"{self._mark}-*{_SUFFIX}"):
+        for file in self._files(f"{self._fingerprint}-*{_SUFFIX}"):
             number, tokens = file.stem.rpartition("-")[2], 0
             with suppress(httpx.HTTPError, TimeoutError, ValueError):
-                async with asyncio.timeout(self._patience), self._client(address) as client:
-                    tokens = await _told(client, number, "restore", file.name, "n_restored")
+                async with asyncio.timeout(self._timeout), self._client(address) as client:
+                    tokens = await _slot_action(client, number, "restore", file.name, "n_restored")
             if tokens:
-                self._on_trial.append(file)
+                self._restored.append(file)
             else:
                 refused += 1
-                await asyncio.to_thread(_drop, file)
+                await asyncio.to_thread(_delete, file)
             restored += tokens
         if restored:
-            self._say(logging.INFO, f"{restored:,} tokens of conversations were given back")
+            self._notify(logging.INFO, f"{restored:,} tokens of conversations were given back")
         elif refused:
-            self._was_in_vain("saved conversations were not taken back")
+            self._record_failure("saved conversations were not taken back")
 
-    def judge(self, prompt: int, cached: int) -> None:
+    def record_hit_rate(self, prompt: int, cached: int) -> None:
         """An answer was finished: so many tokens had its question, so many of them were known."""
-        if not self._on_trial or prompt < WORTH:
+        if not self._restored or prompt < MIN_TOKENS:
             return
-        tried, self._on_trial = self._on_trial, []
+        tried, self._restored = self._restored, []
         known = f"{cached:,} of {prompt:,} tokens were known"
-        if cached >= min(WORTH, prompt // 2):
-            self._in_vain = 0
-            self._say(logging.INFO, f"the conversations that were given back helped: {known}")
+        if cached >= min(MIN_TOKENS, prompt // 2):
+            self._failures = 0
+            self._notify(logging.INFO, f"the conversations that were given back helped: {known}")
             return
         for file in tried:
-            _drop(file)
-        self._was_in_vain(
+            _delete(file)
+        self._record_failure(
             f"the conversations that were given back did not help and are dropped: {known}"
         )
 
-    def _was_in_vain(self, why: str) -> None:
-        self._in_vain += 1
-        self._say(logging.INFO, why)
-        if self._in_vain == TRIES:
-            self._say(
+    def _record_failure(self, why: str) -> None:
+        self._failures += 1
+        self._notify(logging.INFO, why)
+        if self._failures == MAX_FAILURES:
+            self._notify(
                 logging.WARNING,
                 (
-                    f"conversations are not saved any more: {TRIES} times in a row it was in vain, "
+                    f"conversations are not saved any more: {MAX_FAILURES} times in a row it was "
+                    f"in vain, "
                     f"and it costs time"
                 ),
             )
 
     async def _save(self, client: httpx.AsyncClient, slot: int, folder: Path) -> int:
         """What is cut off while it is written must not take the place of what was whole."""
-        file = folder / f"{self._mark}-{slot}{_SUFFIX}"
-        half = file.with_suffix(_HALF)
-        if saved := await _told(client, str(slot), "save", half.name, "n_saved"):
-            half.replace(file)
-        await asyncio.to_thread(self._after_saving, half)
+        file = folder / f"{self._fingerprint}-{slot}{_SUFFIX}"
+        partial = file.with_suffix(_PARTIAL_SUFFIX)
+        if saved := await _slot_action(client, str(slot), "save", partial.name, "n_saved"):
+            partial.replace(file)
+        await asyncio.to_thread(self._after_saving, partial)
         return saved
 
-    def _after_saving(self, half: Path) -> None:
+    def _after_saving(self, partial: Path) -> None:
         """In a thread: to remove a file of some gigabytes takes its time."""
-        _drop(half)
-        self._make_room()
+        _delete(partial)
+        self._enforce_limit()
 
-    def _client(self, address: Address) -> httpx.AsyncClient:
+    def _client(self, address: ProcessAddress) -> httpx.AsyncClient:
         headers = {"authorization": f"Bearer {address.key}"}
         return httpx.AsyncClient(
             base_url=address.url,
             headers=headers,
             trust_env=False,
             verify=False,
-            timeout=self._patience,
+            timeout=self._timeout,
             transport=self._transport,
         )
 
@@ -153,12 +154,12 @@ class Slots:
                 found[file] = file.stat()
         return dict(sorted(found.items(), key=lambda entry: entry[1].st_mtime, reverse=True))
 
-    def _make_room(self) -> None:
+    def _enforce_limit(self) -> None:
         size = 0
         for file, about in self._files(f"*{_SUFFIX}").items():
             size += about.st_size
-            if size > LIMIT:
-                _drop(file)
+            if size > SIZE_LIMIT:
+                _delete(file)
 
 
 async def _worth_saving(client: httpx.AsyncClient) -> list[int]:
@@ -167,28 +168,30 @@ async def _worth_saving(client: httpx.AsyncClient) -> list[int]:
     return [
         slot["id"]
         for slot in slots
-        if isinstance(slot.get("id"), int) and (slot.get("n_prompt_tokens") or 0) >= WORTH
+        if isinstance(slot.get("id"), int) and (slot.get("n_prompt_tokens") or 0) >= MIN_TOKENS
     ]
 
 
-async def _told(client: httpx.AsyncClient, slot: str, action: str, file: str, figure: str) -> int:
+async def _slot_action(
+    client: httpx.AsyncClient, slot: str, action: str, file: str, figure: str
+) -> int:
     answer = await client.post(f"/slots/{slot}", params={"action": action}, json={"filename": file})
-    told: Any = answer.json() if answer.is_success else {}
-    tokens = told.get(figure) if isinstance(told, dict) else None
+    result: Any = answer.json() if answer.is_success else {}
+    tokens = result.get(figure) if isinstance(result, dict) else None
     return tokens if isinstance(tokens, int) else 0
 
 
-def _drop(file: Path) -> None:
+def _delete(file: Path) -> None:
     with suppress(OSError):
         file.unlink()
 
 
-def _folder(launch: Launch) -> Path | None:
+def _folder(launch: LaunchSpec) -> Path | None:
     flags = list(launch.flags)
     return Path(flags[flags.index("--slot-save-path") + 1]) if "--slot-save-path" in flags else None
 
 
-def _mark(launch: Launch) -> str:
+def _fingerprint(launch: LaunchSpec) -> str:
     """Another model, or other flags, cannot use it; and each section has its own."""
     stamp = 0
     with suppress(OSError):  # it may not be there yet

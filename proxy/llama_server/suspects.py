@@ -22,54 +22,55 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from proxy.errors import KillsModel
+from proxy.errors import CrashesModel
 
-REMEMBERED = 600.0  # seconds after the last crash
-_FATAL = 2  # crashes while it ran alone
-_SETTLES = 5.0  # seconds after a request left without an answer
+MEMORY_SECONDS = 600.0  # seconds after the last crash
+_CONVICTING_CRASHES = 2  # crashes while it ran alone
+_SETTLE_SECONDS = 5.0  # seconds after a request left without an answer
 
 
 @dataclass(eq=False, slots=True)
-class Run:
+class SuspectRun:
     """One request that an engine processes, or that waits until it may."""
 
-    mark: str | None
+    fingerprint: str | None
     admitted: asyncio.Event = field(default_factory=asyncio.Event)
     waiters: int = 0  # tasks of this request: it may ask for its address in several at once
     entered: bool = False  # one of them got it
 
 
 @dataclass(slots=True)
-class _Case:
-    alone: int  # crashes while it ran alone
-    at: float  # the last crash
+class _CrashRecord:
+    crashes_alone: int  # crashes while it ran alone
+    last_crash: float  # the last crash
 
 
-class Suspects:
+class CrashSuspects:
     """The requests in flight at one supervisor's engine, and those that may not run beside
     others.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._cases: dict[str, _Case] = {}
-        self._in_flight: set[Run] = set()
-        self._waiting: deque[Run] = deque()
+        self._records: dict[str, _CrashRecord] = {}
+        self._in_flight: set[SuspectRun] = set()
+        self._waiting: deque[SuspectRun] = deque()
 
-    def refuse(self, mark: str | None) -> None:
-        """Raise KillsModel if `mark` is convicted."""
-        case = self._case(mark)
-        if case is not None and case.alone >= _FATAL:
-            raise KillsModel(
-                f"the model server crashed {case.alone} times while this was its only request. "
+    def check(self, fingerprint: str | None) -> None:
+        """Raise CrashesModel if `mark` is convicted."""
+        record = self._record_for(fingerprint)
+        if record is not None and record.crashes_alone >= _CONVICTING_CRASHES:
+            raise CrashesModel(
+                f"the model server crashed {record.crashes_alone} times while this was its only "
+                f"request. "
                 f"GET /logs shows why."
             )
 
-    async def enter(self, run: Run) -> None:
+    async def enter(self, run: SuspectRun) -> None:
         """Wait until `run` may be sent to the engine, first come first served.
 
-        Returns immediately if it is in flight already. Raises KillsModel if it was convicted, also
-        while it waited.
+        Returns immediately if it is in flight already. Raises CrashesModel if it was convicted,
+        also while it waited.
         """
         if run in self._in_flight:
             return
@@ -80,23 +81,23 @@ class Suspects:
         run.waiters += 1
         try:
             await run.admitted.wait()
-            self.refuse(run.mark)
+            self.check(run.fingerprint)
             run.entered = True
         finally:
             run.waiters -= 1
             if run.waiters == 0 and not run.entered:  # it was never sent
                 self._remove(run)
 
-    def leave(self, run: Run) -> None:
+    def leave(self, run: SuspectRun) -> None:
         """The request has ended, and not with a whole answer."""
         if run in self._in_flight:
-            asyncio.get_running_loop().call_later(_SETTLES, self._remove, run)
+            asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._remove, run)
         else:
             self._remove(run)
 
-    def finished(self, run: Run) -> None:
+    def clear(self, run: SuspectRun) -> None:
         """Its answer came whole: it is cleared."""
-        self._cases.pop(run.mark or "", None)
+        self._records.pop(run.fingerprint or "", None)
         self._remove(run)
 
     def process_ended(self, *, crashed: bool) -> None:
@@ -107,20 +108,26 @@ class Suspects:
         runs, self._in_flight = self._in_flight, set()
         if crashed:
             now = self._clock()
-            self._cases = {
-                mark: case for mark, case in self._cases.items() if now - case.at < REMEMBERED
+            self._records = {
+                fingerprint: record
+                for fingerprint, record in self._records.items()
+                if now - record.last_crash < MEMORY_SECONDS
             }
-            for mark in {run.mark for run in runs if run.mark is not None}:
-                case = self._cases.setdefault(mark, _Case(0, now))
-                case.alone += len(runs) == 1
-                case.at = now
+            for fingerprint in {run.fingerprint for run in runs if run.fingerprint is not None}:
+                record = self._records.setdefault(fingerprint, _CrashRecord(0, now))
+                record.crashes_alone += len(runs) == 1
+                record.last_crash = now
         self._admit()
 
-    def _case(self, mark: str | None) -> _Case | None:
-        case = self._cases.get(mark or "")
-        return case if case is not None and self._clock() - case.at < REMEMBERED else None
+    def _record_for(self, fingerprint: str | None) -> _CrashRecord | None:
+        record = self._records.get(fingerprint or "")
+        return (
+            record
+            if record is not None and self._clock() - record.last_crash < MEMORY_SECONDS
+            else None
+        )
 
-    def _remove(self, run: Run) -> None:
+    def _remove(self, run: SuspectRun) -> None:
         if run in self._waiting:
             self._waiting.remove(run)
         self._in_flight.discard(run)
@@ -132,7 +139,7 @@ class Suspects:
             self._in_flight.add(run)
             run.admitted.set()
 
-    def _may_run(self, run: Run) -> bool:
-        if self._case(run.mark) is not None:
+    def _may_run(self, run: SuspectRun) -> bool:
+        if self._record_for(run.fingerprint) is not None:
             return not self._in_flight
-        return not any(self._case(other.mark) is not None for other in self._in_flight)
+        return not any(self._record_for(other.fingerprint) is not None for other in self._in_flight)

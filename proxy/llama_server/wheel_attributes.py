@@ -41,7 +41,7 @@ class Attribute:
         return parameters, name
 
 
-class Sampling(Attribute):
+class SamplingAttribute(Attribute):
     """What the command line sets here goes before what the GGUF file recommends."""
 
     def put(self, parameters: Any, value: object) -> None:
@@ -53,7 +53,7 @@ class Sampling(Attribute):
         )
 
 
-class Added(Attribute):
+class ListAttribute(Attribute):
     """Several flags, or one flag several times, add to the same attribute."""
 
     def put(self, parameters: Any, value: object) -> None:
@@ -64,7 +64,7 @@ class Added(Attribute):
             super().put(parameters, ",".join(filter(None, (before, str(value)))))
 
 
-class Mask(Attribute):
+class MaskAttribute(Attribute):
     """A mask of processors, and the note beside it that there is one."""
 
     def put(self, parameters: Any, value: object) -> None:
@@ -73,7 +73,7 @@ class Mask(Attribute):
         owner.mask_valid = True
 
 
-class Timeout(Attribute):
+class TimeoutAttribute(Attribute):
     def put(self, parameters: Any, value: object) -> None:
         parameters.timeout_read = parameters.timeout_write = value
 
@@ -96,7 +96,7 @@ _RECOMMENDED = {
 
 
 def sampled(path: str, kind: Callable[[str], object], hint: str = "N") -> Attribute:
-    return Sampling(path, kind, hint)
+    return SamplingAttribute(path, kind, hint)
 
 
 def switch(path: str) -> Attribute:

@@ -10,10 +10,10 @@ from proxy.llama_server.wheel_attributes import (
     LOAD,
     ON_OFF,
     PRIORITIES,
-    Added,
     Attribute,
-    Mask,
-    Timeout,
+    ListAttribute,
+    MaskAttribute,
+    TimeoutAttribute,
     adapters,
     decimal,
     enum,
@@ -142,13 +142,13 @@ OPTIONS: dict[str, Attribute] = {
     "--frequency-penalty": decimal("sampling.penalty_freq"),
     "--kv-unified-per-slot": number("kv_unified_per_slot"),
     "--checkpoint-min-step -cms": number("checkpoint_min_step"),
-    "--cpu-mask -C": Mask("cpuparams.cpumask", processor_mask, "M"),
-    "--cpu-range -Cr": Mask("cpuparams.cpumask", processors, "lo-hi"),
+    "--cpu-mask -C": MaskAttribute("cpuparams.cpumask", processor_mask, "M"),
+    "--cpu-range -Cr": MaskAttribute("cpuparams.cpumask", processors, "lo-hi"),
     "--cpu-strict": zero_or_one("cpuparams.strict_cpu"),
     "--prio": enum("cpuparams.priority", "ggml_sched_priority", "GGML_SCHED_PRIO_", PRIORITIES),
     "--poll": number("cpuparams.poll"),
-    "--cpu-mask-batch -Cb": Mask("cpuparams_batch.cpumask", processor_mask, "M"),
-    "--cpu-range-batch -Crb": Mask("cpuparams_batch.cpumask", processors, "lo-hi"),
+    "--cpu-mask-batch -Cb": MaskAttribute("cpuparams_batch.cpumask", processor_mask, "M"),
+    "--cpu-range-batch -Crb": MaskAttribute("cpuparams_batch.cpumask", processors, "lo-hi"),
     "--cpu-strict-batch": zero_or_one("cpuparams_batch.strict_cpu"),
     "--prio-batch": enum(
         "cpuparams_batch.priority", "ggml_sched_priority", "GGML_SCHED_PRIO_", PRIORITIES
@@ -176,13 +176,13 @@ OPTIONS: dict[str, Attribute] = {
         "GGML_NUMA_STRATEGY_",
         same("distribute", "isolate", "numactl"),
     ),
-    "--override-tensor -ot": Added("tensor_buft_overrides", str, "PATTERN=BUFFER,..."),
-    "--n-cpu-moe -ncmoe": Added("tensor_buft_overrides", experts),
+    "--override-tensor -ot": ListAttribute("tensor_buft_overrides", str, "PATTERN=BUFFER,..."),
+    "--n-cpu-moe -ncmoe": ListAttribute("tensor_buft_overrides", experts),
     "--moe-cache-mib": Attribute("moe_cache_size", lambda value: int(value) * 2**20),
     "--tensor-split -ts": Attribute("tensor_split", proportions, "N0,N1,..."),
     "--fit-target -fitt": Attribute("fit_params_target", margins, "MiB0,MiB1,..."),
-    "--lora": Added("lora_adapters", adapters, "FILE,..."),
-    "--lora-scaled": Added("lora_adapters", adapters, "FILE:SCALE,..."),
+    "--lora": ListAttribute("lora_adapters", adapters, "FILE,..."),
+    "--lora-scaled": ListAttribute("lora_adapters", adapters, "FILE:SCALE,..."),
     "--lora-init-without-apply": switch("lora_init_without_apply"),
     "--attention": enum(
         "attention_type",
@@ -192,7 +192,7 @@ OPTIONS: dict[str, Attribute] = {
     ),
     "--embd-normalize": number("embd_normalize"),
     "--special -sp": switch("special"),
-    "--reverse-prompt -r": Added("antiprompt", lambda value: [value], "PROMPT"),
+    "--reverse-prompt -r": ListAttribute("antiprompt", lambda value: [value], "PROMPT"),
     "--mmproj-auto": inverted("no_mmproj"),
     "--mmproj-offload": switch("mmproj_use_gpu"),
     "--mmproj-device": text("mmproj_device", "DEVICE"),
@@ -216,7 +216,7 @@ OPTIONS: dict[str, Attribute] = {
     "--cors-methods": text("cors_methods", "METHODS"),
     "--cors-headers": text("cors_headers", "HEADERS"),
     "--cors-credentials": switch("cors_credentials"),
-    "--timeout -to": Timeout("timeout_read", int),
+    "--timeout -to": TimeoutAttribute("timeout_read", int),
     "--reasoning-budget-message": text("sampling.reasoning_budget_message", "MESSAGE"),
     "--samplers": sampled("sampling.samplers", str, "SAMPLERS"),
     "--ignore-eos": switch("sampling.ignore_eos"),
@@ -246,10 +246,10 @@ OPTIONS: dict[str, Attribute] = {
     ),
     "--spec-draft-backend-sampling": switch("speculative.draft.backend_sampling"),
     "--spec-draft-device --device-draft -devd": text("speculative.draft.devices", "DEVICE,..."),
-    "--spec-draft-override-tensor --override-tensor-draft -otd": Added(
+    "--spec-draft-override-tensor --override-tensor-draft -otd": ListAttribute(
         "speculative.draft.tensor_buft_overrides", str, "PATTERN=BUFFER,..."
     ),
-    "--spec-draft-n-cpu-moe --n-cpu-moe-draft -ncmoed": Added(
+    "--spec-draft-n-cpu-moe --n-cpu-moe-draft -ncmoed": ListAttribute(
         "speculative.draft.tensor_buft_overrides", experts
     ),
     "--spec-draft-type-k --cache-type-k-draft -ctkd": enum(
@@ -262,10 +262,10 @@ OPTIONS: dict[str, Attribute] = {
     "--spec-draft-threads-batch --threads-batch-draft -tbd": number(
         "speculative.draft.cpuparams_batch.n_threads"
     ),
-    "--spec-draft-cpu-mask --cpu-mask-draft -Cd": Mask(
+    "--spec-draft-cpu-mask --cpu-mask-draft -Cd": MaskAttribute(
         "speculative.draft.cpuparams.cpumask", processor_mask, "M"
     ),
-    "--spec-draft-cpu-range --cpu-range-draft -Crd": Mask(
+    "--spec-draft-cpu-range --cpu-range-draft -Crd": MaskAttribute(
         "speculative.draft.cpuparams.cpumask", processors, "lo-hi"
     ),
     "--spec-draft-cpu-strict --cpu-strict-draft": zero_or_one(
@@ -278,7 +278,7 @@ OPTIONS: dict[str, Attribute] = {
         PRIORITIES,
     ),
     "--spec-draft-poll --poll-draft": number("speculative.draft.cpuparams.poll"),
-    "--spec-draft-cpu-mask-batch --cpu-mask-batch-draft -Cbd": Mask(
+    "--spec-draft-cpu-mask-batch --cpu-mask-batch-draft -Cbd": MaskAttribute(
         "speculative.draft.cpuparams_batch.cpumask", processor_mask, "M"
     ),
     "--spec-draft-cpu-strict-batch --cpu-strict-batch-draft": zero_or_one(

@@ -3,17 +3,17 @@
 import re
 from typing import NamedTuple
 
-from proxy.parsing.code_tracker import Code
-from proxy.parsing.marker_index import Look
+from proxy.parsing.code_tracker import CodeTracker
+from proxy.parsing.marker_index import MarkerIndex
 from proxy.parsing.quoting import (
     BARE,
     CALL,
     OTHER_DIALECT,
-    Watch,
+    QuoteWatcher,
     is_quotation,
     line_rule,
-    newline_behind,
-    watches,
+    newline_after,
+    watchers,
 )
 
 WINDOW = 512
@@ -25,29 +25,29 @@ EMPTY_LINE = re.compile(r"\n[ \t\r]*\n")
 
 class Judgement(NamedTuple):
     rule: str = ""  # a call here is text, by this rule
-    watches: tuple[Watch, ...] = ()  # or what follows it decides
+    watches: tuple[QuoteWatcher, ...] = ()  # or what follows it decides
 
 
-class Surroundings:
+class CallContext:
     """Follows a text that comes in pieces, and judges where a call stands in it."""
 
-    def __init__(self, look: Look) -> None:
-        self.code = Code()
-        self.last = "\n"
-        self._look = look
+    def __init__(self, index: MarkerIndex) -> None:
+        self.code = CodeTracker()
+        self.last_char = "\n"
+        self._index = index
         self._head = ""  # the beginning of a line that is longer than what is kept of the text
         self._kept: list[str] = []
         self._size = 0
 
-    def see(self, text: str) -> None:
+    def feed(self, text: str) -> None:
         """Read on in the text; `QUOTED` stands for a refused call."""
-        self.code.see(text)
-        self.last = text[-1]
+        self.code.feed(text)
+        self.last_char = text[-1]
         self._keep(text)
 
-    def called(self, raw: str) -> None:
+    def add_call(self, raw: str) -> None:
         """A call has been read; what is around it does not change by that."""
-        self._keep(CALL + newline_behind(raw))
+        self._keep(CALL + newline_after(raw))
 
     def _keep(self, text: str) -> None:
         self._kept.append(text)
@@ -55,21 +55,21 @@ class Surroundings:
         if self._size > 4 * WINDOW:
             self._window()
 
-    def boundary(self) -> None:
+    def reset(self) -> None:
         """A message begins here, or another part of one."""
         self._head, self._kept, self._size = "", [], 0
 
     def judge(self, opener: str, *, after_prose: bool) -> Judgement:
         """Judge a call that begins with this opener, here."""
-        standing = self._look.standing(opener)
-        if not self._look.quoting:
-            return Judgement("", (Watch.rest_of_line(BARE),) if standing.weak else ())
+        trust = self._index.trust(opener)
+        if not self._index.has_quote_rules:
+            return Judgement("", (QuoteWatcher.rest_of_line(BARE),) if trust.weak else ())
         line, text = self._before(opener)
-        if rule := line_rule(line, standing, after_prose=after_prose):
+        if rule := line_rule(line, trust, after_prose=after_prose):
             return Judgement(rule)
-        found = watches(EMPTY_LINE.split(text)[-1])
-        if standing.foreign or standing.weak:
-            found.append(Watch.rest_of_line(OTHER_DIALECT if standing.foreign else BARE))
+        found = watchers(EMPTY_LINE.split(text)[-1])
+        if trust.foreign or trust.weak:
+            found.append(QuoteWatcher.rest_of_line(OTHER_DIALECT if trust.foreign else BARE))
         return Judgement("", tuple(found))
 
     def _before(self, opener: str) -> tuple[str, str]:
@@ -80,10 +80,10 @@ class Surroundings:
         line = self._line(text)
         if is_quotation(line):
             return line, text
-        behind = self._look.boundary.split(text)[-1]
+        behind = self._index.boundary.split(text)[-1]
         if behind != text:
             line = behind[behind.rfind("\n") + 1 :][:HEAD]
-        return "" if opener in self._look.boundaries else line, behind
+        return "" if opener in self._index.boundaries else line, behind
 
     def _window(self) -> str:
         text = "".join(self._kept)

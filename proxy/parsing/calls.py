@@ -14,7 +14,7 @@ from proxy.parsing.schema import Kinds, properties
 from proxy.parsing.window import HELD_LIMIT
 
 NAME = re.compile(r"[^\W_][\w.:/@-]{0,127}|_[\w.:/@-]{0,127}")
-APART = re.compile(r"[-_. ]+")
+SEPARATORS = re.compile(r"[-_. ]+")
 # Further ones are forwarded by the name that the model writes, as undeclared ones are.
 TOOLS_LIMIT = 5_000
 NAME_LIMIT = 1024  # letters; a tool with a longer name cannot be called
@@ -22,7 +22,7 @@ KEYS_LIMIT = 1 << 12
 """So many keys of a call are remembered: a call may have more."""
 
 
-class Tools:
+class ToolIndex:
     """The tools of a request. What is no usable entry is passed over."""
 
     def __init__(self, tools: object = ()) -> None:
@@ -51,12 +51,12 @@ class Tools:
         """In order: those that begin alike stand together."""
         return tuple(sorted(self._parameters))
 
-    def may_become_name(self, text: str) -> bool:
+    def is_name_prefix(self, text: str) -> bool:
         """Whether a name begins with this text."""
         at = bisect.bisect_left(self.names, text)
         return at < len(self.names) and self.names[at].startswith(text)
 
-    def declared(self, name: str) -> str | None:
+    def resolve(self, name: str) -> str | None:
         """The declared name that a model meant, whatever it did to case, separators and the
         `functions.` before it.
         """
@@ -77,7 +77,7 @@ class Tools:
 
 
 def _alike(name: str) -> str:
-    return APART.sub("_", name).lower()
+    return SEPARATORS.sub("_", name).lower()
 
 
 class CallWatcher(Protocol):
@@ -90,7 +90,7 @@ class CallWatcher(Protocol):
     def call_ended(self) -> None: ...
 
 
-class Calls:
+class CallWriter:
     """Where a grammar writes what it has read.
 
     Nothing leaves before the first `start`: that is when a grammar is sure.
@@ -99,33 +99,33 @@ class Calls:
     """
 
     def __init__(
-        self, tools: Tools, *, limit: int = HELD_LIMIT, watcher: CallWatcher | None = None
+        self, tools: ToolIndex, *, limit: int = HELD_LIMIT, watcher: CallWatcher | None = None
     ) -> None:
         self.tools, self.limit, self._watcher = tools, limit, watcher
         self.count = 0
-        self.found = False  # a call, or what is said
+        self.has_output = False  # a call, or what is said
         self.open = False
-        self.broken = False
+        self.aborted = False
         self.kinds: Mapping[str, Kinds] = {}
         self.keys: set[str] = set()
         self._events: list[TextEvent] = []
         self._pieces: list[str] = []
 
-    def name(self, text: str) -> str | None:
+    def resolve_name(self, text: str) -> str | None:
         """The tool that a name means; an undeclared one is forwarded if it can be a name at all."""
         name = text.strip()
-        return self.tools.declared(name) or (
+        return self.tools.resolve(name) or (
             name.removeprefix("functions.") if NAME.fullmatch(name) else None
         )
 
-    def declared(self, text: str) -> str | None:
+    def resolve_declared(self, text: str) -> str | None:
         """Only a declared tool: where nothing but its name proves the call."""
-        return self.tools.declared(text.strip())
+        return self.tools.resolve(text.strip())
 
     def start(self, name: str, id: str | None = None) -> None:
         self._events.append(CallStart(self.count, id, name))
         self.kinds = self.tools.kinds(name)
-        self.open, self.found, self.keys = True, True, set()
+        self.open, self.has_output, self.keys = True, True, set()
         self.count += 1
         if self._watcher is not None:
             self._watcher.call_started()
@@ -149,19 +149,19 @@ class Calls:
 
     def abort(self) -> None:
         """The call broke off."""
-        self.broken = True
+        self.aborted = True
         self._close(whole=False)
 
-    def say(self, text: str) -> None:
+    def write_text(self, text: str) -> None:
         """What the answer says, where a grammar has to read it out of something else."""
-        self.found = True
+        self.has_output = True
         self._events.append(Content(text))
 
-    def withdraw(self) -> None:
+    def discard(self) -> None:
         """It was no call after all: only for a grammar that is believed when it has read
         everything.
         """
-        self.count, self.found = 0, False
+        self.count, self.has_output = 0, False
         self._events.clear()
 
     def _close(self, *, whole: bool) -> None:
@@ -176,14 +176,14 @@ class Calls:
             self._events.append(CallArguments(self.count - 1, text))
         self._pieces.clear()
 
-    def taken(self) -> list[TextEvent]:
+    def take_events(self) -> list[TextEvent]:
         """What was written since the last time."""
         self._flush()
         events, self._events = self._events, []
         return events
 
 
-def entries(events: Iterable[TextEvent]) -> list[dict[str, Any]]:
+def openai_tool_calls(events: Iterable[TextEvent]) -> list[dict[str, Any]]:
     """The calls among the events as an OpenAI message lists them, without ids."""
     calls: list[dict[str, Any]] = []
     for event in events:

@@ -5,9 +5,9 @@ have been.
 import re
 from collections.abc import Sequence
 
-from proxy.parsing.calls import Tools
-from proxy.parsing.event_buffer import Desk
-from proxy.parsing.grammar_runner import Attempts, Trial
+from proxy.parsing.calls import ToolIndex
+from proxy.parsing.event_buffer import EventBuffer
+from proxy.parsing.grammar_runner import GrammarRunner, NamedGrammar
 from proxy.parsing.reader import WORD_LIMIT, Reader, complete
 
 LIMIT = 1 << 16
@@ -17,14 +17,14 @@ LIMIT = 1 << 16
 class CodeSpan:
     """Keeps the text of a span from its first marker on."""
 
-    def __init__(self, tools: Tools, trials: Sequence[Trial]) -> None:
-        self._tools, self._trials = tools, trials
+    def __init__(self, tools: ToolIndex, grammars: Sequence[NamedGrammar]) -> None:
+        self._tools, self._grammars = tools, grammars
         self._text: list[str] = []
         self._size = 0
         self._last = ""  # the last letters: the closing run may be among them
         self._closer: re.Pattern[str] | None = None
 
-    def see(self, text: str, run: int) -> bool:
+    def feed(self, text: str, run: int) -> bool:
         """Read on in the answer; `run` is how many backticks close the span.
 
         Return whether it is over.
@@ -42,7 +42,9 @@ class CodeSpan:
 
     def count(self) -> int:
         """Return how many calls the span would have been."""
-        read = Reader("".join(self._text))
-        read.end(cut=True)
-        found = complete(Attempts(Desk(self._tools), read).held(self._trials, 0))
+        reader = Reader("".join(self._text))
+        reader.end(cut=True)
+        found = complete(
+            GrammarRunner(EventBuffer(self._tools), reader).run_held(self._grammars, 0)
+        )
         return found.count if found and found.events else 0

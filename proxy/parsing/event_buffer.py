@@ -7,7 +7,7 @@ from hashlib import blake2b
 from io import StringIO
 from itertools import groupby
 
-from proxy.parsing.calls import Tools
+from proxy.parsing.calls import ToolIndex
 from proxy.parsing.events import (
     CallArguments,
     CallEnd,
@@ -17,31 +17,31 @@ from proxy.parsing.events import (
     Source,
     TextEvent,
 )
-from proxy.parsing.quoting import Watches
+from proxy.parsing.quoting import QuoteWatchers
 from proxy.parsing.repeats import RequestTexts
 
 
-class Held:
+class Pending:
     """Calls that may still turn out to be text: both readings of the same stretch."""
 
-    __slots__ = ("_events", "_raw", "_said", "count", "ends_in_text", "size", "watches")
+    __slots__ = ("_events", "_raw", "_text", "count", "ends_in_text", "size", "watchers")
 
     def __init__(self, raw: str = "") -> None:
         # One letter at a time costs no more than its own size.
-        self._raw, self._said = StringIO(), StringIO()
+        self._raw, self._text = StringIO(), StringIO()
         self._events: list[TextEvent] = []
         self._raw.write(raw)
         self.size = len(raw)
         self.count = 0  # calls
         self.ends_in_text = False  # more than blanks follows the last call
         # What follows them decides, by rule; without any, code around them does.
-        self.watches = Watches()
+        self.watchers = QuoteWatchers()
 
     def add(self, raw: str, events: Iterable[TextEvent]) -> None:
         self._raw.write(raw)
         for event in events:
             if isinstance(event, Content):
-                self._said.write(event.text)
+                self._text.write(event.text)
                 self.ends_in_text = self.ends_in_text or bool(event.text.strip())
             else:
                 self._close()
@@ -52,9 +52,9 @@ class Held:
 
     def _close(self) -> None:
         """The text so far becomes one event."""
-        if self._said.tell():
-            self._events.append(Content(self._said.getvalue()))
-            self._said = StringIO()
+        if self._text.tell():
+            self._events.append(Content(self._text.getvalue()))
+            self._text = StringIO()
 
     @property
     def events(self) -> list[TextEvent]:
@@ -76,7 +76,7 @@ class CallDigest:
     def __init__(self) -> None:
         self._open = blake2b(digest_size=16)
 
-    def of(self, event: TextEvent) -> bytes | None:
+    def feed(self, event: TextEvent) -> bytes | None:
         """Take the next event; the digest of the call that it ends, if it ends one."""
         if isinstance(event, CallStart):
             self._open = blake2b(
@@ -92,55 +92,57 @@ class CallDigest:
 def digests(events: Iterable[TextEvent]) -> Iterator[bytes]:
     """The digests of whole calls."""
     one = CallDigest()
-    return (digest for event in events if (digest := one.of(event)))
+    return (digest for event in events if (digest := one.feed(event)))
 
 
-class Desk:
+class EventBuffer:
     """One per answer, over both its channels (its text and the thoughts that a backend has
     separated).
     """
 
-    def __init__(self, tools: Tools, request: RequestTexts | None = None) -> None:
+    def __init__(self, tools: ToolIndex, request: RequestTexts | None = None) -> None:
         self.tools = tools
-        self.request = request or RequestTexts()
-        self.quoted: Counter[str] = Counter()  # calls that are text, by rule
-        self.failures: Counter[str] = Counter()
-        self.said = False  # something of the answer is visible
-        self.thought = False  # there were thoughts, if only empty ones
-        self.reasoned = False  # thoughts were shown
-        self.called = False  # there was a call outside of the thoughts
-        self._rehearsed: Held | None = None  # calls in thoughts, until it is decided what they are
+        self.request_texts = request or RequestTexts()
+        self.quoted_calls: Counter[str] = Counter()  # calls that are text, by rule
+        self.grammar_failures: Counter[str] = Counter()
+        self.has_text = False  # something of the answer is visible
+        self.has_reasoning = False  # there were thoughts, if only empty ones
+        self.reasoning_shown = False  # thoughts were shown
+        self.has_calls = False  # there was a call outside of the thoughts
+        self._reasoning_calls: Pending | None = (
+            None  # calls in thoughts, until it is decided what they are
+        )
         self._events: list[TextEvent] = []
         self._calls = 0
         self._digest = CallDigest()
         self._made: set[bytes] = set()
 
-    def say(self, text: str) -> None:
+    def add_text(self, text: str) -> None:
         if text:
-            self.said = True
+            self.has_text = True
             self._events.append(Content(text))
 
-    def think(self, text: str) -> None:
+    def add_reasoning(self, text: str) -> None:
         if text:
-            self.reasoned = True
+            self.reasoning_shown = True
             self._events.append(Reasoning(text))
 
-    def call(self, events: Sequence[TextEvent], source: Source = "leaked") -> None:
+    def add_calls(self, events: Sequence[TextEvent], source: Source = "leaked") -> None:
         """Calls that are certain. With them, those in the thoughts are known to be rehearsals."""
         for event in events:
-            if digest := self._digest.of(event):
+            if digest := self._digest.feed(event):
                 self._made.add(digest)
             if isinstance(event, Content):
-                self.say(event.text)
+                self.add_text(event.text)
             elif isinstance(event, CallStart):
-                self.called = True
-                self.rehearsed()
+                self.has_calls = True
+                self.release_reasoning_calls()
                 self._calls += 1
                 self._events.append(replace(event, index=self._calls - 1, source=source))
             elif not isinstance(event, Reasoning):
                 self._events.append(replace(event, index=self._calls - 1))
 
-    def echoes(self, events: Iterable[TextEvent]) -> bool:
+    def repeats_calls(self, events: Iterable[TextEvent]) -> bool:
         """Whether every call among the events was made already: a model that repeats its call
         without the markers means one.
         """
@@ -148,33 +150,33 @@ class Desk:
         return bool(found) and found <= self._made
 
     @property
-    def held_in_thoughts(self) -> int:
-        return self._rehearsed.size if self._rehearsed else 0
+    def held_reasoning_size(self) -> int:
+        return self._reasoning_calls.size if self._reasoning_calls else 0
 
-    def rehearse(self, raw: str, events: Sequence[TextEvent]) -> None:
-        self._rehearsed = self._rehearsed or Held()
-        self._rehearsed.add(raw, events)
+    def hold_reasoning_calls(self, raw: str, events: Sequence[TextEvent]) -> None:
+        self._reasoning_calls = self._reasoning_calls or Pending()
+        self._reasoning_calls.add(raw, events)
 
-    def rehearsed(self) -> None:
+    def release_reasoning_calls(self) -> None:
         """What was held of the thoughts was thinking."""
-        held, self._rehearsed = self._rehearsed, None
-        if held:
-            self.think(held.raw)
+        pending, self._reasoning_calls = self._reasoning_calls, None
+        if pending:
+            self.add_reasoning(pending.raw)
 
-    def decide(self, *, cut: bool) -> None:
+    def decide_reasoning_calls(self, *, cut: bool) -> None:
         """The answer is over: calls in the thoughts that nothing contradicts are calls."""
-        held, self._rehearsed = self._rehearsed, None
-        if held and cut:
-            self.think(held.raw)
-        elif held:
-            self.call(held.calls, "thoughts")
+        pending, self._reasoning_calls = self._reasoning_calls, None
+        if pending and cut:
+            self.add_reasoning(pending.raw)
+        elif pending:
+            self.add_calls(pending.calls, "thoughts")
 
-    def taken(self) -> list[TextEvent]:
+    def take_events(self) -> list[TextEvent]:
         events, self._events = self._events, []
-        return events if len(events) < 2 else joined(events)
+        return events if len(events) < 2 else merged(events)
 
 
-def joined(events: Iterable[TextEvent]) -> list[TextEvent]:
+def merged(events: Iterable[TextEvent]) -> list[TextEvent]:
     """The same events with their pieces merged."""
     out: list[TextEvent] = []
     for _, group in groupby(events, key=lambda event: (type(event), getattr(event, "index", 0))):

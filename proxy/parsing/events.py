@@ -64,14 +64,14 @@ class Logprobs:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class Passthrough:
     """What stands beside the text and means something to the client alone: it passes as it is."""
 
     value: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class ErrorEvent:
     """The backend reported an error inside its answer."""
 
     body: Any  # whatever stood in the place of the error, parsed
@@ -80,5 +80,5 @@ class Failed:
 TextEvent: TypeAlias = Content | Reasoning | CallStart | CallArguments | CallEnd
 """What a parser of text makes."""
 
-Event: TypeAlias = TextEvent | Finish | Usage | Progress | Logprobs | Beside | Failed
+Event: TypeAlias = TextEvent | Finish | Usage | Progress | Logprobs | Passthrough | ErrorEvent
 """What a backend's reader makes."""

@@ -6,21 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import Grammar
-from proxy.parsing.event_buffer import Desk
+from proxy.parsing.event_buffer import EventBuffer
 from proxy.parsing.events import CallStart, TextEvent
 from proxy.parsing.quoting import REPEATED
 from proxy.parsing.reader import Reader, Steps
 from proxy.parsing.window import Mark
 
 T = TypeVar("T")
-Trial: TypeAlias = tuple[str, Grammar]
-Leave: TypeAlias = Callable[[Sequence[TextEvent]], None]
+NamedGrammar: TypeAlias = tuple[str, Grammar]
+EmitEvents: TypeAlias = Callable[[Sequence[TextEvent]], None]
 
 
 @dataclass(frozen=True)
-class Read:
+class GrammarResult:
     """What an attempt has read: its text, and the calls in it; none if it is only text that need
     not be read again.
     """
@@ -35,11 +35,11 @@ class Read:
         return sum(isinstance(event, CallStart) for event in self.events) or 1
 
 
-class _Repeated(Exception):
+class _RepeatedCall(Exception):
     """The call that has just ended stands word for word in the request."""
 
 
-class _Run:
+class _GrammarRun:
     """One run of a grammar: the calls that it writes, and from where on its text can be given back.
 
     A call that leaves cannot be given back: once one has begun, nothing before it is kept. Where
@@ -48,63 +48,68 @@ class _Run:
     """
 
     def __init__(
-        self, desk: Desk, read: Reader, leave: Leave | None, opener: str, allowance: int
+        self,
+        buffer: EventBuffer,
+        reader: Reader,
+        emit: EmitEvents | None,
+        opener: str,
+        allowance: int,
     ) -> None:
-        self._read, self._leave, self._allowance = read, leave, allowance
-        self.depth = read.depth
+        self._reader, self._emit, self._allowance = reader, emit, allowance
+        self.mark_count = reader.mark_count
         # Of the attempt, and of the call that is read.
-        self.mark = self.begin = read.mark(allowance)
+        self.mark = self.begin = reader.mark(allowance)
         self.rule = ""
-        self.left = False  # something of a call has left
-        self._kept = True  # the text since `begin` can be had again
-        self._repeat = desk.request.follow(read, opener)
-        self.calls = Calls(
-            desk.tools, limit=read.limit, watcher=self if leave or self._repeat else None
+        self.has_emitted = False  # something of a call has left
+        self._can_rewind = True  # the text since `begin` can be had again
+        self._repeat = buffer.request_texts.matcher(reader, opener)
+        self.calls = CallWriter(
+            buffer.tools, limit=reader.limit, watcher=self if emit or self._repeat else None
         )
         self._over = False
 
-    def let_go(self) -> bool:
+    def emit_certain(self) -> bool:
         """Let leave what is certain. Return whether more text may have come in sight by that."""
-        waits = self._leave is not None and self._repeat is not None and self._repeat.may_be()
+        waits = self._emit is not None and self._repeat is not None and self._repeat.may_match()
         if (
-            self._leave is None
+            self._emit is None
             or not self.calls.count
-            or (waits and self.calls.open and self._kept)
+            or (waits and self.calls.open and self._can_rewind)
         ):
             return False
-        self._leave(self.calls.taken())
-        self.left = True
-        if not self._kept or not self.calls.open:
+        self._emit(self.calls.take_events())
+        self.has_emitted = True
+        if not self._can_rewind or not self.calls.open:
             return False
-        self._forget()
+        self._give_up_marks()
         return True
 
-    def _forget(self) -> None:
+    def _give_up_marks(self) -> None:
         """Keep nothing any more of what was read."""
-        self._read.give_up(self.depth)
-        self._kept = False
+        self._reader.release_to(self.mark_count)
+        self._can_rewind = False
 
     def call_started(self) -> None:
-        if self._repeat is None or not self._kept:
-            self._forget()
+        if self._repeat is None or not self._can_rewind:
+            self._give_up_marks()
         elif self.calls.count > 1:  # a later call begins where its grammar has set its last mark
-            if (last := self._read.last_mark).at > self.begin.at:
+            if (last := self._reader.last_mark).at > self.begin.at:
                 self.begin = last
-            self._repeat.has(self.begin)
+            self._repeat.matches(self.begin)
 
     def call_ended(self) -> None:
         if self._repeat is None or self._over:
             return
-        if self._leave is None:
-            self.rule = REPEATED if self._repeat.has(self.begin) else self.rule
-            self.begin = Mark(self._read.position, 0)
-        elif self._kept and self._repeat.has(self.begin):
-            raise _Repeated
+        if self._emit is None:
+            self.rule = REPEATED if self._repeat.matches(self.begin) else self.rule
+            self.begin = Mark(self._reader.position, 0)
+        elif self._can_rewind and self._repeat.matches(self.begin):
+            raise _RepeatedCall
         else:
-            self._leave(self.calls.taken())
-            self.left, self._kept = True, True
-            self._read.give_up(self.depth)
-            self.begin = self._read.mark(self._allowance)
+            self._emit(self.calls.take_events())
+            self.has_emitted, self._can_rewind = True, True
+            self._reader.release_to(self.mark_count)
+            self.begin = self._reader.mark(self._allowance)
 
     @property
     def _breaks_off_repeated(self) -> bool:
@@ -113,111 +118,119 @@ class _Run:
         """
         return (
             self.calls.open
-            and self._kept
+            and self._can_rewind
             and self._repeat is not None
-            and self._repeat.has(self.begin)
+            and self._repeat.matches(self.begin)
         )
 
     @property
     def is_call(self) -> bool:
         """Whether something of it has left, or may leave now that it is over."""
         return (
-            self._leave is not None
+            self._emit is not None
             and self.calls.count > 0
-            and (self.left or not self._breaks_off_repeated)
+            and (self.has_emitted or not self._breaks_off_repeated)
         )
 
     def end(self) -> str:
         """Let the rest leave. Return what is text after all."""
         self._over = True
         if self._breaks_off_repeated:
-            text = self._read.since(self.begin)
-            self._read.give_up(self.depth)
+            text = self._reader.since(self.begin)
+            self._reader.release_to(self.mark_count)
             return text
         if self.calls.open:
             self.calls.abort()
-        assert self._leave is not None  # or it is no call
-        self._leave(self.calls.taken())
-        self._read.release(self.begin)
-        return self._read.unwind(self.depth)
+        assert self._emit is not None  # or it is no call
+        self._emit(self.calls.take_events())
+        self._reader.release(self.begin)
+        return self._reader.rewind_to(self.mark_count)
 
 
-class Attempts:
+class GrammarRunner:
     """All attempts on one channel of an answer."""
 
-    def __init__(self, desk: Desk, read: Reader) -> None:
-        self._desk, self._read = desk, read
+    def __init__(self, buffer: EventBuffer, reader: Reader) -> None:
+        self._buffer, self._reader = buffer, reader
 
-    def streamed(self, trials: Sequence[Trial], opener: str) -> Steps[Read | None]:
+    def run_streamed(
+        self, grammars: Sequence[NamedGrammar], opener: str
+    ) -> Steps[GrammarResult | None]:
         """Where a call is a call: it leaves while it is read, and text behind it may be read too.
 
         None: nothing was read.
         """
-        return (yield from self._each(trials, self._read.limit, self._desk.call, opener))
+        return (
+            yield from self._run_all(grammars, self._reader.limit, self._buffer.add_calls, opener)
+        )
 
-    def held(self, trials: Sequence[Trial], already: int, opener: str = "") -> Steps[Read | None]:
+    def run_held(
+        self, grammars: Sequence[NamedGrammar], held_size: int, opener: str = ""
+    ) -> Steps[GrammarResult | None]:
         """Where a call may still turn out to be text. None: nothing was read."""
-        return (yield from self._each(trials, max(self._read.limit - already, 0), None, opener))
+        return (
+            yield from self._run_all(grammars, max(self._reader.limit - held_size, 0), None, opener)
+        )
 
-    def _each(
-        self, trials: Sequence[Trial], allowance: int, leave: Leave | None, opener: str
-    ) -> Steps[Read | None]:
+    def _run_all(
+        self, grammars: Sequence[NamedGrammar], allowance: int, emit: EmitEvents | None, opener: str
+    ) -> Steps[GrammarResult | None]:
         """Run one grammar after the other. Whatever one of them did, it leaves no mark behind."""
-        read = self._read
-        for name, grammar in trials:
-            run = _Run(self._desk, read, leave, opener, allowance)
+        reader = self._reader
+        for name, grammar in grammars:
+            run = _GrammarRun(self._buffer, reader, emit, opener, allowance)
             calls = run.calls
             try:
                 whole = yield from self._run(name, grammar, run)
-            except _Repeated:
-                raw = read.since(run.begin)
-                read.give_up(run.depth)
-                return Read(raw, (), REPEATED)
+            except _RepeatedCall:
+                raw = reader.since(run.begin)
+                reader.release_to(run.mark_count)
+                return GrammarResult(raw, (), REPEATED)
             if run.is_call:
-                return Read(run.end())
-            if whole and calls.found and not calls.open and not calls.broken:
-                raw = read.since(run.mark)
-                read.give_up(run.depth)
-                return Read(raw, calls.taken(), run.rule)
-            if text := read.unwind(run.depth):
-                return Read(text)
+                return GrammarResult(run.end())
+            if whole and calls.has_output and not calls.open and not calls.aborted:
+                raw = reader.since(run.mark)
+                reader.release_to(run.mark_count)
+                return GrammarResult(raw, calls.take_events(), run.rule)
+            if text := reader.rewind_to(run.mark_count):
+                return GrammarResult(text)
         return None
 
-    def _run(self, name: str, grammar: Grammar, run: _Run) -> Steps[bool]:
+    def _run(self, name: str, grammar: Grammar, run: _GrammarRun) -> Steps[bool]:
         """Run one grammar.
 
         False if it raised, or waited for more than there will be or may be held.
         """
-        steps = grammar(self._read, run.calls)
+        steps = grammar(self._reader, run.calls)
         while True:
             try:
                 next(steps)
             except StopIteration:
                 return True
-            except _Repeated:
+            except _RepeatedCall:
                 raise
             except Exception:  # law 6: whatever a grammar does, the answer goes on
-                self._desk.failures[name] += 1
+                self._buffer.grammar_failures[name] += 1
                 return False
-            if run.let_go():
+            if run.emit_certain():
                 continue
-            if self._read.starved:
+            if self._reader.starved:
                 steps.close()
                 return False
             yield
 
 
-def bounded(read: Reader, steps: Steps[T]) -> Steps[T | None]:
+def bounded(reader: Reader, steps: Steps[T]) -> Steps[T | None]:
     """Run `steps`. None if they waited for more than there will be or may be held."""
-    depth = read.depth
+    mark_count = reader.mark_count
     while True:
         try:
             next(steps)
         except StopIteration as stop:
             value: T = stop.value
             return value
-        if read.starved:
+        if reader.starved:
             steps.close()
-            read.give_up(depth)
+            reader.release_to(mark_count)
             return None
         yield

@@ -4,81 +4,84 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
-from proxy.parsing.calls import Tools
-from proxy.parsing.dialect import A_NAME, Dialect, Frame, Hint, Thoughts
-from proxy.parsing.grammar_runner import Trial
+from proxy.parsing.calls import ToolIndex
+from proxy.parsing.dialect import A_NAME, Dialect, HeaderGrammar, ModelHint, ReasoningTags
+from proxy.parsing.grammar_runner import NamedGrammar
 from proxy.parsing.markers import compiled, compiled_ended
-from proxy.parsing.quoting import QuotedCalls, Standing
+from proxy.parsing.quoting import OpenerTrust, QuotedCalls
 from proxy.parsing.reader import Reader, Steps
 
 T = TypeVar("T")
 FENCES = ("```", "~~~")
 NAME_LIMIT = 128
 _AFTER_NAME = frozenset(" \t\r\n({<:[")
-NO_HINT = Hint()
+NO_HINT = ModelHint()
 BOUNDARIES = ("<|start|>", "<|end|>", "<|return|>", "<|call|>")
 """Begin or end a message whatever the model is; so do the turn tokens of its own dialect, and
 what closes reasoning.
 """
 
 
-class Look:
+class MarkerIndex:
     def __init__(
         self,
         dialects: Sequence[Dialect],
-        thoughts: Sequence[Thoughts],
-        turns: Sequence[str],
-        labels: Sequence[Thoughts] = (),
-        own_turns: Sequence[str] = (),
+        reasoning_tags: Sequence[ReasoningTags],
+        end_tokens: Sequence[str],
+        labels: Sequence[ReasoningTags] = (),
+        own_end_tokens: Sequence[str] = (),
         *,
         tools: bool,
-        hint: Hint = NO_HINT,
+        hint: ModelHint = NO_HINT,
         quoted_calls: QuotedCalls = "text",
     ) -> None:
         able = dialects if tools else ()
-        self.trials: Mapping[str, Sequence[Trial]] = _by_marker(
+        self.grammars: Mapping[str, Sequence[NamedGrammar]] = _by_marker(
             (marker, (one.name, one.grammar))
             for one in able
             if one.grammar
             for marker in one.openers
         )
-        self.first_trials: Mapping[str, Sequence[Trial]] = _by_marker(
+        self.first_grammars: Mapping[str, Sequence[NamedGrammar]] = _by_marker(
             (marker, (one.name, one.grammar))
             for one in able
             if one.grammar
             for marker in one.first_openers
         )
-        self.doubtful: Mapping[str, Sequence[Dialect]] = _by_marker(
-            (start, one) for one in able for start in one.starts
+        self.tentative: Mapping[str, Sequence[Dialect]] = _by_marker(
+            (start, one) for one in able for start in one.tentative_openers
         )
-        self.frames: Mapping[str, Sequence[Frame | None]] = _by_marker(
-            (header, one.frame) for one in dialects for header in one.headers
+        self.headers: Mapping[str, Sequence[HeaderGrammar | None]] = _by_marker(
+            (header, one.header_grammar) for one in dialects for header in one.headers
         )
-        self.thoughts = _closers(thoughts)
+        self.reasoning = _closers(reasoning_tags)
         self.closers = tuple(
-            dict.fromkeys(closer for closers in self.thoughts.values() for closer in closers)
+            dict.fromkeys(closer for closers in self.reasoning.values() for closer in closers)
         )
         self.labels = {
             opener: (*closers, *self.closers) for opener, closers in _closers(labels).items()
         }
-        self.turns = frozenset(turns)
-        self.tail = compiled(tuple(self.turns))
-        self.own_turns = frozenset(own_turns)
-        prose = (*self.trials, *self.thoughts, *self.turns)
-        self.prose, self.lines = compiled(prose), compiled((*prose, "\n"))
-        starts = [start for start in self.doubtful if start != A_NAME]
-        self.begin = compiled(
-            (*self.thoughts, *self.closers, *self.frames, *starts, *(FENCES if able else ()))
+        self.end_tokens = frozenset(end_tokens)
+        self.end_token_markers = compiled(tuple(self.end_tokens))
+        self.own_end_tokens = frozenset(own_end_tokens)
+        prose = (*self.grammars, *self.reasoning, *self.end_tokens)
+        self.text_markers, self.line_markers = compiled(prose), compiled((*prose, "\n"))
+        starts = [start for start in self.tentative if start != A_NAME]
+        self.start_markers = compiled(
+            (*self.reasoning, *self.closers, *self.headers, *starts, *(FENCES if able else ()))
         )
-        self.fenced = compiled((*self.trials, *starts))
-        self.part = compiled((*self.frames, *self.trials, *self.thoughts))
-        self.quoting = quoted_calls == "text"
+        self.fence_markers = compiled((*self.grammars, *starts))
+        self.part_markers = compiled((*self.headers, *self.grammars, *self.reasoning))
+        self.has_quote_rules = quoted_calls == "text"
         own = [one for one in able if one.is_own(hint)]
         self.own = frozenset(one.name for one in own)
-        self.boundaries = frozenset((*BOUNDARIES, *(token for one in own for token in one.turns)))
+        self.boundaries = frozenset(
+            (*BOUNDARIES, *(token for one in own for token in one.end_tokens))
+        )
         self.boundary = compiled_ended(frozenset((*self.boundaries, *self.closers)))
         known = any(
-            one.shares_opener(hint.template) or any(mark in hint.template for mark in one.marks)
+            one.shares_opener(hint.template)
+            or any(mark in hint.template for mark in one.template_markers)
             for one in able
         )
         self._weak = tuple(opener for one in able if one.weak for opener in _openers(one))
@@ -94,26 +97,26 @@ class Look:
             else ("",)
         )
 
-    def standing(self, opener: str) -> Standing:
+    def trust(self, opener: str) -> OpenerTrust:
         """Return how an opener stands to the model; one that it shares with a dialect of the
         model's is the model's.
         """
         own = opener.startswith(self._own_openers)
-        return Standing(
+        return OpenerTrust(
             own,
             not own and not opener.startswith(self._shared),
             not own and opener.startswith(self._weak),
         )
 
-    def name(self, read: Reader, tools: Tools) -> Steps[bool]:
+    def tool_name_follows(self, reader: Reader, tools: ToolIndex) -> Steps[bool]:
         """Whether the name of a tool comes next, and ends there."""
-        if A_NAME not in self.doubtful:
+        if A_NAME not in self.tentative:
             return False
         while True:
-            seen, more = read.ahead(NAME_LIMIT + 1)
+            seen, more = reader.lookahead(NAME_LIMIT + 1)
             if any(letter in _AFTER_NAME and seen[:at] in tools for at, letter in enumerate(seen)):
                 return True
-            if not more or not tools.may_become_name(seen):
+            if not more or not tools.is_name_prefix(seen):
                 return False
             yield
 
@@ -122,10 +125,10 @@ def _openers(dialect: Dialect) -> tuple[str, ...]:
     return (*dialect.openers, *dialect.first_openers)
 
 
-def _closers(thoughts: Sequence[Thoughts]) -> dict[str, tuple[str, ...]]:
+def _closers(reasoning_tags: Sequence[ReasoningTags]) -> dict[str, tuple[str, ...]]:
     """All closers of each opener."""
     found: dict[str, tuple[str, ...]] = {}
-    for one in thoughts:
+    for one in reasoning_tags:
         found[one.opener] = (*found.get(one.opener, ()), *one.closers)
     return found
 
@@ -151,22 +154,22 @@ def _once(same: Iterable[T]) -> Iterator[T]:
 
 
 @lru_cache(maxsize=64)
-def look(
+def marker_index(
     dialects: tuple[Dialect, ...],
-    thoughts: tuple[Thoughts, ...],
-    turns: tuple[str, ...],
-    labels: tuple[Thoughts, ...],
-    own_turns: tuple[str, ...],
+    reasoning_tags: tuple[ReasoningTags, ...],
+    end_tokens: tuple[str, ...],
+    labels: tuple[ReasoningTags, ...],
+    own_end_tokens: tuple[str, ...],
     tools: bool,  # noqa: FBT001 - a key
-    hint: Hint,
+    hint: ModelHint,
     quoted_calls: QuotedCalls,
-) -> Look:
-    return Look(
+) -> MarkerIndex:
+    return MarkerIndex(
         dialects,
-        thoughts,
-        turns,
+        reasoning_tags,
+        end_tokens,
         labels,
-        own_turns,
+        own_end_tokens,
         tools=tools,
         hint=hint,
         quoted_calls=quoted_calls,

@@ -8,16 +8,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias, get_args
 
-from proxy.parsing.answer_reader import Answer
-from proxy.parsing.calls import Tools
-from proxy.parsing.dialect import Dialect, Hint, Thoughts
-from proxy.parsing.event_buffer import Desk
+from proxy.parsing.answer_reader import AnswerReader
+from proxy.parsing.calls import ToolIndex
+from proxy.parsing.dialect import Dialect, ModelHint, ReasoningTags
+from proxy.parsing.event_buffer import EventBuffer
 from proxy.parsing.events import TextEvent
-from proxy.parsing.grammar_runner import Attempts
-from proxy.parsing.marker_index import NO_HINT, look
+from proxy.parsing.grammar_runner import GrammarRunner
+from proxy.parsing.marker_index import NO_HINT, marker_index
 from proxy.parsing.quoting import QuotedCalls
 from proxy.parsing.reader import Emit, Reader, Steps
-from proxy.parsing.reasoning_reader import Thinking
+from proxy.parsing.reasoning_reader import ReasoningReader
 from proxy.parsing.repeats import RequestTexts
 from proxy.parsing.window import HELD_LIMIT
 
@@ -25,7 +25,7 @@ ThinkingMode: TypeAlias = Literal["tags", "forced", "off"]
 THINKING_MODES: tuple[str, ...] = get_args(ThinkingMode)
 
 SURROGATE = re.compile(r"[\ud800-\udfff]")
-HIGH = re.compile(r"[\ud800-\udbff]\Z")
+HIGH_SURROGATE = re.compile(r"[\ud800-\udbff]\Z")
 
 
 class Channel:
@@ -33,41 +33,41 @@ class Channel:
     never reads.
     """
 
-    def __init__(self, read: Reader, steps: Steps[None], rest: Emit) -> None:
-        self._read, self._steps, self._rest = read, steps, rest
-        self._half = ""  # the first half of a letter that a backend has cut in two
+    def __init__(self, reader: Reader, steps: Steps[None], rest: Emit) -> None:
+        self._reader, self._steps, self._rest = reader, steps, rest
+        self._high_surrogate = ""  # the first half of a letter that a backend has cut in two
         self._over = False
-        self._go()
+        self._advance()
 
     def feed(self, text: str) -> None:
-        if self._half or SURROGATE.search(text):
-            text = self._letters(self._half + text)
+        if self._high_surrogate or SURROGATE.search(text):
+            text = self._join_surrogates(self._high_surrogate + text)
         if text:
-            self._read.push(text)
-            self._go()
+            self._reader.push(text)
+            self._advance()
 
     def end(self, *, cut: bool) -> None:
-        if self._half:
-            self._read.push("\ufffd")
-        self._half = ""
-        self._read.end(cut=cut)
-        self._go()
+        if self._high_surrogate:
+            self._reader.push("\ufffd")
+        self._high_surrogate = ""
+        self._reader.end(cut=cut)
+        self._advance()
         if not self._over:  # law 5: it waits for text that will never come
             self._steps.close()
-            self._rest(self._read.rest())
+            self._rest(self._reader.take_rest())
 
-    def _go(self) -> None:
+    def _advance(self) -> None:
         try:
             next(self._steps)
         except StopIteration:
             self._over = True
 
-    def _letters(self, text: str) -> str:
+    def _join_surrogates(self, text: str) -> str:
         """Halves are joined; one that has lost its other half is no letter, and could not be
         sent on.
         """
-        half = HIGH.search(text)
-        self._half = half.group() if half else ""
+        half = HIGH_SURROGATE.search(text)
+        self._high_surrogate = half.group() if half else ""
         return (
             (text[: half.start()] if half else text)
             .encode("utf-16-le", "surrogatepass")
@@ -83,27 +83,29 @@ class Parser:
         tools: object = (),
         *,
         dialects: Sequence[Dialect],
-        thoughts: Sequence[Thoughts],
-        turns: Sequence[str] = (),
-        labels: Sequence[Thoughts] = (),
-        own_turns: Sequence[str] = (),
+        reasoning_tags: Sequence[ReasoningTags],
+        end_tokens: Sequence[str] = (),
+        labels: Sequence[ReasoningTags] = (),
+        own_end_tokens: Sequence[str] = (),
         thinking: ThinkingMode = "tags",
-        hint: Hint = NO_HINT,
+        hint: ModelHint = NO_HINT,
         request_texts: Iterable[str] = (),
         quoted_calls: QuotedCalls = "text",
         held_limit: int = HELD_LIMIT,
     ) -> None:
         if thinking not in THINKING_MODES:
             raise ValueError(f"unknown thinking {thinking!r}: one of {', '.join(THINKING_MODES)}")
-        known = Tools(tools)
-        self._desk = Desk(known, RequestTexts(request_texts if quoted_calls == "text" else ()))
-        believed = () if thinking == "off" else tuple(thoughts)
-        self._look = look(
+        known = ToolIndex(tools)
+        self._buffer = EventBuffer(
+            known, RequestTexts(request_texts if quoted_calls == "text" else ())
+        )
+        believed = () if thinking == "off" else tuple(reasoning_tags)
+        self._index = marker_index(
             tuple(dialects),
             believed,
-            tuple(turns),
+            tuple(end_tokens),
             tuple(labels),
-            tuple(own_turns),
+            tuple(own_end_tokens),
             bool(known),
             hint,
             quoted_calls,
@@ -111,49 +113,53 @@ class Parser:
         self._forced = thinking == "forced"
         self._limit = held_limit
         self._answer: Channel | None = None
-        self._thoughts: Channel | None = None
+        self._reasoning: Channel | None = None
 
     @property
     def grammar_failures(self) -> Counter[str]:
         """How often which grammar has raised."""
-        return self._desk.failures
+        return self._buffer.grammar_failures
 
     @property
     def quoted_calls(self) -> Counter[str]:
         """How many calls are text, by the rule that says so."""
-        return self._desk.quoted
+        return self._buffer.quoted_calls
 
     def feed(self, text: str) -> list[TextEvent]:
         """Text of the answer."""
         if text:
-            self._end_thoughts(cut=False)
+            self._end_reasoning(cut=False)
             if self._answer is None:
-                read = Reader(limit=self._limit)
-                answer = Answer(self._desk, read, self._look, forced=self._forced)
-                self._answer = Channel(read, answer.run(), self._desk.say)
+                reader = Reader(limit=self._limit)
+                answer = AnswerReader(self._buffer, reader, self._index, forced=self._forced)
+                self._answer = Channel(reader, answer.run(), self._buffer.add_text)
             self._answer.feed(text)
-        return self._desk.taken()
+        return self._buffer.take_events()
 
-    def think(self, text: str) -> list[TextEvent]:
+    def feed_reasoning(self, text: str) -> list[TextEvent]:
         """Thoughts that the backend has separated itself."""
         if text:
             if self._forced and self._answer is not None:
                 self._answer.end(cut=False)
                 self._answer = None
             self._forced = False
-            if self._thoughts is None:
-                read = Reader(limit=self._limit)
-                thinking = Thinking(self._desk, read, Attempts(self._desk, read), self._look)
-                self._thoughts = Channel(read, thinking.block(), self._desk.think)
-            self._thoughts.feed(text)
-        return self._desk.taken()
+            if self._reasoning is None:
+                reader = Reader(limit=self._limit)
+                reasoning = ReasoningReader(
+                    self._buffer, reader, GrammarRunner(self._buffer, reader), self._index
+                )
+                self._reasoning = Channel(
+                    reader, reasoning.read_block(), self._buffer.add_reasoning
+                )
+            self._reasoning.feed(text)
+        return self._buffer.take_events()
 
-    def called(self) -> list[TextEvent]:
+    def native_call_started(self) -> list[TextEvent]:
         """The backend has parsed a call itself: those in the thoughts were rehearsals."""
-        self._end_thoughts(cut=False)
-        self._desk.called = True
-        self._desk.rehearsed()
-        return self._desk.taken()
+        self._end_reasoning(cut=False)
+        self._buffer.has_calls = True
+        self._buffer.release_reasoning_calls()
+        return self._buffer.take_events()
 
     def close(self, finish: str = "stop") -> list[TextEvent]:
         """The answer is over, and everything held back comes out.
@@ -161,14 +167,14 @@ class Parser:
         Cut or broken off, nothing in it is completed or repaired.
         """
         cut = finish in ("length", "error")
-        self._end_thoughts(cut=cut)
+        self._end_reasoning(cut=cut)
         if self._answer is not None:
             self._answer.end(cut=cut)
             self._answer = None
-        self._desk.decide(cut=cut)
-        return self._desk.taken()
+        self._buffer.decide_reasoning_calls(cut=cut)
+        return self._buffer.take_events()
 
-    def _end_thoughts(self, *, cut: bool) -> None:
-        if self._thoughts is not None:
-            self._thoughts.end(cut=cut)
-            self._thoughts = None
+    def _end_reasoning(self, *, cut: bool) -> None:
+        if self._reasoning is not None:
+            self._reasoning.end(cut=cut)
+            self._reasoning = None

@@ -42,12 +42,12 @@ LISTED = re.compile(r"\s*(?:[-*•‣·–]|\d{1,9}[.)])\s")
 INDENTED = re.compile(rf"[ {CALL}]*(?: {{4}}|\t)[\s{CALL}]*")
 
 
-def newline_behind(raw: str) -> str:
+def newline_after(raw: str) -> str:
     """Return the newline that a grammar has read behind a call, if it has."""
     return "\n" if "\n" in raw[len(raw.rstrip()) :] else ""
 
 
-class Standing(NamedTuple):
+class OpenerTrust(NamedTuple):
     """What is known of the model, as far as it concerns one opener."""
 
     own: bool = False  # template, name or user say that the model writes calls this way
@@ -60,21 +60,21 @@ def is_quotation(line: str) -> bool:
     return any(pattern.match(line) for _, pattern in LINES)
 
 
-def line_rule(line: str, standing: Standing, *, after_prose: bool) -> str:
+def line_rule(line: str, trust: OpenerTrust, *, after_prose: bool) -> str:
     """Return the rule by which a call behind this beginning of a line is text; empty if none
     applies.
     """
     for rule, pattern in LINES:
         if pattern.match(line):
             return rule
-    if not standing.own and LISTED.match(line):
+    if not trust.own and LISTED.match(line):
         return "list"
-    if not standing.own and after_prose and INDENTED.fullmatch(line):
+    if not trust.own and after_prose and INDENTED.fullmatch(line):
         return "indented"
-    return OTHER_DIALECT if standing.foreign and line.replace(CALL, "").strip() else ""
+    return OTHER_DIALECT if trust.foreign and line.replace(CALL, "").strip() else ""
 
 
-class Mark(NamedTuple):
+class QuoteMark(NamedTuple):
     """A mark that quotes what follows it, up to a partner."""
 
     rule: str
@@ -83,7 +83,7 @@ class Mark(NamedTuple):
     in_paragraph: bool = True  # without a partner there it means nothing
 
 
-def _marks() -> Iterator[tuple[str, Mark]]:
+def _marks() -> Iterator[tuple[str, QuoteMark]]:
     for pair in (
         "“”",
         "‹›",
@@ -98,24 +98,24 @@ def _marks() -> Iterator[tuple[str, Mark]]:
         '""',
         '„“”"',
     ):
-        yield pair[0], Mark("quotes", tuple(pair[1:]), reaches=True)
+        yield pair[0], QuoteMark("quotes", tuple(pair[1:]), reaches=True)
     for pair in ("‘’", "‚‘’", "''"):  # an apostrophe looks the same
-        yield pair[0], Mark("quotes", tuple(pair[1:]))
+        yield pair[0], QuoteMark("quotes", tuple(pair[1:]))
     for pair in ("()", "[]", "（）", "［］"):
-        yield pair[0], Mark("brackets", (pair[1],), reaches=True)
+        yield pair[0], QuoteMark("brackets", (pair[1],), reaches=True)
     for pair in ("{}", "｛｝", "【】", "〔〕", "<>"):
-        yield pair[0], Mark("brackets", (pair[1],))
+        yield pair[0], QuoteMark("brackets", (pair[1],))
     for run in ("*", "**", "***", "_", "__", "~~"):
-        yield run, Mark("emphasis", (run,), reaches=run == "**")
+        yield run, QuoteMark("emphasis", (run,), reaches=run == "**")
     for tag in ("code", "pre", "kbd", "samp", "tt"):
-        yield f"<{tag}>", Mark(CODE, (f"</{tag}>",))
+        yield f"<{tag}>", QuoteMark(CODE, (f"</{tag}>",))
     for tag in ("q", "blockquote", "b", "i", "em", "strong", "s", "del", "td", "p"):
-        yield f"<{tag}>", Mark("quotes", (f"</{tag}>",))
-    yield "|", Mark("table", ("|",))
+        yield f"<{tag}>", QuoteMark("quotes", (f"</{tag}>",))
+    yield "|", QuoteMark("table", ("|",))
 
 
-MARKS: Mapping[str, Mark] = dict(_marks())
-_COMMENT = Mark(COMMENT, ("-->",), in_paragraph=False)
+MARKS: Mapping[str, QuoteMark] = dict(_marks())
+_COMMENT = QuoteMark(COMMENT, ("-->",), in_paragraph=False)
 TOUCHING = frozenset({"*", "**", "***", "_", "__", "~~", "<"})
 """These quote only what stands directly behind them."""
 _LITERALS = sorted(
@@ -150,12 +150,12 @@ def open_marks(line: str) -> list[tuple[str, int]]:
     return found
 
 
-def watches(paragraph: str) -> "list[Watch]":
+def watchers(paragraph: str) -> "list[QuoteWatcher]":
     """Return what has to be watched for behind a call, given the text before it in its
     paragraph.
     """
     text = _SPAN.sub(QUOTED, paragraph) if "`" in paragraph else paragraph
-    found = [Watch.partner(_COMMENT)] if text.rfind("<!--") > text.rfind("-->") else []
+    found = [QuoteWatcher.partner(_COMMENT)] if text.rfind("<!--") > text.rfind("-->") else []
     bare = text.rstrip()
     begins = bare.rfind("\n") + 1
     same_line = "\n" not in text[len(bare) :]
@@ -165,13 +165,13 @@ def watches(paragraph: str) -> "list[Watch]":
         if (MARKS[mark].reaches and same_line)
         or begins + end == (len(text) if mark in TOUCHING else len(bare))
     )
-    return found + [Watch.partner(mark) for mark in dict.fromkeys(quoting)]
+    return found + [QuoteWatcher.partner(mark) for mark in dict.fromkeys(quoting)]
 
 
 _REST = re.compile(r"\n[ \t\r]*\Z|--?\Z|<[/a-z]*\Z|\S\Z|\Z")
 
 
-class Watch:
+class QuoteWatcher:
     """Reads on behind a call that may be quoted, until that is decided."""
 
     def __init__(self, rule: str, decides: str, *, when_cut: bool) -> None:
@@ -182,7 +182,7 @@ class Watch:
         self._tail = CALL  # the last letters, if more could still make something of them
 
     @classmethod
-    def partner(cls, mark: Mark) -> "Watch":
+    def partner(cls, mark: QuoteMark) -> "QuoteWatcher":
         partners = "|".join(
             rf"(?<=\S){re.escape(one[0])}" if one[0] in "*_~" else re.escape(one)
             for one in mark.partners
@@ -191,11 +191,11 @@ class Watch:
         return cls(mark.rule, rf"(?P<quoted>{partners}){over}", when_cut=True)
 
     @classmethod
-    def rest_of_line(cls, rule: str) -> "Watch":
+    def rest_of_line(cls, rule: str) -> "QuoteWatcher":
         """For a call that counts only if nothing but calls stands on its line."""
         return cls(rule, rf"(?P<quoted>[^\s{CALL}])|(?P<over>\n)", when_cut=False)
 
-    def see(self, text: str) -> tuple[int, bool] | None:
+    def feed(self, text: str) -> tuple[int, bool] | None:
         """Return after how many letters it is decided, and whether the call is quoted; None
         while that is open.
         """
@@ -207,23 +207,23 @@ class Watch:
         return None
 
 
-class Watches:
+class QuoteWatchers:
     """All that is watched for behind calls which are held together."""
 
     def __init__(self) -> None:
-        self._open: list[Watch] = []
+        self._open: list[QuoteWatcher] = []
 
     def __bool__(self) -> bool:
         return bool(self._open)
 
-    def add(self, more: Iterable[Watch]) -> None:
+    def add(self, more: Iterable[QuoteWatcher]) -> None:
         self._open += more
 
-    def see(self, text: str) -> str | None:
+    def feed(self, text: str) -> str | None:
         """Return the rule by which the calls are text, an empty word if they are calls, None
         while that is open.
         """
-        seen = [(watch, watch.see(text)) for watch in self._open]
+        seen = [(watch, watch.feed(text)) for watch in self._open]
         self._open = [watch for watch, decision in seen if decision is None]
         quoted = [(decision[0], watch.rule) for watch, decision in seen if decision and decision[1]]
         if quoted:

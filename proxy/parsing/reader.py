@@ -22,7 +22,7 @@ WORD_LIMIT = 256
 
 BLANKS = re.compile(r"\s*")
 TAG = re.compile(r"<[^<>\n]{0,254}(?:>|(?=[<\n]))")
-HALF_TAG = re.compile(r"<[^<>\n]{0,254}|")
+PARTIAL_TAG = re.compile(r"<[^<>\n]{0,254}|")
 
 
 class Reader(Window):
@@ -37,7 +37,7 @@ class Reader(Window):
     def find(self, known: Markers, emit: Emit | None = None) -> Steps[str | None]:
         """The same for markers that are looked for again and again."""
         while True:
-            growing = self.more()
+            growing = self.may_grow()
             found = (known.growing if growing else known.ended).search(
                 self._text, self._at, self._end
             )
@@ -53,7 +53,7 @@ class Reader(Window):
                 return None
             yield
 
-    def inside(self, known: Markers, emit: Emit) -> Steps[str | None]:
+    def find_inside(self, known: Markers, emit: Emit) -> Steps[str | None]:
         """The same in a text that must not end: half a marker at its very end is read, but is no
         part of it.
         """
@@ -64,14 +64,14 @@ class Reader(Window):
             if stop > self._at:
                 emit(self._text[self._at : stop])
                 self._at = stop
-            if found and (whole or not self.more()):
+            if found and (whole or not self.may_grow()):
                 self._at = found.end()
                 return found.group() if found.group() in known.all else None
-            if not self.more():
+            if not self.may_grow():
                 return None
             yield
 
-    def over(self, known: Markers) -> Steps[bool]:
+    def at_end(self, known: Markers) -> Steps[bool]:
         """Whether nothing comes any more, or only half a marker, which is read."""
         while True:
             found = known.growing.match(self._text, self._at, self._end)
@@ -79,18 +79,18 @@ class Reader(Window):
                 found is None or found.end() < self._end or found.group() in known.all
             ):
                 return False
-            if not self.more():
+            if not self.may_grow():
                 self._at = self._end
                 return True
             yield
 
     def peek(self, *markers: str) -> Steps[str]:
         """Which marker comes next, not read; empty if none does."""
-        return (yield from self.which(compiled(markers)))
+        return (yield from self.match(compiled(markers)))
 
-    def which(self, known: Markers) -> Steps[str]:
+    def match(self, known: Markers) -> Steps[str]:
         while known.all:
-            growing = self.more()
+            growing = self.may_grow()
             found = (known.growing if growing else known.ended).match(
                 self._text, self._at, self._end
             )
@@ -115,16 +115,16 @@ class Reader(Window):
         self._at += len(found)
         return found
 
-    def take_half(self, *markers: str) -> Steps[str]:
+    def take_partial(self, *markers: str) -> Steps[str]:
         """The same where nothing else is meant: at the very end of the text half of one is read,
         too.
         """
         found = yield from self.take(*markers)
         if not found:
-            yield from self.over(compiled(markers))
+            yield from self.at_end(compiled(markers))
         return found
 
-    def drop(self, letters: int) -> None:
+    def advance(self, letters: int) -> None:
         """Reads what was peeked at."""
         self._at += letters
 
@@ -132,15 +132,15 @@ class Reader(Window):
         """Unreads the marker just read."""
         self._at -= letters
 
-    def next(self) -> Steps[str]:
+    def peek_char(self) -> Steps[str]:
         """The next letter, not read; empty at the end."""
         while self._at == self._end:
-            if not self.more():
+            if not self.may_grow():
                 return ""
             yield
         return self._text[self._at]
 
-    def run(self, letters: re.Pattern[str], limit: int | None = None) -> Steps[str]:
+    def take_while(self, letters: re.Pattern[str], limit: int | None = None) -> Steps[str]:
         """All letters that match, up to a limit; the pattern repeats one kind of letter and may
         match nothing.
         """
@@ -152,15 +152,15 @@ class Reader(Window):
             if found and found.end() > self._at:
                 text += found.group()
                 self._at = found.end()
-            if self._at < self._end or not self.more() or len(text) == limit:
+            if self._at < self._end or not self.may_grow() or len(text) == limit:
                 return text
             yield
 
-    def skip(self) -> Steps[str]:
+    def skip_blanks(self) -> Steps[str]:
         """All blanks."""
-        return (yield from self.run(BLANKS))
+        return (yield from self.take_while(BLANKS))
 
-    def tag(self) -> Steps[str]:
+    def peek_tag(self) -> Steps[str]:
         """The tag `<…>` that comes next, not read; empty if none does.
 
         One that is never closed ends with its line.
@@ -168,17 +168,17 @@ class Reader(Window):
         while True:
             if found := TAG.match(self._text, self._at, self._end):
                 return found.group()
-            if not self.more() or not HALF_TAG.fullmatch(self._text, self._at, self._end):
+            if not self.may_grow() or not PARTIAL_TAG.fullmatch(self._text, self._at, self._end):
                 return ""
             yield
 
-    def upto(self, begin: int, *ends: str) -> Steps[str]:
+    def lookahead_to(self, begin: int, *ends: str) -> Steps[str]:
         """What comes next up to the first of some markers, with it, not read; the search begins
         after so many letters.
         """
         known = compiled(ends)
         while True:
-            seen, more = self.ahead()
+            seen, more = self.lookahead()
             found = (known.growing if more else known.ended).search(seen, begin)
             if found and (not more or self._certain(found, known, len(seen))):
                 return seen[: found.end()]
@@ -186,12 +186,12 @@ class Reader(Window):
                 return seen
             yield
 
-    def ahead(self, letters: int = WORD_LIMIT) -> tuple[str, bool]:
+    def lookahead(self, letters: int = WORD_LIMIT) -> tuple[str, bool]:
         """What can be seen now, not read, and whether more text could lengthen it: for the few
         who must look ahead by hand.
         """
         seen = self._text[self._at : min(self._end, self._at + letters)]
-        return seen, len(seen) < letters and self.more()
+        return seen, len(seen) < letters and self.may_grow()
 
 
 def complete(steps: Steps[T]) -> T:

@@ -3,31 +3,38 @@
 from collections.abc import Sequence
 from io import StringIO
 
-from proxy.parsing.call_context import Surroundings
-from proxy.parsing.event_buffer import Desk
-from proxy.parsing.grammar_runner import Attempts
-from proxy.parsing.marker_index import Look
+from proxy.parsing.call_context import CallContext
+from proxy.parsing.event_buffer import EventBuffer
+from proxy.parsing.grammar_runner import GrammarRunner
+from proxy.parsing.marker_index import MarkerIndex
 from proxy.parsing.markers import compiled
-from proxy.parsing.quoting import QUOTED, newline_behind
+from proxy.parsing.quoting import QUOTED, newline_after
 from proxy.parsing.reader import Reader, Steps
 
 
-class Thinking:
+class ReasoningReader:
     """Reads one block of thoughts, up to its closer or to the end.
 
     A call in there is held until the next thing that is no blank: another call joins it, more
     thinking makes it a rehearsal.
     """
 
-    def __init__(self, desk: Desk, read: Reader, attempts: Attempts, look: Look) -> None:
-        self._desk, self._read, self._attempts, self._trials = desk, read, attempts, look.trials
-        self._around = Surroundings(look)
+    def __init__(
+        self, buffer: EventBuffer, reader: Reader, runner: GrammarRunner, index: MarkerIndex
+    ) -> None:
+        self._buffer, self._reader, self._runner, self._grammars = (
+            buffer,
+            reader,
+            runner,
+            index.grammars,
+        )
+        self._context = CallContext(index)
         self._blanks = StringIO()
         self._shown = False  # something of this block was shown
-        self._joint = "\n"
+        self._separator = "\n"
 
-    def block(
-        self, closers: Sequence[str] = (), before: Sequence[str] = (), joint: str = "\n"
+    def read_block(
+        self, closers: Sequence[str] = (), stop_before: Sequence[str] = (), separator: str = "\n"
     ) -> Steps[None]:
         """Read one block.
 
@@ -35,75 +42,75 @@ class Thinking:
 
         `joint` stands between these thoughts and those before them.
         """
-        self._joint = joint
-        self._blanks, self._shown, self._desk.thought = StringIO(), False, True
-        self._around.boundary()
-        yield from self._read.take("\r\n", "\n")
-        known = compiled((*closers, *before, *self._trials))
-        while met := (yield from self._read.find(known, self._think)):
-            if met in before and not self._around.code.inline:
-                self._read.back(len(met))
+        self._separator = separator
+        self._blanks, self._shown, self._buffer.has_reasoning = StringIO(), False, True
+        self._context.reset()
+        yield from self._reader.take("\r\n", "\n")
+        known = compiled((*closers, *stop_before, *self._grammars))
+        while marker := (yield from self._reader.find(known, self._add)):
+            if marker in stop_before and not self._context.code.inline:
+                self._reader.back(len(marker))
                 break
-            if met in before:
-                self._think(met)
-            elif met not in closers:
-                yield from self._call(met)
-            elif self._around.last == "`" and (yield from self._read.next()) == "`":
-                self._think(met)
+            if marker in stop_before:
+                self._add(marker)
+            elif marker not in closers:
+                yield from self._call(marker)
+            elif self._context.last_char == "`" and (yield from self._reader.peek_char()) == "`":
+                self._add(marker)
             else:
                 break
-        if not self._desk.held_in_thoughts and self._shown:
-            self._desk.think(_without_newline(self._blanks.getvalue()))
+        if not self._buffer.held_reasoning_size and self._shown:
+            self._buffer.add_reasoning(_without_newline(self._blanks.getvalue()))
 
     def _call(self, opener: str) -> Steps[None]:
-        if self._around.code.inline:
-            self._think(opener)
+        if self._context.code.inline:
+            self._add(opener)
             return
-        self._read.back(len(opener))
+        self._reader.back(len(opener))
         # What may follow is more thinking, and decides as that.
-        rule = self._around.judge(opener, after_prose=self._shown).rule
-        read = yield from self._attempts.held(
-            self._trials[opener], self._desk.held_in_thoughts, opener
+        rule = self._context.judge(opener, after_prose=self._shown).rule
+        result = yield from self._runner.run_held(
+            self._grammars[opener], self._buffer.held_reasoning_size, opener
         )
-        if read and read.events and (rule := rule or read.rule):
-            self._desk.quoted[rule] += read.count
-            self._think(read.raw, QUOTED + newline_behind(read.raw))
-        elif read and read.events:
-            self._desk.rehearse(self._blanks.getvalue() + read.raw, read.events)
+        if result and result.events and (rule := rule or result.rule):
+            self._buffer.quoted_calls[rule] += result.count
+            self._add(result.raw, QUOTED + newline_after(result.raw))
+        elif result and result.events:
+            self._buffer.hold_reasoning_calls(self._blanks.getvalue() + result.raw, result.events)
             self._blanks = StringIO()
-            self._around.called(read.raw)
-        elif read:
-            self._think(read.raw)
+            self._context.add_call(result.raw)
+        elif result:
+            self._add(result.raw)
         else:
-            self._read.drop(len(opener))
-            self._think(opener)
+            self._reader.advance(len(opener))
+            self._add(opener)
 
-    def _think(self, text: str, seen: str = "") -> None:
+    def _add(self, text: str, seen: str = "") -> None:
         """Blanks wait: at the edge, one newline belongs to the markup, and after a call they decide
         nothing.
 
         `seen` stands for the text where rules read it.
         """
-        self._around.see(seen or text)
+        self._context.feed(seen or text)
         core = text.rstrip()
         if core:
-            self._show(core)
+            self._emit(core)
         self._blanks.write(text[len(core) :])
-        if self._blanks.tell() + self._desk.held_in_thoughts > self._read.limit:
+        if self._blanks.tell() + self._buffer.held_reasoning_size > self._reader.limit:
             blanks = self._blanks.getvalue()
             self._blanks = StringIO()
             shown = _without_newline(blanks)
-            self._show(shown)
+            self._emit(shown)
             self._blanks.write(blanks[len(shown) :])
 
-    def _show(self, text: str) -> None:
+    def _emit(self, text: str) -> None:
         """Thoughts, behind the blanks that have waited."""
-        if self._desk.held_in_thoughts:
-            self._desk.rehearsed()
-        elif not self._shown and self._desk.reasoned:
-            self._desk.think(self._joint)
+        if self._buffer.held_reasoning_size:
+            self._buffer.release_reasoning_calls()
+        elif not self._shown and self._buffer.reasoning_shown:
+            self._buffer.add_reasoning(self._separator)
         self._shown = True
-        self._desk.think(self._blanks.getvalue() + text)
+        self._buffer.add_reasoning(self._blanks.getvalue() + text)
         self._blanks = StringIO()
 
 

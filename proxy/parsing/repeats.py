@@ -23,11 +23,15 @@ class RequestTexts:
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts = tuple(texts)
 
-    def follow(self, read: Reader, opener: str) -> "Repeat | None":
+    def matcher(self, reader: Reader, opener: str) -> "RepeatMatcher | None":
         """Return what follows a call that begins with this opener, if the request has the
         opener, too.
         """
-        return Repeat(self, read, opener) if any(opener in text for text in self._texts) else None
+        return (
+            RepeatMatcher(self, reader, opener)
+            if any(opener in text for text in self._texts)
+            else None
+        )
 
     @cached_property
     def squeezed(self) -> str:
@@ -45,38 +49,38 @@ def _forms(text: str) -> Iterable[str]:
         )
 
 
-class Repeat:
+class RepeatMatcher:
     """Compares what is read of a call with the request, piece by piece."""
 
-    def __init__(self, texts: RequestTexts, read: Reader, opener: str) -> None:
-        self._texts, self._read, self._bare = texts, read, not opener
-        self._seen = read.position
+    def __init__(self, texts: RequestTexts, reader: Reader, opener: str) -> None:
+        self._texts, self._reader, self._bare = texts, reader, not opener
+        self._seen = reader.position
         # The first place in the texts where all stands that was read so far.
         self._at, self._size = 0, 0
-        self._beyond = 0  # letters since then, if there is none
+        self._unmatched = 0  # letters since then, if there is none
 
-    def may_be(self) -> bool:
+    def may_match(self) -> bool:
         """Return whether the call may still be a repeated one. To be asked at every pause.
 
         A grammar looks ahead: what differs may stand behind the end of the call, but no further
         than a word.
         """
-        new = squeezed(self._read.text_from(self._seen))
-        self._seen = max(self._seen, self._read.position)
+        new = squeezed(self._reader.text_from(self._seen))
+        self._seen = max(self._seen, self._reader.position)
         if self._at < 0:
-            self._beyond += len(new)
-        return self._follow(new) or self._beyond <= WORD_LIMIT
+            self._unmatched += len(new)
+        return self._extend(new) or self._unmatched <= WORD_LIMIT
 
-    def has(self, begin: Mark) -> bool:
+    def matches(self, begin: Mark) -> bool:
         """Return whether all that was read since a mark stands in the request; a bare call needs
         arguments for that.
         """
-        text = squeezed(self._read.since(begin)).lstrip(",;}]")
-        self._seen = self._read.position
-        self._at = self._size = self._beyond = 0
-        return self._follow(text) and not (self._bare and text.endswith(NO_ARGUMENTS))
+        text = squeezed(self._reader.since(begin)).lstrip(",;}]")
+        self._seen = self._reader.position
+        self._at = self._size = self._unmatched = 0
+        return self._extend(text) and not (self._bare and text.endswith(NO_ARGUMENTS))
 
-    def _follow(self, new: str) -> bool:
+    def _extend(self, new: str) -> bool:
         if self._at < 0:
             return False
         texts, end = self._texts.squeezed, self._at + self._size

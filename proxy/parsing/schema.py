@@ -12,7 +12,7 @@ Kinds: TypeAlias = frozenset[str]
 say.
 """
 
-SAME: Mapping[str, str] = {
+KIND_ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("int", "uint", "long", "short", "unsigned", "bigint"), "integer"),
     **dict.fromkeys(("float", "double", "decimal", "num"), "number"),
     **dict.fromkeys(("str", "text", "varchar", "char", "enum"), "string"),
@@ -42,7 +42,7 @@ WORD = re.compile(r"[a-z]+")
 
 def properties(parameters: object) -> dict[str, Kinds]:
     """Return the kinds of every parameter that a tool's schema declares."""
-    walk = _Walk(parameters)
+    walk = _SchemaWalk(parameters)
     declared = {name: schema for part in walk.parts(parameters) for name, schema in _declared(part)}
     for schema in declared.values():
         walk.parts(schema)
@@ -61,13 +61,13 @@ def _declared(schema: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 @dataclass(slots=True)
-class _Budget:
+class _PartsBudget:
     """How many parts of a schema may still be read."""
 
     left: int = PARTS_LIMIT
 
 
-class _Walk:
+class _SchemaWalk:
     """The parts of a schema as a graph: a part has the kinds it names itself and those of every
     part it is made of.
 
@@ -76,9 +76,9 @@ class _Walk:
     ends after seven changes of each part.
     """
 
-    def __init__(self, root: object, budget: "_Budget | None" = None) -> None:
+    def __init__(self, root: object, budget: "_PartsBudget | None" = None) -> None:
         self._root = root
-        self._budget = budget or _Budget()
+        self._budget = budget or _PartsBudget()
         # Of a part, by its id(): the root keeps every part alive.
         self._kinds: dict[int, set[str]] = {}
         self._users: dict[int, list[int]] = {}  # of a part: the parts that are made of it
@@ -137,7 +137,7 @@ class _Walk:
     def _own_kinds(self, part: Mapping[str, Any]) -> Iterator[str]:
         named = part.get("type")
         kinds = [
-            same(kind)
+            canonical_kind(kind)
             for kind in (named[:TYPES_LIMIT] if isinstance(named, list) else [named])
             if isinstance(kind, str)
         ]
@@ -165,13 +165,13 @@ class ValueSchema:
     """What a schema says about one value, and about the values inside it."""
 
     def __init__(
-        self, schemas: Sequence[object], root: object, budget: _Budget | None = None
+        self, schemas: Sequence[object], root: object, budget: _PartsBudget | None = None
     ) -> None:
         """All of `schemas` speak of the same value, or of what it may be; references lead into
         `root`.
         """
-        self._root, self._budget = root, budget or _Budget()
-        walk = _Walk(root, self._budget)
+        self._root, self._budget = root, budget or _PartsBudget()
+        walk = _SchemaWalk(root, self._budget)
         self._parts = [part for schema in schemas for part in walk.parts(schema)]
         walk.join()
         found = [walk.kinds_of(schema) for schema in schemas]
@@ -179,7 +179,7 @@ class ValueSchema:
         is_open = (
             not all(found)
             or "string" in kinds
-            or any(not walk.kinds_of(way) for way in _ways(self._parts))
+            or any(not walk.kinds_of(way) for way in _alternatives(self._parts))
         )
         self.kinds = frozenset() if is_open else kinds
         """The kinds of a value that cannot be a string; empty where it can, or where the schema
@@ -231,7 +231,7 @@ class ValueSchema:
         )
 
 
-def _ways(parts: Sequence[Mapping[str, Any]]) -> Iterator[object]:
+def _alternatives(parts: Sequence[Mapping[str, Any]]) -> Iterator[object]:
     """The alternatives of parts that name no type themselves: one that names none either leaves
     everything open.
     """
@@ -241,15 +241,15 @@ def _ways(parts: Sequence[Mapping[str, Any]]) -> Iterator[object]:
                 yield from listed
 
 
-def same(kind: str) -> str:
+def canonical_kind(kind: str) -> str:
     """The kind that a type means."""
-    return _meant(kind[:TYPE_LENGTH])
+    return _canonical_kind(kind[:TYPE_LENGTH])
 
 
 @lru_cache(maxsize=256)
-def _meant(kind: str) -> str:
+def _canonical_kind(kind: str) -> str:
     word = WORD.match(kind.lower())
-    return SAME.get(word[0], word[0]) if word else ""
+    return KIND_ALIASES.get(word[0], word[0]) if word else ""
 
 
 def _kind_of(type_: type) -> str:

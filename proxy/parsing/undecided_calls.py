@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from proxy.parsing.code_tracker import Code
-from proxy.parsing.event_buffer import Desk, Held
+from proxy.parsing.code_tracker import CodeTracker
+from proxy.parsing.event_buffer import EventBuffer, Pending
 from proxy.parsing.events import Content, TextEvent
-from proxy.parsing.quoting import BARE, CODE, Watch, newline_behind
+from proxy.parsing.quoting import BARE, CODE, QuoteWatcher, newline_after
 
 
-class Holding:
+class UndecidedCalls:
     """Holds what follows the first such call, too, until it is decided; everything else leaves at
     once.
 
@@ -16,126 +16,128 @@ class Holding:
     watches for behind them.
     """
 
-    def __init__(self, desk: Desk, code: Code, limit: int) -> None:
-        self._desk, self._code, self._limit = desk, code, limit
-        self._held: Held | None = None
+    def __init__(self, buffer: EventBuffer, code: CodeTracker, limit: int) -> None:
+        self._buffer, self._code, self._limit = buffer, code, limit
+        self._pending: Pending | None = None
         # What is held may be the whole message: bare calls, or a fence around calls, and nothing
         # else.
-        self.entire = False
+        self.may_be_whole_message = False
         self.closed = False  # the fence is closed, or there is none
         self._bare = False
         self._line_blank = True
 
     def __bool__(self) -> bool:
-        return self._held is not None
+        return self._pending is not None
 
     @property
     def size(self) -> int:
-        return self._held.size if self._held else 0
+        return self._pending.size if self._pending else 0
 
     @property
     def is_watched(self) -> bool:
-        return self._held is not None and bool(self._held.watches)
+        return self._pending is not None and bool(self._pending.watchers)
 
     @property
     def in_closed_fence(self) -> bool:
         return self.closed and not self._bare
 
-    def fence(self, line: str) -> None:
+    def begin_fence(self, line: str) -> None:
         """A fence opens with this line, and may be the whole message."""
         self.begin().add(line, ())
-        self.entire, self.closed, self._line_blank = True, False, True
+        self.may_be_whole_message, self.closed, self._line_blank = True, False, True
 
-    def bare(self) -> None:
+    def begin_bare(self) -> None:
         """Bare calls follow: they are calls if they are the whole message."""
-        if self._held is None:
+        if self._pending is None:
             self.begin()
-            self.entire = self.closed = self._bare = self._line_blank = True
+            self.may_be_whole_message = self.closed = self._bare = self._line_blank = True
 
-    def begin(self) -> Held:
-        self._held = self._held or Held()
-        return self._held
+    def begin(self) -> Pending:
+        self._pending = self._pending or Pending()
+        return self._pending
 
-    def call(self, raw: str, events: Sequence[TextEvent], watches: Iterable[Watch]) -> None:
+    def add_calls(
+        self, raw: str, events: Sequence[TextEvent], watchers: Iterable[QuoteWatcher]
+    ) -> None:
         """A call: it leaves, unless something is held, or has to be watched for."""
-        watches = tuple(watches)
-        if watches and (self._held is None or self._held.watches):
-            self.begin().watches.add(watches)
-        if self._held is not None:
-            self._held.add(raw, events)
-            if newline := newline_behind(raw):
-                self.watch(newline)
+        watchers = tuple(watchers)
+        if watchers and (self._pending is None or self._pending.watchers):
+            self.begin().watchers.add(watchers)
+        if self._pending is not None:
+            self._pending.add(raw, events)
+            if newline := newline_after(raw):
+                self.feed_watchers(newline)
         elif events:
-            self._desk.call(events)
+            self._buffer.add_calls(events)
 
-    def show(self, text: str, seen: str) -> None:
+    def add_text(self, text: str, visible: str) -> None:
         """Text of the answer; `seen` stands for it where rules read it."""
-        if self._held is None:
-            self._desk.say(text)
+        if self._pending is None:
+            self._buffer.add_text(text)
             return
-        self._held.add(text, [Content(text)])
-        if self._held.watches:
-            self.watch(seen)
+        self._pending.add(text, [Content(text)])
+        if self._pending.watchers:
+            self.feed_watchers(visible)
         elif text.strip():
             self._line_blank = False
-            if self.closed or not self._held.count:
-                self.release(BARE if self._bare else CODE)
+            if self.closed or not self._pending.count:
+                self.emit_as_text(BARE if self._bare else CODE)
         if self.size > self._limit:
-            self.release()
+            self.emit_as_text()
 
-    def add_silent(self, raw: str) -> None:
+    def add_markup(self, raw: str) -> None:
         """What says nothing if the calls are calls."""
-        if self._held is not None:
-            self._held.add(raw, ())
+        if self._pending is not None:
+            self._pending.add(raw, ())
 
-    def watch(self, seen: str) -> None:
+    def feed_watchers(self, visible: str) -> None:
         """Read on behind calls that may be quoted."""
-        if self._held is not None and self._held.watches:
-            self._decide(self._held.watches.see(seen))
+        if self._pending is not None and self._pending.watchers:
+            self._decide(self._pending.watchers.feed(visible))
 
-    def boundary(self) -> None:
+    def end_part(self) -> None:
         """A part of the message is over: what a rule watches for does not follow in it."""
-        if self._held is not None and self._held.watches:
-            self._decide(self._held.watches.end(cut=False))
+        if self._pending is not None and self._pending.watchers:
+            self._decide(self._pending.watchers.end(cut=False))
 
     def _decide(self, rule: str | None) -> None:
         if rule:
-            self.release(rule)
+            self.emit_as_text(rule)
         elif rule is not None:
-            held, self._held = self.begin(), None
-            self._desk.call(held.events)
+            pending, self._pending = self.begin(), None
+            self._buffer.add_calls(pending.events)
 
-    def line(self) -> bool:
+    def end_line(self) -> bool:
         """A line is complete: it may have closed the fence. Return whether it has."""
         closes = False
-        if self._held is not None and not self._held.watches:
+        if self._pending is not None and not self._pending.watchers:
             if not self._code.fenced and not self.closed:
                 closes = self.closed = True
-                if not self.entire:
-                    self.release(CODE)
+                if not self.may_be_whole_message:
+                    self.emit_as_text(CODE)
             elif not self._line_blank:
-                self.entire = False
+                self.may_be_whole_message = False
         self._line_blank = True
         return closes
 
-    def release(self, rule: str = "") -> None:
+    def emit_as_text(self, rule: str = "") -> None:
         """What is held is text: by a rule, or because the answer was cut or it is too much."""
-        held, self._held = self.begin(), None
-        if rule and held.count:
-            self._desk.quoted[rule] += held.count
-        self.entire = self.closed = self._bare = False
-        self._desk.say(held.raw)
+        pending, self._pending = self.begin(), None
+        if rule and pending.count:
+            self._buffer.quoted_calls[rule] += pending.count
+        self.may_be_whole_message = self.closed = self._bare = False
+        self._buffer.add_text(pending.raw)
 
     def end(self, *, cut: bool) -> None:
         """The answer is over while something is held."""
-        held = self.begin()
-        if held.watches:
-            self._decide(held.watches.end(cut=cut))
+        pending = self.begin()
+        if pending.watchers:
+            self._decide(pending.watchers.end(cut=cut))
         elif cut:
-            self.release()
-        elif self.entire:
-            self._desk.call(held.calls)
-        elif held.ends_in_text:
-            self.release(CODE)
+            self.emit_as_text()
+        elif self.may_be_whole_message:
+            self._buffer.add_calls(pending.calls)
+        elif pending.ends_in_text:
+            self.emit_as_text(CODE)
         else:
-            self._desk.call(held.events)
+            self._buffer.add_calls(pending.events)

@@ -12,8 +12,8 @@ BLOCK = 1 << 10
 than a few large ones.
 """
 
-AGAIN_FLOOR = 1 << 14
-AGAIN_SHARE = 2
+REREAD_FLOOR = 1 << 14
+REREAD_SHARE = 2
 """So often may every letter be read again, on average."""
 
 
@@ -36,14 +36,14 @@ class Window:
     """
 
     __slots__ = (
-        "_again",
         "_at",
         "_base",
+        "_blocks",
+        "_blocks_from",
         "_end",
         "_furthest",
-        "_kept",
-        "_kept_from",
         "_marks",
+        "_reread",
         "_text",
         "cut",
         "ended",
@@ -53,11 +53,11 @@ class Window:
     def __init__(self, text: str = "", limit: int = HELD_LIMIT) -> None:
         self._text, self._at, self._end = text, 0, len(text)
         self._base = 0  # where in the whole text `_text` begins
-        self._kept: list[str] = []  # the blocks before `_text` that a mark still needs
-        self._kept_from = 0
+        self._blocks: list[str] = []  # the blocks before `_text` that a mark still needs
+        self._blocks_from = 0
         self._marks: list[Mark] = []
         self.limit = limit  # how much a mark may keep, unless it says otherwise
-        self._again = 0  # letters given back in all
+        self._reread = 0  # letters given back in all
         self._furthest = 0  # where the last of them stands
         self.ended = False
         self.cut = False  # it ended in the middle: nothing may be completed
@@ -69,11 +69,11 @@ class Window:
         elif read < BLOCK:
             self._text += text
         else:
-            if not self._kept:
-                self._kept_from = self._base
-            self._kept.append(self._text[:read])
+            if not self._blocks:
+                self._blocks_from = self._base
+            self._blocks.append(self._text[:read])
             self._text, self._base, self._at = self._text[read:] + text, self._base + read, 0
-        self._see()
+        self._update_end()
 
     def end(self, *, cut: bool = False) -> None:
         self.ended, self.cut = True, cut
@@ -92,11 +92,11 @@ class Window:
         """Whether a computation that waits for more text now would wait for ever."""
         return self.ended or self._end < len(self._text)
 
-    def more(self) -> bool:
+    def may_grow(self) -> bool:
         """Whether there may be more text than is to be seen now."""
         return not self.ended or self._end < len(self._text)
 
-    def _see(self) -> None:
+    def _update_end(self) -> None:
         self._end = len(self._text)
         if self._marks:
             limit = min(mark.limit for mark in self._marks) - self._base
@@ -108,14 +108,14 @@ class Window:
         """From here on everything can be had again, up to so many letters."""
         mark = Mark(self.position, self.position + (self.limit if limit is None else limit))
         self._marks.append(mark)
-        self._see()
+        self._update_end()
         return mark
 
     def since(self, mark: Mark) -> str:
         start = mark.at - self._base
         if start >= 0:
             return self._text[start : self._at]
-        return ("".join(self._kept) + self._text[: self._at])[mark.at - self._kept_from :]
+        return ("".join(self._blocks) + self._text[: self._at])[mark.at - self._blocks_from :]
 
     def text_from(self, position: int) -> str:
         """Return what was read since a place behind the last pause."""
@@ -129,34 +129,34 @@ class Window:
         """Back to a mark."""
         if mark not in self._marks:
             raise ValueError("this mark was given up")
-        self._again += self.position - mark.at
+        self._reread += self.position - mark.at
         self._furthest = max(self._furthest, self.position)
         if mark.at < self._base:
             blocks = [self._text]
             while mark.at < self._base:
-                blocks.append(self._kept.pop())
+                blocks.append(self._blocks.pop())
                 self._base -= len(blocks[-1])
             self._text = "".join(reversed(blocks))
         self._at = mark.at - self._base
-        self._see()
+        self._update_end()
 
     def release(self, mark: Mark) -> None:
         """Keep nothing for this mark any more. One that was given up already is no mark."""
         if mark in self._marks:
             self._marks.remove(mark)
-            self._forget()
+            self._drop_unneeded()
 
     @property
-    def depth(self) -> int:
+    def mark_count(self) -> int:
         """How many marks are set. To `give_up` or `unwind` down to it later."""
         return len(self._marks)
 
-    def give_up(self, depth: int) -> None:
+    def release_to(self, count: int) -> None:
         """Release all marks but the first so many: what was read since then is read for good."""
-        del self._marks[depth:]
-        self._forget()
+        del self._marks[count:]
+        self._drop_unneeded()
 
-    def unwind(self, depth: int) -> str:
+    def rewind_to(self, count: int) -> str:
         """Release all marks but the first so many, whatever set them and failed to, and unread what
         they kept.
 
@@ -164,35 +164,38 @@ class Window:
         returned, and stays read.
         """
         text = ""
-        if len(self._marks) > depth:
-            mark = min(self._marks[depth:], key=lambda one: one.at)
+        if len(self._marks) > count:
+            mark = min(self._marks[count:], key=lambda one: one.at)
             self.rewind(mark)
-            if self.tired:
+            if self.over_budget:
                 self._at = self._furthest - self._base
                 text = self.since(mark)
-            self.give_up(depth)
+            self.release_to(count)
         return text
 
-    def rest(self) -> str:
+    def take_rest(self) -> str:
         """All that is left, read; what a mark still kept belongs to it."""
-        unread = self.unwind(0) + self._text[self._at :]
+        unread = self.rewind_to(0) + self._text[self._at :]
         self._at = self._end = len(self._text)
         return unread
 
     @property
-    def tired(self) -> bool:
+    def over_budget(self) -> bool:
         """Whether so much was given back that reading on like that would take more than linear
         time.
         """
-        return self._again > AGAIN_FLOOR + AGAIN_SHARE * self._furthest
+        return self._reread > REREAD_FLOOR + REREAD_SHARE * self._furthest
 
-    def _forget(self) -> None:
+    def _drop_unneeded(self) -> None:
         """Drop what no mark needs."""
-        if self._kept:
+        if self._blocks:
             needed = min((mark.at for mark in self._marks), default=self._base)
             blocks = 0
-            while blocks < len(self._kept) and self._kept_from + len(self._kept[blocks]) <= needed:
-                self._kept_from += len(self._kept[blocks])
+            while (
+                blocks < len(self._blocks)
+                and self._blocks_from + len(self._blocks[blocks]) <= needed
+            ):
+                self._blocks_from += len(self._blocks[blocks])
                 blocks += 1
-            del self._kept[:blocks]
-        self._see()
+            del self._blocks[:blocks]
+        self._update_end()

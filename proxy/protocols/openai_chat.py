@@ -10,12 +10,12 @@ import orjson
 
 from proxy import exact_json
 from proxy.parsing.events import (
-    Beside,
     CallArguments,
     CallEnd,
     CallStart,
     Content,
     Logprobs,
+    Passthrough,
     Reasoning,
     TextEvent,
     Usage,
@@ -26,7 +26,7 @@ FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
 @dataclass(slots=True)
-class Head:
+class ChunkHead:
     """What is the same in every chunk of an answer."""
 
     id: str
@@ -43,7 +43,7 @@ class Head:
         }
 
 
-class Stream:
+class StreamWriter:
     """Events in, server-sent chunks out.
 
     What was said since the last `take` leaves in one piece.
@@ -51,16 +51,16 @@ class Stream:
 
     media_type = b"text/event-stream"
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: ChunkHead) -> None:
         self.head = head
-        self._begun: set[int] = set()
+        self._opened: set[int] = set()
         self._out: list[bytes] = []
 
     @cached_property
     def _frame(self) -> bytes:
         return orjson.dumps(self.head.fields("chat.completion.chunk"))[:-1]
 
-    def say(self, choice: int, event: TextEvent | Logprobs | Beside) -> None:
+    def write(self, choice: int, event: TextEvent | Logprobs | Passthrough) -> None:
         delta: dict[str, Any]
         match event:
             case Content(text):
@@ -76,24 +76,24 @@ class Stream:
                         {"index": index, "id": id, "type": "function", "function": function}
                     ]
                 }
-            case Beside(value):
+            case Passthrough(value):
                 delta = value
             case CallEnd():
                 return
             case _:
-                self._begin(choice)
+                self._open_choice(choice)
                 self._choice(
                     {"index": choice, "delta": {}, "logprobs": event.value, "finish_reason": None}
                 )
                 return
-        self._begin(choice)
+        self._open_choice(choice)
         self._choice({"index": choice, "delta": delta, "finish_reason": None})
 
-    def abandon_half_calls(self, choice: int) -> None:
+    def drop_open_calls(self, choice: int) -> None:
         """What was sent was sent: its arguments stay unclosed, and no client runs them."""
 
     def finish(self, choice: int, reason: str) -> None:
-        self._begin(choice)
+        self._open_choice(choice)
         self._choice({"index": choice, "delta": {}, "finish_reason": reason})
 
     def end(self, usage: Usage) -> None:
@@ -105,7 +105,7 @@ class Stream:
             )
         self._out.append(sse.DONE)
 
-    def fail(self, body: dict[str, Any]) -> None:
+    def write_error(self, body: dict[str, Any]) -> None:
         """Instead of a finish: nothing after it, no [DONE], the answer must not look complete."""
         self._out.append(sse.event(orjson.dumps(body)))
 
@@ -114,9 +114,9 @@ class Stream:
         self._out.clear()
         return out
 
-    def _begin(self, choice: int) -> None:
-        if choice not in self._begun:
-            self._begun.add(choice)
+    def _open_choice(self, choice: int) -> None:
+        if choice not in self._opened:
+            self._opened.add(choice)
             self._choice(
                 {
                     "index": choice,
@@ -132,13 +132,13 @@ class Stream:
 
 
 @dataclass
-class _Message:
+class _MessageBuilder:
     content: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
     calls: dict[int, tuple[CallStart, list[str]]] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     logprobs: dict[str, list[Any]] = field(default_factory=dict)
-    beside: dict[str, Any] = field(default_factory=dict)
+    passthrough: dict[str, Any] = field(default_factory=dict)
     finish: str = "stop"
 
     def as_choice(self, index: int) -> dict[str, Any]:
@@ -147,8 +147,8 @@ class _Message:
             "content": "".join(self.content),
             "refusal": None,
         }
-        message |= self.beside
-        if (self.calls or self.beside) and not self.content:
+        message |= self.passthrough
+        if (self.calls or self.passthrough) and not self.content:
             message["content"] = None
         if self.reasoning:
             message["reasoning_content"] = "".join(self.reasoning)
@@ -169,18 +169,18 @@ class _Message:
         }
 
 
-class Whole:
+class CompletionWriter:
     """The same events for a client that did not ask to stream: one JSON at the end."""
 
     media_type = b"application/json"
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: ChunkHead) -> None:
         self.head = head
-        self._messages: dict[int, _Message] = {}
+        self._messages: dict[int, _MessageBuilder] = {}
         self._out = b""
 
-    def say(self, choice: int, event: TextEvent | Logprobs | Beside) -> None:
-        message = self._messages.setdefault(choice, _Message())
+    def write(self, choice: int, event: TextEvent | Logprobs | Passthrough) -> None:
+        message = self._messages.setdefault(choice, _MessageBuilder())
         match event:
             case Content(text):
                 message.content.append(text)
@@ -192,21 +192,21 @@ class Whole:
                 message.calls[index][1].append(text)
             case CallEnd(index, whole):
                 message.ended |= {index} if whole else set()
-            case Beside(value):
-                message.beside = _joined(message.beside, value)
+            case Passthrough(value):
+                message.passthrough = _merged(message.passthrough, value)
             case _:
                 for key, part in event.value.items():
                     if isinstance(part, list):
                         message.logprobs.setdefault(key, []).extend(part)
 
-    def abandon_half_calls(self, choice: int) -> None:
+    def drop_open_calls(self, choice: int) -> None:
         if (message := self._messages.get(choice)) is not None:
             message.calls = {
                 index: call for index, call in message.calls.items() if index in message.ended
             }
 
     def finish(self, choice: int, reason: str) -> None:
-        self._messages.setdefault(choice, _Message()).finish = reason
+        self._messages.setdefault(choice, _MessageBuilder()).finish = reason
 
     def end(self, usage: Usage) -> None:
         choices = [message.as_choice(index) for index, message in sorted(self._messages.items())]
@@ -219,12 +219,12 @@ class Whole:
         return out
 
 
-def _joined(said: Any, more: Any) -> Any:
+def _merged(known: Any, more: Any) -> Any:
     """Texts and lists come in pieces; whatever else comes is the last word."""
-    if isinstance(said, dict) and isinstance(more, dict):
-        return said | {key: _joined(said.get(key), value) for key, value in more.items()}
-    in_pieces = isinstance(more, str | list) and type(more) is type(said)
-    return said + more if in_pieces else more
+    if isinstance(known, dict) and isinstance(more, dict):
+        return known | {key: _merged(known.get(key), value) for key, value in more.items()}
+    in_pieces = isinstance(more, str | list) and type(more) is type(known)
+    return known + more if in_pieces else more
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

@@ -8,20 +8,20 @@ cached login along with all of these: a key opens nothing for them.
 import ipaddress
 import socket
 
-from proxy.backends.http import MARK
-from proxy.errors import BadRequest, Forbidden, Loop, Unauthorized
+from proxy.backends.http import LOOP_HEADER
+from proxy.errors import BadRequest, Forbidden, ProxyLoop, Unauthorized
 from proxy.web import headers
 from proxy.web.connection import Connection, Scope
 from proxy.web.headers import RawHeaders
-from proxy.web.state import House
+from proxy.web.state import AppState
 
-OPEN_PATH = "/health"
-_ONCE = frozenset(
+PUBLIC_PATH = "/health"
+_UNIQUE_HEADERS = frozenset(
     {b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-length"}
 )
-_PREFLIGHT_KEPT = b"600"  # seconds
-_BACK = "this request has been here before: BACKEND_URL leads back to this proxy"
-_IN_A_ROW = (
+_PREFLIGHT_TTL = b"600"  # seconds
+_LOOP = "this request has been here before: BACKEND_URL leads back to this proxy"
+_CHAINED = (
     "the BACKEND_URL of one llama-bridge leads to another one: "
     "it should name the model server itself, or clients should be pointed at "
     "the other llama-bridge"
@@ -29,54 +29,54 @@ _IN_A_ROW = (
 _BASIC = 'Basic realm="llama-bridge: any name, and the key as password", charset="UTF-8"'
 
 
-class Permission:
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._settings = house.settings
+class AccessControl:
+    def __init__(self, app_state: AppState) -> None:
+        self._app_state = app_state
+        self._settings = app_state.settings
         self._names = frozenset(
             (
                 "localhost",
-                house.settings.proxy_host.lower(),
-                *own_names(),
-                *house.settings.allowed_hosts,
+                app_state.settings.proxy_host.lower(),
+                *own_host_names(),
+                *app_state.settings.allowed_hosts,
             )
         )
 
-    def demand(self, connection: Connection) -> None:
+    def check(self, connection: Connection) -> None:
         """Raises why this request may not come in."""
         sent, scope = connection.headers, connection.scope
-        if marks := [value for name, value in sent if name == MARK]:
-            raise Loop(_BACK if self._house.http.mark in marks else _IN_A_ROW)
-        names = [name for name, _ in sent if name in _ONCE]
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        if loop_ids := [value for name, value in sent if name == LOOP_HEADER]:
+            raise ProxyLoop(_LOOP if self._app_state.http.loop_id in loop_ids else _CHAINED)
+        names = [name for name, _ in sent if name in _UNIQUE_HEADERS]
+        if duplicate := next((name for name in names if names.count(name) > 1), None):
             raise BadRequest(
-                f"the header {twice.decode()!r} stands there twice: nobody can tell which of "
+                f"the header {duplicate.decode()!r} stands there twice: nobody can tell which of "
                 f"them is meant"
             )
         host = headers.first(sent, b"host") or ""
-        if not self._is_ours(_name(host), scope):
+        if not self._is_own_host(_host_name(host), scope):
             raise Forbidden(
-                f"{_name(host)!r} is no name of this server; if it should be, "
+                f"{_host_name(host)!r} is no name of this server; if it should be, "
                 f"add it to ALLOWED_HOSTS"
             )
-        self._not_from_a_foreign_page(sent, host, scope["method"])
+        self._check_origin(sent, host, scope["method"])
         if (
-            scope["path"] != OPEN_PATH
+            scope["path"] != PUBLIC_PATH
             and not self.is_preflight(connection)
-            and not self._house.keys.open(sent)
+            and not self._app_state.api_keys.accepts(sent)
         ):
             challenge = (
                 _BASIC if scope["path"] == "/" and b"text/html" in _accepted(sent) else "Bearer"
             )
             raise Unauthorized(
-                self._house.keys.help(from_here=_is_loopback(scope)),
+                self._app_state.api_keys.missing_key_message(is_local=_is_loopback(scope)),
                 headers={"www-authenticate": challenge},
             )
 
-    def cross_origin(self, connection: Connection) -> RawHeaders:
+    def cors_headers(self, connection: Connection) -> RawHeaders:
         """What lets a page read the answer that CORS_ORIGINS lets in; nothing for all others."""
         origin = headers.first(connection.headers, b"origin")
-        if origin is None or not self._is_welcome(origin):
+        if origin is None or not self._is_allowed_origin(origin):
             return []
         read: RawHeaders = [
             (b"access-control-allow-origin", origin.encode("latin-1")),
@@ -91,7 +91,7 @@ class Permission:
             (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
             (b"access-control-allow-headers", wanted.encode("latin-1")),
             (b"access-control-allow-private-network", b"true"),
-            (b"access-control-max-age", _PREFLIGHT_KEPT),
+            (b"access-control-max-age", _PREFLIGHT_TTL),
         ]
 
     def is_preflight(self, connection: Connection) -> bool:
@@ -104,10 +104,10 @@ class Permission:
             connection.scope["method"] == "OPTIONS"
             and origin is not None
             and method is not None
-            and self._is_welcome(origin)
+            and self._is_allowed_origin(origin)
         )
 
-    def _not_from_a_foreign_page(self, sent: RawHeaders, host: str, method: str) -> None:
+    def _check_origin(self, sent: RawHeaders, host: str, method: str) -> None:
         origin = headers.first(sent, b"origin")
         if origin is None:
             site, mode = (
@@ -125,18 +125,18 @@ class Permission:
         _, _, from_host = origin.partition("://")
         if (
             from_host != host
-            and _name(from_host) not in self._settings.allowed_hosts
-            and not self._is_welcome(origin)
+            and _host_name(from_host) not in self._settings.allowed_hosts
+            and not self._is_allowed_origin(origin)
         ):
             raise Forbidden(
                 f"web pages of {origin!r} may not use this server; if they should, "
                 f"add it to CORS_ORIGINS"
             )
 
-    def _is_welcome(self, origin: str) -> bool:
+    def _is_allowed_origin(self, origin: str) -> bool:
         return origin.lower() in self._settings.cors_origins or "*" in self._settings.cors_origins
 
-    def _is_ours(self, name: str, scope: Scope) -> bool:
+    def _is_own_host(self, name: str, scope: Scope) -> bool:
         if name in self._names:
             return True
         try:
@@ -147,7 +147,7 @@ class Permission:
         return address.is_loopback or (server is not None and server[0] == str(address))
 
 
-def own_names() -> tuple[str, ...]:
+def own_host_names() -> tuple[str, ...]:
     """Return the names of this machine, as it knows them itself and as mDNS announces it in the
     LAN.
     """
@@ -168,7 +168,7 @@ def _is_loopback(scope: Scope) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-def _name(host: str) -> str:
+def _host_name(host: str) -> str:
     """Without the port, and without the brackets of IPv6."""
     name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
     return name.strip("[]").lower().removesuffix(".")

@@ -11,54 +11,56 @@ from pathlib import Path
 from proxy.web import headers
 from proxy.web.headers import RawHeaders
 
-_NEEDED = "a key of this proxy is needed, as authorization: Bearer KEY"
+_REQUIRED = "a key of this proxy is needed, as authorization: Bearer KEY"
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    known: tuple[str, ...] = ()  # empty: the door is open
+class ApiKeys:
+    keys: tuple[str, ...] = ()  # empty: the door is open
     file: Path | None = None  # where the one lies that was made; None where they were given
 
     @property
-    def made(self) -> str | None:
+    def generated(self) -> str | None:
         """The one that may be shown: whoever gave keys has them, and did not ask to see them in
         a log.
         """
-        return self.known[0] if self.known and self.file is not None else None
+        return self.keys[0] if self.keys and self.file is not None else None
 
-    def open(self, sent: RawHeaders) -> bool:
-        if not self.known:
+    def accepts(self, sent: RawHeaders) -> bool:
+        if not self.keys:
             return True
-        given = _given(sent)
+        given = _sent_key(sent)
         # All, whichever fits.
-        return sum(hmac.compare_digest(given, key.encode()) for key in self._now()) > 0
+        return sum(hmac.compare_digest(given, key.encode()) for key in self._current()) > 0
 
-    def _now(self) -> tuple[str, ...]:
+    def _current(self) -> tuple[str, ...]:
         """`llama-bridge key --new` changes the one that was made: what lies in the file is what
         opens, and nothing where it is gone.
         """
         if self.file is None:
-            return self.known
+            return self.keys
         try:
             key = self.file.read_text().strip()
         except (OSError, UnicodeDecodeError):
             return ()
         return (key,) if key else ()
 
-    def help(self, *, from_here: bool) -> str:
+    def missing_key_message(self, *, is_local: bool) -> str:
         """From another machine nothing is told of this one's files."""
-        if not from_here:
+        if not is_local:
             where = "" if self.file is not None else ", or ask whoever set PROXY_API_KEYS there"
-            return f'{_NEEDED}: run "llama-bridge key" on the server{where}'
+            return f'{_REQUIRED}: run "llama-bridge key" on the server{where}'
         if self.file is None:
-            return f"{_NEEDED}: one of those that PROXY_API_KEYS named when this proxy was started"
+            return (
+                f"{_REQUIRED}: one of those that PROXY_API_KEYS named when this proxy was started"
+            )
         return (
-            f'{_NEEDED}: it lies in {_at_home(self.file)}, and "llama-bridge key" shows it; '
+            f'{_REQUIRED}: it lies in {_tilde_path(self.file)}, and "llama-bridge key" shows it; '
             f'in opencode.json it is provider, llama-bridge, options, "apiKey": "KEY"'
         )
 
 
-def _given(sent: RawHeaders) -> bytes:
+def _sent_key(sent: RawHeaders) -> bytes:
     scheme, _, token = (headers.first(sent, b"authorization") or "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip().encode("latin-1")
@@ -78,7 +80,7 @@ def _password(token: str) -> bytes:
     return password or name
 
 
-def _at_home(path: Path) -> str:
+def _tilde_path(path: Path) -> str:
     try:
         return f"~/{path.relative_to(Path.home())}"
     except ValueError:

@@ -20,7 +20,7 @@ _QUOTE, _BACKSLASH = b'"'[0], b"\\"[0]
 _DEEPER = {b"{"[0]: 1, b"["[0]: 1, b"}"[0]: -1, b"]"[0]: -1}
 
 
-class Scan:
+class ModelFieldScanner:
     """A reader of JSON that knows only depth: it looks for `"model": "…"` in the outermost
     object.
     """
@@ -29,7 +29,7 @@ class Scan:
         self._depth = 0
         self._string: list[bytes] | None = None  # what came of a string that has not ended yet
         self._escape = b""  # a backslash at the end of the last piece
-        self._before: list[bytes] = []  # the last two tokens of the outermost object
+        self._last_tokens: list[bytes] = []  # the last two tokens of the outermost object
 
     def feed(self, piece: bytes) -> str | None:
         """Return the name once it is whole."""
@@ -41,8 +41,8 @@ class Scan:
                 if self._string is None
                 else self._read_string(self._string, text, at)
             )
-            if len(self._before) == 3:
-                return str(orjson.loads(self._before[2]))
+            if len(self._last_tokens) == 3:
+                return str(orjson.loads(self._last_tokens[2]))
         return None
 
     def _read_string(self, parts: list[bytes], text: bytes, at: int) -> int:
@@ -53,7 +53,7 @@ class Scan:
         if end < len(text) and text[end] == _QUOTE:
             self._string = None
             if self._depth == 1:
-                self._note(b'"' + b"".join(parts) + b'"')
+                self._push(b'"' + b"".join(parts) + b'"')
         elif end < len(text):
             self._escape = text[end:]
         return end + 1
@@ -66,23 +66,25 @@ class Scan:
                 self._string = []
             else:
                 self._depth += _DEEPER.get(text[end], 0)
-                self._note(text[end : end + 1])
+                self._push(text[end : end + 1])
         return end + 1
 
-    def _note(self, token: bytes) -> None:
-        named = self._before == [b'"model"', b":"] and token.startswith(b'"')
-        self._before = [*self._before, token] if named else [*self._before[-1:], token]
+    def _push(self, token: bytes) -> None:
+        named = self._last_tokens == [b'"model"', b":"] and token.startswith(b'"')
+        self._last_tokens = (
+            [*self._last_tokens, token] if named else [*self._last_tokens[-1:], token]
+        )
 
 
-async def model_in(pieces: AsyncIterator[bytes]) -> tuple[str | None, AsyncIterator[bytes]]:
+async def read_model_field(pieces: AsyncIterator[bytes]) -> tuple[str | None, AsyncIterator[bytes]]:
     """The name, and the whole body once more."""
-    scan, read, size = Scan(), list[bytes](), 0
+    scan, read, size = ModelFieldScanner(), list[bytes](), 0
     name: str | None = None
     async for piece in pieces:
         read.append(piece)
         size += len(piece)
         try:
-            name = await _found(scan, piece)
+            name = await _scan_piece(scan, piece)
         except ValueError:
             break  # no JSON: the backend will say so
         if name is not None or size > _LIMIT:
@@ -97,7 +99,7 @@ async def model_in(pieces: AsyncIterator[bytes]) -> tuple[str | None, AsyncItera
     return name, again()
 
 
-async def _found(scan: Scan, piece: bytes) -> str | None:
+async def _scan_piece(scan: ModelFieldScanner, piece: bytes) -> str | None:
     for at in range(0, len(piece), _SLICE):
         if (name := scan.feed(piece[at : at + _SLICE])) is not None:
             return name

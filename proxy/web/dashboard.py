@@ -12,19 +12,19 @@ from typing import Any
 
 import orjson
 
-from proxy.errors import Busy, NotAllowed
+from proxy.errors import MethodNotAllowed, Overloaded
 from proxy.protocols import sse
 from proxy.web import headers
 from proxy.web.connection import Connection
-from proxy.web.health import Report, Status
+from proxy.web.health import Health, HealthReport
 from proxy.web.snippets import YOUR_KEY, YOUR_MODEL, curl, opencode
-from proxy.web.state import House
+from proxy.web.state import AppState
 
-LOOKS_EVERY = 1.0
-WATCHERS = 32
-_KEPT, _KEPT_IN_TROUBLE = 15.0, 2.0  # how old what the backend told of itself may be
+REFRESH_INTERVAL = 1.0
+MAX_WATCHERS = 32
+_MAX_AGE, _MAX_AGE_UNHEALTHY = 15.0, 2.0  # how old what the backend told of itself may be
 _PAGE = Path(__file__).with_name("dashboard.html").read_bytes()
-_NOT_KEPT = (b"cache-control", b"no-store")
+_NO_STORE = (b"cache-control", b"no-store")
 
 
 def _policy(page: bytes) -> bytes:
@@ -47,74 +47,76 @@ _PAGE_HEADERS = [
     (b"content-security-policy", _policy(_PAGE)),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    _NOT_KEPT,
+    _NO_STORE,
 ]
 _VARY = (b"vary", b"accept")
 
 
-class Front:
-    def __init__(self, house: House, status: Status) -> None:
-        self._house = house
-        self._status = status
+class Dashboard:
+    def __init__(self, app_state: AppState, health: Health) -> None:
+        self._app_state = app_state
+        self._health = health
         self._watchers = 0
 
     async def __call__(self, connection: Connection) -> None:
         if connection.scope["method"] not in ("GET", "HEAD"):
-            raise NotAllowed(
+            raise MethodNotAllowed(
                 "this page is only looked at, with GET", headers={"allow": "GET, HEAD"}
             )
         accepted = headers.first(connection.headers, b"accept") or ""
         # HEAD has no body that could go on.
         if "text/event-stream" in accepted and connection.scope["method"] == "GET":
-            await self._watched(connection)
+            await self._stream_events(connection)
         elif "text/html" in accepted:
-            await connection.answer(200, _PAGE, [*_PAGE_HEADERS, _VARY])
+            await connection.respond(200, _PAGE, [*_PAGE_HEADERS, _VARY])
         else:
-            now = await self._now(connection, kept=0.0)
+            now = await self._snapshot(connection, max_age=0.0)
             report = now.pop("report")
             body = orjson.dumps(report | now, option=orjson.OPT_INDENT_2) + b"\n"
-            await connection.answer(
+            await connection.respond(
                 200 if report["status"] == "ok" else 503,
                 body,
-                [(b"content-type", b"application/json"), _NOT_KEPT, _VARY],
+                [(b"content-type", b"application/json"), _NO_STORE, _VARY],
             )
 
-    async def _watched(self, connection: Connection) -> None:
-        if self._watchers >= WATCHERS:
-            raise Busy(f"{WATCHERS} pages are open already")
+    async def _stream_events(self, connection: Connection) -> None:
+        if self._watchers >= MAX_WATCHERS:
+            raise Overloaded(f"{MAX_WATCHERS} pages are open already")
         self._watchers += 1
         try:
             await connection.start(
                 200,
-                [(b"content-type", b"text/event-stream"), _NOT_KEPT, (b"x-accel-buffering", b"no")],
+                [(b"content-type", b"text/event-stream"), _NO_STORE, (b"x-accel-buffering", b"no")],
             )
-            await connection.unless_gone(self._tell(connection))
+            await connection.run_until_disconnected(self._push_changes(connection))
         finally:
             self._watchers -= 1
 
-    async def _tell(self, connection: Connection) -> None:
+    async def _push_changes(self, connection: Connection) -> None:
         """All of it once, then what is not what it was."""
-        told: dict[str, Any] = {}
-        async with connection.kept_alive():
+        pushed: dict[str, Any] = {}
+        async with connection.keepalive():
             while True:
-                healthy = told.get("report", {}).get("status") == "ok"
-                now = await self._now(connection, _KEPT if healthy else _KEPT_IN_TROUBLE)
-                if news := {name: value for name, value in now.items() if told.get(name) != value}:
-                    await connection.write(sse.event(orjson.dumps(news)))
-                told = now
-                await asyncio.sleep(LOOKS_EVERY)
+                healthy = pushed.get("report", {}).get("status") == "ok"
+                now = await self._snapshot(connection, _MAX_AGE if healthy else _MAX_AGE_UNHEALTHY)
+                if changes := {
+                    name: value for name, value in now.items() if pushed.get(name) != value
+                }:
+                    await connection.write(sse.event(orjson.dumps(changes)))
+                pushed = now
+                await asyncio.sleep(REFRESH_INTERVAL)
 
-    async def _now(self, connection: Connection, kept: float) -> dict[str, Any]:
-        report, ledger = await self._status.now(kept), self._house.ledger
-        shown = report.told()
+    async def _snapshot(self, connection: Connection, max_age: float) -> dict[str, Any]:
+        report, ledger = await self._health.report(max_age), self._app_state.inflight
+        shown = report.as_dict()
         return {
             "report": shown,
-            "live": ledger.live(),
-            "last": list(ledger.last),
-            "connect": self._connect(connection, report),
+            "live": ledger.snapshot(),
+            "last": list(ledger.finished),
+            "connect": self._client_setup(connection, report),
         }
 
-    def _connect(self, connection: Connection, report: Report) -> dict[str, str]:
+    def _client_setup(self, connection: Connection, report: HealthReport) -> dict[str, str]:
         """Under the name that this browser has for us.
 
         The key is never shown: who reads this has it.
@@ -123,8 +125,8 @@ class Front:
             f"{connection.scope.get('scheme', 'http')}://"
             f"{headers.first(connection.headers, b'host')}"
         )
-        key = YOUR_KEY if self._house.keys.known else None
-        model = report.expected or YOUR_MODEL
+        key = YOUR_KEY if self._app_state.api_keys.keys else None
+        model = report.expected_model or YOUR_MODEL
         return {
             "address": f"{address}/v1",
             "curl": curl(address, key, model),

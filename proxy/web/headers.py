@@ -23,8 +23,8 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-_OURS = frozenset({b"host", b"authorization", b"x-api-key", b"cookie", b"origin", b"referer"})
-_OF_THE_BODY = frozenset(
+_PROXY_ONLY = frozenset({b"host", b"authorization", b"x-api-key", b"cookie", b"origin", b"referer"})
+_BODY_HEADERS = frozenset(
     {
         b"content-length",
         b"content-type",
@@ -37,20 +37,22 @@ _OF_THE_BODY = frozenset(
 _WITHOUT_BODY = frozenset({204, 304})  # a length there speaks of another answer
 
 
-def to_backend(headers: Iterable[tuple[bytes, bytes]], never: frozenset[bytes]) -> RawHeaders:
+def to_backend(headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes]) -> RawHeaders:
     """The client's own key and cookies stay here."""
     return [
         (name, value)
         for name, value in _end_to_end(headers)
-        if name not in _OURS and name not in never and name != b"expect"
+        if name not in _PROXY_ONLY and name not in dropped and name != b"expect"
     ]
 
 
 def to_backend_without_body(
-    headers: Iterable[tuple[bytes, bytes]], never: frozenset[bytes]
+    headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes]
 ) -> RawHeaders:
     """For a question whose body we write anew."""
-    return [(name, value) for name, value in to_backend(headers, never) if name not in _OF_THE_BODY]
+    return [
+        (name, value) for name, value in to_backend(headers, dropped) if name not in _BODY_HEADERS
+    ]
 
 
 def to_client(status: int, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:

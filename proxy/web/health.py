@@ -7,17 +7,17 @@ from typing import Any
 import orjson
 
 from proxy.backends.base import Backend
-from proxy.backends.server_info import Facts
-from proxy.backends.single_flight import Shared
-from proxy.errors import BackendFailed, BadAnswer, BridgeError, Refused
+from proxy.backends.server_info import BackendInfo
+from proxy.backends.single_flight import SingleFlight
+from proxy.errors import BackendFailed, BridgeError, ClientError, InvalidBackendResponse
 from proxy.web.connection import Connection
-from proxy.web.state import House
+from proxy.web.state import AppState
 
-_ASKED_EVERY = 1.0
+_MIN_INTERVAL = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class HealthReport:
     """As JSON it is the body of /health."""
 
     status: str  # ok | unavailable
@@ -35,7 +35,7 @@ class Report:
     models: list[dict[str, Any]] | None = None
     waiting: tuple[str, ...] = ()  # what those are told who wait for more than a moment
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return {
             key: value
             for key, value in asdict(self).items()
@@ -43,7 +43,7 @@ class Report:
         }
 
     @property
-    def expected(self) -> str | None:
+    def expected_model(self) -> str | None:
         """The model; a child of ours is known by name before it is ready."""
         return self.model or next((str(model["id"]) for model in self.models or []), None)
 
@@ -53,7 +53,9 @@ class Report:
         before it is ready.
         """
         known = [
-            model.get("context") for model in self.models or [] if model["id"] == self.expected
+            model.get("context")
+            for model in self.models or []
+            if model["id"] == self.expected_model
         ]
         return self.context or next(iter(known), None)
 
@@ -65,7 +67,7 @@ class Report:
         )
 
     @property
-    def cure(self) -> str | None:
+    def gpu_fix(self) -> str | None:
         """The command that puts an unused GPU to work."""
         return next((str(model["cure"]) for model in self.models or [] if model.get("cure")), None)
 
@@ -74,47 +76,50 @@ class Report:
         return self.status == "ok"
 
 
-class Status:
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._report: Report | None = None
-        self._asked = 0.0
-        self._renewal = Shared(self._renew)
+class Health:
+    def __init__(self, app_state: AppState) -> None:
+        self._app_state = app_state
+        self._last_report: HealthReport | None = None
+        self._checked_at = 0.0
+        self._refreshing = SingleFlight(self._refresh)
 
     async def __call__(self, connection: Connection) -> None:
         """Answer with the whole report, or without a key, where one is needed, with the status
         alone.
         """
-        report = await self.now()
-        may_read = self._house.keys.open(connection.headers)
+        report = await self.report()
+        may_read = self._app_state.api_keys.accepts(connection.headers)
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        body = orjson.dumps(report.told() if may_read else {"status": report.status})
-        await connection.answer(200 if report.ok else 503, body, headers)
+        body = orjson.dumps(report.as_dict() if may_read else {"status": report.status})
+        await connection.respond(200 if report.ok else 503, body, headers)
 
-    async def now(self, kept: float = 0.0) -> Report:
+    async def report(self, max_age: float = 0.0) -> HealthReport:
         """However many ask, the backend is asked once a second; also when a child of ours has
         changed.
         """
-        report, old = self._report, time.monotonic() - self._asked >= max(kept, _ASKED_EVERY)
-        if report is None or old or self._house.place.details() != report.models:
-            report = await self._renewal.outcome()
-        return replace(report, waiting=tuple(self._house.ledger.waiting()))
+        report, old = (
+            self._last_report,
+            time.monotonic() - self._checked_at >= max(max_age, _MIN_INTERVAL),
+        )
+        if report is None or old or self._app_state.provider.details() != report.models:
+            report = await self._refreshing.result()
+        return replace(report, waiting=tuple(self._app_state.inflight.waiting_reasons()))
 
-    async def _renew(self) -> Report:
-        details = self._house.place.details()
-        self._report = replace(await self._ask(), models=details)
-        self._asked = time.monotonic()
-        return self._report
+    async def _refresh(self) -> HealthReport:
+        details = self._app_state.provider.details()
+        self._last_report = replace(await self._check(), models=details)
+        self._checked_at = time.monotonic()
+        return self._last_report
 
-    async def _ask(self) -> Report:
-        place = self._house.place
-        if (reason := place.not_ready()) is not None:
-            return Report("unavailable", device=place.device(), reason=reason)
-        if place.asleep():
+    async def _check(self) -> HealthReport:
+        place = self._app_state.provider
+        if (reason := place.unavailable_reason()) is not None:
+            return HealthReport("unavailable", device=place.device(), reason=reason)
+        if place.is_unloaded():
             known = next(
                 (model for model in place.models() or [] if model.id == place.model()), None
             )
-            return Report(
+            return HealthReport(
                 "ok",
                 model=place.model(),
                 context=known.context if known else None,
@@ -122,15 +127,15 @@ class Status:
             )
         try:
             address = await place.address()
-            backend, facts = await self._facts()
+            backend, facts = await self._describe_backend()
         except BridgeError as error:
-            return Report(
+            return HealthReport(
                 "unavailable",
-                model=self._house.settings.backend_model,
+                model=self._app_state.settings.backend_model,
                 device=place.device(),
                 reason=error.message,
             )
-        return Report(
+        return HealthReport(
             "ok",
             backend=backend.kind,
             url=address.base,
@@ -142,16 +147,16 @@ class Status:
             reason=facts.advice,
         )
 
-    async def _facts(self) -> tuple[Backend, Facts]:
+    async def _describe_backend(self) -> tuple[Backend, BackendInfo]:
         """Ask the backend.
 
         Where its answer does not fit its kind, another server may be there now: then ask that one.
         """
-        backend = await self._house.backend()
+        backend = await self._app_state.backend()
         try:
-            return backend, await backend.facts()
-        except (Refused, BadAnswer, BackendFailed):
-            self._house.detection.doubt()
-            if (other := await self._house.backend()) is backend:
+            return backend, await backend.describe()
+        except (ClientError, InvalidBackendResponse, BackendFailed):
+            self._app_state.detection.mark_stale()
+            if (other := await self._app_state.backend()) is backend:
                 raise
-        return other, await other.facts()
+        return other, await other.describe()

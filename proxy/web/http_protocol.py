@@ -23,30 +23,30 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from proxy.completion.request_stats import Record, new_request_id
-from proxy.errors import BadRequest, BridgeError, HalfRequest, HeadTooLarge, NotAllowed
-from proxy.web.middleware import ALLOWED
+from proxy.completion.request_stats import RequestStats, new_request_id
+from proxy.errors import BadRequest, BridgeError, HeadTooLarge, MethodNotAllowed, RequestTimeout
+from proxy.web.middleware import ALLOWED_METHODS
 
 HEAD_LIMIT = 64 * 1024
 HEADERS_LIMIT = 100
-HEAD_SECONDS = 20.0
-IDLE_SECONDS = 5  # between two requests
+HEAD_TIMEOUT = 20.0
+IDLE_TIMEOUT = 5  # between two requests
 # In which a client may go on sending a body that was refused; cut at once, it would not read why.
-UNREAD_SECONDS = 5.0
-PIPELINED = 8
-PIPELINED_BODY = 64 * 1024  # of a request that waits behind another
+UNREAD_TIMEOUT = 5.0
+MAX_PIPELINED = 8
+PIPELINED_BODY_LIMIT = 64 * 1024  # of a request that waits behind another
 _WRITE_BUFFER = 4 * 1024  # per client; the rest waits with the backend
 # Left alone it grows to megabytes, all of it written for a client that reads nothing.
 _KERNEL_BUFFER = 64 * 1024
 
 
-def configuration(application: Any) -> uvicorn.Config:
+def uvicorn_config(application: Any) -> uvicorn.Config:
     """How uvicorn serves: it adds nothing of its own to an answer, believes no header of a
     proxy, and logs nothing.
     """
     return uvicorn.Config(
         application,
-        http=Wire,
+        http=LimitedHttpProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -54,25 +54,25 @@ def configuration(application: Any) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        timeout_keep_alive=IDLE_SECONDS,
+        timeout_keep_alive=IDLE_TIMEOUT,
         timeout_graceful_shutdown=1,
     )
 
 
-class Wire(HttpToolsProtocol):
+class LimitedHttpProtocol(HttpToolsProtocol):
     """Counts what has come since the parser last got anywhere with it."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._unused = 0
+        self._unparsed_bytes = 0
         self._in_head = True
         self._in_message = False
         # uvicorn's own `cycle` is the last that came.
         self._running: RequestResponseCycle | None = None
         self._refusal: BridgeError | None = None
         # The answer after those that are due; then the connection ends.
-        self._refused: BridgeError | None = None
-        self._due: asyncio.TimerHandle | None = None
+        self._pending_refusal: BridgeError | None = None
+        self._timeout: asyncio.TimerHandle | None = None
 
     # As uvicorn has it: nothing else comes.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -81,22 +81,22 @@ class Wire(HttpToolsProtocol):
         transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER
         )
-        self._due_in(HEAD_SECONDS, self._head_is_late)
+        self._set_timeout(HEAD_TIMEOUT, self._head_timed_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._in_time()
+        self._cancel_timeout()
         self.pipeline.clear()
         if self._running is not None:
-            self._running.disconnected = self._answers
+            self._running.disconnected = self._is_responding
             self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused is not None:
+        if self._pending_refusal is not None:
             return  # nothing more is read, but that the client leaves is noticed
-        self._unused += len(data)
+        self._unparsed_bytes += len(data)
         self._feed(data)
-        if self._unused > HEAD_LIMIT and not self.transport.is_closing():
+        if self._unparsed_bytes > HEAD_LIMIT and not self.transport.is_closing():
             self._refuse(_too_large())
 
     def _feed(self, data: bytes) -> None:
@@ -125,15 +125,15 @@ class Wire(HttpToolsProtocol):
         super().on_message_begin()
         self._unset_keepalive_if_required()  # blank lines are no reason to wait longer
         self._in_head = self._in_message = True
-        self._due_in(HEAD_SECONDS, self._head_is_late)
+        self._set_timeout(HEAD_TIMEOUT, self._head_timed_out)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # what comes after the body speaks for nobody
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_time()
-        self._unused = 0
+        self._cancel_timeout()
+        self._unparsed_bytes = 0
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > HEAD_LIMIT or len(self.headers) > HEADERS_LIMIT:
             self._refusal = _too_large()
@@ -143,17 +143,22 @@ class Wire(HttpToolsProtocol):
                 "places"
             )
         elif self.parser.get_method() == b"CONNECT":
-            self._refusal = NotAllowed("this server opens no tunnels", headers={"allow": ALLOWED})
-        elif self.parser.get_http_version() not in ("1.0", "1.1") or self._codings() not in (
+            self._refusal = MethodNotAllowed(
+                "this server opens no tunnels", headers={"allow": ALLOWED_METHODS}
+            )
+        elif self.parser.get_http_version() not in (
+            "1.0",
+            "1.1",
+        ) or self._transfer_codings() not in (
             [],
             [b"chunked"],
         ):
             self._refusal = BadRequest(
                 "this server speaks HTTP/1.1, and of the transfer codings only `chunked`"
             )
-        elif len(self.pipeline) >= PIPELINED:
+        elif len(self.pipeline) >= MAX_PIPELINED:
             self._refusal = BadRequest(
-                f"more than {PIPELINED} requests were sent at once over one connection"
+                f"more than {MAX_PIPELINED} requests were sent at once over one connection"
             )
         if self._refusal is not None:
             raise self._refusal  # the parser stops, and asks for an answer below
@@ -171,20 +176,23 @@ class Wire(HttpToolsProtocol):
         )
 
     @property
-    def _answers(self) -> bool:
+    def _is_responding(self) -> bool:
         return self._running is not None and not self._running.response_complete
 
-    def _codings(self) -> list[bytes]:
+    def _transfer_codings(self) -> list[bytes]:
         return [
             value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"
         ]
 
     def on_body(self, body: bytes) -> None:
-        self._unused = 0
-        if self.cycle is not self._running and len(self.cycle.body) + len(body) > PIPELINED_BODY:
+        self._unparsed_bytes = 0
+        if (
+            self.cycle is not self._running
+            and len(self.cycle.body) + len(body) > PIPELINED_BODY_LIMIT
+        ):
             self._refusal = BadRequest(
                 f"a request behind one that is not answered yet may have a body of "
-                f"{PIPELINED_BODY:,} bytes"
+                f"{PIPELINED_BODY_LIMIT:,} bytes"
             )
             raise self._refusal
         super().on_body(body)
@@ -192,41 +200,41 @@ class Wire(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return
-        self._unused = 0
+        self._unparsed_bytes = 0
         self._in_message = False
-        self._in_time()
+        self._cancel_timeout()
         super().on_message_complete()
-        if not self._answers:  # it was answered before all of it had come
-            self._due_in(IDLE_SECONDS, self.transport.close)
+        if not self._is_responding:  # it was answered before all of it had come
+            self._set_timeout(IDLE_TIMEOUT, self.transport.close)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()  # begins with the next request, or waits for one
-        if self._answers or self.transport.is_closing():
+        if self._is_responding or self.transport.is_closing():
             return
-        if self._refused is not None:
-            self._end_with(self._refused)
+        if self._pending_refusal is not None:
+            self._respond_and_close(self._pending_refusal)
         elif self._in_message:
             self._unset_keepalive_if_required()
             if not self._in_head:
-                self._due_in(UNREAD_SECONDS, self.transport.close)
+                self._set_timeout(UNREAD_TIMEOUT, self.transport.close)
 
     def send_400_response(self, _msg: str) -> None:
         self._refuse(self._refusal or BadRequest("this is no HTTP request that has one meaning"))
 
-    def _due_in(self, seconds: float, otherwise: Any) -> None:
-        self._in_time()
-        self._due = self.loop.call_later(seconds, otherwise)
+    def _set_timeout(self, seconds: float, otherwise: Any) -> None:
+        self._cancel_timeout()
+        self._timeout = self.loop.call_later(seconds, otherwise)
 
-    def _in_time(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+    def _cancel_timeout(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
 
-    def _head_is_late(self) -> None:
-        if self._unused or self._in_message:
+    def _head_timed_out(self) -> None:
+        if self._unparsed_bytes or self._in_message:
             self._refuse(
-                HalfRequest(
-                    f"the head of the request was not complete after {HEAD_SECONDS:.0f} seconds"
+                RequestTimeout(
+                    f"the head of the request was not complete after {HEAD_TIMEOUT:.0f} seconds"
                 )
             )
         else:
@@ -237,20 +245,20 @@ class Wire(HttpToolsProtocol):
         in_body = self._in_message and not self._in_head
         if in_body and self.cycle is not self._running:
             self.pipeline.popleft()  # the newest: it is this one
-        if self._answers and not (in_body and self.cycle is self._running):
-            self._in_time()
-            self._refused = error
+        if self._is_responding and not (in_body and self.cycle is self._running):
+            self._cancel_timeout()
+            self._pending_refusal = error
         else:
-            self._end_with(error)
+            self._respond_and_close(error)
 
-    def _end_with(self, error: BridgeError) -> None:
+    def _respond_and_close(self, error: BridgeError) -> None:
         """An answer to the same request that has begun already is cut: nothing can be said in
         the middle of it.
         """
-        record = Record(new_request_id(), "-", "-", status=error.status, note=error.brief)
-        running = self._running if self._answers else None
+        stats = RequestStats(new_request_id(), "-", "-", status=error.status, error=error.summary)
+        running = self._running if self._is_responding else None
         if running is None or not running.response_started:
-            body = orjson.dumps(record.named(error.body()))
+            body = orjson.dumps(stats.with_request_id(error.body()))
             head = (
                 b"content-type: application/json\r\nconnection: close\r\nx-request-id: %b\r\n"
                 b"content-length: %d\r\n"
@@ -261,7 +269,7 @@ class Wire(HttpToolsProtocol):
             )
             self.transport.write(
                 STATUS_LINE[error.status]
-                + head % (record.id.encode(), len(body))
+                + head % (stats.id.encode(), len(body))
                 + more
                 + b"\r\n"
                 + body
@@ -270,7 +278,7 @@ class Wire(HttpToolsProtocol):
             running.disconnected = True
             running.message_event.set()
         self.transport.close()
-        record.write()
+        stats.write()
 
 
 def _without_chunks(cycle: RequestResponseCycle, app: Any) -> Any:

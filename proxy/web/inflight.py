@@ -8,87 +8,89 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from proxy.completion.request_stats import Record, log
+from proxy.completion.request_stats import RequestStats, logger
 
-KEPT = 50
-TICK = 1.0
-PATIENT = 5.0  # what nobody has to be told of
-TOLD_EVERY = 10.0
+HISTORY = 50
+TICK_INTERVAL = 1.0
+REPORT_AFTER = 5.0  # what nobody has to be told of
+REPORT_INTERVAL = 10.0
 
 
-class Ledger:
-    def __init__(self, not_ready: Callable[[], str | None]) -> None:
-        self.last: deque[dict[str, Any]] = deque(maxlen=KEPT)  # the newest first
-        self.show: Callable[[str], None] = lambda _: None  # what a terminal shows now, in one line
-        self._not_ready = not_ready
-        self._live: dict[str, Record] = {}
-        self._told: dict[str, float] = {}
+class InflightRequests:
+    def __init__(self, unavailable_reason: Callable[[], str | None]) -> None:
+        self.finished: deque[dict[str, Any]] = deque(maxlen=HISTORY)  # the newest first
+        self.show_line: Callable[[str], None] = lambda _: (
+            None
+        )  # what a terminal shows now, in one line
+        self._unavailable_reason = unavailable_reason
+        self._requests: dict[str, RequestStats] = {}
+        self._reported_at: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._live)
+        return len(self._requests)
 
-    def begins(self, record: Record) -> None:
-        self._live[record.id] = record
+    def start(self, stats: RequestStats) -> None:
+        self._requests[stats.id] = stats
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+            self._timer = asyncio.get_running_loop().call_later(TICK_INTERVAL, self._tick)
 
-    def ends(self, record: Record) -> None:
-        if self._live.pop(record.id, None) is not None:
-            self._told.pop(record.id, None)
-            self.last.appendleft(record.figures() | {"ended": round(time.time(), 1)})
-        if not self._live and self._timer is not None:
+    def finish(self, stats: RequestStats) -> None:
+        if self._requests.pop(stats.id, None) is not None:
+            self._reported_at.pop(stats.id, None)
+            self.finished.appendleft(stats.as_dict() | {"ended": round(time.time(), 1)})
+        if not self._requests and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self.show("")
+            self.show_line("")
 
-    def live(self) -> list[dict[str, Any]]:
+    def snapshot(self) -> list[dict[str, Any]]:
         """The longest first."""
         return [
-            record.figures() | {"waits": self._sentence(record)} for record in self._live.values()
+            stats.as_dict() | {"waits": self._reason(stats)} for stats in self._requests.values()
         ]
 
-    def waiting(self) -> list[str]:
+    def waiting_reasons(self) -> list[str]:
         """What those are told who wait for more than a moment."""
         now = time.monotonic()
         return [
-            sentence
-            for record in self._live.values()
-            if now - record.began >= PATIENT and (sentence := self._sentence(record))
+            reason
+            for stats in self._requests.values()
+            if now - stats.started_at >= REPORT_AFTER and (reason := self._reason(stats))
         ]
 
-    def sentence(self, id: str) -> str | None:
-        return self._sentence(self._live[id]) if id in self._live else None
+    def waiting_reason(self, id: str) -> str | None:
+        return self._reason(self._requests[id]) if id in self._requests else None
 
-    def _sentence(self, record: Record) -> str | None:
+    def _reason(self, stats: RequestStats) -> str | None:
         """One line; None where the answer has begun."""
-        if not record.waits:
+        if not stats.is_waiting:
             return None
         now = time.monotonic()
-        if (words := record.waits_for()) is not None:
+        if (words := stats.waiting_reason()) is not None:
             return words
-        if record.reading is not None:
-            return record.reading.sentence(now)
-        waited = f"{now - record.began:.0f} s"
-        if reason := self._not_ready():
+        if stats.prompt_progress is not None:
+            return stats.prompt_progress.describe(now)
+        waited = f"{now - stats.started_at:.0f} s"
+        if reason := self._unavailable_reason():
             return f"{reason.partition(chr(10))[0]}, waited {waited}"
         return f"nothing from the backend for {waited}"
 
     def _tick(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
-        self.look()
+        self._timer = asyncio.get_running_loop().call_later(TICK_INTERVAL, self._tick)
+        self.report_waiting()
 
-    def look(self) -> None:
+    def report_waiting(self) -> None:
         """Once a second while there is anything to look at."""
         now = time.monotonic()
-        for id, record in self._live.items():
+        for id, stats in self._requests.items():
             if (
-                now - record.began >= PATIENT
-                and now - self._told.get(id, 0.0) >= TOLD_EVERY
-                and (sentence := self._sentence(record))
+                now - stats.started_at >= REPORT_AFTER
+                and now - self._reported_at.get(id, 0.0) >= REPORT_INTERVAL
+                and (reason := self._reason(stats))
             ):
-                self._told[id] = now
-                log.info("%s %s", id, sentence, extra={"figures": {"id": id}})
-        waiting = self.waiting()
+                self._reported_at[id] = now
+                logger.info("%s %s", id, reason, extra={"figures": {"id": id}})
+        waiting = self.waiting_reasons()
         others = f" (and {len(waiting) - 1} more)" if len(waiting) > 1 else ""
-        self.show(waiting[0] + others if waiting else "")
+        self.show_line(waiting[0] + others if waiting else "")

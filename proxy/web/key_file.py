@@ -12,12 +12,12 @@ from pathlib import Path
 logger = logging.getLogger("llama-bridge")
 
 
-def place(environment: Mapping[str, str] = os.environ) -> Path:
+def default_path(environment: Mapping[str, str] = os.environ) -> Path:
     base = environment.get("XDG_CONFIG_HOME")
     return (Path(base) if base else Path.home() / ".config") / "llama-bridge" / "key"
 
 
-def read_or_make(path: Path) -> str:
+def read_or_create(path: Path) -> str:
     try:
         if key := path.read_text().strip():
             if (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
@@ -34,10 +34,10 @@ def read_or_make(path: Path) -> str:
         raise ValueError(
             f"{path} is no text, so it holds no key; `llama-bridge key --new` makes another"
         ) from None
-    return make(path)
+    return create(path)
 
 
-def make(path: Path) -> str:
+def create(path: Path) -> str:
     """Replaces the old one in one step: nobody ever reads half a key."""
     key = "lb-" + secrets.token_urlsafe(24)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

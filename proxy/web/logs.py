@@ -12,7 +12,7 @@ from proxy.protocols import sse
 from proxy.web.connection import Connection
 
 
-class Ring(Protocol):
+class LogFeed(Protocol):
     @property
     def lines(self) -> Sequence[str]: ...
 
@@ -20,37 +20,39 @@ class Ring(Protocol):
 
 
 class Logs:
-    def __init__(self, rings: Mapping[str, Ring]) -> None:
-        self._rings = rings
+    def __init__(self, feeds: Mapping[str, LogFeed]) -> None:
+        self._feeds = feeds
 
     async def __call__(self, connection: Connection) -> None:
         asked = parse_qs(connection.scope["query_string"].decode("latin-1"))
         name = asked.get("model", [""])[0]
-        if not self._rings:
+        if not self._feeds:
             raise NotFound(
                 "there is no log here: the backend is a server that somebody else looks after"
             )
-        chosen = {name: self._rings[name]} if name in self._rings else self._rings
-        if name and name not in self._rings:
+        chosen = {name: self._feeds[name]} if name in self._feeds else self._feeds
+        if name and name not in self._feeds:
             raise ModelNotFound(
-                f"there is no model {name!r} here; the logs are of: {', '.join(self._rings)}",
+                f"there is no model {name!r} here; the logs are of: {', '.join(self._feeds)}",
                 param="model",
             )
         if asked.get("follow", ["0"])[0] not in ("0", "false"):
-            await connection.unless_gone(self._follow(connection, next(iter(chosen.values()))))
+            await connection.run_until_disconnected(
+                self._follow(connection, next(iter(chosen.values())))
+            )
         else:
             text = "".join(
                 f"{line}\n"
-                for one, ring in chosen.items()
-                for line in _headed(one, ring, len(chosen))
+                for one, feed in chosen.items()
+                for line in _with_heading(one, feed, len(chosen))
             )
-            await connection.answer(
+            await connection.respond(
                 200,
                 text.encode(),
                 [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")],
             )
 
-    async def _follow(self, connection: Connection, ring: Ring) -> None:
+    async def _follow(self, connection: Connection, feed: LogFeed) -> None:
         await connection.start(
             200,
             [
@@ -58,10 +60,10 @@ class Logs:
                 (b"cache-control", b"no-store"),
             ],
         )
-        async with connection.kept_alive():
-            async for line in ring.follow():
+        async with connection.keepalive():
+            async for line in feed.follow():
                 await connection.write(sse.event(line.encode()))
 
 
-def _headed(name: str, ring: Ring, count: int) -> list[str]:
-    return [f"==> {name} <==", *ring.lines] if count > 1 else list(ring.lines)
+def _with_heading(name: str, feed: LogFeed, count: int) -> list[str]:
+    return [f"==> {name} <==", *feed.lines] if count > 1 else list(feed.lines)

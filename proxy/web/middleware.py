@@ -7,31 +7,31 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
-from proxy.completion.request_stats import Record, log, new_request_id
-from proxy.errors import BridgeError, Busy, NotAllowed, Stopping
-from proxy.web.access_control import Permission
-from proxy.web.connection import ClientGone, Connection, Receive, Scope, Send, Uploads
+from proxy.completion.request_stats import RequestStats, logger, new_request_id
+from proxy.errors import BridgeError, MethodNotAllowed, Overloaded, ShuttingDown
+from proxy.web.access_control import AccessControl
+from proxy.web.connection import ClientDisconnected, Connection, Receive, Scope, Send, UploadBudget
 from proxy.web.headers import RawHeaders
-from proxy.web.state import House
+from proxy.web.state import AppState
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-LOOKS = frozenset({"/", "/health"})  # whoever only looks at us takes nobody's place
+ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+UNCOUNTED_PATHS = frozenset({"/", "/health"})  # whoever only looks at us takes nobody's place
 
 
-class Door:
-    def __init__(self, house: House, inside: Application) -> None:
-        self._house = house
-        self._permission = Permission(house)
-        self._inside = inside
-        self._answering: dict[asyncio.Task[object], Connection] = {}
-        self._uploads = Uploads()
+class RequestMiddleware:
+    def __init__(self, app_state: AppState, app: Application) -> None:
+        self._app_state = app_state
+        self._access_control = AccessControl(app_state)
+        self._app = app
+        self._running: dict[asyncio.Task[object], Connection] = {}
+        self._upload_budget = UploadBudget()
         self._closing = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._inside(scope, receive, send)
+            await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1003})
         else:
@@ -40,77 +40,81 @@ class Door:
     def close(self) -> None:
         """Ends every answer that is under way: the process is about to end."""
         self._closing = True
-        for task, connection in self._answering.items():
-            connection.closing = True
+        for task, connection in self._running.items():
+            connection.shutting_down = True
             task.cancel()
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         id = new_request_id()
-        record = Record(id, scope["method"], scope["raw_path"].decode("latin-1"))
-        ours: RawHeaders = [(b"x-request-id", id.encode())]
-        connection = Connection(scope, receive, _with(ours, send), record, self._uploads)
-        ours += self._permission.cross_origin(connection)
+        stats = RequestStats(id, scope["method"], scope["raw_path"].decode("latin-1"))
+        own_headers: RawHeaders = [(b"x-request-id", id.encode())]
+        connection = Connection(
+            scope, receive, _with_headers(own_headers, send), stats, self._upload_budget
+        )
+        own_headers += self._access_control.cors_headers(connection)
         scope["connection"] = connection
         task = asyncio.current_task()
         assert task is not None  # a server calls us in one
-        self._answering[task] = connection
+        self._running[task] = connection
         try:
-            await self._enter(connection, receive, send)
-        except ClientGone:
-            record.status = None
+            await self._dispatch(connection, receive, send)
+        except ClientDisconnected:
+            stats.status = None
         except BridgeError as error:
-            await _refuse(connection, error)
+            await _respond_error(connection, error)
         except asyncio.CancelledError:
             if not self._closing:
                 raise
-            await _refuse(connection, Stopping("this proxy is shutting down"))
+            await _respond_error(connection, ShuttingDown("this proxy is shutting down"))
         # A defect of ours: it is logged whole, and the client has an answer all the same.
         except Exception:
-            log.exception("%s failed; please report it", id, extra={"figures": {"id": id}})
-            await _refuse(
+            logger.exception("%s failed; please report it", id, extra={"figures": {"id": id}})
+            await _respond_error(
                 connection, BridgeError(f"llama-bridge itself failed; its log says more under {id}")
             )
         finally:
-            del self._answering[task]
-            self._house.ledger.ends(record)
-            record.write()
+            del self._running[task]
+            self._app_state.inflight.finish(stats)
+            stats.write()
 
-    async def _enter(self, connection: Connection, receive: Receive, send: Send) -> None:
-        scope, ledger = connection.scope, self._house.ledger
-        self._permission.demand(connection)
+    async def _dispatch(self, connection: Connection, receive: Receive, send: Send) -> None:
+        scope, inflight = connection.scope, self._app_state.inflight
+        self._access_control.check(connection)
         # The backend would show the headers that it got, its key among them.
         if scope["method"] == "TRACE":
-            raise NotAllowed("TRACE is not served", headers={"allow": ALLOWED})
-        if self._permission.is_preflight(connection):
-            await connection.answer(204, b"", [])
+            raise MethodNotAllowed("TRACE is not served", headers={"allow": ALLOWED_METHODS})
+        if self._access_control.is_preflight(connection):
+            await connection.respond(204, b"", [])
             return
-        if scope["path"] not in LOOKS:
-            if len(ledger) >= (most := self._house.settings.max_requests):
-                raise Busy(f"as many requests are being answered as MAX_REQUESTS allows: {most}")
-            ledger.begins(connection.record)
-        await self._inside(scope, receive, send)
+        if scope["path"] not in UNCOUNTED_PATHS:
+            if len(inflight) >= (limit := self._app_state.settings.max_requests):
+                raise Overloaded(
+                    f"as many requests are being answered as MAX_REQUESTS allows: {limit}"
+                )
+            inflight.start(connection.stats)
+        await self._app(scope, receive, send)
 
 
-async def _refuse(connection: Connection, error: BridgeError) -> None:
-    connection.record.note = connection.record.note or error.brief
+async def _respond_error(connection: Connection, error: BridgeError) -> None:
+    connection.stats.error = connection.stats.error or error.summary
     if connection.started:
         return  # without an end: the client sees that something is missing
-    body = orjson.dumps(connection.record.named(error.body()))
+    body = orjson.dumps(connection.stats.with_request_id(error.body()))
     extra = [
         (name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()
     ]
-    await connection.answer(error.status, body, [(b"content-type", b"application/json"), *extra])
+    await connection.respond(error.status, body, [(b"content-type", b"application/json"), *extra])
 
 
-def _with(ours: RawHeaders, send: Send) -> Send:
+def _with_headers(own_headers: RawHeaders, send: Send) -> Send:
     """Of what we say ourselves, nothing is said by the backend too."""
 
     async def sends(message: Scope) -> None:
         if message["type"] == "http.response.start":
-            names = {name for name, _ in ours} - {b"vary"}
+            names = {name for name, _ in own_headers} - {b"vary"}
             message["headers"] = [
                 *((name, value) for name, value in message["headers"] if name not in names),
-                *ours,
+                *own_headers,
             ]
         await send(message)
 

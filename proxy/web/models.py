@@ -2,23 +2,23 @@
 
 import orjson
 
-from proxy.backends.models import Model
-from proxy.errors import ModelNotFound, NotAllowed
+from proxy.backends.models import ModelInfo
+from proxy.errors import MethodNotAllowed, ModelNotFound
 from proxy.web.connection import Connection
-from proxy.web.state import House
+from proxy.web.state import AppState
 
 _JSON = [(b"content-type", b"application/json")]
 
 
 class Models:
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, app_state: AppState) -> None:
+        self._app_state = app_state
 
     async def __call__(self, connection: Connection) -> None:
         if connection.scope["method"] not in ("GET", "HEAD"):
-            raise NotAllowed("models are listed with GET", headers={"allow": "GET, HEAD"})
-        backend = await self._house.backend()
-        models = await backend.models(kept=1.0)
+            raise MethodNotAllowed("models are listed with GET", headers={"allow": "GET, HEAD"})
+        backend = await self._app_state.backend()
+        models = await backend.models(max_age=1.0)
         wanted = connection.scope["path_params"].get("id")
         if wanted is None:
             body = orjson.dumps({"object": "list", "data": [_as_json(model) for model in models]})
@@ -31,10 +31,10 @@ class Models:
                     f"there is no model {wanted!r} here; GET /v1/models lists them", param="model"
                 )
             body = orjson.dumps(_as_json(found))
-        await connection.answer(200, body, _JSON)
+        await connection.respond(200, body, _JSON)
 
 
-def _as_json(model: Model) -> dict[str, object]:
+def _as_json(model: ModelInfo) -> dict[str, object]:
     shown: dict[str, object] = {
         "id": model.id,
         "object": "model",
@@ -46,9 +46,9 @@ def _as_json(model: Model) -> dict[str, object]:
         if model.inputs
         else None
     )
-    told = {
+    optional = {
         "context_length": model.context,
         "architecture": architecture,
-        "answers_only_at": model.wire,
+        "answers_only_at": model.only_endpoint,
     }
-    return shown | {key: value for key, value in told.items() if value is not None}
+    return shown | {key: value for key, value in optional.items() if value is not None}

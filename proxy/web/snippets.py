@@ -22,7 +22,7 @@ _TOOL = {
 # `ollama`, `lmstudio` and `vllm` are names that OpenCode 2 gives to servers of its own.
 _PROVIDER = "llama-bridge"
 _OUTPUT_TOKENS = 8192
-_MOST_KEPT = 8000
+_MAX_KEPT = 8000
 _UNKNOWN_CONTEXT = 32768
 _COMMENTED = (
     '  // "permission": {"bash": "ask"},  // without //, OpenCode asks you before it runs a '
@@ -101,4 +101,4 @@ def _compaction(usable: int, output: int) -> dict[str, Any]:
     early, and then again at once: what is kept must leave room for the system prompt, the tools
     (about 8,000 tokens) and the summary.
     """
-    return {"reserved": output, "buffer": output, "keep": {"tokens": min(_MOST_KEPT, usable // 6)}}
+    return {"reserved": output, "buffer": output, "keep": {"tokens": min(_MAX_KEPT, usable // 6)}}

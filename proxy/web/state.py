@@ -4,27 +4,27 @@ from dataclasses import dataclass, field
 
 from proxy.backends.base import Backend
 from proxy.backends.detection import Detection
-from proxy.backends.http import Http
-from proxy.backends.provider import Place, Wish
-from proxy.completion.answer_state import Room
+from proxy.backends.http import HttpClient
+from proxy.backends.provider import Provider, RouteRequest
+from proxy.completion.answer_state import MemoryBudget
 from proxy.completion.parser_factory import ParserFactory
 from proxy.settings import Settings
-from proxy.web.api_keys import Keys
-from proxy.web.inflight import Ledger
+from proxy.web.api_keys import ApiKeys
+from proxy.web.inflight import InflightRequests
 
 
 @dataclass(frozen=True)
-class House:
+class AppState:
     settings: Settings
-    http: Http
-    place: Place
+    http: HttpClient
+    provider: Provider
     detection: Detection
-    keys: Keys
-    ledger: Ledger
+    api_keys: ApiKeys
+    inflight: InflightRequests
     parsers: ParserFactory
-    kept: Room = field(default_factory=Room)
+    memory_budget: MemoryBudget = field(default_factory=MemoryBudget)
 
-    async def backend(self, wish: Wish | None = None) -> Backend:
+    async def backend(self, route: RouteRequest | None = None) -> Backend:
         """Who answers; with a wish, for one request, whose place has to be left."""
         backend = await self.detection.backend()
-        return backend if wish is None else backend.at(self.place.at(wish))
+        return backend if route is None else backend.for_request(self.provider.acquire(route))

@@ -115,8 +115,8 @@ class _Steps(Coroutine[Any, Any, Any]):
 def install(file: Path) -> None:
     # Only here: who reads what was measured needs none of it.
     from proxy.cli.serve import Server
-    from proxy.web.http_protocol import Wire
-    from proxy.web.inflight import Ledger
+    from proxy.web.http_protocol import LimitedHttpProtocol
+    from proxy.web.inflight import InflightRequests
 
     started = Server.startup
 
@@ -128,10 +128,10 @@ def install(file: Path) -> None:
             lambda loop, inner, **named: asyncio.Task(_Steps(inner, clock), loop=loop, **named)
         )
         for owner, name in (
-            (Wire, "data_received"),
-            (Wire, "eof_received"),
-            (Wire, "connection_lost"),
-            (Ledger, "look"),
+            (LimitedHttpProtocol, "data_received"),
+            (LimitedHttpProtocol, "eof_received"),
+            (LimitedHttpProtocol, "connection_lost"),
+            (InflightRequests, "report_waiting"),
         ):
             setattr(owner, name, _timed(getattr(owner, name), clock))
         await started(server, sockets)

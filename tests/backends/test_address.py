@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.backends import address
-from proxy.backends.address import Address
+from proxy.backends.address import BackendAddress
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from proxy.backends.address import Address
     ],
 )
 def test_the_base_of_the_api(url: str, base: str) -> None:
-    assert address.parse(url) == Address(base)
+    assert address.parse(url) == BackendAddress(base)
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,16 @@ def test_who_is_a_stranger(host: str, public: bool) -> None:
 
 def test_what_our_paths_mean_there() -> None:
     at_home = address.parse("http://10.0.0.5:81/api/v1")
-    assert at_home.of("/v1/models") == "http://10.0.0.5:81/api/v1/models"
-    assert at_home.of("/v1") == "http://10.0.0.5:81/api/v1"
-    assert at_home.of("/props") == "http://10.0.0.5:81/api/props"
-    assert at_home.of("/v1x") == "http://10.0.0.5:81/api/v1x"
+    assert at_home.url_for("/v1/models") == "http://10.0.0.5:81/api/v1/models"
+    assert at_home.url_for("/v1") == "http://10.0.0.5:81/api/v1"
+    assert at_home.url_for("/props") == "http://10.0.0.5:81/api/props"
+    assert at_home.url_for("/v1x") == "http://10.0.0.5:81/api/v1x"
 
 
 def test_outside_its_base_a_stranger_is_asked_nothing() -> None:
     zen = address.parse("zen")
-    assert zen.of("/v1/embeddings") == "https://opencode.ai/zen/v1/embeddings"
-    assert zen.of("/props") is None
+    assert zen.url_for("/v1/embeddings") == "https://opencode.ai/zen/v1/embeddings"
+    assert zen.url_for("/props") is None
 
 
 def test_a_key_never_goes_to_a_stranger_in_the_clear() -> None:

@@ -6,38 +6,38 @@ import httpx
 import pytest
 
 from proxy.backends import KINDS
-from proxy.backends.address import Address
+from proxy.backends.address import BackendAddress
 from proxy.backends.base import Backend
-from proxy.backends.detection import HELD, Detection
+from proxy.backends.detection import ERROR_TTL, Detection
 from proxy.backends.generic import Generic
-from proxy.backends.http import Http
+from proxy.backends.http import HttpClient
 from proxy.backends.llama_cpp.backend import LlamaCpp
 from proxy.backends.lm_studio import LmStudio
 from proxy.backends.ollama import Ollama
-from proxy.backends.provider import Named
-from proxy.backends.server_info import Facts
+from proxy.backends.provider import FixedProvider
+from proxy.backends.server_info import BackendInfo
 from proxy.backends.vllm import Vllm
-from proxy.chat_request.request import Question, read
-from proxy.errors import BackendRefused, BackendSaid, ModelNotFound, Unavailable
+from proxy.chat_request.request import ChatRequest, parse
+from proxy.errors import BackendRefused, BackendStatusError, ModelNotFound, Unavailable
 from tests.backend import Backend as Script
 from tests.backend import models, stream
 from tests.clock import Clock
 
-PLACE = Named(Address("http://10.0.0.5/v1", "k"))
+PLACE = FixedProvider(BackendAddress("http://10.0.0.5/v1", "k"))
 MODELS, CHAT = "/v1/models", "/v1/chat/completions"
 
 
-def _question(model: str = "m") -> Question:
-    return read(b'{"messages": [], "model": "%s"}' % model.encode())
+def _question(model: str = "m") -> ChatRequest:
+    return parse(b'{"messages": [], "model": "%s"}' % model.encode())
 
 
 def _generic(script: Script, wanted: str | None = None) -> Backend:
-    return Generic(Http(script), PLACE, wanted)
+    return Generic(HttpClient(script), PLACE, wanted)
 
 
 async def test_a_named_place_is_always_there() -> None:
-    PLACE.answered()
-    assert (PLACE.not_ready(), PLACE.device(), (await PLACE.address()).host) == (
+    PLACE.report_success()
+    assert (PLACE.unavailable_reason(), PLACE.device(), (await PLACE.address()).host) == (
         None,
         None,
         "10.0.0.5",
@@ -46,7 +46,7 @@ async def test_a_named_place_is_always_there() -> None:
 
 async def test_the_question_and_its_headers() -> None:
     script = Script({MODELS: models("m"), CHAT: stream()})
-    response = await _generic(script).ask(_question(), [(b"x-session-id", b"s")])
+    response = await _generic(script).send_chat(_question(), [(b"x-session-id", b"s")])
     assert response.status_code == 200
     sent = script.asked[-1].headers
     assert (sent["authorization"], sent["x-session-id"], sent["accept-encoding"]) == (
@@ -59,7 +59,9 @@ async def test_the_question_and_its_headers() -> None:
 
 async def test_without_a_key_none_is_sent() -> None:
     script = Script({MODELS: models("m"), CHAT: stream()})
-    await Generic(Http(script), Named(Address("http://10.0.0.5/v1"))).ask(_question(), [])
+    await Generic(
+        HttpClient(script), FixedProvider(BackendAddress("http://10.0.0.5/v1"))
+    ).send_chat(_question(), [])
     assert "authorization" not in script.asked[-1].headers
 
 
@@ -69,15 +71,15 @@ async def test_a_backend_that_refuses_stream_options_is_asked_without_and_this_i
     refusal = httpx.Response(422, json={"detail": "stream_options: extra fields not permitted"})
     script = Script({MODELS: models("m"), CHAT: [refusal, stream(), stream()]})
     backend = _generic(script)
-    await backend.ask(_question(), [])
-    await backend.ask(_question(), [])
+    await backend.send_chat(_question(), [])
+    await backend.send_chat(_question(), [])
     assert ["stream_options" in question for question in script.questions()] == [True, False, False]
 
 
-class Moved(Named):
-    async def after(self, refused: Address) -> Address:
-        assert refused == self.named
-        return Address("http://10.0.0.6/v1", "new")
+class Moved(FixedProvider):
+    async def failover(self, refused: BackendAddress) -> BackendAddress:
+        assert refused == self.target
+        return BackendAddress("http://10.0.0.6/v1", "new")
 
 
 async def test_where_nobody_answers_the_place_may_know_another_address() -> None:
@@ -87,7 +89,9 @@ async def test_where_nobody_answers_the_place_may_know_another_address() -> None
             CHAT: [httpx.ConnectError("refused"), stream()],
         }
     )
-    assert (await Generic(Http(script), Moved(PLACE.named)).ask(_question(), [])).status_code == 200
+    assert (
+        await Generic(HttpClient(script), Moved(PLACE.target)).send_chat(_question(), [])
+    ).status_code == 200
     assert [request.url.host for request in script.asked] == ["10.0.0.5", "10.0.0.6"] * 2
     assert [request.headers["authorization"] for request in script.asked] == [
         "Bearer k",
@@ -97,11 +101,11 @@ async def test_where_nobody_answers_the_place_may_know_another_address() -> None
         await _generic(Script({MODELS: httpx.ConnectError("refused")})).models()
     with pytest.raises(Unavailable):  # but /health does not wait there for somebody who starts
         await Generic(
-            Http(Script({MODELS: httpx.ConnectError("refused")})), Moved(PLACE.named)
+            HttpClient(Script({MODELS: httpx.ConnectError("refused")})), Moved(PLACE.target)
         ).get_json(MODELS)
 
 
-THINKING = read(
+THINKING = parse(
     b'{"model": "m", "messages": [{"role": "assistant", "content": "", "reasoning_content": "r"}]}'
 )
 
@@ -112,8 +116,8 @@ async def test_a_backend_that_takes_no_thoughts_is_asked_without_and_this_is_rem
     )
     script = Script({MODELS: models("m"), CHAT: [refusal, stream(), stream()]})
     backend = _generic(script)
-    await backend.ask(THINKING, [])
-    await backend.ask(THINKING, [])
+    await backend.send_chat(THINKING, [])
+    await backend.send_chat(THINKING, [])
     assert ["reasoning_content" in question["messages"][0] for question in script.questions()] == [
         True,
         False,
@@ -127,7 +131,7 @@ async def test_a_backend_that_misses_thoughts_is_not_asked_without() -> None:
     )
     script = Script({MODELS: models("m"), CHAT: refusal})
     with pytest.raises(BackendRefused):
-        await _generic(script).ask(THINKING, [])
+        await _generic(script).send_chat(THINKING, [])
     assert len(script.questions()) == 1
 
 
@@ -135,11 +139,11 @@ async def test_any_other_refusal_is_not_asked_again() -> None:
     script = Script({MODELS: models("m"), CHAT: httpx.Response(400, json={"error": "bad"})})
     backend = _generic(script)
     with pytest.raises(BackendRefused, match="bad"):
-        await backend.ask(_question(), [])
+        await backend.send_chat(_question(), [])
     assert len(script.questions()) == 1
     script.answers[CHAT] = httpx.Response(401, json={"error": "Unauthorized"})
-    with pytest.raises(BackendSaid, match="Unauthorized"):
-        await backend.ask(_question(), [])
+    with pytest.raises(BackendStatusError, match="Unauthorized"):
+        await backend.send_chat(_question(), [])
 
 
 @pytest.fixture
@@ -153,13 +157,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 async def test_an_unknown_model_is_looked_for_once_more_then_mapped(clock: list[float]) -> None:
     script = Script({MODELS: [models("a"), models("a", "new")]})
     backend = _generic(script)
-    assert await backend.model_for("a") == "a"
-    assert await backend.model_for("other") == "a"
+    assert await backend.resolve_model("a") == "a"
+    assert await backend.resolve_model("other") == "a"
     assert len(script.asked) == 1  # not more than once a second
     clock[0] += 2
-    assert await backend.model_for("new") == "new"
+    assert await backend.resolve_model("new") == "new"
     with pytest.raises(ModelNotFound):
-        await backend.model_for("other")
+        await backend.resolve_model("other")
 
 
 @pytest.mark.parametrize("kind", [Generic, LlamaCpp, Ollama, LmStudio, Vllm])
@@ -169,14 +173,14 @@ async def test_an_unknown_name_does_not_cost_a_look_at_the_models_per_chat(
     kind: type[Backend], name: str | None, wanted: str | None, clock: list[float]
 ) -> None:
     script = Script({MODELS: models("m")})
-    backend = kind(Http(script), PLACE, wanted)
+    backend = kind(HttpClient(script), PLACE, wanted)
     for _ in range(14):
         clock[0] += 2
-        assert await backend.model_for(name) == "m"
+        assert await backend.resolve_model(name) == "m"
     assert sum(request.url.path == MODELS for request in script.asked) <= 2
     clock[0] += 31
     script.answers[MODELS] = models("m", "unknown")
-    assert await backend.model_for("unknown") == "unknown"
+    assert await backend.resolve_model("unknown") == "unknown"
 
 
 async def test_a_model_that_came_after_it_was_missed_is_found_at_the_next_look(
@@ -186,24 +190,24 @@ async def test_a_model_that_came_after_it_was_missed_is_found_at_the_next_look(
     backend = _generic(script)
     for _ in range(2):
         with pytest.raises(ModelNotFound):
-            await backend.model_for("new")
+            await backend.resolve_model("new")
         clock[0] += 2
-    assert await backend.model_for("new") == "new"
+    assert await backend.resolve_model("new") == "new"
 
 
 async def test_names_that_were_missed_do_not_fill_the_memory(clock: list[float]) -> None:
     script = Script({MODELS: lambda _: models("m")})
     backend = _generic(script)
     for number in range(3000):
-        assert await backend.model_for(f"n{number}") == "m"
+        assert await backend.resolve_model(f"n{number}") == "m"
     assert clock == [100.0]
     assert len(script.asked) == 1
-    assert len(backend._missed) <= 1000
+    assert len(backend._unknown_names) <= 1000
 
 
 async def test_a_server_that_lists_nothing_while_it_generates() -> None:
     script = Script({MODELS: httpx.ReadTimeout("busy")})
-    assert await _generic(script).model_for("m") == "m"
+    assert await _generic(script).resolve_model("m") == "m"
 
 
 @pytest.mark.parametrize(
@@ -222,16 +226,16 @@ async def test_a_server_without_a_list_is_not_asked_for_it_at_each_chat(
     script = Script({MODELS: failure})
     backend = _generic(script)
     for name in ("a", "b") * 20:
-        assert await backend.model_for(name) == name  # two chats at once look once
+        assert await backend.resolve_model(name) == name  # two chats at once look once
         clock[0] += 0.9 if name == "a" else 1.1
     assert len(script.asked) == looks
     script.answers[MODELS] = models("m")
-    backend.forget()
-    assert await backend.model_for("a") == "m"
+    backend.invalidate()
+    assert await backend.resolve_model("a") == "m"
 
 
 async def test_who_may_not_read_the_list_is_told_why() -> None:
-    with pytest.raises(BackendSaid, match="Unauthorized"):
+    with pytest.raises(BackendStatusError, match="Unauthorized"):
         await _generic(
             Script({MODELS: httpx.Response(401, json={"error": "Unauthorized"})})
         ).models()
@@ -241,19 +245,19 @@ async def test_what_any_backend_tells() -> None:
     script = Script(
         {MODELS: httpx.Response(200, json={"data": [{"id": "v", "max_model_len": 99}]})}
     )
-    assert await _generic(script).facts() == Facts("v", 99)
-    assert await _generic(script, "other").facts() == Facts("other")
-    assert await _generic(Script({MODELS: models("a", "b")})).facts() == Facts()
+    assert await _generic(script).describe() == BackendInfo("v", 99)
+    assert await _generic(script, "other").describe() == BackendInfo("other")
+    assert await _generic(Script({MODELS: models("a", "b")})).describe() == BackendInfo()
 
 
 async def test_the_reply_and_nothing_to_count() -> None:
     backend = _generic(Script())
-    await backend.refuse_overflow(_question())
-    assert list(backend.reply().read({"choices": []})) == []
+    await backend.check_overflow(_question())
+    assert list(backend.response_reader().read({"choices": []})) == []
 
 
 def _detection(script: Script, kinds: tuple[type[Backend], ...] = KINDS) -> Detection:
-    return Detection(kinds, Http(script), PLACE, None)
+    return Detection(kinds, HttpClient(script), PLACE, None)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +288,7 @@ async def test_it_is_found_out_once_and_anew_after_a_refusal() -> None:
     first = await asyncio.gather(detection.backend(), detection.backend())
     assert first[0] is first[1]
     assert len(script.asked) == 1
-    detection.doubt()
+    detection.mark_stale()
     script.answers[MODELS] = models("m")
     assert type(await detection.backend()) is Generic
 
@@ -300,7 +304,7 @@ async def test_a_backend_that_is_down_is_found_when_it_comes(
     with pytest.raises(Unavailable):
         await detection.backend()
     assert len(script.asked) == 1
-    clock.now += HELD
+    clock.now += ERROR_TTL
     assert type(await detection.backend()) is Generic
 
 
@@ -308,6 +312,6 @@ async def test_a_kind_that_was_said_is_not_asked_for() -> None:
     script = Script()
     detection = _detection(script, (LlamaCpp,))
     first = await detection.backend()
-    detection.doubt()
+    detection.mark_stale()
     assert await detection.backend() is first
     assert script.asked == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy import exact_json
-from proxy.backends.chunks import DEEPEST, Chunks, Unreadable
+from proxy.backends.chunks import MAX_DEPTH, ChunkParser, InvalidChunk
 
 
 def _content(*texts: str, index: int = 0) -> list[bytes]:
@@ -27,11 +27,11 @@ def _text(chunk: dict[str, Any] | None) -> str:
     "payload", [b"", b"ping", b"[PING]", b"[1]", b'"text"', b"null", b"[" * 5000, b"\xff"]
 )
 def test_what_is_no_chunk(payload: bytes) -> None:
-    assert Chunks().parse(payload) is None
+    assert ChunkParser().parse(payload) is None
 
 
 def test_a_chunk() -> None:
-    assert Chunks().parse(b'{"choices":[]}') == {"choices": []}
+    assert ChunkParser().parse(b'{"choices":[]}') == {"choices": []}
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ def test_a_chunk() -> None:
     ids=range(13),
 )
 def test_a_damaged_chunk_is_refused(payload: bytes) -> None:
-    with pytest.raises(Unreadable):
-        Chunks().parse(payload)
+    with pytest.raises(InvalidChunk):
+        ChunkParser().parse(payload)
 
 
 def test_every_beginning_of_a_chunk_is_refused() -> None:
     payload = _content('a"\n\\é😀')[0]
     for at in range(1, len(payload)):
-        with pytest.raises(Unreadable):
-            Chunks().parse(payload[:at])
+        with pytest.raises(InvalidChunk):
+            ChunkParser().parse(payload[:at])
 
 
 @pytest.mark.parametrize(
@@ -80,32 +80,34 @@ def test_every_beginning_of_a_chunk_is_refused() -> None:
 def test_what_is_damaged_inside_a_string_is_repaired(inside: bytes, meant: str) -> None:
     payload = b'{"choices":[{"index":0,"delta":{"content":"' + inside + b'"}}]}'
     for around in (b"%b", b" %b\r", b"%b\x00", b"\xef\xbb\xbf%b"):
-        assert _text(Chunks().parse(around % payload)) == meant
+        assert _text(ChunkParser().parse(around % payload)) == meant
 
 
 def test_a_chunk_as_deep_as_may_be() -> None:
     def nested(depth: int) -> bytes:
         return b'{"a":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
 
-    assert Chunks().parse(nested(DEEPEST)) is not None
-    with pytest.raises(Unreadable, match="100 levels"):
-        Chunks().parse(nested(DEEPEST + 1))
+    assert ChunkParser().parse(nested(MAX_DEPTH)) is not None
+    with pytest.raises(InvalidChunk, match="100 levels"):
+        ChunkParser().parse(nested(MAX_DEPTH + 1))
     wide = b'{"a":[' + b",".join([b"[]"] * 500) + b"]}"
-    assert Chunks().parse(wide) == {"a": [[]] * 500}
+    assert ChunkParser().parse(wide) == {"a": [[]] * 500}
 
 
 @pytest.mark.parametrize("index", [b"[]", b"{}", b"null", b"1.5"])
 def test_a_half_beside_an_index_that_is_none(index: bytes) -> None:
     assert (
         _text(
-            Chunks().parse(b'{"choices":[{"index":' + index + b',"delta":{"content":"a\\ude00"}}]}')
+            ChunkParser().parse(
+                b'{"choices":[{"index":' + index + b',"delta":{"content":"a\\ude00"}}]}'
+            )
         )
         == "a\ufffd"
     )
 
 
 def test_halves_in_two_deltas_become_one_letter() -> None:
-    chunks = Chunks()
+    chunks = ChunkParser()
     assert [_text(chunks.parse(payload)) for payload in _content("a\ud83d", "\ude00b")] == [
         "a",
         "😀b",
@@ -113,7 +115,7 @@ def test_halves_in_two_deltas_become_one_letter() -> None:
 
 
 def test_halves_of_two_choices_are_kept_apart() -> None:
-    chunks = Chunks()
+    chunks = ChunkParser()
     first, second = _content("\ud83d", index=0), _content("\ud83c", index=1)
     assert [_text(chunks.parse(payload)) for payload in first + second] == ["", ""]
     assert _text(chunks.parse(_content("\udf3f", index=1)[0])) == "🌿"
@@ -121,12 +123,12 @@ def test_halves_of_two_choices_are_kept_apart() -> None:
 
 
 def test_a_half_that_stays_alone() -> None:
-    chunks = Chunks()
+    chunks = ChunkParser()
     assert _text(chunks.parse(_content("a\ude00b")[0])) == "a\ufffdb"
 
 
 def test_halves_inside_the_arguments_of_a_call_and_beside_numbers() -> None:
-    chunks = Chunks()
+    chunks = ChunkParser()
 
     def payload(text: str) -> bytes:
         return json.dumps(
@@ -152,7 +154,7 @@ def test_integers_beyond_64_bits_stay_integers_also_beside_half_a_letter() -> No
         f'{{"error": {{{numbers}}}}}',
         f'{{"error": {{{numbers}, "half": "\\ud83d"}}}}',
     ):
-        chunk = Chunks().parse(payload.encode())
+        chunk = ChunkParser().parse(payload.encode())
         assert chunk is not None
         assert chunk["error"] | {"half": ""} == {
             "a": -9223372036854775809,
@@ -164,4 +166,4 @@ def test_integers_beyond_64_bits_stay_integers_also_beside_half_a_letter() -> No
 
 
 def test_a_number_that_json_does_not_know_is_written_as_nothing() -> None:
-    assert exact_json.dumps(Chunks().parse(b'{"a": Infinity}')) == b'{"a":null}'
+    assert exact_json.dumps(ChunkParser().parse(b'{"a": Infinity}')) == b'{"a":null}'

@@ -7,12 +7,12 @@ import httpx
 import pytest
 
 from proxy.app import create_app
-from proxy.backends import KINDS, kinds_at, spelled
-from proxy.backends.address import Address, parse
-from proxy.backends.detection import HELD, Detection
+from proxy.backends import KINDS, canonical_kind, kinds_at
+from proxy.backends.address import BackendAddress, parse
+from proxy.backends.detection import ERROR_TTL, Detection
 from proxy.backends.generic import Generic
-from proxy.backends.http import Http
-from proxy.backends.provider import Named
+from proxy.backends.http import HttpClient
+from proxy.backends.provider import FixedProvider
 from proxy.backends.zen import Zen
 from proxy.settings import load
 from tests.asgi import ask
@@ -21,7 +21,7 @@ from tests.backends.transcripts import KINDS as NAMES
 from tests.backends.transcripts import entries
 from tests.clock import Clock
 
-HOME, WORLD = Address("http://10.0.0.5/v1"), Address("https://api.example.com/v1")
+HOME, WORLD = BackendAddress("http://10.0.0.5/v1"), BackendAddress("https://api.example.com/v1")
 GREETINGS: dict[str, dict[str, Any]] = {
     "lm_studio": {"/lmstudio-greeting": httpx.Response(200, json={"lmstudio": True})},
     "ollama": {
@@ -31,9 +31,11 @@ GREETINGS: dict[str, dict[str, Any]] = {
 }
 
 
-async def found(answers: dict[str, Any], address: Address = HOME) -> tuple[str, Backend]:
+async def found(answers: dict[str, Any], address: BackendAddress = HOME) -> tuple[str, Backend]:
     behind = Backend({"/v1/models": httpx.Response(404), **answers})
-    detection = Detection(kinds_at(address, "auto"), Http(behind), Named(address), None)
+    detection = Detection(
+        kinds_at(address, "auto"), HttpClient(behind), FixedProvider(address), None
+    )
     return (await detection.backend()).kind, behind
 
 
@@ -103,7 +105,7 @@ async def test_zen_is_never_probed() -> None:
 async def kinds(detection: Detection, clock: Clock) -> list[str]:
     """Of four requests, the third a moment later."""
     found: list[str] = []
-    for pause in (0, 0, HELD, 0):
+    for pause in (0, 0, ERROR_TTL, 0):
         clock.now += pause
         found.append((await detection.backend()).kind)
     return found
@@ -113,7 +115,7 @@ async def test_a_server_that_is_silent_is_asked_plainly_and_found_out_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     behind = Backend({"/v1/models": [httpx.ReadTimeout("busy"), models("m", owner="llamacpp")]})
-    detection = Detection(KINDS, Http(behind), Named(HOME), None)
+    detection = Detection(KINDS, HttpClient(behind), FixedProvider(HOME), None)
     assert await kinds(detection, Clock(monkeypatch)) == [
         "generic",
         "generic",
@@ -127,7 +129,7 @@ async def test_what_is_not_up_yet_is_found_out_when_it_is(monkeypatch: pytest.Mo
     behind = Backend(
         {"/v1/models": [httpx.Response(502, text="<html>"), models("m", owner="vllm")]}
     )
-    detection = Detection(KINDS, Http(behind), Named(HOME), None)
+    detection = Detection(KINDS, HttpClient(behind), FixedProvider(HOME), None)
     assert await kinds(detection, Clock(monkeypatch)) == ["generic", "generic", "vllm", "vllm"]
     assert len(behind.asked) == 4  # a server at home was looked at more closely
 
@@ -154,12 +156,12 @@ def test_a_kind_that_was_said_overrules() -> None:
     ],
 )
 def test_spellings(written: str, kind: str) -> None:
-    assert spelled(written) == kind
+    assert canonical_kind(written) == kind
 
 
 def test_what_is_no_kind() -> None:
     with pytest.raises(ValueError, match=r"'tgi' is no kind .* zen, llama_cpp, vllm"):
-        spelled("tgi")
+        canonical_kind("tgi")
 
 
 async def test_whoever_comes_meanwhile_waits_for_the_answer() -> None:
@@ -168,7 +170,7 @@ async def test_whoever_comes_meanwhile_waits_for_the_answer() -> None:
         return models("m", owner="vllm")
 
     behind = Backend({"/v1/models": lambda _: slowly()})
-    detection = Detection(KINDS, Http(behind), Named(HOME), None)
+    detection = Detection(KINDS, HttpClient(behind), FixedProvider(HOME), None)
     first, second = await asyncio.gather(detection.backend(), detection.backend())
     assert first is second
     assert len(behind.asked) == 1

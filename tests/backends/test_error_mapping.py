@@ -7,15 +7,15 @@ import httpx
 import pytest
 
 from proxy.app import create_app
-from proxy.backends.error_mapping import meaning, told
+from proxy.backends.error_mapping import map_error, parse_error_body
 from proxy.backends.llama_cpp.backend import LlamaCpp
 from proxy.errors import (
     BackendFailed,
     BackendRefused,
-    BackendSaid,
-    BadAnswer,
+    BackendStatusError,
     BridgeError,
     ContextOverflow,
+    InvalidBackendResponse,
     ModelLoading,
     ModelNotFound,
 )
@@ -62,7 +62,7 @@ def _error(message: str, **fields: Any) -> bytes:
     ],
 )
 def test_the_message_in_every_shape(body: bytes, message: str) -> None:
-    assert told(body)[0] == message
+    assert parse_error_body(body)[0] == message
 
 
 SENTENCE = (
@@ -89,21 +89,21 @@ SENTENCE = (
         (500, _error("the prompt is greater than the context length"), ContextOverflow, 400),
         (413, b"", ContextOverflow, 400),
         (400, _error("bad"), BackendRefused, 400),
-        (401, _error("Invalid API Key", type="authentication_error"), BackendSaid, 401),
+        (401, _error("Invalid API Key", type="authentication_error"), BackendStatusError, 401),
         (404, _error("model 'x' not found"), ModelNotFound, 404),
-        (404, _error("File Not Found"), BackendSaid, 404),
-        (422, b'{"detail": "x"}', BackendSaid, 422),
-        (429, _error("slow down"), BackendSaid, 429),
+        (404, _error("File Not Found"), BackendStatusError, 404),
+        (422, b'{"detail": "x"}', BackendStatusError, 422),
+        (429, _error("slow down"), BackendStatusError, 429),
         (503, _error("Loading model"), ModelLoading, 503),
         (503, _error("busy"), BackendFailed, 503),
         (500, _error("oops"), BackendFailed, 500),
-        (302, b"", BadAnswer, 502),
-        (600, _error("odd"), BadAnswer, 502),
-        (999, b"", BadAnswer, 502),
+        (302, b"", InvalidBackendResponse, 502),
+        (600, _error("odd"), InvalidBackendResponse, 502),
+        (999, b"", InvalidBackendResponse, 502),
     ],
 )
 def test_every_status(status: int, body: bytes, kind: type[BridgeError], ours: int) -> None:
-    error = meaning(status, body, {"retry-after": "7", "x": "y"})
+    error = map_error(status, body, {"retry-after": "7", "x": "y"})
     assert (type(error), error.status) == (kind, ours)
 
 
@@ -117,12 +117,14 @@ def test_every_status(status: int, body: bytes, kind: type[BridgeError], ours: i
     ],
 )
 def test_the_field_that_is_wrong(body: bytes, param: str | None) -> None:
-    assert meaning(400, body, {}).body()["error"]["param"] == meaning(422, body, {}).param == param
+    assert (
+        map_error(400, body, {}).body()["error"]["param"] == map_error(422, body, {}).param == param
+    )
 
 
 def test_whose_key_is_wrong() -> None:
     assert (
-        meaning(401, b'{"error":"Unauthorized"}', {}).message
+        map_error(401, b'{"error":"Unauthorized"}', {}).message
         == "Unauthorized (the backend wants a key that it knows: BACKEND_API_KEY)"
     )
 
@@ -137,7 +139,7 @@ def test_whose_key_is_wrong() -> None:
     ],
 )
 def test_an_address_that_leads_nowhere_is_doubted(status: int, body: bytes, hint: bool) -> None:
-    assert ("is BACKEND_URL the base of its API?" in meaning(status, body, {}).message) is hint
+    assert ("is BACKEND_URL the base of its API?" in map_error(status, body, {}).message) is hint
 
 
 async def test_nothing_follows_a_redirect() -> None:
@@ -162,7 +164,9 @@ async def test_nothing_follows_a_redirect() -> None:
 
 
 def test_where_it_has_moved_to() -> None:
-    error = meaning(308, b"", {"location": "https://elsewhere.example/v1/chat/completions?token=x"})
+    error = map_error(
+        308, b"", {"location": "https://elsewhere.example/v1/chat/completions?token=x"}
+    )
     words = (
         "the backend has moved to https://elsewhere.example/v1/chat/completions: "
         "nothing is sent there unless BACKEND_URL names it"
@@ -172,7 +176,7 @@ def test_where_it_has_moved_to() -> None:
 
 def test_when_to_come_again_is_passed_on() -> None:
     for status, body in ((429, b""), (500, b""), (503, b"<html>")):
-        error = meaning(status, body, {"retry-after": "7", "retry-after-ms": "1", "x": "y"})
+        error = map_error(status, body, {"retry-after": "7", "retry-after-ms": "1", "x": "y"})
         assert error.headers == {"retry-after": "7", "retry-after-ms": "1"}
 
 
@@ -190,14 +194,14 @@ def test_when_to_come_again_is_passed_on() -> None:
 )
 def test_llama_cpp_says_500_to_what_can_never_be_answered(message: str) -> None:
     backend: LlamaCpp = llama_cpp()[0]
-    error = backend.meaning(500, _error(message, type="server_error"), {})
+    error = backend.map_error(500, _error(message, type="server_error"), {})
     assert (type(error), error.status) == (BackendRefused, 400)
     assert "server_error" not in str(error.body())
 
 
 def test_what_llama_cpp_fails_at_by_chance_stays_a_failure() -> None:
     backend = llama_cpp()[0]
-    error = backend.meaning(
+    error = backend.map_error(
         500,
         _error("The model produced output that does not match the expected peg-native format"),
         {},

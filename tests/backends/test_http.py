@@ -7,16 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.backends.http import Http, default_transport
-from proxy.errors import BridgeError, BrokenOff, TimedOut, Unavailable
+from proxy.backends.http import HttpClient, default_transport
+from proxy.errors import AnswerInterrupted, BackendTimeout, BridgeError, Unavailable
 from tests.backend import Backend, Piece, script_of, stream
 
 URL = "http://10.0.0.5:1/v1/models"
 
 
-def _http(*answers: Any) -> tuple[Http, Backend]:
+def _http(*answers: Any) -> tuple[HttpClient, Backend]:
     backend = Backend({"/v1/models": list(answers)})
-    return Http(backend), backend
+    return HttpClient(backend), backend
 
 
 def _request() -> httpx.Request:
@@ -28,18 +28,18 @@ def _request() -> httpx.Request:
     [
         (httpx.ConnectError("refused"), Unavailable),
         (httpx.ConnectTimeout("slow"), Unavailable),
-        (httpx.ReadTimeout("slow"), TimedOut),
-        (httpx.WriteTimeout("slow"), TimedOut),
+        (httpx.ReadTimeout("slow"), BackendTimeout),
+        (httpx.WriteTimeout("slow"), BackendTimeout),
         (httpx.ProxyError("no"), Unavailable),
         (httpx.UnsupportedProtocol("no"), Unavailable),
-        (httpx.RemoteProtocolError("closed"), BrokenOff),
-        (httpx.ReadError("reset"), BrokenOff),
+        (httpx.RemoteProtocolError("closed"), AnswerInterrupted),
+        (httpx.ReadError("reset"), AnswerInterrupted),
     ],
 )
 async def test_every_transport_error_is_one_of_ours(
     error: Exception, kind: type[BridgeError]
 ) -> None:
-    for send in (_http(error)[0].send, _http(error)[0].ask):
+    for send in (_http(error)[0].send, _http(error)[0].send_retryable):
         with pytest.raises(kind, match=r"10\.0\.0\.5:1"):
             await send(_request())
 
@@ -83,39 +83,39 @@ async def test_every_transport_error_is_one_of_ours(
 )
 async def test_why_nobody_can_be_asked(why: str, told: str) -> None:
     with pytest.raises(Unavailable) as caught:
-        await _http(httpx.ConnectError(why))[0].ask(_request())
+        await _http(httpx.ConnectError(why))[0].send_retryable(_request())
     assert caught.value.message.startswith(told)
 
 
 async def test_a_connection_that_was_closed_meanwhile_is_tried_once_more() -> None:
     http, backend = _http(httpx.RemoteProtocolError("closed"), httpx.Response(200, json=[]))
-    assert (await http.ask(_request())).status_code == 200
+    assert (await http.send_retryable(_request())).status_code == 200
     assert len(backend.asked) == 2
 
 
 async def test_what_may_not_be_asked_twice_is_not() -> None:
     http, backend = _http(httpx.ReadError("closed"), httpx.Response(200))
-    with pytest.raises(BrokenOff):
+    with pytest.raises(AnswerInterrupted):
         await http.send(_request())
     assert len(backend.asked) == 1
 
 
 async def test_whoever_refuses_is_reported() -> None:
     refused: list[int] = []
-    http = Http(Backend({"/v1/models": httpx.ConnectError("no")}), lambda: refused.append(1))
+    http = HttpClient(Backend({"/v1/models": httpx.ConnectError("no")}), lambda: refused.append(1))
     with pytest.raises(Unavailable, match="BACKEND_URL"):
-        await http.ask(_request())
+        await http.send_retryable(_request())
     assert refused == [1]
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
-    [(httpx.ReadError("reset"), BrokenOff), (httpx.ReadTimeout("slow"), TimedOut)],
+    [(httpx.ReadError("reset"), AnswerInterrupted), (httpx.ReadTimeout("slow"), BackendTimeout)],
 )
 async def test_a_break_while_reading(error: Exception, kind: type[BridgeError]) -> None:
     response = stream(b"a", error)
     http, _ = _http(response)
-    pieces = http.pieces(await http.send(_request()))
+    pieces = http.stream(await http.send(_request()))
     assert await anext(pieces) == b"a"
     with pytest.raises(kind):
         await anext(pieces)
@@ -141,7 +141,7 @@ async def test_the_real_transport_reads_a_real_answer_unchanged() -> None:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        http = Http(default_transport(f"http://127.0.0.1:{port}", public=False))
+        http = HttpClient(default_transport(f"http://127.0.0.1:{port}", public=False))
         response = await http.send(httpx.Request("GET", f"http://127.0.0.1:{port}/"))
         assert response.headers.get_list("set-cookie") == ["a", "b"]
         assert await http.read(response) == b"ok"
@@ -161,7 +161,7 @@ async def test_a_host_in_the_world_may_lie_behind_a_proxy(monkeypatch: pytest.Mo
     async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         monkeypatch.delenv("no_proxy", raising=False)
-        http = Http(default_transport("http://example.invalid", public=True))
+        http = HttpClient(default_transport("http://example.invalid", public=True))
         assert (
             await http.send(httpx.Request("GET", "http://example.invalid/x"))
         ).status_code == 204
@@ -171,5 +171,5 @@ async def test_a_host_in_the_world_may_lie_behind_a_proxy(monkeypatch: pytest.Mo
 
 async def test_pieces_are_read_one_by_one() -> None:
     http, _ = _http(stream(b"a", 0.0, b"b"))
-    pieces: AsyncIterator[bytes] = http.pieces(await http.send(_request()))
+    pieces: AsyncIterator[bytes] = http.stream(await http.send(_request()))
     assert [piece async for piece in pieces] == [b"a", b"b"]

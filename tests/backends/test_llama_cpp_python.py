@@ -10,40 +10,42 @@ import pytest
 
 from proxy.app import create_app
 from proxy.backends import KINDS
-from proxy.backends.address import Address
-from proxy.backends.detection import KEPT, Detection
-from proxy.backends.http import Http
+from proxy.backends.address import BackendAddress
+from proxy.backends.detection import RECHECK_INTERVAL, Detection
+from proxy.backends.http import HttpClient
 from proxy.backends.llama_cpp_python import LlamaCppPython
-from proxy.backends.provider import Named
-from proxy.backends.server_info import Facts
-from proxy.chat_request.request import read
-from proxy.errors import BackendRefused, BrokenOff, ContextOverflow
+from proxy.backends.provider import FixedProvider
+from proxy.backends.server_info import BackendInfo
+from proxy.chat_request.request import parse
+from proxy.errors import AnswerInterrupted, BackendRefused, ContextOverflow
 from proxy.settings import load
 from tests.asgi import ask
 from tests.backend import END, Backend, models, stream
 from tests.clock import Clock
 
 CHAT = "/v1/chat/completions"
-QUESTION = read(b'{"model": "m", "messages": []}')
+QUESTION = parse(b'{"model": "m", "messages": []}')
 
 
 def server(**answers: Any) -> tuple[LlamaCppPython, Backend]:
     behind = Backend(
         {"/v1/models": models("m", owner="me"), CHAT: lambda _: stream(b"a", b"b"), **answers}
     )
-    return LlamaCppPython(Http(behind), Named(Address("http://10.0.0.5/v1")), None), behind
+    return LlamaCppPython(
+        HttpClient(behind), FixedProvider(BackendAddress("http://10.0.0.5/v1")), None
+    ), behind
 
 
 async def test_questions_wait_for_each_other_and_nothing_else_is_asked_meanwhile() -> None:
     backend, behind = server()
-    first = await backend.ask(QUESTION, [])
+    first = await backend.send_chat(QUESTION, [])
     asked = len(behind.asked)
-    second = asyncio.create_task(backend.ask(QUESTION, []))
+    second = asyncio.create_task(backend.send_chat(QUESTION, []))
     await asyncio.sleep(0.01)
-    assert [model.id for model in await backend.models(kept=0.0)] == ["m"]
-    assert await backend.facts() == Facts("m")
+    assert [model.id for model in await backend.models(max_age=0.0)] == ["m"]
+    assert await backend.describe() == BackendInfo("m")
     assert len(behind.asked) == asked
-    assert [piece async for piece in backend.http.pieces(first)] == [b"a", b"b"]
+    assert [piece async for piece in backend.http.stream(first)] == [b"a", b"b"]
     await first.aclose()
     await (await second).aclose()
     assert len(behind.questions()) == 2
@@ -54,14 +56,14 @@ async def test_its_kind_is_not_checked_while_it_answers(monkeypatch: pytest.Monk
     behind = Backend(
         {"/v1/models": models("m", owner="llama-cpp-python"), CHAT: lambda _: stream(b"a")}
     )
-    http = Http(behind, lambda: detection.doubt())
-    detection = Detection(KINDS, http, Named(Address("http://10.0.0.5/v1")), None)
+    http = HttpClient(behind, lambda: detection.mark_stale())
+    detection = Detection(KINDS, http, FixedProvider(BackendAddress("http://10.0.0.5/v1")), None)
     backend = await detection.backend()
-    answer = await backend.ask(QUESTION, [])
+    answer = await backend.send_chat(QUESTION, [])
     asked = len(behind.asked)
-    clock.now += KEPT + 1
+    clock.now += RECHECK_INTERVAL + 1
     assert await detection.backend() is backend
-    detection.doubt()
+    detection.mark_stale()
     assert await detection.backend() is backend
     await asyncio.sleep(0)
     assert len(behind.asked) == asked
@@ -73,19 +75,19 @@ async def test_its_kind_is_not_checked_while_it_answers(monkeypatch: pytest.Monk
 async def test_a_refusal_and_a_client_that_left_let_the_next_one_in() -> None:
     backend, behind = server(**{CHAT: httpx.Response(400, json={"error": "no"})})
     with pytest.raises(BackendRefused):
-        await backend.ask(QUESTION, [])
+        await backend.send_chat(QUESTION, [])
     behind.answers[CHAT] = lambda _: asyncio.sleep(60)
-    waiting = asyncio.create_task(backend.ask(QUESTION, []))
+    waiting = asyncio.create_task(backend.send_chat(QUESTION, []))
     await asyncio.sleep(0.01)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     behind.answers[CHAT] = lambda _: stream()
     async with asyncio.timeout(5):
-        response = await backend.ask(QUESTION, [])
+        response = await backend.send_chat(QUESTION, [])
     await response.stream.aclose()  # type: ignore[union-attr] # what an async transport gives
     # Twice: the turn of somebody else is not ended.
     await response.stream.aclose()  # type: ignore[union-attr]
-    await (await backend.ask(QUESTION, [])).aclose()
+    await (await backend.send_chat(QUESTION, [])).aclose()
 
 
 async def test_a_look_at_its_models_does_not_cut_an_answer() -> None:
@@ -98,7 +100,7 @@ async def test_a_look_at_its_models_does_not_cut_an_answer() -> None:
     backend, behind = server(**{"/v1/models": [slowly, models("m", owner="me")]})
     look = asyncio.create_task(backend.models())
     await asyncio.sleep(0)
-    question = asyncio.create_task(backend.ask(QUESTION, []))
+    question = asyncio.create_task(backend.send_chat(QUESTION, []))
     await asyncio.sleep(0.01)
     assert behind.questions() == []
     seen.set()
@@ -108,11 +110,11 @@ async def test_a_look_at_its_models_does_not_cut_an_answer() -> None:
 
 async def test_who_waits_may_leave_and_a_broken_answer_lets_the_next_one_in() -> None:
     backend, behind = server(**{CHAT: [stream(b"a", httpx.ReadError("lost")), stream(b"b")]})
-    first = await backend.ask(QUESTION, [])
-    leaves, stays = [asyncio.create_task(backend.ask(QUESTION, [])) for _ in range(2)]
+    first = await backend.send_chat(QUESTION, [])
+    leaves, stays = [asyncio.create_task(backend.send_chat(QUESTION, [])) for _ in range(2)]
     await asyncio.sleep(0.01)
     leaves.cancel()
-    with pytest.raises(BrokenOff):
+    with pytest.raises(AnswerInterrupted):
         await backend.http.read(first)
     assert await backend.http.read(await stays) == b"b"
     assert leaves.cancelled()
@@ -131,14 +133,14 @@ async def test_what_passes_through_waits_too() -> None:
         load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "llama-cpp-python"}),
         transport=behind,
     )
-    backend = await app.house.backend()
-    first = await backend.ask(QUESTION, [])
+    backend = await app.app_state.backend()
+    first = await backend.send_chat(QUESTION, [])
     passing = asyncio.create_task(ask(app, "/v1/embeddings", {"input": "x"}))
     await asyncio.sleep(0.01)
     assert behind.questions("/v1/embeddings") == []
     await first.aclose()
     assert (await passing).status == 200
-    await (await backend.ask(QUESTION, [])).aclose()
+    await (await backend.send_chat(QUESTION, [])).aclose()
 
 
 async def test_an_empty_stream_is_asked_for_its_reason() -> None:
@@ -146,18 +148,20 @@ async def test_an_empty_stream_is_asked_for_its_reason() -> None:
         400, json={"error": {"message": "This model's maximum context length is 512 tokens."}}
     )
     backend, behind = server(**{CHAT: [stream(), refusal, stream(), httpx.Response(200, json={})]})
-    response = await backend.ask(QUESTION, [])
+    response = await backend.send_chat(QUESTION, [])
     with pytest.raises(ContextOverflow):
-        await anext(backend.http.pieces(response))
+        await anext(backend.http.stream(response))
     await response.aclose()
     assert [asked["stream"] for asked in behind.questions()] == [True, False]
     # It has none: the answer is broken off.
-    assert [piece async for piece in backend.http.pieces(await backend.ask(QUESTION, []))] == []
+    assert [
+        piece async for piece in backend.http.stream(await backend.send_chat(QUESTION, []))
+    ] == []
 
 
 async def test_somebody_else_keeps_it_busy() -> None:
     backend, behind = server(**{"/v1/models": httpx.ReadTimeout("busy")})
-    await (await backend.ask(QUESTION, [])).aclose()
+    await (await backend.send_chat(QUESTION, [])).aclose()
     assert behind.questions()[0]["model"] == "m"
 
 
@@ -167,5 +171,5 @@ async def test_it_is_told_not_to_punish_repetitions_unless_the_client_says_so() 
         b'{"model": "m", "messages": []}',
         b'{"model": "m", "messages": [], "repeat_penalty": 1.3}',
     ):
-        await (await backend.ask(read(body), [])).aclose()
+        await (await backend.send_chat(parse(body), [])).aclose()
     assert [asked["repeat_penalty"] for asked in behind.questions()] == [1.0, 1.3]

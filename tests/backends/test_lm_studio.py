@@ -5,10 +5,10 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.backends.address import Address
-from proxy.backends.http import Http
+from proxy.backends.address import BackendAddress
+from proxy.backends.http import HttpClient
 from proxy.backends.lm_studio import LmStudio
-from proxy.backends.provider import Named
+from proxy.backends.provider import FixedProvider
 from tests.backend import Backend, models
 
 UNKNOWN = httpx.Response(200, json={"error": "Unexpected endpoint or method. (GET /api/v0/models)"})
@@ -38,7 +38,7 @@ V1 = {
 
 def lm_studio(v0: Any, v1: Any = UNKNOWN) -> LmStudio:
     behind = Backend({"/v1/models": models("a", "b"), "/api/v0/models": v0, "/api/v1/models": v1})
-    return LmStudio(Http(behind), Named(Address("http://10.0.0.5/v1")))
+    return LmStudio(HttpClient(behind), FixedProvider(BackendAddress("http://10.0.0.5/v1")))
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ async def test_the_loaded_model_is_the_one_that_an_unknown_name_means(
     v0: Any, v1: Any, context: int | None
 ) -> None:
     backend = lm_studio(v0, v1)
-    assert await backend.model_for("my-model") == "a"
-    facts = await backend.facts()
+    assert await backend.resolve_model("my-model") == "a"
+    facts = await backend.describe()
     assert (facts.model, facts.context) == ("a", context)
 
 
@@ -86,8 +86,8 @@ async def test_the_loaded_model_is_the_one_that_an_unknown_name_means(
 )
 async def test_the_model_for_embeddings_that_it_ships_with_is_not_meant(v0: Any, v1: Any) -> None:
     backend = lm_studio(v0, v1)
-    assert await backend.model_for("my-model") == "a"
-    assert [model.wire for model in await backend.models()] == [None, "/embeddings"]
+    assert await backend.resolve_model("my-model") == "a"
+    assert [model.only_endpoint for model in await backend.models()] == [None, "/embeddings"]
 
 
 async def test_where_neither_tells() -> None:

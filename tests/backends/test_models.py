@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.backends.models import Model, choose, knows, models_in
+from proxy.backends.models import ModelInfo, choose_model, has_model, parse_models
 from proxy.errors import BackendRefused, ModelNotFound
 
 FULL = {
@@ -19,10 +19,10 @@ FULL = {
 @pytest.mark.parametrize(
     ("listed", "right"),
     [
-        ({"object": "list", "data": [FULL]}, [Model("m", 5, "llamacpp", 512, ("n",))]),
-        ([FULL], [Model("m", 5, "llamacpp", 512, ("n",))]),
-        ({"models": [{"name": "tiny"}]}, [Model("tiny")]),
-        ({"data": [{"id": "v", "max_model_len": 4096}]}, [Model("v", context=4096)]),
+        ({"object": "list", "data": [FULL]}, [ModelInfo("m", 5, "llamacpp", 512, ("n",))]),
+        ([FULL], [ModelInfo("m", 5, "llamacpp", 512, ("n",))]),
+        ({"models": [{"name": "tiny"}]}, [ModelInfo("tiny")]),
+        ({"data": [{"id": "v", "max_model_len": 4096}]}, [ModelInfo("v", context=4096)]),
         (
             {
                 "data": [
@@ -36,9 +36,9 @@ FULL = {
                     }
                 ]
             },
-            [Model("v")],
+            [ModelInfo("v")],
         ),
-        ({"data": ["a", {"model": "b"}, 5, {"x": 1}]}, [Model("a"), Model("b")]),
+        ({"data": ["a", {"model": "b"}, 5, {"x": 1}]}, [ModelInfo("a"), ModelInfo("b")]),
         (
             {
                 "data": [
@@ -46,52 +46,56 @@ FULL = {
                     {"id": "s", "status": {"value": "unloaded"}},
                 ]
             },
-            [Model("r", loaded=True), Model("s")],
+            [ModelInfo("r", loaded=True), ModelInfo("s")],
         ),
         ({"object": "list", "data": None}, []),
         (None, []),
         ("text", []),
     ],
 )
-def test_every_shape(listed: Any, right: list[Model]) -> None:
-    assert models_in(listed) == right
+def test_every_shape(listed: Any, right: list[ModelInfo]) -> None:
+    assert parse_models(listed) == right
 
 
-ONE, TWO = [Model("a", aliases=("alias",))], [Model("a"), Model("b")]
+ONE, TWO = [ModelInfo("a", aliases=("alias",))], [ModelInfo("a"), ModelInfo("b")]
 
 
 def test_a_known_name_stays() -> None:
-    assert choose(TWO, "b", "a") == "b"
-    assert choose(ONE, "alias", None) == "alias"
-    assert knows(ONE, "alias")
-    assert not knows(ONE, None)
+    assert choose_model(TWO, "b", "a") == "b"
+    assert choose_model(ONE, "alias", None) == "alias"
+    assert has_model(ONE, "alias")
+    assert not has_model(ONE, None)
 
 
 def test_an_unknown_name_means_the_chosen_or_the_only_model() -> None:
-    assert choose(TWO, "x", "b") == "b"
-    assert choose(ONE, "x", None) == "a"
-    assert choose(ONE, None, None) == "a"
-    assert choose([], "x", None) == "x"
-    assert choose([], "x", "b") == "b"
+    assert choose_model(TWO, "x", "b") == "b"
+    assert choose_model(ONE, "x", None) == "a"
+    assert choose_model(ONE, None, None) == "a"
+    assert choose_model([], "x", None) == "x"
+    assert choose_model([], "x", "b") == "b"
 
 
 def test_several_and_none_chosen() -> None:
     with pytest.raises(ModelNotFound, match=r"BACKEND_MODEL: a, b"):
-        choose(TWO, "x", None)
+        choose_model(TWO, "x", None)
 
 
 def test_an_unknown_name_means_the_model_that_is_loaded() -> None:
-    several = [Model("a"), Model("b", loaded=True), Model("c", loaded=True, wire="/messages")]
-    assert choose(several, "x", None) == "b"
+    several = [
+        ModelInfo("a"),
+        ModelInfo("b", loaded=True),
+        ModelInfo("c", loaded=True, only_endpoint="/messages"),
+    ]
+    assert choose_model(several, "x", None) == "b"
     with pytest.raises(ModelNotFound, match=r"a, b$"):
-        choose([Model("a", loaded=True), Model("b", loaded=True)], "x", None)
+        choose_model([ModelInfo("a", loaded=True), ModelInfo("b", loaded=True)], "x", None)
 
 
 def test_a_model_that_speaks_otherwise_is_not_asked() -> None:
-    mixed = [Model("a"), Model("b", wire="/messages")]
-    assert choose(mixed, "x", None) == "a"
+    mixed = [ModelInfo("a"), ModelInfo("b", only_endpoint="/messages")]
+    assert choose_model(mixed, "x", None) == "a"
     with pytest.raises(BackendRefused, match=r"'b' answers only under /messages, .*: a$"):
-        choose(mixed, "b", None)
+        choose_model(mixed, "b", None)
 
 
 @pytest.mark.parametrize(
@@ -105,4 +109,4 @@ def test_a_model_that_speaks_otherwise_is_not_asked() -> None:
     ],
 )
 def test_what_a_model_takes(architecture: Any, inputs: Any) -> None:
-    assert models_in([{"id": "m", "architecture": architecture}])[0].inputs == inputs
+    assert parse_models([{"id": "m", "architecture": architecture}])[0].inputs == inputs

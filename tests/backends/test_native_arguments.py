@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.backends import native_arguments
-from proxy.backends.native_arguments import Arguments
+from proxy.backends.native_arguments import NativeArguments
 from proxy.parsing.schema import ValueSchema
 from tests.parsing.cuts import cuts
 
@@ -46,7 +46,7 @@ def read(text: str, schema: Any = None, *, whole: bool = True) -> str:
     """
     results = set()
     for pieces in cuts(text, 200):
-        arguments = Arguments(None if schema is None else ValueSchema([schema], schema))
+        arguments = NativeArguments(None if schema is None else ValueSchema([schema], schema))
         sent = "".join(map(arguments.feed, pieces))
         with pytest.raises(ValueError, match=r"."):
             json.loads(sent)
@@ -204,7 +204,7 @@ def test_broken_json_does_not_raise() -> None:
         '{"a" "count":"5"}',
     ):
         for pieces in cuts(text):
-            arguments = Arguments(ValueSchema([SCHEMA], SCHEMA))
+            arguments = NativeArguments(ValueSchema([SCHEMA], SCHEMA))
             sent = "".join(map(arguments.feed, pieces))
             assert arguments.closed
             assert (sent + arguments.end()).replace('"', "") == text.replace('"', "")
@@ -218,26 +218,26 @@ def test_blanks_around_the_object_are_dropped() -> None:
 @pytest.mark.parametrize("text", ['{"a":"', '"', "x", "[", '{"a":1}', " ", '{"numbers":["'])
 @pytest.mark.parametrize("schema", [None, SCHEMA], ids=["no schema", "schema"])
 def test_what_has_come_is_not_put_together_again_with_each_piece(text: str, schema: Any) -> None:
-    arguments = Arguments(None if schema is None else ValueSchema([schema], schema))
+    arguments = NativeArguments(None if schema is None else ValueSchema([schema], schema))
     for piece in [text, *["1" if text.strip() else " "] * 1000]:
         arguments.feed(piece)
     assert all(
-        len(piece) <= len(text) for piece in [*arguments._rest, *(arguments._captured or ())]
+        len(piece) <= len(text) for piece in [*arguments._held_back, *(arguments._captured or ())]
     )
 
 
 def test_blanks_behind_the_object_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_arguments, "HELD_LIMIT", 100)
-    arguments = Arguments()
+    arguments = NativeArguments()
     assert [arguments.feed(piece) for piece in ['{"a":1}', *[" "] * 500]] == ['{"a":1', *[""] * 500]
-    assert len(arguments._rest) < 150
+    assert len(arguments._held_back) < 150
     assert arguments.end() == "}"
 
 
 @pytest.mark.parametrize("opening", ["x", '"', '{"count":"', '{"', '{"a":1}x'])
 def test_what_is_held_back_has_a_limit(opening: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_arguments, "HELD_LIMIT", 100)
-    arguments = Arguments(ValueSchema([SCHEMA], SCHEMA))
+    arguments = NativeArguments(ValueSchema([SCHEMA], SCHEMA))
     sent = [arguments.feed(piece) for piece in [opening, *["5"] * 500]]
     assert len("".join(sent)) > 300
     closing = '","on":"true"}' if opening.startswith('{"c') else ""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.backends.native_calls import NativeCalls
+from proxy.backends.native_calls import NativeCallReader
 from proxy.parsing.events import CallArguments, CallEnd, CallStart, TextEvent
 
 
@@ -24,7 +24,7 @@ def _delta(
 
 
 def _fed(*deltas: dict[str, Any], finish: str | None = "tool_calls") -> list[TextEvent]:
-    calls = NativeCalls()
+    calls = NativeCallReader()
     events = [event for delta in deltas for event in calls.feed(delta)]
     return events + (calls.end(finish) if finish is not None else [])
 
@@ -156,7 +156,7 @@ def test_arguments_before_the_name() -> None:
 def test_a_call_without_a_name_is_known(
     deltas: list[dict[str, Any]], finish: str, lost: bool
 ) -> None:
-    calls = NativeCalls()
+    calls = NativeCallReader()
     for delta in deltas:
         calls.feed(delta)
     calls.end(finish)
@@ -164,7 +164,7 @@ def test_a_call_without_a_name_is_known(
 
 
 def test_arguments_that_no_name_claims_are_not_kept_without_end() -> None:
-    calls = NativeCalls()
+    calls = NativeCallReader()
     for _ in range(50):
         calls.feed(_delta(0, "a", None, "x" * 200_000))
     assert calls.feed(_delta(0, None, "f", "{}")) == []
@@ -172,7 +172,7 @@ def test_arguments_that_no_name_claims_are_not_kept_without_end() -> None:
 
 
 def test_calls_that_have_ended_are_not_looked_at_again() -> None:
-    calls = NativeCalls()
+    calls = NativeCallReader()
     for index in range(100):
         calls.feed(_delta(index, str(index), "f", "{}"))
     assert len(calls._open) == 1
@@ -225,7 +225,7 @@ def test_one_index_for_two_whole_calls_without_ids() -> None:
 
 
 def test_what_is_said_after_the_end_of_a_call_is_not_of_it() -> None:
-    calls = NativeCalls()
+    calls = NativeCallReader()
     events = [*calls.feed(_delta(0, "a", "f", '{"a"')), *calls.end("tool_calls")]
     assert calls.feed(_delta(0, arguments=":1}")) == calls.end("tool_calls") == []
     assert _calls(events) == [("a", "f", '{"a"', False)]

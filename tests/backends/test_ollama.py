@@ -6,12 +6,12 @@ import httpx
 import pytest
 
 from proxy.app import create_app
-from proxy.backends.address import Address
-from proxy.backends.http import Http
+from proxy.backends.address import BackendAddress
+from proxy.backends.http import HttpClient
 from proxy.backends.ollama import Ollama
-from proxy.backends.provider import Named
-from proxy.backends.server_info import Facts
-from proxy.chat_request.request import read
+from proxy.backends.provider import FixedProvider
+from proxy.backends.server_info import BackendInfo
+from proxy.chat_request.request import parse
 from proxy.errors import BackendRefused
 from proxy.settings import load
 from tests.asgi import ask
@@ -29,7 +29,7 @@ def ollama(
     behind = Backend(
         {"/v1/models": models("a", "b", "c"), "/api/ps": LOADED, CHAT: stream(), **(answers or {})}
     )
-    return Ollama(Http(behind), Named(Address(address))), behind
+    return Ollama(HttpClient(behind), FixedProvider(BackendAddress(address))), behind
 
 
 async def test_what_is_loaded_tells_how_much_it_holds() -> None:
@@ -74,21 +74,23 @@ async def test_the_model_s_own_file_may_tell_more(shown: Any, context: int | Non
     backend, behind = ollama(
         {"/v1/models": models("c"), "/api/show": httpx.Response(200, json=shown)}
     )
-    assert await backend.facts() == Facts("c", context)
+    assert await backend.describe() == BackendInfo("c", context)
     assert behind.bodies[-1] == b'{"model":"c"}'
 
 
 async def test_a_context_that_is_known_is_not_asked_for() -> None:
     backend, _ = ollama({"/v1/models": models("a")})
-    assert await backend.facts() == Facts("a", 4096)
-    assert await ollama({"/api/ps": httpx.Response(404)})[0].facts() == Facts()
+    assert await backend.describe() == BackendInfo("a", 4096)
+    assert await ollama({"/api/ps": httpx.Response(404)})[0].describe() == BackendInfo()
 
 
 async def test_a_model_that_does_not_think_is_asked_without() -> None:
     refusal = httpx.Response(400, json={"error": {"message": '"a" does not support thinking'}})
     backend, behind = ollama({CHAT: [refusal, stream(), stream()]})
     for _ in range(2):
-        await backend.ask(read(b'{"model": "a", "messages": [], "reasoning_effort": "high"}'), [])
+        await backend.send_chat(
+            parse(b'{"model": "a", "messages": [], "reasoning_effort": "high"}'), []
+        )
     # Another model may think.
     assert ["reasoning_effort" in asked for asked in behind.questions()] == [True, False, True]
 
@@ -98,28 +100,28 @@ async def test_a_refusal_that_nothing_can_be_left_out_for() -> None:
         {CHAT: httpx.Response(400, json={"error": {"message": '"a" does not support thinking'}})}
     )
     with pytest.raises(BackendRefused, match="thinking"):
-        await backend.ask(read(b'{"model": "a", "messages": []}'), [])
+        await backend.send_chat(parse(b'{"model": "a", "messages": []}'), [])
     assert len(behind.questions()) == 1  # the same question again has the same answer
 
 
 def test_what_it_ignores_is_said() -> None:
     backend, _ = ollama()
-    ignored = read(b'{"messages": [], "tool_choice": "required", "n": 2, "temperature": 1}')
-    assert backend.remark(ignored) == "ollama does not read n, tool_choice"
+    ignored = parse(b'{"messages": [], "tool_choice": "required", "n": 2, "temperature": 1}')
+    assert backend.warning_for(ignored) == "ollama does not read n, tool_choice"
     for kept in (b'"tool_choice": "auto"', b'"tool_choice": "none"', b'"n": 1'):
-        assert backend.remark(read(b'{"messages": [], %s}' % kept)) == ""
+        assert backend.warning_for(parse(b'{"messages": [], %s}' % kept)) == ""
 
 
 async def test_a_prompt_that_it_will_cut_is_said() -> None:
     backend, _ = ollama()
-    long = read(b'{"messages": [{"role": "user", "content": "%s"}]}' % (b"word " * 4000))
-    assert backend.remark(long) == ""
+    long = parse(b'{"messages": [{"role": "user", "content": "%s"}]}' % (b"word " * 4000))
+    assert backend.warning_for(long) == ""
     await backend.models()
-    assert backend.remark(long) == (
+    assert backend.warning_for(long) == (
         "ollama holds 4,096 tokens and cuts longer prompts in silence; "
         "OLLAMA_CONTEXT_LENGTH gives it more"
     )
-    assert backend.remark(read(b'{"messages": []}')) == ""
+    assert backend.warning_for(parse(b'{"messages": []}')) == ""
 
 
 async def test_what_the_model_that_is_asked_holds_counts() -> None:
@@ -128,7 +130,7 @@ async def test_what_the_model_that_is_asked_holds_counts() -> None:
     await backend.models()
     long = b'{"model": "%s", "messages": [{"role": "user", "content": "%s"}]}'
     assert [
-        "cuts" in backend.remark(read(long % (name, b"word " * 4000)))
+        "cuts" in backend.warning_for(parse(long % (name, b"word " * 4000)))
         for name in (b"a", b"b", b"c")
     ] == [True, False, False]
 
@@ -156,7 +158,7 @@ async def test_the_question_said_its_way() -> None:
         b'{"role": "tool", "content": [{"type": "text", "text": "x"}, {"type": "text", "text": '
         b'"y"}]}]}'
     )
-    await backend.ask(read(said), [])
+    await backend.send_chat(parse(said), [])
     asked = behind.questions()[0]
     assert asked["messages"] == [
         {"role": "assistant", "content": "", "reasoning": "r"},
@@ -193,5 +195,7 @@ async def test_whether_a_model_sees_is_asked_once(shown: Any, inputs: Any) -> No
     backend, behind = ollama(
         {"/v1/models": models("c"), "/api/ps": held, "/api/show": httpx.Response(200, json=shown)}
     )
-    assert [await backend.facts() for _ in range(2)] == [Facts("c", 4096, inputs=inputs)] * 2
+    assert [await backend.describe() for _ in range(2)] == [
+        BackendInfo("c", 4096, inputs=inputs)
+    ] * 2
     assert [request.url.path for request in behind.asked].count("/api/show") == 1

@@ -8,14 +8,14 @@ import httpx
 import pytest
 
 from proxy import exact_json
-from proxy.backends.address import Address
+from proxy.backends.address import BackendAddress
 from proxy.backends.generic import Generic
-from proxy.backends.http import Http
+from proxy.backends.http import HttpClient
 from proxy.backends.llama_cpp.backend import LlamaCpp
-from proxy.backends.provider import Named
-from proxy.backends.relaxation import change
-from proxy.chat_request.backend_body import Needs
-from proxy.chat_request.request import read
+from proxy.backends.provider import FixedProvider
+from proxy.backends.relaxation import relax
+from proxy.chat_request.backend_body import Capabilities
+from proxy.chat_request.request import parse
 from proxy.errors import BridgeError
 from tests.backend import Backend, models, stream
 
@@ -28,17 +28,20 @@ LAST_STEP = [{"role": "user", "content": "a"}, {"role": "assistant", "content": 
 @pytest.mark.parametrize(
     ("message", "changes"),
     [
-        ("body.store: Extra inputs are not permitted", {"left_out": {"store"}}),
-        ("Unrecognized request argument supplied: store", {"left_out": {"store"}}),
-        ("property 'store' is unsupported", {"left_out": {"store"}}),
-        ("body.tools.0.function.strict: Extra inputs are not permitted", {"left_out": {"strict"}}),
+        ("body.store: Extra inputs are not permitted", {"dropped_fields": {"store"}}),
+        ("Unrecognized request argument supplied: store", {"dropped_fields": {"store"}}),
+        ("property 'store' is unsupported", {"dropped_fields": {"store"}}),
+        (
+            "body.tools.0.function.strict: Extra inputs are not permitted",
+            {"dropped_fields": {"strict"}},
+        ),
         (
             "body.store: Extra inputs; body.tools.0.function.strict: Extra inputs",
-            {"left_out": {"store", "strict"}},
+            {"dropped_fields": {"store", "strict"}},
         ),
-        ("Unknown parameter: 'prompt_cache_key'", {"left_out": {"prompt_cache_key"}}),
+        ("Unknown parameter: 'prompt_cache_key'", {"dropped_fields": {"prompt_cache_key"}}),
         ("Unsupported parameter: 'max_completion_tokens'", {"max_completion_tokens": False}),
-        ("unknown field reasoning_content", {"thoughts": None}),
+        ("unknown field reasoning_content", {"reasoning_field": None}),
         ("stream_options is only allowed with stream", {"stream_options": False}),
         (
             "Conversation roles must alternate user/assistant/user/assistant/...",
@@ -61,14 +64,14 @@ LAST_STEP = [{"role": "user", "content": "a"}, {"role": "assistant", "content": 
     ],
 )
 def test_what_a_refusal_changes(message: str, changes: dict[str, Any]) -> None:
-    assert change(message, Needs()) == changes
+    assert relax(message, Capabilities()) == changes
 
 
 def test_what_was_left_out_stays_left_out() -> None:
-    assert change("strict: extra fields not permitted", Needs(left_out=frozenset({"store"}))) == {
-        "left_out": {"store", "strict"}
-    }
-    assert change("unknown field reasoning_content", Needs(thoughts=None)) == {}
+    assert relax(
+        "strict: extra fields not permitted", Capabilities(dropped_fields=frozenset({"store"}))
+    ) == {"dropped_fields": {"store", "strict"}}
+    assert relax("unknown field reasoning_content", Capabilities(reasoning_field=None)) == {}
 
 
 async def asked(
@@ -76,9 +79,9 @@ async def asked(
 ) -> list[Any]:
     """Two questions of the same backend."""
     script = Backend({"/v1/models": models("m"), CHAT: [*refusals, stream(), stream()]})
-    backend = kind(Http(script), Named(Address("http://10.0.0.5/v1")))
+    backend = kind(HttpClient(script), FixedProvider(BackendAddress("http://10.0.0.5/v1")))
     for _ in range(2):
-        await backend.ask(read(exact_json.dumps({"messages": [], **fields})), [])
+        await backend.send_chat(parse(exact_json.dumps({"messages": [], **fields})), [])
     questions: list[Any] = script.questions()
     return questions
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from proxy.app import Bridge
-from proxy.backends.detection import HELD, KEPT
-from proxy.backends.llama_cpp.client import TEMPLATE_KEPT
+from proxy.backends.detection import ERROR_TTL, RECHECK_INTERVAL
+from proxy.backends.llama_cpp.client import TEMPLATE_TTL
 from tests.asgi import Call, ask
 from tests.backend import END, Backend, models, stream, text
 from tests.bridge import bridge
@@ -111,7 +111,7 @@ async def test_health_names_the_new_one_and_is_never_in_trouble_for_long(
     if first == "llama_cpp" or refused:  # an answer did not fit its kind
         clock.now += 2
         assert await health(it.app) == (200, second)
-    clock.now += KEPT + 1
+    clock.now += RECHECK_INTERVAL + 1
     await ask(it.app, "/health")
     await settled()
     clock.now += 2
@@ -126,7 +126,7 @@ async def test_a_chat_is_asked_as_the_new_one_wants_it(
     it = Replaced(first, second, clock, refused=refused)
     assert (await ask(it.app, CHAT, QUESTION)).status == 200
     await it.replace()
-    clock.now += KEPT + 1
+    clock.now += RECHECK_INTERVAL + 1
     assert [(await ask(it.app, CHAT, QUESTION)).status for _ in range(2)] == [200, 200]
     await settled()
     await ask(it.app, CHAT, QUESTION)
@@ -197,15 +197,15 @@ async def test_the_template_of_another_model_at_the_same_address_is_read(clock: 
 
     async def template() -> str | None:
         await ask(app, CHAT, QUESTION)
-        return (await app.house.backend()).hint("m").template
+        return (await app.app_state.backend()).model_hint("m").template
 
     assert await template() == "<|im_start|>"
     backend.answers[PROPS] = httpx.Response(200, json={"chat_template": "[INST]"})
     assert await template() == "<|im_start|>"  # no request asks for it each time
-    clock.now += TEMPLATE_KEPT + 1
+    clock.now += TEMPLATE_TTL + 1
     assert await template() == "[INST]"
     backend.answers[PROPS] = httpx.ReadTimeout("busy")
-    clock.now += TEMPLATE_KEPT + 1
+    clock.now += TEMPLATE_TTL + 1
     asked = len(backend.asked)
     # It stays, and is not asked for each time.
     assert [await template(), await template()] == ["[INST]", "[INST]"]
@@ -223,15 +223,15 @@ async def test_where_templates_were_is_forgotten(clock: Clock) -> None:
     backend = Backend(dict(SERVERS["llama_cpp"]))
     app = bridge(backend, backend_kind="llama_cpp")
     await ask(app, CHAT, QUESTION)
-    raw = (await app.house.backend()).raw_way()
+    raw = (await app.app_state.backend()).raw_mode()
     assert raw is not None
     for port in range(2, 5):
-        clock.now += TEMPLATE_KEPT + 1
+        clock.now += TEMPLATE_TTL + 1
         other = bridge(
             backend, backend_kind="llama_cpp", backend_url=f"http://10.0.0.5:{port}"
-        ).house.place
-        seat = raw.at(await app.house.backend())
-        seat._backend.place = other
+        ).app_state.provider
+        seat = raw.for_backend(await app.app_state.backend())
+        seat._backend.provider = other
         assert await seat.chat_template() == "<|im_start|>"
         assert len(raw._templates) == 1
 
@@ -271,5 +271,5 @@ async def test_a_failure_holds_for_a_moment_only(clock: Clock) -> None:
     assert (await ask(app, CHAT, QUESTION)).status == 503
     backend.answers = dict(SERVERS["vllm"])
     assert (await ask(app, CHAT, QUESTION)).status == 503
-    clock.now += HELD
+    clock.now += ERROR_TTL
     assert (await ask(app, CHAT, QUESTION)).status == 200

@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from proxy.backends.response_reader import Reply
+from proxy.backends.response_reader import ResponseReader
 from proxy.parsing.events import (
-    Beside,
     CallArguments,
     CallEnd,
     CallStart,
     Content,
-    Failed,
+    ErrorEvent,
     Finish,
     Logprobs,
+    Passthrough,
     Progress,
     Reasoning,
     Usage,
@@ -21,7 +21,7 @@ from proxy.parsing.events import (
 
 
 def _read(*chunks: dict[str, Any]) -> list[Any]:
-    reply = Reply()
+    reply = ResponseReader()
     return [said for chunk in chunks for said in reply.read(chunk)]
 
 
@@ -57,8 +57,8 @@ def _choice(**fields: Any) -> dict[str, Any]:
         ),
         ({"choices": None}, []),
         ({}, []),
-        ({"error": {"message": "m"}, "choices": []}, [(0, Failed({"message": "m"}))]),
-        ({"error": "text"}, [(0, Failed("text"))]),
+        ({"error": {"message": "m"}, "choices": []}, [(0, ErrorEvent({"message": "m"}))]),
+        ({"error": "text"}, [(0, ErrorEvent("text"))]),
         ({"content": "a", "stop": False}, [(0, Content("a"))]),
         ({"content": "", "stop": False}, []),
         ({"content": None}, []),
@@ -113,10 +113,10 @@ def _choice(**fields: Any) -> dict[str, Any]:
         ({"usage": {"prompt_tokens": 5.0, "completion_tokens": 2.0}}, [(0, Usage(5, 2))]),
         ({"usage": {"seconds": 5}}, []),
         (_choice(delta={"content": "a"}, finish_reason=""), [(0, Content("a"))]),
-        (_choice(delta={"content": None, "refusal": "no"}), [(0, Beside({"refusal": "no"}))]),
+        (_choice(delta={"content": None, "refusal": "no"}), [(0, Passthrough({"refusal": "no"}))]),
         (
             _choice(message={"content": "", "audio": {"id": "a"}, "annotations": []}),
-            [(0, Beside({"audio": {"id": "a"}}))],
+            [(0, Passthrough({"audio": {"id": "a"}}))],
         ),
         (
             _choice(
@@ -138,7 +138,7 @@ def _choice(**fields: Any) -> dict[str, Any]:
         ),
         (
             {"object": "error", "message": "m", "code": 400},
-            [(0, Failed({"object": "error", "message": "m", "code": 400}))],
+            [(0, ErrorEvent({"object": "error", "message": "m", "code": 400}))],
         ),
         ({"usage": None}, []),
         (
@@ -246,7 +246,7 @@ def test_a_message_behind_deltas_repeats_them(kind: str, also: dict[str, Any]) -
         (0, Reasoning("r")),
         (0, Content("a")),
         (0, Content("b")),
-        (0, Beside({"refusal": "no"})),
+        (0, Passthrough({"refusal": "no"})),
         *CALLED,
     ]
     assert _read(*before, last) == [*events, *ENDED, (0, Finish("stop"))]
@@ -256,7 +256,7 @@ def test_what_stood_in_no_delta_is_new() -> None:
     last = _whole(content="a", tool_calls=[CALL], annotations=[1])
     assert _read(_chunk(content="a"), last) == [
         (0, Content("a")),
-        (0, Beside({"annotations": [1]})),
+        (0, Passthrough({"annotations": [1]})),
         *CALLED,
         *ENDED,
         (0, Finish("stop")),
@@ -321,7 +321,7 @@ def test_a_call_without_a_name_is_an_error() -> None:
         _chunk(finish="tool_calls"),
     )
     assert index == 0
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, ErrorEvent)
     assert "without a name" in failed.body["message"]
 
 
@@ -344,7 +344,7 @@ USAGE = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
     ],
 )
 def test_what_is_certain_without_a_finish(chunks: list[dict[str, Any]], events: list[Any]) -> None:
-    reply = Reply()
+    reply = ResponseReader()
     for chunk in chunks:
         list(reply.read(chunk))
     assert list(reply.end()) == events
@@ -366,11 +366,11 @@ TOOL = {
 def test_arguments_are_converted_by_the_schema_of_their_tool(
     tools: tuple[Any, ...], name: str
 ) -> None:
-    def arguments(reply: Reply, text: str, name: str) -> str:
+    def arguments(reply: ResponseReader, text: str, name: str) -> str:
         call = {"index": 0, "id": "c", "function": {"name": name, "arguments": text}}
         said = list(reply.read(_chunk(tool_calls=[call], finish="tool_calls")))
         return "".join(event.text for _, event in said if isinstance(event, CallArguments))
 
-    assert arguments(Reply(tools), '{"n":"5","s":"5"}', name) == '{"n":5,"s":"5"}'
-    assert arguments(Reply(tools), '{"n":"5"}', "other") == '{"n":"5"}'
-    assert arguments(Reply(), '{"n":"5"}', name) == '{"n":"5"}'
+    assert arguments(ResponseReader(tools), '{"n":"5","s":"5"}', name) == '{"n":5,"s":"5"}'
+    assert arguments(ResponseReader(tools), '{"n":"5"}', "other") == '{"n":"5"}'
+    assert arguments(ResponseReader(), '{"n":"5"}', name) == '{"n":"5"}'

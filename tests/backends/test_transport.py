@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from proxy.backends import transport as network
-from proxy.backends.http import Http, default_transport
-from proxy.errors import BridgeError, BrokenOff, Busy, TimedOut, Unavailable
+from proxy.backends.http import HttpClient, default_transport
+from proxy.errors import AnswerInterrupted, BackendTimeout, BridgeError, Overloaded, Unavailable
 
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter
@@ -26,7 +26,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
 
 
 @contextlib.asynccontextmanager
-async def serving(serve: Serve) -> AsyncIterator[tuple[Http, str]]:
+async def serving(serve: Serve) -> AsyncIterator[tuple[HttpClient, str]]:
     async def closing(reader: Reader, writer: Writer) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await serve(reader, writer)
@@ -34,7 +34,7 @@ async def serving(serve: Serve) -> AsyncIterator[tuple[Http, str]]:
 
     server = await asyncio.start_server(closing, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    http = Http(default_transport(url, public=False))
+    http = HttpClient(default_transport(url, public=False))
     try:
         yield http, url
     finally:
@@ -61,8 +61,8 @@ async def test_no_more_is_taken_in_than_somebody_asks_for() -> None:
 
     async with serving(pour) as (http, url):
         response = await http.send(get(url))
-        pieces = http.pieces(response)
-        assert 0 < len(await anext(pieces)) <= network.PIECE
+        pieces = http.stream(response)
+        assert 0 < len(await anext(pieces)) <= network.READ_SIZE
         before = -1
         async with asyncio.timeout(10):
             while before != sent:
@@ -85,8 +85,8 @@ async def test_others_have_their_turn_while_much_comes() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        theirs.sendall(b"x" * 20 * network.PIECE)
-        stream = network._Stream(ours)
+        theirs.sendall(b"x" * 20 * network.READ_SIZE)
+        stream = network._SocketStream(ours)
         other = asyncio.create_task(others())
         for _ in range(20):
             await stream.read(65_536)
@@ -131,10 +131,10 @@ async def test_a_kept_connection_that_the_server_has_closed_is_not_used_again() 
 async def test_whatever_is_cancelled_at_whatever_moment_leaves_nothing_open(
     times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[network._Stream] = []
-    open_one = network._connected
+    opened: list[network._SocketStream] = []
+    open_one = network._connect
 
-    async def watched(*at: Any) -> network._Stream:
+    async def watched(*at: Any) -> network._SocketStream:
         opened.append(await open_one(*at))
         return opened[-1]
 
@@ -143,10 +143,10 @@ async def test_whatever_is_cancelled_at_whatever_moment_leaves_nothing_open(
             await reader.readuntil(b"\r\n\r\n")
             writer.write(HEAD % 2 + b"ok")
 
-    async def ask(http: Http, url: str) -> bytes:
+    async def ask(http: HttpClient, url: str) -> bytes:
         return await http.read(await http.send(get(url)))
 
-    monkeypatch.setattr(network, "_connected", watched)
+    monkeypatch.setattr(network, "_connect", watched)
     async with serving(always) as (http, url):
         for moment in range(60):
             for _ in range(2):  # over a new connection, then over one that was kept
@@ -175,7 +175,7 @@ async def test_few_connections_are_kept_and_each_for_its_own_server() -> None:
             writer.write(HEAD % 2 + b"ok")
 
     async with serving(always) as (_, url), serving(always) as (_, other):
-        http = Http(
+        http = HttpClient(
             network.Transport(httpx.Limits(max_keepalive_connections=2, keepalive_expiry=60.0))
         )
 
@@ -202,7 +202,7 @@ async def test_a_server_that_does_not_listen() -> None:
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
         with pytest.raises(Unavailable):
-            await Http(default_transport(url, public=False)).send(get(url))
+            await HttpClient(default_transport(url, public=False)).send(get(url))
 
 
 async def test_of_two_addresses_the_second_may_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ async def test_of_two_addresses_the_second_may_answer(monkeypatch: pytest.Monkey
             (socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))
             for host in ("127.0.0.9", "127.0.0.1")
         ]
-        connected = network._connected
+        connected = network._connect
 
         async def resolved(*_: Any, **__: Any) -> Any:
             return answers
@@ -227,7 +227,7 @@ async def test_of_two_addresses_the_second_may_answer(monkeypatch: pytest.Monkey
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolved)
         # The first refuses.
         assert await http.read(await http.send(get(f"http://server.lan:{port}"))) == b"ok"
-        monkeypatch.setattr(network, "_connected", hangs)
+        monkeypatch.setattr(network, "_connect", hangs)
         assert (
             await http.read(await http.send(get(f"http://again.lan:{port}", connect=0.2))) == b"ok"
         )
@@ -237,7 +237,9 @@ async def test_of_two_addresses_the_second_may_answer(monkeypatch: pytest.Monkey
             await http.send(get(f"http://third.lan:{port}", connect=0.05))
 
 
-@pytest.mark.parametrize(("what", "error"), [("reset", BrokenOff), ("silence", TimedOut)])
+@pytest.mark.parametrize(
+    ("what", "error"), [("reset", AnswerInterrupted), ("silence", BackendTimeout)]
+)
 async def test_a_server_that_breaks_off(what: str, error: type[BridgeError]) -> None:
     over = asyncio.Event()
 
@@ -266,7 +268,7 @@ async def test_a_server_that_does_not_take_the_question() -> None:
         request = httpx.Request(
             "POST", url, content=b"x" * 50_000_000, extensions=get(url, write=0.2).extensions
         )
-        with pytest.raises(TimedOut, match="has not taken the request within 0 seconds"):
+        with pytest.raises(BackendTimeout, match="has not taken the request within 0 seconds"):
             await http.send(request)
         over.set()
 
@@ -274,7 +276,7 @@ async def test_a_server_that_does_not_take_the_question() -> None:
 async def test_what_else_may_be_asked_of_a_connection() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        stream = network._Stream(ours)
+        stream = network._SocketStream(ours)
         assert [stream.get_extra_info(info) for info in ("is_readable", "ssl_object")] == [
             False,
             None,
@@ -302,7 +304,7 @@ async def test_who_speaks_tls_is_read_as_ever() -> None:
 async def test_a_connection_that_is_silent_is_probed() -> None:
     """A cut link shows after a minute and a half instead of after ten."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        connected = await network._connected(
+        connected = await network._connect(
             socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname()
         )
         assert connected._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
@@ -317,7 +319,7 @@ async def test_our_own_lack_of_descriptors_is_not_blamed_on_the_backend() -> Non
         os.close(free)
         resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
         try:
-            with pytest.raises(Busy, match="no file descriptor left"):
+            with pytest.raises(Overloaded, match="no file descriptor left"):
                 await http.send(get(url))
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -325,4 +327,4 @@ async def test_our_own_lack_of_descriptors_is_not_blamed_on_the_backend() -> Non
 
 async def test_another_reason_for_which_no_socket_can_be_made() -> None:
     with pytest.raises(OSError, match=r"[Nn]o such|not supported|[Ii]nvalid"):
-        await network._connected(socket.AF_INET, 77, 0, "", ("127.0.0.1", 1))
+        await network._connect(socket.AF_INET, 77, 0, "", ("127.0.0.1", 1))

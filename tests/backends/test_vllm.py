@@ -6,11 +6,11 @@ import httpx
 import pytest
 
 from proxy.app import create_app
-from proxy.backends.address import Address
-from proxy.backends.http import Http
-from proxy.backends.provider import Named
+from proxy.backends.address import BackendAddress
+from proxy.backends.http import HttpClient
+from proxy.backends.provider import FixedProvider
 from proxy.backends.vllm import Vllm
-from proxy.chat_request.request import read
+from proxy.chat_request.request import parse
 from proxy.errors import BackendRefused
 from proxy.settings import load
 from tests.asgi import ask
@@ -63,7 +63,7 @@ async def test_any_other_refusal_stays_one() -> None:
         {"/v1/models": models("m"), CHAT: httpx.Response(400, json={"error": {"message": "no"}})}
     )
     with pytest.raises(BackendRefused, match="no"):
-        await Vllm(Http(behind), Named(Address("http://10.0.0.5/v1"))).ask(
-            read(b'{"messages": []}'), []
-        )
+        await Vllm(
+            HttpClient(behind), FixedProvider(BackendAddress("http://10.0.0.5/v1"))
+        ).send_chat(parse(b'{"messages": []}'), [])
     assert len(behind.questions()) == 1

@@ -7,12 +7,12 @@ import pytest
 
 from proxy import banner
 from proxy.app import create_app
-from proxy.backends.address import Address
-from proxy.backends.http import Http
-from proxy.backends.provider import Named
-from proxy.backends.server_info import Facts
+from proxy.backends.address import BackendAddress
+from proxy.backends.http import HttpClient
+from proxy.backends.provider import FixedProvider
+from proxy.backends.server_info import BackendInfo
 from proxy.backends.zen import Zen
-from proxy.chat_request.request import Question, read
+from proxy.chat_request.request import ChatRequest, parse
 from proxy.errors import BackendRefused, ModelNotFound
 from proxy.settings import load
 from tests.asgi import ask
@@ -20,7 +20,7 @@ from tests.backend import Backend, models, stream
 
 NEEDS_KEY = "zen needs your own key: set ZEN_API_KEY, from https://opencode.ai/auth"
 CHAT = "/zen/v1/chat/completions"
-QUESTION = read(
+QUESTION = parse(
     b'{"model": "glm-5.2", "messages": [{"role": "system", "content": "s"}, {"role": "user", '
     b'"content": "u"}]}'
 )
@@ -34,16 +34,16 @@ def zen(wanted: str | None = None, **environment: str) -> tuple[Zen, Backend]:
         }
     )
     address = load({"BACKEND_URL": "zen", **environment}).backend_address
-    return Zen(Http(behind), Named(address), wanted), behind
+    return Zen(HttpClient(behind), FixedProvider(address), wanted), behind
 
 
 async def sent(
     headers: list[tuple[bytes, bytes]],
     environment: dict[str, str] | None = None,
-    question: Question = QUESTION,
+    question: ChatRequest = QUESTION,
 ) -> httpx.Headers:
     backend, behind = zen(**(environment or {}))
-    await backend.ask(question, headers)
+    await backend.send_chat(question, headers)
     return behind.asked[-1].headers
 
 
@@ -72,16 +72,18 @@ async def test_the_client_s_session_is_zen_s_session(
 
 
 async def test_a_client_without_sessions_gets_one_for_each_conversation() -> None:
-    later = read(
+    later = parse(
         b'{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, '
         b'{"role": "user", "content": "v"}]}'
     )
-    other = read(b'{"messages": [{"role": "user", "content": "u"}]}')
+    other = parse(b'{"messages": [{"role": "user", "content": "u"}]}')
     sessions = [
         (await sent([], question=question)).get("x-opencode-session")
         for question in (QUESTION, QUESTION)
     ]
-    sessions += [zen()[0].headers(question, [])[-1][1].decode() for question in (later, other)]
+    sessions += [
+        zen()[0].request_headers(question, [])[-1][1].decode() for question in (later, other)
+    ]
     assert sessions[0] == sessions[1] == sessions[2] != sessions[3]
 
 
@@ -110,7 +112,7 @@ async def test_the_key(environment: dict[str, str], key: str) -> None:
 
 async def test_models_of_another_wire_are_listed_as_such_and_refused() -> None:
     backend, behind = zen()
-    assert {model.id: model.wire for model in await backend.models()} == {
+    assert {model.id: model.only_endpoint for model in await backend.models()} == {
         "glm-5.2": None,
         "kimi-k3": None,
         "gpt-5.5": "/responses",
@@ -121,34 +123,37 @@ async def test_models_of_another_wire_are_listed_as_such_and_refused() -> None:
         BackendRefused,
         match=r"'gpt-5.5' answers only under /responses.* these answer here: glm-5.2, kimi-k3$",
     ) as caught:
-        await backend.ask(read(b'{"model": "gpt-5.5", "messages": []}'), [])
+        await backend.send_chat(parse(b'{"model": "gpt-5.5", "messages": []}'), [])
     assert (caught.value.status, behind.questions(CHAT)) == (400, [])
     with pytest.raises(ModelNotFound, match=r"BACKEND_MODEL: glm-5.2, kimi-k3$"):
-        await backend.model_for("my-model")
+        await backend.resolve_model("my-model")
     with pytest.raises(BackendRefused, match="/messages"):
-        await zen("claude-opus-5")[0].model_for("my-model")
-    assert await zen("kimi-k3")[0].model_for("my-model") == "kimi-k3"
+        await zen("claude-opus-5")[0].resolve_model("my-model")
+    assert await zen("kimi-k3")[0].resolve_model("my-model") == "kimi-k3"
 
 
 async def test_a_look_at_its_health_does_not_ask_it_each_time() -> None:
     backend, behind = zen()
-    assert [await backend.facts(), await backend.facts()] == [Facts(advice=NEEDS_KEY)] * 2
+    assert [await backend.describe(), await backend.describe()] == [
+        BackendInfo(advice=NEEDS_KEY)
+    ] * 2
     assert len(behind.asked) == 1
 
 
 async def test_who_has_a_key_needs_no_advice() -> None:
-    assert await zen("kimi-k3", ZEN_API_KEY="z")[0].facts() == Facts("kimi-k3")
+    assert await zen("kimi-k3", ZEN_API_KEY="z")[0].describe() == BackendInfo("kimi-k3")
     elsewhere = Zen(
-        Http(Backend({"/v1/models": models("m")})), Named(Address("http://10.0.0.5/v1"))
+        HttpClient(Backend({"/v1/models": models("m")})),
+        FixedProvider(BackendAddress("http://10.0.0.5/v1")),
     )
-    assert await elsewhere.facts() == Facts("m")
+    assert await elsewhere.describe() == BackendInfo("m")
 
 
 async def test_without_a_key_everybody_is_told_where_to_get_one() -> None:
     app = create_app(load({"BACKEND_URL": "zen"}), transport=zen()[1])
     told = await ask(app, "/health")
     assert (told.status, told.json["status"], told.json["reason"]) == (200, "ok", NEEDS_KEY)
-    assert NEEDS_KEY in banner.text("http://127.0.0.1:8081", None, await app.status.now())
+    assert NEEDS_KEY in banner.text("http://127.0.0.1:8081", None, await app.health.report())
 
 
 async def test_the_model_that_was_chosen_is_shown_before_zen_can_be_reached() -> None:
@@ -157,7 +162,7 @@ async def test_the_model_that_was_chosen_is_shown_before_zen_can_be_reached() ->
     )
     report = await create_app(
         load({"BACKEND_URL": "zen", "BACKEND_MODEL": "glm-5.2"}), transport=behind
-    ).status.now()
+    ).health.report()
     reason = (
         "https://opencode.ai cannot be found: is this machine connected, and is BACKEND_URL right?"
     )
@@ -176,7 +181,7 @@ async def test_the_model_that_was_chosen_is_shown_before_zen_can_be_reached() ->
 async def test_families(name: str, wire: Any) -> None:
     backend, behind = zen()
     behind.answers["/zen/v1/models"] = models(name)
-    assert [model.wire for model in await backend.models()] == [wire]
+    assert [model.only_endpoint for model in await backend.models()] == [wire]
 
 
 async def test_clients_see_which_models_answer_elsewhere() -> None:

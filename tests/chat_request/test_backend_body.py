@@ -6,18 +6,20 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.chat_request.backend_body import Needs, output_limit, prepare, unread
-from proxy.chat_request.request import read
+from proxy.chat_request.backend_body import Capabilities, build_body, ignored_by, output_limit
+from proxy.chat_request.request import parse
 
 TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")] + [
     {"type": "odd"}
 ]
-LLAMA = Needs(progress=True, tool_choice="words", logprobs_beside_tools=False)
+LLAMA = Capabilities(progress=True, tool_choice="words", logprobs_beside_tools=False)
 
 
 # What it has by default is frozen.
-def _prepared(needs: Needs = Needs(), model: str | None = None, **fields: Any) -> Any:  # noqa: B008
-    return json.loads(prepare(read(json.dumps({"messages": [], **fields}).encode()), needs, model))
+def _prepared(needs: Capabilities = Capabilities(), model: str | None = None, **fields: Any) -> Any:  # noqa: B008
+    return json.loads(
+        build_body(parse(json.dumps({"messages": [], **fields}).encode()), needs, model)
+    )
 
 
 def test_always_streamed_with_usage() -> None:
@@ -33,8 +35,8 @@ def test_always_streamed_with_usage() -> None:
 
 
 def test_unknown_fields_pass_and_the_client_s_own_body_is_not_changed() -> None:
-    question = read(b'{"messages": [], "my_sampler": {"deep": [1]}, "seed": 18446744073709551615}')
-    assert json.loads(prepare(question, Needs(), "m")) == {
+    question = parse(b'{"messages": [], "my_sampler": {"deep": [1]}, "seed": 18446744073709551615}')
+    assert json.loads(build_body(question, Capabilities(), "m")) == {
         "messages": [],
         "my_sampler": {"deep": [1]},
         "seed": 18446744073709551615,
@@ -46,7 +48,7 @@ def test_unknown_fields_pass_and_the_client_s_own_body_is_not_changed() -> None:
 
 
 def test_a_backend_that_does_not_know_stream_options() -> None:
-    assert "stream_options" not in _prepared(Needs(stream_options=False))
+    assert "stream_options" not in _prepared(Capabilities(stream_options=False))
 
 
 def test_llama_cpp_is_asked_for_its_progress() -> None:
@@ -77,7 +79,7 @@ def test_tools_that_are_allowed_are_the_only_ones_offered(mode: str | None, word
 
 
 def test_json_without_a_schema_gets_the_plainest() -> None:
-    needs, json_object = Needs(json_object=False), {"type": "json_object"}
+    needs, json_object = Capabilities(json_object=False), {"type": "json_object"}
     schema = {
         "type": "json_schema",
         "json_schema": {"name": "object", "schema": {"type": "object"}},
@@ -112,7 +114,7 @@ def test_logprobs_beside_tools_are_not_streamed_by_llama_cpp() -> None:
 
 
 def test_where_no_choice_is_read_only_what_may_be_chosen_is_offered() -> None:
-    unread_choice = Needs(tool_choice="unread")
+    unread_choice = Capabilities(tool_choice="unread")
     assert "tools" not in _prepared(unread_choice, tools=TOOLS, tool_choice="none")
     assert _prepared(unread_choice, tools=TOOLS, tool_choice={"function": {"name": "f"}})[
         "tools"
@@ -126,13 +128,13 @@ def test_where_no_choice_is_read_only_what_may_be_chosen_is_offered() -> None:
     [({"tool_choice": "auto"}, "none"), ({}, "none"), ({"tool_choice": "required"}, "required")],
 )
 def test_where_the_choice_may_not_be_left_to_the_model(given: dict[str, Any], asked: str) -> None:
-    needs = Needs(auto_tool_choice=False)
+    needs = Capabilities(auto_tool_choice=False)
     assert _prepared(needs, tools=TOOLS, **given)["tool_choice"] == asked
     assert "tool_choice" not in _prepared(needs)
 
 
 def test_the_limit_under_the_name_that_all_know() -> None:
-    needs = Needs(max_completion_tokens=False)
+    needs = Capabilities(max_completion_tokens=False)
     assert "max_completion_tokens" not in _prepared(needs, max_completion_tokens=5)
     assert _prepared(needs, max_completion_tokens=5)["max_tokens"] == 5
     assert _prepared(needs, max_completion_tokens=5, max_tokens=3)["max_tokens"] == 3
@@ -156,11 +158,11 @@ def test_the_limit_under_the_name_that_all_know() -> None:
     ],
 )
 def test_the_most_that_an_answer_may_have(said: dict[str, Any], limit: int | None) -> None:
-    assert output_limit(read(orjson.dumps({"messages": []} | said))) == limit
+    assert output_limit(parse(orjson.dumps({"messages": []} | said))) == limit
 
 
 def test_defaults_that_do_harm_give_way_to_the_client_s_word() -> None:
-    needs = Needs(unless_said=(("repeat_penalty", 1.0),))
+    needs = Capabilities(defaults=(("repeat_penalty", 1.0),))
     assert (
         _prepared(needs)["repeat_penalty"],
         _prepared(needs, repeat_penalty=1.2)["repeat_penalty"],
@@ -168,9 +170,11 @@ def test_defaults_that_do_harm_give_way_to_the_client_s_word() -> None:
 
 
 def test_what_is_asked_for_in_vain() -> None:
-    question = read(b'{"messages": [], "tool_choice": "auto", "top_k": 5, "n": null, "seed": 1}')
-    assert unread(question, Needs(unread=frozenset({"tool_choice", "top_k", "n"}))) == ["top_k"]
-    assert unread(question, Needs()) == []
+    question = parse(b'{"messages": [], "tool_choice": "auto", "top_k": 5, "n": null, "seed": 1}')
+    assert ignored_by(
+        question, Capabilities(ignored_fields=frozenset({"tool_choice", "top_k", "n"}))
+    ) == ["top_k"]
+    assert ignored_by(question, Capabilities()) == []
 
 
 @pytest.mark.parametrize("none", [[], None])
@@ -191,10 +195,14 @@ def test_what_a_backend_refuses_is_left_out() -> None:
     tools = [{"type": "function", "function": {"name": "f", "strict": False}}, {"type": "odd"}]
     kept = _prepared(tools=tools, store=False, strict=True)
     assert (kept["tools"], kept["store"]) == (tools, False)
-    left = _prepared(Needs(left_out=frozenset({"store", "strict"})), tools=tools, store=False)
+    left = _prepared(
+        Capabilities(dropped_fields=frozenset({"store", "strict"})), tools=tools, store=False
+    )
     assert left["tools"] == [{"type": "function", "function": {"name": "f"}}, {"type": "odd"}]
     assert "store" not in left
-    assert _prepared(Needs(left_out=frozenset({"store"})), tools=tools)["tools"] == tools
+    assert (
+        _prepared(Capabilities(dropped_fields=frozenset({"store"})), tools=tools)["tools"] == tools
+    )
 
 
 LAST = {"role": "assistant", "content": "No more steps."}
@@ -221,12 +229,12 @@ LAST = {"role": "assistant", "content": "No more steps."}
 def test_a_last_word_that_is_no_beginning_of_the_answer(
     messages: Any, more: dict[str, Any], last: Any
 ) -> None:
-    assert _prepared(Needs(prefill=False), messages=messages, **more)["messages"] == [last]
+    assert _prepared(Capabilities(prefill=False), messages=messages, **more)["messages"] == [last]
     assert _prepared(messages=[LAST], **more)["messages"] == [LAST]
 
 
 def test_nothing_to_end_with() -> None:
-    assert _prepared(Needs(prefill=False), tool_choice="none")["messages"] == []
+    assert _prepared(Capabilities(prefill=False), tool_choice="none")["messages"] == []
 
 
 def test_a_sound_that_shall_come_whole_is_not_streamed() -> None:

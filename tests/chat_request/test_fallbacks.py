@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from proxy.chat_request.fallbacks import (
-    continued,
-    fits_a_prompt,
-    may_go_on,
-    of_prompt,
-    raw,
-    softened,
-    wants_a_call,
+    can_prefill,
+    can_use_completion,
+    completion_body,
+    relax_schemas,
+    requires_tool_call,
+    with_prefill,
+    without_parser,
 )
 
 BODY: dict[str, Any] = {
@@ -25,7 +25,7 @@ BODY: dict[str, Any] = {
 def soft(schema: Any) -> Any:
     tool: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": schema}}
     body = BODY | {"tools": [tool]}
-    changed = softened(body)
+    changed = relax_schemas(body)
     assert body["tools"] == [tool]  # the client's own is left alone
     assert tool["function"]["parameters"] is schema
     return changed["tools"][0]["function"]["parameters"]
@@ -41,21 +41,21 @@ def soft(schema: Any) -> Any:
     ],
 )
 def test_a_call_that_must_come(choice: Any, wanted: bool) -> None:
-    assert wants_a_call({"tool_choice": choice}) is wanted
+    assert requires_tool_call({"tool_choice": choice}) is wanted
 
 
 def test_raw_leaves_the_prompt_as_it_is() -> None:
-    assert raw(BODY | {"tool_choice": "auto"}) == BODY | {
+    assert without_parser(BODY | {"tool_choice": "auto"}) == BODY | {
         "tool_choice": "none",
         "reasoning_format": "none",
     }
 
 
 def test_what_was_said_stands_at_the_end() -> None:
-    assert continued(BODY, "I look", "", 0)["messages"][1:] == [
+    assert with_prefill(BODY, "I look", "", 0)["messages"][1:] == [
         {"role": "assistant", "content": "I look"}
     ]
-    assert continued(BODY, "", "hm", 0)["messages"][1:] == [
+    assert with_prefill(BODY, "", "hm", 0)["messages"][1:] == [
         {"role": "assistant", "content": "", "reasoning_content": "hm"}
     ]
     assert len(BODY["messages"]) == 1
@@ -67,7 +67,7 @@ def test_what_was_said_stands_at_the_end() -> None:
 )
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n_predict"])
 def test_what_was_spent_is_not_spent_again(name: str, limit: Any, left: Any) -> None:
-    assert continued(BODY | {name: limit}, "I look", "", 40)[name] == left
+    assert with_prefill(BODY | {name: limit}, "I look", "", 40)[name] == left
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,11 @@ def test_what_was_spent_is_not_spent_again(name: str, limit: Any, left: Any) -> 
     ],
 )
 def test_in_the_middle_of_a_form_nothing_goes_on(fields: Any, may: bool) -> None:
-    assert may_go_on(BODY | fields) is may
+    assert can_prefill(BODY | fields) is may
 
 
 def test_a_prompt_to_be_completed() -> None:
-    asked = of_prompt(
+    asked = completion_body(
         BODY | {"max_completion_tokens": 9, "stream": False, "tool_choice": "auto"}, "P", ["<a>"]
     )
     assert asked == {
@@ -98,7 +98,7 @@ def test_a_prompt_to_be_completed() -> None:
         "stream": True,
         "return_progress": True,
     }
-    assert "max_tokens" not in of_prompt(BODY, "P", [])
+    assert "max_tokens" not in completion_body(BODY, "P", [])
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_prompt_to_be_completed() -> None:
     ],
 )
 def test_what_is_more_than_its_prompt(more: dict[str, Any], fits: bool) -> None:
-    assert fits_a_prompt(BODY | more) is fits
+    assert can_use_completion(BODY | more) is fits
 
 
 def test_rules_that_grammars_choke_on_are_said_in_words() -> None:
@@ -198,4 +198,4 @@ def test_a_parameter_may_be_named_like_a_rule() -> None:
     ],
 )
 def test_what_is_no_schema_is_left_alone(tools: Any) -> None:
-    assert softened(BODY | {"tools": tools}) == BODY | {"tools": tools}
+    assert relax_schemas(BODY | {"tools": tools}) == BODY | {"tools": tools}

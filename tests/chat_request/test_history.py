@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.chat_request.history import readable, with_joined_text, with_joined_users
+from proxy.chat_request.history import join_text_parts, join_user_messages, normalize
 
 
 def _assistant(**fields: Any) -> dict[str, Any]:
@@ -46,27 +46,29 @@ def _assistant(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_what_an_assistant_said(given: dict[str, Any], right: dict[str, Any]) -> None:
-    assert readable([_assistant(**given)], "reasoning_content") == [_assistant(**right)]
+    assert normalize([_assistant(**given)], "reasoning_content") == [_assistant(**right)]
 
 
 @pytest.mark.parametrize("content", [None, [], [{"type": "thinking", "thinking": "t"}]])
 def test_who_only_thought_said_nothing(content: Any) -> None:
     """Ollama refuses a message whose content is null, unless there are calls in it."""
     given = {"role": "assistant", "content": content, "reasoning_content": "r"}
-    assert readable([given], "reasoning_content") == [given | {"content": ""}]
+    assert normalize([given], "reasoning_content") == [given | {"content": ""}]
     called = given | {"content": None, "tool_calls": [{"id": "a"}]}
-    assert readable([called], "reasoning_content") == [called]
+    assert normalize([called], "reasoning_content") == [called]
 
 
 def test_a_developer_is_heard_by_all() -> None:
     given = {"role": "developer", "content": "Be brief.", "name": "x"}
-    assert readable([given], None) == [given | {"role": "system"}]
+    assert normalize([given], None) == [given | {"role": "system"}]
     assert given["role"] == "developer"
 
 
 def test_under_another_name() -> None:
-    assert readable([_assistant(reasoning_content="r")], "reasoning") == [_assistant(reasoning="r")]
-    assert readable([_assistant(reasoning_content="r")], None) == [_assistant()]
+    assert normalize([_assistant(reasoning_content="r")], "reasoning") == [
+        _assistant(reasoning="r")
+    ]
+    assert normalize([_assistant(reasoning_content="r")], None) == [_assistant()]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_under_another_name() -> None:
     [{"role": "user", "content": "x", "signature": "mine", "reasoning": "mine"}, "odd", None],
 )
 def test_nobody_else_s_words_are_touched(message: Any) -> None:
-    assert readable([message], "reasoning") == [message]
+    assert normalize([message], "reasoning") == [message]
 
 
 TEXT, IMAGE = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}
@@ -92,7 +94,7 @@ TEXT, IMAGE = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": 
     ],
 )
 def test_text_in_parts_becomes_one_text(content: Any, right: Any) -> None:
-    assert with_joined_text([{"role": "user", "content": content}, {}, 5]) == [
+    assert join_text_parts([{"role": "user", "content": content}, {}, 5]) == [
         {"role": "user", "content": right},
         {},
         5,
@@ -127,12 +129,12 @@ def test_messages_of_the_user_that_follow_each_other(
     messages: list[Any], joined: list[Any]
 ) -> None:
     kept = [dict(message) for message in messages]
-    assert with_joined_users(messages) == joined
+    assert join_user_messages(messages) == joined
     assert messages == kept
 
 
 @pytest.mark.parametrize("role", ["system", "developer", "user", "tool", "assistant"])
 def test_nothing_as_content_is_an_empty_text(role: str) -> None:
-    (message,) = readable([{"role": role, "content": None}], None)
+    (message,) = normalize([{"role": role, "content": None}], None)
     assert message["content"] == ""
-    assert "content" not in readable([{"role": "user"}], None)[0]
+    assert "content" not in normalize([{"role": "user"}], None)[0]

@@ -38,13 +38,13 @@ async def test_where_a_request_is_read_and_written(
 
         monkeypatch.setattr(f"{module}.{name}", work)
 
-    noted("read", "proxy.chat_request.request")
-    noted("prepare", "proxy.backends.base")
-    noted("_wish", "proxy.web.chat")
+    noted("parse", "proxy.chat_request.request")
+    noted("build_body", "proxy.backends.base")
+    noted("_route_request", "proxy.web.chat")
     road = Road(stream(*text("hello"), *END))
     assert (
         heard(await road.ask(messages=[{"role": "user", "content": "x" * letters}])).content
         == "hello"
     )
-    assert threads.keys() == {"read", "prepare", "_wish"}
+    assert threads.keys() == {"parse", "build_body", "_route_request"}
     assert {thread == threading.get_ident() for thread in threads.values()} == {is_here}

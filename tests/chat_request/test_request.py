@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.chat_request.request import read
+from proxy.chat_request.request import parse
 from proxy.errors import BadRequest
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -13,7 +13,7 @@ TOOL = {"type": "function", "function": {"name": "f"}}
 
 
 def _read(**fields: Any) -> Any:
-    return read(json.dumps({"messages": MESSAGES, **fields}).encode())
+    return parse(json.dumps({"messages": MESSAGES, **fields}).encode())
 
 
 def test_what_we_know_of_a_bare_question() -> None:
@@ -46,7 +46,7 @@ def test_what_we_know_of_a_full_one() -> None:
         2,
     )
     assert question.tools == (TOOL,)
-    assert question.one_call
+    assert question.single_call
 
 
 def test_no_calls_are_wanted_with_tool_choice_none() -> None:
@@ -60,7 +60,7 @@ def test_ids_that_the_conversation_has_already() -> None:
         {"tool_calls": [{"id": "a"}, {"id": 5}, "x"]},
         {"tool_calls": [{"id": "b"}]},
     ]
-    assert _read(messages=history).used_ids == {"a", "b"}
+    assert _read(messages=history).used_call_ids == {"a", "b"}
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def test_ids_that_the_conversation_has_already() -> None:
 )
 def test_what_cannot_be_asked(raw: bytes, words: str) -> None:
     with pytest.raises(BadRequest, match=words):
-        read(raw)
+        parse(raw)
 
 
 def test_half_an_emoji_of_a_client_that_cuts_long_results() -> None:
-    question = read(
+    question = parse(
         rb'{"messages": [{"role": "tool", "content": "cut \ud83d"}, {"content": '
         rb'"\ud83d\ude00 whole"}]}'
     )
@@ -115,7 +115,7 @@ def test_half_an_emoji_of_a_client_that_cuts_long_results() -> None:
 
 def test_what_is_deep_but_not_too_deep() -> None:
     assert (
-        read(b'{"messages": [], "deep": ' + b"[" * 126 + b"]" * 126 + b"}").body["messages"] == []
+        parse(b'{"messages": [], "deep": ' + b"[" * 126 + b"]" * 126 + b"}").body["messages"] == []
     )
 
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from proxy.chat_request.session_id import session_of
+from proxy.chat_request.session_id import session_id
 
 SYSTEM, HELLO = {"role": "system", "content": "s"}, {"role": "user", "content": "hello"}
 
 
 def _session(*messages: Any) -> str:
-    return session_of({"messages": list(messages)})
+    return session_id({"messages": list(messages)})
 
 
 def test_the_same_at_every_turn_and_another_for_another() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.chat_request.tool_choice import ToolChoice, read
+from proxy.chat_request.tool_choice import ToolChoice, parse
 from proxy.errors import BadRequest
 
 TOOLS: list[Any] = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]
@@ -47,7 +47,7 @@ def function(name: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_chosen(choice: Any, meant: ToolChoice) -> None:
-    assert read({"tools": TOOLS, "tool_choice": choice}) == meant
+    assert parse({"tools": TOOLS, "tool_choice": choice}) == meant
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_tool_that_is_not_declared(choice: Any, tools: Any) -> None:
     with pytest.raises(
         BadRequest, match=r"`tool_choice` names '.+', which `tools` does not declare"
     ) as caught:
-        read({"tools": tools, "tool_choice": choice})
+        parse({"tools": tools, "tool_choice": choice})
     assert caught.value.param == "tool_choice"
 
 
@@ -87,12 +87,12 @@ def test_what_is_said_of_an_answer_without_the_call() -> None:
         "`tool_choice` demands a call of 'f' or 'g', but the model answered without it: "
         "the backend does not enforce it"
     )
-    assert named.unmet([]) == without
-    assert "the model called 'h', 'i' instead" in (named.unmet(["h", "i"]) or "")
+    assert named.unmet_reason([]) == without
+    assert "the model called 'h', 'i' instead" in (named.unmet_reason(["h", "i"]) or "")
     for free in (
         ToolChoice(),
         ToolChoice("none"),
         ToolChoice("required"),
         ToolChoice("auto", frozenset({"f"})),
     ):
-        assert free.unmet([]) is None
+        assert free.unmet_reason([]) is None

@@ -22,7 +22,7 @@ TOOLS = tuple(
 )
 def test_which_tool_is_meant(said: str, meant: str) -> None:
     assert (
-        DeclaredNames((*TOOLS, "odd", {"type": "x"}, {"function": {"name": 5}})).meant(said)
+        DeclaredNames((*TOOLS, "odd", {"type": "x"}, {"function": {"name": 5}})).resolve(said)
         == meant
     )
 
@@ -37,8 +37,8 @@ def test_other_spellings_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(tools, "_snake_case", counted)
     names = tools.DeclaredNames(TOOLS)
-    assert names.meant("bash") == "bash"
+    assert names.resolve("bash") == "bash"
     assert worked_out == []
     for _ in range(1_000):
-        names.meant("unknown")
+        names.resolve("unknown")
     assert len(worked_out) == 1_000 + len(TOOLS)

@@ -50,7 +50,7 @@ def health(**more: Any) -> httpx.Response:
 
 def found(answer: httpx.Response | Exception, **options: str) -> list[tuple[str, str, str]]:
     settings = load({name.upper(): value for name, value in options.items()})
-    return [(one.mark, one.what, one.told) for one in doctor.examine(settings, Running(answer))]
+    return [(one.level, one.what, one.detail) for one in doctor.examine(settings, Running(answer))]
 
 
 NOBODY = httpx.ConnectError("refused")
@@ -81,7 +81,7 @@ def test_with_nothing_configured() -> None:
 
 
 def test_models_and_their_files(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "NODES", {"card*": "a GPU"})
+    monkeypatch.setattr(gpu, "DEVICE_NODES", {"card*": "a GPU"})
     engine = Conduct().script(home / "my-server")
     made(home / "coder.gguf", LLAMA | {"tokenizer.chat_template": "<function="})
     made(home / "vectors.gguf", {"general.architecture": "bert", "bert.pooling_type": 1})

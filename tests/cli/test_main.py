@@ -13,10 +13,10 @@ from proxy import __version__
 from proxy.app import create_app
 from proxy.cli import main, pid1
 from proxy.cli import serve as serve_module
-from proxy.cli.serve import Server, _shown
-from proxy.completion.request_stats import Record
+from proxy.cli.serve import Server, _banner_key
+from proxy.completion.request_stats import RequestStats
 from proxy.settings import Settings, load
-from proxy.web.api_keys import Keys
+from proxy.web.api_keys import ApiKeys
 from tests.process.fake_server import Conduct
 
 Output = pytest.CaptureFixture[str]
@@ -225,7 +225,7 @@ def test_as_the_first_process_of_a_container_it_steps_aside(
 ) -> None:
     stepped: list[bool] = []
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    monkeypatch.setattr(pid1, "step_aside", lambda: stepped.append(True))
+    monkeypatch.setattr(pid1, "fork_child", lambda: stepped.append(True))
     monkeypatch.setenv("PROXY_PORT", "no number")
     with pytest.raises(SystemExit):
         main.main(["serve"])
@@ -249,14 +249,14 @@ def test_it_ends_well_when_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) ->
 async def test_who_waits_is_shown_before_the_model_that_loads() -> None:
     """The seconds of a load are shown in the terminal only while no request is shown there."""
     bridge = create_app(load({"BACKEND_URL": "http://127.0.0.1:9/v1"}))
-    ledger, shown = bridge.house.ledger, list[str]()
-    ledger.show = shown.append
+    ledger, shown = bridge.app_state.inflight, list[str]()
+    ledger.show_line = shown.append
     with socket.socket() as listener:
         server = Server(bridge, listener)
         server._show("starting, 1 s")
-        ledger.begins(record := Record("req_a", "POST", "/v1/chat/completions"))
+        ledger.start(record := RequestStats("req_a", "POST", "/v1/chat/completions"))
         server._show("starting, 2 s")
-        ledger.ends(record)
+        ledger.finish(record)
         server._show("starting, 3 s")
     assert [line for line in shown if line] == ["starting, 1 s", "starting, 3 s"]
 
@@ -290,7 +290,11 @@ def test_a_key_file_that_is_no_text(capsys: Output, tmp_path: Path) -> None:
 
 
 def test_which_key_the_banner_shows() -> None:
-    assert (_shown(Keys()), _shown(Keys(("given",))), _shown(Keys(("made",), Path("/k")))) == (
+    assert (
+        _banner_key(ApiKeys()),
+        _banner_key(ApiKeys(("given",))),
+        _banner_key(ApiKeys(("made",), Path("/k"))),
+    ) == (
         None,
         "YOUR-KEY",
         "made",

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from proxy.chat_request.request import read
-from proxy.completion.answer_state import Keeping, Room
+from proxy.chat_request.request import parse
+from proxy.completion.answer_state import AnswerState, MemoryBudget
 from proxy.completion.choice import Choice
-from proxy.completion.request_stats import Record
+from proxy.completion.request_stats import RequestStats
 from proxy.dialects import Parser
 from proxy.parsing.events import CallArguments, CallStart, Content, Finish, Reasoning, TextEvent
 from tests.parsing.cuts import TOOLS
@@ -17,7 +17,7 @@ MADE = ("water", '{"plant":"fern","litres":2}')
 
 
 def question(more: str = "") -> Any:
-    return read(
+    return parse(
         f'{{"messages": [{{"role": "assistant", "tool_calls": [{{"id": "old"}}]}}]{more}}}'.encode()
     )
 
@@ -26,9 +26,13 @@ class Told:
     """A choice, and what the client has of it."""
 
     def __init__(self, more: str = "", scans: bool = True) -> None:
-        self.record = Record("id", "POST", "/")
+        self.record = RequestStats("id", "POST", "/")
         self.choice = Choice(
-            Parser(TOOLS) if scans else None, question(more), {"old"}, self.record, Keeping(Room())
+            Parser(TOOLS) if scans else None,
+            question(more),
+            {"old"},
+            self.record,
+            AnswerState(MemoryBudget()),
         )
         self.events: list[TextEvent] = []
 
@@ -49,7 +53,7 @@ class Told:
         return self
 
     def again(self, thinking: Any = "tags") -> "Told":
-        self.choice.begins_again(Parser(TOOLS, thinking=thinking))
+        self.choice.restart(Parser(TOOLS, thinking=thinking))
         return self
 
     def _got(self, events: Iterable[Any]) -> None:

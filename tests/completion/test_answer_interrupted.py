@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from proxy.backends.provider import Named
+from proxy.backends.provider import FixedProvider
 from tests.backend import DONE, END, ROLE, STOP, USAGE, Piece, chunk, event, stream, text
 from tests.parsing.cuts import TOOLS
 from tests.web.round_trip import (
@@ -195,7 +195,7 @@ async def test_only_a_finished_answer_counts_as_one(
 ) -> None:
     """A child that dies in each of its answers must not be started again at once, for ever."""
     answered: list[int] = []
-    monkeypatch.setattr(Named, "answered", lambda *_: answered.append(1))
+    monkeypatch.setattr(FixedProvider, "report_success", lambda *_: answered.append(1))
     await Road(stream(*text("a"), *end)).ask(streamed=streamed)
     assert answered == counted
     answered.clear()

@@ -5,7 +5,7 @@ forgotten is not joined to anything.
 import pytest
 
 from proxy.completion import answer_state
-from proxy.completion.answer_state import Keeping, Room
+from proxy.completion.answer_state import AnswerState, MemoryBudget
 from tests.backend import chunk, text
 from tests.completion.one_choice import CALL, MADE, Told, native
 from tests.completion.recovery import answers, ask, asked, gives_up, llama, refuses, watered
@@ -15,27 +15,27 @@ from tests.web.round_trip import failed
 def test_all_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer_state.LIMIT == 8 * 1024 * 1024
     monkeypatch.setattr(answer_state, "LIMIT", 10_000)
-    room = Room()
-    one, other = Keeping(room), Keeping(room)
+    room = MemoryBudget()
+    one, other = AnswerState(room), AnswerState(room)
     said: list[str] = []
     thought: list[str] = []
     one.add(said, "x" * 4_000)
     one.add(thought, "x" * 4_000)
-    assert one.all
-    assert 8_000 < room.taken < 10_000
+    assert one.is_complete
+    assert 8_000 < room.used < 10_000
     other.add([], "x" * 4_000)
-    assert (other.all, one.all) == (False, True)
+    assert (other.is_complete, one.is_complete) == (False, True)
     one.add(said, "x" * 4_000)
-    assert (one.all, said, thought, room.taken) == (False, [], [], 0)
+    assert (one.is_complete, said, thought, room.used) == (False, [], [], 0)
     one.add(said, "more")
-    assert (said, room.taken) == ([], 0)
+    assert (said, room.used) == ([], 0)
 
 
 def test_where_nobody_will_ask_for_it_nothing_is_kept() -> None:
     said: list[str] = []
-    nothing = Keeping(None)
+    nothing = AnswerState(None)
     nothing.add(said, "x")
-    assert (nothing.all, said) == (False, [])
+    assert (nothing.is_complete, said) == (False, [])
 
 
 @pytest.mark.parametrize("limit", range(0, 1_500, 50))
@@ -45,7 +45,7 @@ def test_what_is_forgotten_while_it_is_said_again_is_not_said_twice(
     told = Told().text("So: ").says(*native('{"plant":"fern","li')).again()
     monkeypatch.setattr(answer_state, "LIMIT", limit)
     told.text("So: " + CALL, 3).ends()
-    assert (told.content, told.calls, told.choice.is_another) == ("So: ", [MADE], False)
+    assert (told.content, told.calls, told.choice.diverged) == ("So: ", [MADE], False)
 
 
 async def test_an_answer_that_found_no_room_breaks_as_it_broke(
@@ -59,4 +59,4 @@ async def test_an_answer_that_found_no_room_breaks_as_it_broke(
     _, error = failed(await ask(road, streamed=True))
     assert "does not match the expected peg-native format" in error["message"]
     assert len(asked(road)) == 1
-    assert road.app.house.kept.taken == 0
+    assert road.app.app_state.memory_budget.used == 0

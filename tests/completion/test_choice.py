@@ -4,7 +4,7 @@ cannot be joined never looks joined.
 
 import pytest
 
-from proxy.completion.resume import Known
+from proxy.completion.resume import ResumeFilter
 from proxy.dialects import Parser
 from proxy.parsing.events import Finish
 from tests.completion.one_choice import CALL, MADE, OTHER, Told
@@ -20,27 +20,33 @@ SPOKEN = "Größe <b & so on"
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
 def test_word_for_word_it_is_skipped_and_what_follows_comes(at: int, size: int) -> None:
     whole = SPOKEN + " more"
-    known = Known(SPOKEN[:at])
-    new = "".join(known.new(whole[place : place + size]) for place in range(0, len(whole), size))
+    known = ResumeFilter(SPOKEN[:at])
+    new = "".join(known.unsent(whole[place : place + size]) for place in range(0, len(whole), size))
     assert new == whole[at:]
-    assert not known.parted
+    assert not known.has_unmatched
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
 @pytest.mark.parametrize("again", ["Grösse and more", "x", "Größe <b & so onto"[:-4] + "?"])
 def test_in_other_words_nothing_comes(again: str, size: int) -> None:
-    known = Known(SPOKEN)
+    known = ResumeFilter(SPOKEN)
     assert (
-        "".join(known.new(again[place : place + size]) for place in range(0, len(again), size))
+        "".join(known.unsent(again[place : place + size]) for place in range(0, len(again), size))
         == ""
     )
-    assert known.new(SPOKEN) == ""
-    assert known.parted
+    assert known.unsent(SPOKEN) == ""
+    assert known.has_unmatched
 
 
 def test_what_is_not_said_again_to_its_end_has_parted() -> None:
-    known = Known("abc")
-    assert (known.parted, known.new("a"), known.parted, known.new("bcd"), known.parted) == (
+    known = ResumeFilter("abc")
+    assert (
+        known.has_unmatched,
+        known.unsent("a"),
+        known.has_unmatched,
+        known.unsent("bcd"),
+        known.has_unmatched,
+    ) == (
         True,
         "",
         True,
@@ -55,22 +61,22 @@ def test_what_is_not_said_again_to_its_end_has_parted() -> None:
 def test_what_goes_on_is_one_text() -> None:
     for at in range(len(CALL)):
         told = Told().text("So: " + CALL[:at])
-        told.choice.goes_on()
+        told.choice.continue_()
         told.text(CALL[at:], 3).ends("tool_calls")
         assert (told.content.strip(), told.calls) == ("So:", [MADE])
-        assert not told.choice.is_another
+        assert not told.choice.diverged
         assert told.choice.text == "So: " + CALL
 
 
 def test_a_finish_of_the_answer_before_does_not_count() -> None:
     told = Told().text("a").says(Finish("stop"))
-    told.choice.goes_on()
+    told.choice.continue_()
     assert told.choice.finish is None
 
 
 def test_a_call_that_is_found_then_was_rescued() -> None:
     told = Told().text("So: ")
-    told.choice.goes_on()
+    told.choice.continue_()
     told.text(CALL).ends()
     assert [start.source for start in told.starts] == ["rescued"]
     assert told.record.calls == {"rescued": 1}
@@ -85,18 +91,18 @@ REST = " I water.\n</think>\n\nGo: " + CALL
 @pytest.mark.parametrize("scanned", [THOUGHT, THOUGHT + "\n", THOUGHT + "\n<tool_", "\n" + THOUGHT])
 def test_thoughts_go_on_in_the_text(scanned: str) -> None:
     told = Told().thinks(scanned)
-    told._got(told.choice.goes_on_thinking(Parser(TOOLS, thinking="forced")))
+    told._got(told.choice.continue_reasoning(Parser(TOOLS, thinking="forced")))
     told.text(REST, 3).ends()
     assert told.thoughts == (scanned + REST.partition("\n</think>")[0]).lstrip("\n")
     assert (told.content.strip(), told.calls) == ("Go:", [MADE])
-    assert not told.choice.is_another
-    assert told.choice.must_be_said_again  # as the text of an answer they would have no place
+    assert not told.choice.diverged
+    assert told.choice.cannot_prefill  # as the text of an answer they would have no place
 
 
 def test_a_call_in_the_thoughts_goes_on_too() -> None:
     for at in range(1, len(CALL)):
         told = Told().thinks("I water it.\n" + CALL[:at])
-        told._got(told.choice.goes_on_thinking(Parser(TOOLS, thinking="forced")))
+        told._got(told.choice.continue_reasoning(Parser(TOOLS, thinking="forced")))
         told.text(CALL[at:] + "\n</think>").ends()
         assert (told.thoughts, told.content, told.calls) == ("I water it.", "", [MADE])
 
@@ -111,7 +117,7 @@ def test_told_anew_word_for_word_only_the_rest_is_new(size: int) -> None:
     for at in range(whole.index("}}") + 2):
         told = Told().text(whole[:at]).again().text(whole, size).ends()
         assert (told.content.strip(), told.calls) == ("Größe: <b>", [MADE])
-        assert not told.choice.is_another
+        assert not told.choice.diverged
         assert told.choice.text == whole
 
 
@@ -126,7 +132,7 @@ def test_thoughts_told_anew_between_tags(at: int) -> None:
         .ends()
     )
     assert (told.thoughts, told.content) == (thoughts, "Done.")
-    assert not told.choice.is_another
+    assert not told.choice.diverged
 
 
 def test_in_other_words_the_prose_is_dropped_and_the_calls_come() -> None:
@@ -134,14 +140,14 @@ def test_in_other_words_the_prose_is_dropped_and_the_calls_come() -> None:
         Told().text("I will do it.").again().text("Let me see.\n" + CALL + OTHER + " Done.").ends()
     )
     assert (told.content, told.calls) == ("I will do it.", [MADE, ("list_drones", "{}")])
-    assert not told.choice.is_another
+    assert not told.choice.diverged
 
 
 @pytest.mark.parametrize("again", ["Let me see.", "I will", "", "<think>I will do it.</think>"])
 def test_another_answer_without_a_call_is_another(again: str) -> None:
     told = Told().text("I will do it.").again().text(again).ends()
     assert told.content == "I will do it."
-    assert told.choice.is_another
+    assert told.choice.diverged
 
 
 def test_half_a_call_is_no_call() -> None:
@@ -151,37 +157,37 @@ def test_half_a_call_is_no_call() -> None:
         .again()
         .text("No. " + CALL[:-20])
         .ends("length")
-        .choice.is_another
+        .choice.diverged
     )
 
 
 def test_other_thoughts_are_dropped_and_what_follows_them_comes() -> None:
     told = Told().thinks("I look").again().text("<think>Hm.</think>\n\nDone.").ends()
     assert (told.thoughts, told.content) == ("I look", "Done.")
-    assert not told.choice.is_another
-    assert Told().thinks("I look").again().text("<think>Hm.</think>").ends().choice.is_another
+    assert not told.choice.diverged
+    assert Told().thinks("I look").again().text("<think>Hm.</think>").ends().choice.diverged
 
 
 def test_an_answer_that_was_told_once_is_never_another() -> None:
-    assert not Told().text("a").ends().choice.is_another
-    assert not Told().ends().choice.is_another
+    assert not Told().text("a").ends().choice.diverged
+    assert not Told().ends().choice.diverged
 
 
 def test_what_was_still_held_back_is_told_anew_as_well() -> None:
     told = Told().text("a <tool_").again().text("a <tool_x").ends()
-    assert (told.content, told.choice.is_another) == ("a <tool_x", False)
+    assert (told.content, told.choice.diverged) == ("a <tool_x", False)
 
 
 def test_the_third_telling_is_measured_by_all_that_the_client_has() -> None:
     told = Told().text("one two").again().text("one").again().text("one two three").ends()
-    assert (told.content, told.choice.is_another) == ("one two three", False)
+    assert (told.content, told.choice.diverged) == ("one two three", False)
     told = Told().text("one two").again().text("one")
-    told.choice.goes_on()
+    told.choice.continue_()
     assert told.text(" two three").ends().content == "one two three"
 
 
 def test_without_a_parser_too() -> None:
     told = Told(scans=False).text("one").thinks("hm")
-    told.choice.begins_again(None)
+    told.choice.restart(None)
     told.text("one two").thinks("hm, so").ends()
     assert (told.content, told.thoughts) == ("one two", "hm, so")

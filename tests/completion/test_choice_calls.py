@@ -4,7 +4,7 @@ ids.
 
 import pytest
 
-from proxy.errors import BrokenOff
+from proxy.errors import AnswerInterrupted
 from proxy.parsing.events import CallArguments, CallEnd, Content, Logprobs, Reasoning, TextEvent
 from tests.completion.one_choice import CALL, MADE, OTHER, Told, native
 
@@ -20,8 +20,8 @@ def test_half_a_native_call_goes_on_under_its_number_and_id(again: str) -> None:
         assert [(start.index, start.id, start.source) for start in told.starts] == [
             (0, "c1", "native")
         ]
-        assert told.choice.whole == 1
-        assert not told.choice.is_another
+        assert told.choice.whole_calls == 1
+        assert not told.choice.diverged
         assert told.record.calls == {"native": 1}
 
 
@@ -47,31 +47,31 @@ def test_and_when_the_backend_itself_says_it_again() -> None:
 def test_half_a_call_that_is_told_otherwise_breaks_off(again: str) -> None:
     told = Told().says(*native('{"plant":"fern","l'))
     told.again()
-    with pytest.raises(BrokenOff, match=r"given anew without it \(connection lost\)"):
+    with pytest.raises(AnswerInterrupted, match=r"given anew without it \(connection lost\)"):
         told.text(again, 1)
     told.choice.close("error")
     assert told.calls == [("water", '{"plant":"fern","l')]
-    assert told.choice.is_another
+    assert told.choice.diverged
 
 
 def test_where_that_shows_at_the_end_nothing_is_raised_but_it_is_another() -> None:
     """Calls in the thoughts are only known then, and the one who closes has no use for an error."""
     told = Told().says(*native('{"plant":"moss')).again().text("<think>" + CALL + "</think>").ends()
-    assert told.choice.is_another
+    assert told.choice.diverged
     assert told.calls == [("water", '{"plant":"moss')]
 
 
 def test_half_a_call_that_is_not_told_again_is_missing() -> None:
-    assert Told().says(*native('{"plant":"fern"')).again().text("Done.").ends().choice.is_another
+    assert Told().says(*native('{"plant":"fern"')).again().text("Done.").ends().choice.diverged
 
 
 def test_half_a_call_is_still_open_in_the_third_telling() -> None:
     told = (
         Told().says(*native('{"plant":"fe')).again().text("So").again().text("So: " + CALL).ends()
     )
-    assert (told.calls, told.choice.is_another) == ([MADE], False)
+    assert (told.calls, told.choice.diverged) == ([MADE], False)
     told = Told().says(*native('{"plant":"fe')).again().text(CALL[:-25]).again().text(CALL).ends()
-    assert (told.calls, told.choice.is_another) == ([MADE], False)
+    assert (told.calls, told.choice.diverged) == ([MADE], False)
 
 
 def test_several_halves_in_their_order() -> None:
@@ -84,7 +84,7 @@ def test_several_halves_in_their_order() -> None:
     )
     assert told.calls == [MADE, ("list_drones", "{}")]
     assert [start.id for start in told.starts] == ["c1", "c2"]
-    assert not told.choice.is_another
+    assert not told.choice.diverged
     told = (
         Told()
         .says(*native('{"plant":"fe'), *native("{", name="list_drones", index=1, id="c2"))
@@ -92,14 +92,14 @@ def test_several_halves_in_their_order() -> None:
         .text(CALL)
         .ends()
     )
-    assert told.choice.is_another
+    assert told.choice.diverged
 
 
 def test_only_a_native_call_has_no_text_to_go_on_with() -> None:
-    assert Told().says(*native("{")).choice.must_be_said_again
-    assert not Told().text(CALL[:-20]).choice.must_be_said_again
-    assert not Told().text("So: ").thinks("hm").choice.must_be_said_again
-    assert not Told().says(*native("{")).again().choice.must_be_said_again
+    assert Told().says(*native("{")).choice.cannot_prefill
+    assert not Told().text(CALL[:-20]).choice.cannot_prefill
+    assert not Told().text("So: ").thinks("hm").choice.cannot_prefill
+    assert not Told().says(*native("{")).again().choice.cannot_prefill
 
 
 # an answer that is at hand
@@ -119,7 +119,7 @@ def test_only_a_native_call_has_no_text_to_go_on_with() -> None:
 )
 def test_whether_it_begins_as_the_client_has_it(said: list[TextEvent], begins: bool) -> None:
     assert (
-        Told().says(*said).choice.begins([Content("I w"), Content("ater."), *native("{}")])
+        Told().says(*said).choice.is_prefix_of([Content("I w"), Content("ater."), *native("{}")])
         is begins
     )
 
@@ -137,7 +137,7 @@ def test_one_numbering_for_what_the_backend_and_we_have_found() -> None:
     )
     assert [name for name, _ in told.calls] == ["water", "f", "list_drones"]
     assert [start.source for start in told.starts] == ["leaked", "native", "leaked"]
-    assert told.choice.announced == told.choice.whole == 3
+    assert told.choice.announced == told.choice.whole_calls == 3
 
 
 @pytest.mark.parametrize("given", ["old", None, ""])
@@ -153,7 +153,7 @@ def test_an_id_that_the_conversation_has_is_not_given_again(given: str | None) -
 def test_beyond_the_one_call_that_is_wanted() -> None:
     told = Told(', "parallel_tool_calls": false').text(CALL + OTHER).ends()
     assert told.calls == [MADE]
-    assert told.choice.announced == told.choice.whole == 1
+    assert told.choice.announced == told.choice.whole_calls == 1
 
 
 def test_without_a_parser_everything_passes() -> None:

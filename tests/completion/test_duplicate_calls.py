@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.completion import duplicate_calls
 from proxy.completion.choice import TOO_LONG
-from proxy.completion.duplicate_calls import CallEvent, Copies
+from proxy.completion.duplicate_calls import CallEvent, DuplicateFilter
 from proxy.parsing.events import CallArguments, CallEnd, CallStart, Reasoning
 from tests.backend import DONE, END, Piece, chunk
 from tests.completion.one_choice import CALL, MADE, OTHER, Told
@@ -169,7 +169,7 @@ def parsed(
 def test_the_first_streams_and_the_second_waits() -> None:
     told = Told().text(CALL).says(*parsed('{"plant":"moss"', whole=None))
     assert told.calls == [MADE]
-    assert told.choice.must_be_said_again  # what waits has no text that could be gone on with
+    assert told.choice.cannot_prefill  # what waits has no text that could be gone on with
     told.says(CallArguments(0, "}"), CallEnd(0, whole=True))
     assert told.calls == [MADE, ("water", '{"plant":"moss"}')]
     told.says(*parsed('{"plant":"reed"', index=1, whole=None))
@@ -198,7 +198,7 @@ def test_an_answer_that_is_told_anew_is_compared_with_itself_alone() -> None:
     told = Told().text(CALL[:-30]).says(*parsed('{"plant":"fern","litres":2}', whole=None)).again()
     told.text(CALL).says(*parsed('{"plant":"fern","litres":2}')).text(OTHER).ends()
     assert told.calls == [MADE, ("list_drones", "{}")]
-    assert not told.choice.is_another
+    assert not told.choice.diverged
 
 
 @pytest.mark.parametrize("native_first", [True, False])
@@ -217,12 +217,12 @@ def test_a_copy_that_is_too_long_is_given_out_and_the_log_says_so(
     else:
         told.text(leaked, 50).says(*call).ends()
     # The first is not kept, once it is whole.
-    assert (told.calls, told.record.note) == ([("water", long)], "")
+    assert (told.calls, told.record.error) == ([("water", long)], "")
     told = Told()
     told.says(*parsed(long[:500], whole=None)).text(leaked, 50).says(
         CallArguments(0, long[500:]), CallEnd(0, whole=True)
     ).ends()
-    assert (told.calls, told.record.note) == ([("water", long), ("water", long)], TOO_LONG)
+    assert (told.calls, told.record.error) == ([("water", long), ("water", long)], TOO_LONG)
 
 
 def test_what_alone_is_too_long_passes_and_a_later_copy_is_told(
@@ -231,9 +231,9 @@ def test_what_alone_is_too_long_passes_and_a_later_copy_is_told(
     monkeypatch.setattr(duplicate_calls, "HELD_LIMIT", 100)
     long = '{"plant":"' + "x" * 600 + '"}'
     told = Told().says(*parsed(long))
-    assert (told.calls, told.record.note) == ([("water", long)], "")
+    assert (told.calls, told.record.error) == ([("water", long)], "")
     told.text(CALL).ends()
-    assert (told.calls, told.record.note) == ([("water", long), MADE], TOO_LONG)
+    assert (told.calls, told.record.error) == ([("water", long), MADE], TOO_LONG)
     told.says(*parsed("{}", name="other", index=1))
     assert told.calls[2:] == [("other", "{}")]
 
@@ -243,7 +243,7 @@ def test_what_alone_is_too_long_passes_and_a_later_copy_is_told(
     ["not json", "[" * 5000, '{"a":1} x', '{"n":' + "1" * 5000 + "}", '{"a":"\ud83d"}', ""],
 )
 def test_arguments_that_are_no_json_are_compared_as_they_stand(arguments: str) -> None:
-    filter = Copies()
+    filter = DuplicateFilter()
     out = [
         event
         for whose in ("a", "b")
@@ -297,7 +297,7 @@ def interleaved(made: list[Made], chance: Any) -> Iterator[tuple[bool, CallEvent
 @LAWS
 @given(MADE_CALLS, st.randoms(use_true_random=False))
 def test_as_many_calls_as_the_kind_that_has_more_of_them(made: list[Made], chance: Any) -> None:
-    filter = Copies()
+    filter = DuplicateFilter()
     out: list[CallEvent] = []
     for is_native, event in interleaved(made, chance):
         out += [one for _, one in filter.take(is_native, event, is_native=is_native)]

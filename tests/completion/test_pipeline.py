@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from proxy.backends.error_mapping import meaning
-from proxy.backends.response_reader import Reply
-from proxy.chat_request.request import read
-from proxy.completion.answer_state import Keeping, Room
-from proxy.completion.pipeline import Translation
-from proxy.completion.request_stats import Record
+from proxy.backends.error_mapping import map_error
+from proxy.backends.response_reader import ResponseReader
+from proxy.chat_request.request import parse
+from proxy.completion.answer_state import AnswerState, MemoryBudget
+from proxy.completion.pipeline import ResponsePipeline
+from proxy.completion.request_stats import RequestStats
 from proxy.dialects import Parser
-from proxy.errors import BridgeError, BrokenOff
-from proxy.protocols.openai_chat import Head, Stream, Whole
+from proxy.errors import AnswerInterrupted, BridgeError
+from proxy.protocols.openai_chat import ChunkHead, CompletionWriter, StreamWriter
 from tests.parsing.cuts import TOOLS
 from tests.web.round_trip import Heard, Made, of_chunks, of_deltas, payloads
 
@@ -91,16 +91,24 @@ RECORDED = {
 }
 
 
-def _translation(writer: Stream | Whole, fields: str = '"n": 2', scans: bool = True) -> Translation:
-    question = read(f'{{"messages": [], {fields}}}'.encode())
+def _translation(
+    writer: StreamWriter | CompletionWriter, fields: str = '"n": 2', scans: bool = True
+) -> ResponsePipeline:
+    question = parse(f'{{"messages": [], {fields}}}'.encode())
     make_parser = (lambda: Parser(TOOLS)) if scans else None
-    return Translation(
-        Reply(), meaning, writer, make_parser, question, Record("id", "POST", "/"), Keeping(Room())
+    return ResponsePipeline(
+        ResponseReader(),
+        map_error,
+        writer,
+        make_parser,
+        question,
+        RequestStats("id", "POST", "/"),
+        AnswerState(MemoryBudget()),
     )
 
 
-def _stream() -> Stream:
-    return Stream(Head("chatcmpl-a", 1, "m", wants_usage=False))
+def _stream() -> StreamWriter:
+    return StreamWriter(ChunkHead("chatcmpl-a", 1, "m", wants_usage=False))
 
 
 def _answer(pieces: Iterable[bytes], choices: int) -> list[Heard]:
@@ -134,22 +142,22 @@ def test_an_error_in_the_middle_cut_at_every_byte() -> None:
         translation, out = _translation(_stream()), list[bytes]()
         with pytest.raises(BridgeError) as caught:
             out.extend(map(translation.feed, pieces))
-        *chunks, error = payloads(b"".join(out) + translation.broken(caught.value))
+        *chunks, error = payloads(b"".join(out) + translation.abort(caught.value))
         assert of_deltas([one["choices"][0]["delta"] for one in chunks]).content == "é <tool_x"
         assert error["error"]["message"] == "ö"
 
 
 def test_what_is_known_of_an_answer_while_it_comes() -> None:
     translation = _translation(_stream())
-    assert not translation.begun
+    assert not translation.started
     translation.feed(b": ping\n\n")
-    assert not translation.begun
+    assert not translation.started
     translation.feed(_said({"role": "assistant"}).encode())
-    assert (translation.begun, translation.done, translation.finished) == (True, False, False)
+    assert (translation.started, translation.eof_seen, translation.complete) == (True, False, False)
     translation.feed((_said(finish="stop") + DONE).encode())
-    assert (translation.done, translation.finished) == (True, False)
+    assert (translation.eof_seen, translation.complete) == (True, False)
     translation.end()
-    assert translation.finished
+    assert translation.complete
 
 
 def test_a_backend_that_ends_without_a_finish_has_broken_off() -> None:
@@ -162,9 +170,9 @@ def test_a_backend_that_ends_without_a_finish_has_broken_off() -> None:
     ):
         translation = _translation(_stream())
         translation.feed(said.encode())
-        with pytest.raises(BrokenOff):
+        with pytest.raises(AnswerInterrupted):
             translation.end()
-        assert not translation.finished
+        assert not translation.complete
 
 
 def test_without_a_parser_text_and_thoughts_pass_as_they_are() -> None:
@@ -186,10 +194,16 @@ def test_calls_beyond_the_one_that_is_wanted_leave_no_trace() -> None:
 
 
 def test_what_the_record_knows_afterwards() -> None:
-    record = Record("id", "POST", "/")
-    question = read(b'{"messages": []}')
-    translation = Translation(
-        Reply(), meaning, _stream(), lambda: Parser(TOOLS), question, record, Keeping(Room())
+    record = RequestStats("id", "POST", "/")
+    question = parse(b'{"messages": []}')
+    translation = ResponsePipeline(
+        ResponseReader(),
+        map_error,
+        _stream(),
+        lambda: Parser(TOOLS),
+        question,
+        record,
+        AnswerState(MemoryBudget()),
     )
     said = _said({"content": "Hi" + LEAK}, _call("{}", name="list_drones"), finish="stop")
     translation.feed(said.encode())
@@ -197,15 +211,15 @@ def test_what_the_record_knows_afterwards() -> None:
     assert record.calls == {"leaked": 1, "native": 1}
     assert record.estimated
     assert record.usage is not None
-    assert record.first is not None
-    assert record.last is not None
-    assert record.first <= record.last
+    assert record.first_output_at is not None
+    assert record.last_output_at is not None
+    assert record.first_output_at <= record.last_output_at
 
 
 def test_a_whole_that_breaks_off_raises_what_broke_it() -> None:
-    translation = _translation(Whole(Head("chatcmpl-a", 1, "m", wants_usage=True)))
+    translation = _translation(CompletionWriter(ChunkHead("chatcmpl-a", 1, "m", wants_usage=True)))
     translation.feed(_said({"content": "a"}).encode())
-    error = BrokenOff("gone")
-    with pytest.raises(BrokenOff) as caught:
-        translation.broken(error)
+    error = AnswerInterrupted("gone")
+    with pytest.raises(AnswerInterrupted) as caught:
+        translation.abort(error)
     assert caught.value is error

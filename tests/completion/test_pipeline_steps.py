@@ -11,16 +11,16 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.backends.error_mapping import meaning
-from proxy.backends.native_calls import NativeCalls
-from proxy.backends.response_reader import Reply
-from proxy.chat_request.request import read
-from proxy.completion.answer_state import Keeping, Room
-from proxy.completion.pipeline import Translation
-from proxy.completion.request_stats import Record
+from proxy.backends.error_mapping import map_error
+from proxy.backends.native_calls import NativeCallReader
+from proxy.backends.response_reader import ResponseReader
+from proxy.chat_request.request import parse
+from proxy.completion.answer_state import AnswerState, MemoryBudget
+from proxy.completion.pipeline import ResponsePipeline
+from proxy.completion.request_stats import RequestStats
 from proxy.dialects import Parser
 from proxy.protocols import sse
-from proxy.protocols.openai_chat import Head, Stream, Whole
+from proxy.protocols.openai_chat import ChunkHead, CompletionWriter, StreamWriter
 from tests.backend import END, ROLE, stream, text
 from tests.parsing.cuts import TOOLS
 from tests.web.round_trip import Road, heard, of_chunks, payloads
@@ -58,16 +58,16 @@ LARGE: dict[str, dict[str, Any]] = {
 }
 
 
-def translation(writer: Stream | Whole) -> Translation:
-    question = read(json.dumps({"messages": [], "tools": TOOLS}).encode())
-    return Translation(
-        Reply(),
-        meaning,
+def translation(writer: StreamWriter | CompletionWriter) -> ResponsePipeline:
+    question = parse(json.dumps({"messages": [], "tools": TOOLS}).encode())
+    return ResponsePipeline(
+        ResponseReader(),
+        map_error,
         writer,
         lambda: Parser(TOOLS),
         question,
-        Record("id", "POST", "/"),
-        Keeping(Room()),
+        RequestStats("id", "POST", "/"),
+        AnswerState(MemoryBudget()),
     )
 
 
@@ -77,16 +77,16 @@ def event(delta: dict[str, Any], finish: str | None = None) -> bytes:
     )
 
 
-def in_steps(answer: Translation, data: bytes) -> list[bytes]:
+def in_steps(answer: ResponsePipeline, data: bytes) -> list[bytes]:
     steps = [answer.feed(data)]
-    while answer.is_behind:
+    while answer.has_backlog:
         steps.append(answer.feed())
     return steps
 
 
 @pytest.mark.parametrize("name", LARGE)
 def test_what_comes_at_once_is_read_in_steps(name: str) -> None:
-    answer = translation(Stream(Head("id", 1, "m", wants_usage=False)))
+    answer = translation(StreamWriter(ChunkHead("id", 1, "m", wants_usage=False)))
     steps = in_steps(answer, event(LARGE[name]) + event({}, "stop") + b"data: [DONE]\n\n")
     assert len(steps) > 20
     assert max(map(len, steps)) < MOST
@@ -104,7 +104,7 @@ def test_an_end_reads_what_is_left(name: str) -> None:
     sent = event(LARGE[name]) + event({}, "stop")
     bodies: list[bytes] = []
     for feed in (in_steps, lambda answer, data: [answer.feed(data)]):
-        answer = translation(Whole(Head("id", 1, "m", wants_usage=False)))
+        answer = translation(CompletionWriter(ChunkHead("id", 1, "m", wants_usage=False)))
         feed(answer, sent)
         bodies.append(re.sub(rb'"call_\w+"|"created":\d+', b"", answer.end()))
     assert bodies[0] == bodies[1]
@@ -136,7 +136,7 @@ async def test_a_large_answer_that_is_no_stream(streamed: bool) -> None:
 
 
 def seconds(calls: int) -> float:
-    reading = NativeCalls()
+    reading = NativeCallReader()
     before = time.process_time()
     for number in range(calls):
         reading.feed(native(number))

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.backends.provider import Named
-from proxy.errors import KillsModel, ModelLoading
+from proxy.backends.provider import FixedProvider
+from proxy.errors import CrashesModel, ModelLoading
 from tests.backend import ROLE, STOP, Piece, chunk, event, stream, text
 from tests.completion.recovery import (
     JINJA,
@@ -41,7 +41,7 @@ class Lives:
         self.begun = 1
         self.error: Exception | None = None
 
-    async def next(self, _place: Named) -> bool:
+    async def next(self, _place: FixedProvider) -> bool:
         self.begun += 1
         if self.error is not None:
             raise self.error
@@ -51,7 +51,7 @@ class Lives:
 @pytest.fixture(autouse=True)
 def lives(monkeypatch: pytest.MonkeyPatch) -> Lives:
     lives = Lives()
-    monkeypatch.setattr(Named, "next_life", lambda place: lives.next(place))
+    monkeypatch.setattr(FixedProvider, "wait_for_restart", lambda place: lives.next(place))
     return lives
 
 
@@ -148,7 +148,7 @@ async def test_a_third_time_the_answer_has_broken_off(streamed: bool) -> None:
 @BOTH
 async def test_who_killed_it_too_often_is_told_so(streamed: bool, lives: Lives) -> None:
     """Whatever the client does about an answer that broke off, it should not do it now."""
-    lives.error = KillsModel("the model server has died 2 times while it worked on this request.")
+    lives.error = CrashesModel("the model server has died 2 times while it worked on this request.")
     road = llama(dies(*text(PROSE[:9])), answers())
     call = await ask(road, streamed=streamed)
     told = failed(call)[1] if streamed else refused(call)[1]
@@ -276,7 +276,7 @@ async def test_where_nobody_counts_nothing_was_spent(streamed: bool, told: httpx
 async def test_a_client_that_leaves_meanwhile_is_forgotten(
     lives: Lives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(_place: Named) -> bool:
+    async def never(_place: FixedProvider) -> bool:
         lives.begun += 1
         return await asyncio.Event().wait()
 

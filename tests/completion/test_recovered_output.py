@@ -35,7 +35,7 @@ THOUGHT = "The user wants water."
 def child(monkeypatch: pytest.MonkeyPatch) -> Logged:
     """Every named server is one whose log we see."""
     place = logged()
-    monkeypatch.setattr("proxy.app.Named", lambda _: place)
+    monkeypatch.setattr("proxy.app.FixedProvider", lambda _: place)
     return place
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.web.chat import Patience
+from proxy.web.chat import StreamStartTimeouts
 from tests.backend import END, ROLE, STOP, Piece, chunk, event, script_of, stream, text
 from tests.completion.recovery import (
     FAILED,
@@ -175,7 +175,7 @@ async def test_the_head_may_have_left_before(
         await asyncio.sleep(0.03)
         return refuses()
 
-    monkeypatch.setattr("proxy.web.chat.Patience", lambda: Patience(0.0, 0.0))
+    monkeypatch.setattr("proxy.web.chat.StreamStartTimeouts", lambda: StreamStartTimeouts(0.0, 0.0))
     assert watered(await ask(llama(slow, answers()), streamed=streamed))
     call = await ask(llama(slow, refuses(), completion=refuses()), streamed=streamed)
     _, told = failed(call) if streamed else refused(call)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.completion import request_stats
-from proxy.completion.request_stats import Record
+from proxy.completion.request_stats import RequestStats
 from proxy.parsing.events import Usage
 from tests.asgi import ask
 from tests.backend import DONE, ROLE, STOP, USAGE, Backend, chunk, models, stream
@@ -31,13 +31,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-def written(caplog: LINES, record: Record) -> tuple[int, str]:
+def written(caplog: LINES, record: RequestStats) -> tuple[int, str]:
     record.write()
     return caplog.records[-1].levelno, caplog.records[-1].getMessage()
 
 
-def at_100(**known: Any) -> Record:
-    return Record("req_a", "POST", "/v1/chat/completions", 100.0, **known)
+def at_100(**known: Any) -> RequestStats:
+    return RequestStats("req_a", "POST", "/v1/chat/completions", 100.0, **known)
 
 
 def test_all_of_it(caplog: LINES, clock: SimpleNamespace) -> None:
@@ -48,9 +48,9 @@ def test_all_of_it(caplog: LINES, clock: SimpleNamespace) -> None:
         calls=Counter(hermes=2, native=1),
     )
     clock.now = 100.5
-    it.touched()
+    it.add_output()
     clock.now = 110.5
-    it.touched()
+    it.add_output()
     clock.now = 110.75
     assert written(caplog, it) == (
         logging.INFO,
@@ -72,10 +72,10 @@ def test_the_wait_for_others(
     caplog: LINES, clock: SimpleNamespace, waited: float, said: str
 ) -> None:
     it = at_100(status=200)
-    with it.waiting():
+    with it.measure_wait():
         clock.now += waited
     assert written(caplog, it)[1] == f"req_a POST /v1/chat/completions 200 {said}{waited:.2f} s"
-    assert it.figures()["waited"] == waited
+    assert it.as_dict()["waited"] == waited
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_quoted_calls_are_counted_by_rule(
 ) -> None:
     it = at_100(status=200, quoted=Counter(quoted))
     assert written(caplog, it)[1].endswith(f" | {words}")
-    assert it.figures()["quoted"] == quoted
+    assert it.as_dict()["quoted"] == quoted
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_no_speed_is_told_of_what_came_at_once(
 ) -> None:
     it = at_100(status=200, usage=usage)
     for _ in range(touches):
-        it.touched()
+        it.add_output()
         clock.now += 1
     clock.now = 101.0
     assert written(caplog, it) == (
@@ -141,7 +141,7 @@ def test_an_estimate_is_told_as_one(caplog: LINES, clock: SimpleNamespace) -> No
 def test_trouble_is_a_warning(
     status: int | None, note: str, level: int, end: str, caplog: LINES, clock: SimpleNamespace
 ) -> None:
-    assert written(caplog, at_100(status=status, note=note)) == (
+    assert written(caplog, at_100(status=status, error=note)) == (
         level,
         "req_a POST /v1/chat/completions" + end,
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
-from proxy.parsing.dialect import Hint
+from proxy.parsing.dialect import ModelHint
 from tests.dialects.renderers import WRITTEN
 from tests.dialects.test_quoted_calls import CALLS, REMOVE, TOOLS, read, refused, speaks_for
 from tests.parsing.cuts import Call, Seen, always
@@ -38,7 +38,7 @@ WEAK = {"firefunction": CALLS["firefunction"], "command_r_plus": CALLS["command_
 
 
 def test_every_doubtful_form_is_in_these_tables() -> None:
-    hinted = {name for name, one in DIALECTS.items() if one.hinted}
+    hinted = {name for name, one in DIALECTS.items() if one.needs_hint}
     same = {
         "longcat",
         "iquest_json",
@@ -51,7 +51,7 @@ def test_every_doubtful_form_is_in_these_tables() -> None:
         "olmo3",
     }
     assert {
-        name for name, one in DIALECTS.items() if one.doubtful
+        name for name, one in DIALECTS.items() if one.tentative_grammar
     } - hinted - same == BARE.keys() | PROVEN.keys()
     assert {name for name, one in DIALECTS.items() if one.weak} == WEAK.keys()
 
@@ -78,7 +78,7 @@ def test_the_one_of_the_review() -> None:
 
 def test_with_a_hint_prose_may_follow() -> None:
     call = BARE["gemma"]
-    for hint in (Hint(model="gemma-4-12b"), speaks_for("gemma")):
+    for hint in (ModelHint(model="gemma-4-12b"), speaks_for("gemma")):
         assert read(f"{call}\nSo.", hint) == Seen("So.", (REMOVE,))
     assert always(lambda: Parser(TOOLS, "gemma"), f"{call}\nSo.") == Seen("So.", (REMOVE,))
 
@@ -102,7 +102,7 @@ def test_behind_an_opener_of_ordinary_words_nothing_follows(name: str) -> None:
     text = f"{call} would delete it."
     assert read(text) == Seen(text)
     assert refused(text, quoted="run") == {"bare": 1}
-    assert read(text, Hint(model=name.replace("_", "-"))).calls == (REMOVE,)
+    assert read(text, ModelHint(model=name.replace("_", "-"))).calls == (REMOVE,)
 
 
 def test_behind_other_calls() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.dialects import Parser, parse
-from proxy.parsing.dialect import Hint
+from proxy.parsing.dialect import ModelHint
 from tests.dialects.table import FERN, LIST, TOOLS, calls, half, read, water
 from tests.parsing.cuts import Call, Seen, always
 
@@ -171,9 +171,9 @@ def test_what_is_said_in_json(text: str, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "hint", [Hint(model="Synthia-S1"), Hint(template="{% if x %}<reasoning>{% endif %}")]
+    "hint", [ModelHint(model="Synthia-S1"), ModelHint(template="{% if x %}<reasoning>{% endif %}")]
 )
-def test_doubtful_tags_of_thoughts(hint: Hint) -> None:
+def test_doubtful_tags_of_thoughts(hint: ModelHint) -> None:
     text = "<reasoning>a</reasoning>b"
     assert always(lambda: Parser(TOOLS, hint=hint), text) == Seen("b", (), "a")
     assert always(lambda: Parser(TOOLS), text) == Seen(text)
@@ -190,7 +190,7 @@ def test_doubtful_tags_of_thoughts(hint: Hint) -> None:
     ],
 )
 def test_thoughts_in_words(model: str, text: str) -> None:
-    found = always(lambda: Parser(TOOLS, hint=Hint(model=model)), text)
+    found = always(lambda: Parser(TOOLS, hint=ModelHint(model=model)), text)
     assert (found.content.strip(), found.thoughts.strip()) == ("b", "a")
     assert read(text) == Seen(text)
 
@@ -199,7 +199,7 @@ def test_a_hint_comes_first() -> None:
     """The model's own dialect is tried first among those that share a marker."""
     text = "<tool_call>log_water\n{}\n</tool_call>"
     for model in ("qwen3-coder", "GLM-4.6", ""):
-        parser = Parser(TOOLS, hint=Hint(model=model))
+        parser = Parser(TOOLS, hint=ModelHint(model=model))
         events: list[Any] = [*parser.feed(text), *parser.close()]
         assert [event.name for event in events if hasattr(event, "name")] == ["log_water"]
 

@@ -420,8 +420,8 @@ def test_41_calls_that_the_backend_has_parsed() -> None:
     (Indexes over both kinds are given where both meet: `tests/backends/test_native_calls.py`.)
     """
     parser = Parser(TOOLS)
-    parser.think(CALL)
-    parser.called()
+    parser.feed_reasoning(CALL)
+    parser.native_call_started()
     assert seen(parser.feed(CALL) + parser.close()) == Seen("", (LIST,), "")
 
 

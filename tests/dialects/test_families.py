@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.dialects import Parser
-from proxy.parsing.dialect import Hint
+from proxy.parsing.dialect import ModelHint
 from tests.dialects.table import FERN, LIST, TOOLS, calls, half, water
 from tests.parsing.cuts import Call, Seen, always, tool
 
@@ -333,32 +333,32 @@ def test_labels_of_thoughts_that_the_prompt_has_opened(text: str, found: Seen) -
 
 HUNYUAN = "<think>\na\n</think>\n<answer>\nb\n</answer>"
 HINTED = [
-    (Hint(model="Hunyuan-A13B"), HUNYUAN, Seen("b", (), "a")),
-    (Hint(template="{{ '</think>\n<answer>' }}"), HUNYUAN, Seen("b", (), "a")),
-    (Hint(template="<think>"), HUNYUAN, Seen("<answer>\nb\n</answer>", (), "a")),
+    (ModelHint(model="Hunyuan-A13B"), HUNYUAN, Seen("b", (), "a")),
+    (ModelHint(template="{{ '</think>\n<answer>' }}"), HUNYUAN, Seen("b", (), "a")),
+    (ModelHint(template="<think>"), HUNYUAN, Seen("<answer>\nb\n</answer>", (), "a")),
     (
-        Hint(model="Hunyuan-A13B"),
+        ModelHint(model="Hunyuan-A13B"),
         f"<think>\na\n</think>\n<answer>b <tool_calls>[{FERN_JSON}]</tool_calls>\n</answer>",
         Seen("b ", (FERN,), "a"),
     ),
     (
-        Hint(model="granite-3.2-8b"),
+        ModelHint(model="granite-3.2-8b"),
         "Here's my thought process:\na\nHere's my response:\nb",
         Seen("\nb", (), "a"),
     ),
-    (Hint(model="Ling-3.0"), "Hello.<|role_end|>", Seen("Hello.")),
-    (Hint(model="qwen3-8b"), "Hello.<|im_end|>\n", Seen("Hello.")),
+    (ModelHint(model="Ling-3.0"), "Hello.<|role_end|>", Seen("Hello.")),
+    (ModelHint(model="qwen3-8b"), "Hello.<|im_end|>\n", Seen("Hello.")),
     (
-        Hint(model="qwen3-8b"),
+        ModelHint(model="qwen3-8b"),
         "The token <|im_end|> ends it.",
         Seen("The token <|im_end|> ends it."),
     ),
-    (Hint(model="Llama-3.3"), "Hello.<|im_end|>", Seen("Hello.<|im_end|>")),
+    (ModelHint(model="Llama-3.3"), "Hello.<|im_end|>", Seen("Hello.<|im_end|>")),
 ]
 
 
 @pytest.mark.parametrize(("hint", "text", "found"), HINTED)
-def test_what_the_model_is_known_for(hint: Hint, text: str, found: Seen) -> None:
+def test_what_the_model_is_known_for(hint: ModelHint, text: str, found: Seen) -> None:
     seen = always(lambda: Parser(NOTE, hint=hint), text)
     assert (seen.content.strip(), seen.calls, seen.thoughts) == (
         found.content.strip(),

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from proxy.cli.main import main
-from proxy.dialects import DIALECTS, Parser, chosen, parse
-from proxy.parsing.dialect import Hint
+from proxy.dialects import DIALECTS, Parser, parse, select
+from proxy.parsing.dialect import ModelHint
 from tests.parsing.cuts import TOOLS, tool
 
 CALL = '<tool_call>\n{"name": "list_drones", "arguments": {}}\n</tool_call>'
@@ -43,18 +43,18 @@ def test_each_reads_its_own_sample(dialect: str, mode: str) -> None:
 @pytest.mark.parametrize("dialect", CALLING)
 def test_something_speaks_for_each(dialect: str) -> None:
     one = DIALECTS[dialect]
-    assert one.models
-    assert one.grammar or one.doubtful
-    assert all(one.spoken(Hint(template=f"{{{{ {mark} }}}}")) for mark in one.marks)
+    assert one.model_pattern
+    assert one.grammar or one.tentative_grammar
+    assert all(one.fits(ModelHint(template=f"{{{{ {mark} }}}}")) for mark in one.template_markers)
 
 
 def test_chosen() -> None:
-    assert chosen("auto") == [one for one in DIALECTS.values() if not one.hinted]
-    assert chosen("hermes") == [DIALECTS["hermes"]]
-    assert chosen(["hermes", "qwen3_coder"]) == chosen(("qwen3_coder", "hermes"))
-    assert chosen(["hermes", "auto"]) == chosen("auto")
+    assert select("auto") == [one for one in DIALECTS.values() if not one.needs_hint]
+    assert select("hermes") == [DIALECTS["hermes"]]
+    assert select(["hermes", "qwen3_coder"]) == select(("qwen3_coder", "hermes"))
+    assert select(["hermes", "auto"]) == select("auto")
     with pytest.raises(ValueError, match=r"'nobody'.*auto.*qwen3_coder.*hermes"):
-        chosen(["hermes", "nobody"])
+        select(["hermes", "nobody"])
     with pytest.raises(ValueError, match="'nobody'"):
         Parser(dialect="nobody")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.dialects import DIALECTS, Parser, chosen
+from proxy.dialects import DIALECTS, Parser, select
 from tests.dialects.renderers import WRITTEN
 from tests.dialects.table import TOOLS
 from tests.parsing.cuts import events_of, seen
@@ -13,7 +13,7 @@ CALLS = [("log_water", {"plant": "a fern", "millilitres": 3}), ("list_drones", {
 
 
 def family(name: str) -> Iterator[str]:
-    return (one.name for one in chosen(name) if one.name in WRITTEN)
+    return (one.name for one in select(name) if one.name in WRITTEN)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -28,6 +28,6 @@ def test_relatives_are_read(name: str) -> None:
 def test_a_family_is_made_of_dialects_and_read_with_their_own_relatives() -> None:
     assert all(relative in DIALECTS for one in DIALECTS.values() for relative in one.family)
     assert {"functionary", "llama3", "pythonic", "llama4"} <= {
-        one.name for one in chosen("functionary")
+        one.name for one in select("functionary")
     }
-    assert chosen("functionary")[0].name == "functionary"
+    assert select("functionary")[0].name == "functionary"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
-from proxy.dialects.thoughts import THOUGHTS
+from proxy.dialects.thoughts import REASONING_TAGS
 from tests.corpus.score import lines
 from tests.parsing.cuts import Seen, always, events_of, seen, tool
 
@@ -73,7 +73,11 @@ def test_the_corpus_in_backticks() -> None:
 
 
 MARKERS = sorted(
-    {marker for one in DIALECTS.values() for marker in (*one.openers, *one.headers, *one.turns)}
+    {
+        marker
+        for one in DIALECTS.values()
+        for marker in (*one.openers, *one.headers, *one.end_tokens)
+    }
 )
 
 
@@ -87,11 +91,11 @@ def test_markers_in_prose() -> None:
             assert made(text) == Seen(text) or marker in SILENT, text
 
 
-SILENT = {one.closer for one in THOUGHTS} | {
+SILENT = {one.closer for one in REASONING_TAGS} | {
     header
     for one in DIALECTS.values()
     for header in one.headers
-    if not one.frame or header.endswith("<|message|>")
+    if not one.header_grammar or header.endswith("<|message|>")
 }
 """At the beginning of an answer they say nothing."""
 

@@ -62,7 +62,7 @@ def test_megabytes_of_blanks_in_the_reasoning_are_not_held() -> None:
 
 
 def test_empty_reasoning_from_the_backend_is_nothing() -> None:
-    assert Parser(TOOLS).think("") == []
+    assert Parser(TOOLS).feed_reasoning("") == []
 
 
 def test_a_value_nested_too_deep_ends_the_call_as_incomplete() -> None:

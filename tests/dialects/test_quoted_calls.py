@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
-from proxy.parsing.dialect import Hint
+from proxy.parsing.dialect import ModelHint
 from proxy.parsing.events import CallArguments, CallStart
 from proxy.parsing.quoting import QuotedCalls
 from tests.corpus.score import lines
@@ -29,20 +29,22 @@ CALLS = {
 MARKED = {name: call for name, call in CALLS.items() if not WRITTEN[name].weak}
 HERMES = CALLS["hermes"]
 
-UNKNOWN = Hint()
-OWN = Hint(
-    template=" ".join(marker for one in DIALECTS.values() for marker in (*one.marks, *one.openers))
+UNKNOWN = ModelHint()
+OWN = ModelHint(
+    template=" ".join(
+        marker for one in DIALECTS.values() for marker in (*one.template_markers, *one.openers)
+    )
 )
 """Speaks for every dialect."""
 OTHERS = ("mistral", "hermes", "gemma")
 
 
-def speaks_for(name: str) -> Hint:
+def speaks_for(name: str) -> ModelHint:
     """A template that has this dialect alone."""
-    return Hint(template=" ".join((*DIALECTS[name].marks, *DIALECTS[name].openers)))
+    return ModelHint(template=" ".join((*DIALECTS[name].template_markers, *DIALECTS[name].openers)))
 
 
-def another(name: str) -> Hint:
+def another(name: str) -> ModelHint:
     """A template that shares no opener with this dialect."""
     openers = DIALECTS[name].openers
     apart = (
@@ -57,7 +59,7 @@ def another(name: str) -> Hint:
 
 def read(
     text: str,
-    hint: Hint = UNKNOWN,
+    hint: ModelHint = UNKNOWN,
     cuttings: Iterable[list[str]] | None = None,
     request: Iterable[str] = (),
 ) -> Seen:
@@ -69,7 +71,7 @@ def read(
 
 def refused(
     text: str,
-    hint: Hint = UNKNOWN,
+    hint: ModelHint = UNKNOWN,
     request: Iterable[str] = (),
     quoted: QuotedCalls = "text",
     finish: str = "stop",
@@ -108,7 +110,7 @@ def test_in_every_cutting(rule: str) -> None:
 def test_what_is_quoted_is_text_for_every_model(rule: str) -> None:
     for name, framing in zip(cycle(MARKED), ALWAYS[rule] * 3, strict=False):
         text = framing.replace("§", CALLS[name])
-        for hint in (OWN, another(name), Hint(named=(name,))):
+        for hint in (OWN, another(name), ModelHint(dialects=(name,))):
             assert read(text, hint, [[text]]) == Seen(text), (framing, name)
 
 
@@ -290,7 +292,7 @@ def test_a_mark_that_quotes_does_not_reach_into_the_next_part() -> None:
     assert read(f'"{HERMES}</s>b"') == Seen(f'"{HERMES}</s>b"')
 
 
-BOUNDARIES: Mapping[str, tuple[str, Hint]] = {
+BOUNDARIES: Mapping[str, tuple[str, ModelHint]] = {
     "the end of a message": (f"- So.<|end|>{HERMES}", UNKNOWN),
     "the end of a message in another dialect": (f"So.<|end|>{HERMES}", speaks_for("mistral")),
     "its own token": (f"- So.<|im_end|>{HERMES}", speaks_for("hermes")),

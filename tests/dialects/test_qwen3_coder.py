@@ -272,7 +272,7 @@ def test_a_cut_answer_is_not_completed(case: str) -> None:
 
 
 def test_a_doubt_that_grows_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.parsing.grammars.xml_values.DOUBT_LIMIT", 40)
+    monkeypatch.setattr("proxy.parsing.grammars.xml_values.TENTATIVE_LIMIT", 40)
     text = WATER.format("write\n<function=x>\nfirst") + "\nThis is more than fits."
     assert always(lambda: Parser(TOOLS), text).calls[0].whole is False
 

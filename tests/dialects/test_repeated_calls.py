@@ -5,7 +5,7 @@ alike is a call.
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
-from proxy.parsing.dialect import Hint
+from proxy.parsing.dialect import ModelHint
 from tests.dialects.renderers import WRITTEN
 from tests.dialects.test_quoted_calls import (
     CALLS,
@@ -27,7 +27,8 @@ README = "# A tool\n\nNever do this:\n\n{}\n\nIt deletes everything."
 def without_turn_token(name: str, call: str) -> str:
     """A token with which a known model ends its turn says nothing at the end."""
     return next(
-        (call.removesuffix(token) for token in DIALECTS[name].turns if call.endswith(token)), call
+        (call.removesuffix(token) for token in DIALECTS[name].end_tokens if call.endswith(token)),
+        call,
     )
 
 
@@ -162,7 +163,7 @@ def test_named_or_not() -> None:
         assert not any(
             hasattr(event, "whole") for event in [*parser.feed(CALLS[name]), *parser.close()]
         )
-    assert Hint().named == ()
+    assert ModelHint().dialects == ()
     assert set(LISTS) <= set(DIALECTS)
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
 from proxy.app import Bridge, create_app
-from proxy.llama_server import Address, Supervisor
+from proxy.llama_server import ProcessAddress, Supervisor
 from proxy.settings import Settings, load
 
 Message = MutableMapping[str, Any]
@@ -30,7 +30,7 @@ async def opened(settings: Settings) -> AsyncIterator[Bridge]:
         await life
 
 
-def before(at: Address, **options: str) -> Settings:
+def before(at: ProcessAddress, **options: str) -> Settings:
     """For another proxy, that stands before the same server."""
     return load(
         {"BACKEND_URL": at.url, "BACKEND_API_KEY": at.key}
@@ -43,5 +43,5 @@ def child(bridge: Bridge) -> Supervisor:
     return bridge.supervisor
 
 
-async def place(bridge: Bridge) -> Address:
+async def place(bridge: Bridge) -> ProcessAddress:
     return await child(bridge).ensure_ready()

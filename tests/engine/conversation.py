@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy import banner as welcome
-from proxy.web.health import Report
+from proxy.web.health import HealthReport
 from tests.asgi import Call
 
 CONTENT = "I'll take a look at the files first.\n\n"
@@ -30,7 +30,7 @@ def curl_line(banner: str) -> str:
 
 # The question that the banner offers to everybody, with the one tool that the model calls.
 ASKED: dict[str, Any] = json.loads(
-    shlex.split(curl_line(welcome.text("http://127.0.0.1:1", None, Report("ok"))))[-1]
+    shlex.split(curl_line(welcome.text("http://127.0.0.1:1", None, HealthReport("ok"))))[-1]
 )
 TOOLS: list[Any] = ASKED["tools"]
 

@@ -18,7 +18,7 @@ from proxy import app, banner
 from proxy.app import Bridge
 from proxy.settings import load
 from proxy.web import inflight
-from proxy.web.chat import Chat, Patience
+from proxy.web.chat import Chat, StreamStartTimeouts
 from tests.asgi import Call, ask
 from tests.engine.bridges import child, opened
 from tests.engine.conversation import CALL, FINAL, PLAIN, TOOLS, Answer, streamed
@@ -209,9 +209,9 @@ async def test_waiting_is_shown_and_a_waiting_client_may_leave(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(inflight, "PATIENT", 0.0)
+    monkeypatch.setattr(inflight, "REPORT_AFTER", 0.0)
     monkeypatch.setattr(
-        app, "Chat", functools.partial(Chat, patience=Patience(before_counting=0.1))
+        app, "Chat", functools.partial(Chat, timeouts=StreamStartTimeouts(before_counting=0.1))
     )
     async with configured(tmp_path, "ctx-size = 16384") as bridge:
         running = await started(bridge, max_tokens=16000)
@@ -223,7 +223,7 @@ async def test_waiting_is_shown_and_a_waiting_client_may_leave(
             "and it needs 2,176"
         )
         assert (await ask(bridge, "/health")).json["waiting"][0] == sentence
-        await asyncio.sleep(inflight.TICK)
+        await asyncio.sleep(inflight.TICK_INTERVAL)
         assert f" {sentence}" in caplog.text
         passing = Call(bridge, "/v1/completions", body={"prompt": "a"})
         await asyncio.sleep(0.1)
@@ -283,7 +283,7 @@ async def test_the_context_that_is_told_is_that_of_one_conversation(
             (context, slots)
         ]
         assert f'"context": {context},' in banner.text(
-            "http://127.0.0.1:1", None, await bridge.status.now()
+            "http://127.0.0.1:1", None, await bridge.health.report()
         )
-        assert bridge.keeper is not None
-        assert bridge.keeper.models[0].context == context  # known before the start
+        assert bridge.pool is not None
+        assert bridge.pool.models[0].context == context  # known before the start

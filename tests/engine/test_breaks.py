@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.app import Bridge
-from proxy.llama_server import State
+from proxy.llama_server import ProcessState
 from proxy.settings import Settings, load
 from tests.asgi import Call, ask, without_id
 from tests.engine.bridges import before, child, opened, place
@@ -193,7 +193,7 @@ async def test_who_comes_while_the_child_starts_is_answered(
         kill(bridge)
         assert streamed(await stream.done()).finish == "length"
         assert whole(await ask(bridge, body=question())) == CALL
-        assert supervisor.state is State.READY
+        assert supervisor.state is ProcessState.READY
     said = [record.getMessage() for record in caplog.records]
     assert (
         sum(line.startswith("tiny-toolcaller is resting: killed by SIGKILL") for line in said) == 1

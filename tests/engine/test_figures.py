@@ -26,7 +26,7 @@ async def test_health(leaking: Bridge) -> None:
         "context": 32768,
         "inputs": ["text"],
         "tools": True,
-        "device": child(leaking).facts.device,
+        "device": child(leaking).engine_info.device,
         "reason": None,
         "waiting": [],
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from proxy.app import Bridge
-from proxy.llama_server import Keeper, State
+from proxy.llama_server import ModelPool, ProcessState
 from proxy.settings import load
 from proxy.tiny_model import MODEL
 from tests.asgi import Call, ask
@@ -36,15 +36,15 @@ CONF = "[*]\nside-requests = swap\nn_ctx = 16384\ntemp = 0\nthreads = 1\n" + "".
 )
 
 
-def keeper(bridge: Bridge) -> Keeper:
-    assert bridge.keeper is not None
-    return bridge.keeper
+def keeper(bridge: Bridge) -> ModelPool:
+    assert bridge.pool is not None
+    return bridge.pool
 
 
 class Watch:
     """Looks at the children all the while: how many live, and which groups there ever were."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: ModelPool) -> None:
         self.keeper, self.most, self.groups = keeper, 0, set[int]()
         self._task = asyncio.create_task(self._look())
 
@@ -52,7 +52,9 @@ class Watch:
         while True:
             children = [self.keeper.supervisor(model.name) for model in self.keeper.models]
             self.most = max(self.most, sum(child.pid is not None for child in children))
-            self.groups |= {child.group for child in children if child.group is not None}
+            self.groups |= {
+                child.process_group for child in children if child.process_group is not None
+            }
             await asyncio.sleep(0.002)
 
     async def end(self) -> None:
@@ -112,7 +114,7 @@ async def test_swapped_back_and_forth_under_load(pair: Bridge) -> None:
 
 
 async def test_all_models_are_listed_and_their_state_is_told(pair: Bridge) -> None:
-    await keeper(pair).opened()
+    await keeper(pair).wait_loaded()
     listed = (await ask(pair, "/v1/models")).json["data"]
     assert [(model["id"], model["context_length"]) for model in listed] == [
         ("one", 16384),
@@ -124,7 +126,7 @@ async def test_all_models_are_listed_and_their_state_is_told(pair: Bridge) -> No
     assert two == {"id": "two", "state": "stopped", "reason": None, "context": 16384}
     unknown = await ask(pair, body=chat("gpt-4o", "hi", stream=False))
     assert unknown.json["choices"][0]["message"]["content"] == PLAIN  # the loaded one answers
-    assert keeper(pair).supervisor("two").state is State.STOPPED
+    assert keeper(pair).supervisor("two").state is ProcessState.STOPPED
 
 
 async def test_the_log_tells_nothing_of_what_was_asked(pair: Bridge) -> None:
@@ -143,8 +145,8 @@ async def test_the_log_tells_nothing_of_what_was_asked(pair: Bridge) -> None:
 
 
 async def test_a_reload_by_the_door(pair: Bridge) -> None:
-    await keeper(pair).opened()
-    conf = pair.house.settings.llama_server_conf
+    await keeper(pair).wait_loaded()
+    conf = pair.app_state.settings.llama_server_conf
     assert conf
     pid = keeper(pair).supervisor("one").pid
     conf.write_text(CONF + "nonsense = 1\n")
@@ -244,14 +246,14 @@ class Chaos:
             assert child.pid  # nobody else ends it
             os.kill(child.pid, signal.SIGKILL)
             self.kills += 1
-            await child.exit_noticed(child.address.url)
+            await child.wait_exit_noticed(child.address.url)
             await child.ensure_ready()
 
 
 @pytest.mark.parametrize("identical", [False, True], ids=["different", "identical"])
 async def test_chaos(pair: Bridge, identical: bool) -> None:
     child = keeper(pair).supervisor("one")
-    child.timings = replace(child.timings, rest=0.01)
+    child.timeouts = replace(child.timeouts, backoff=0.01)
     watch, chaos = Watch(keeper(pair)), Chaos(pair, identical=identical)
     began = time.monotonic()
     async with asyncio.timeout(240):
@@ -266,6 +268,6 @@ async def test_chaos(pair: Bridge, identical: bool) -> None:
     assert chaos.kills == KILLS
     assert chaos.outcomes["answered"] > REQUESTS / 4
     assert watch.most == 1
-    for group in watch.groups - {child.group}:
+    for group in watch.groups - {child.process_group}:
         await nothing_left(group)
-    assert alive(child.group)
+    assert alive(child.process_group)

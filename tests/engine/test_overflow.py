@@ -11,7 +11,7 @@ import pytest
 
 from proxy import app
 from proxy.app import Bridge
-from proxy.web.chat import Chat, Patience
+from proxy.web.chat import Chat, StreamStartTimeouts
 from tests.asgi import Call, ask, without_id
 from tests.engine.bridges import before, opened, place
 from tests.engine.conversation import PLAIN, Answer, endless, question, streamed, whole
@@ -26,7 +26,7 @@ async def impatient(single: Bridge, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     the count.
     """
     monkeypatch.setattr(
-        app, "Chat", functools.partial(Chat, patience=Patience(before_counting=0.3))
+        app, "Chat", functools.partial(Chat, timeouts=StreamStartTimeouts(before_counting=0.3))
     )
     async with opened(before(await place(single))) as bridge:
         yield bridge

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.app import Bridge
-from proxy.llama_server import Launch
+from proxy.llama_server import LaunchSpec
 from proxy.llama_server.launch import free_port
 from proxy.settings import Settings
 from proxy.tiny_model import MODEL
@@ -107,7 +107,7 @@ def slow(path: Path) -> Path:
 async def test_a_server_that_loads_its_model(tmp_path: Path) -> None:
     """It listens long before it can answer."""
     port = free_port()
-    command = Launch(
+    command = LaunchSpec(
         slow(tmp_path / "slow.gguf"), "slow", flags=("--temp", "0", "--threads", "1")
     ).command(port)
     settings = Settings(backend_url=f"http://127.0.0.1:{port}")

@@ -24,7 +24,7 @@ async def asked(it: Supervisor, words: str = "hello ") -> int:
             "usage"
         ]
     cached: int = usage["prompt_tokens_details"]["cached_tokens"]
-    it.answered(usage["prompt_tokens"], cached)
+    it.record_answer(usage["prompt_tokens"], cached)
     return cached
 
 
@@ -33,7 +33,7 @@ async def test_a_conversation_survives_its_child(
 ) -> None:
     caplog.set_level(logging.INFO)
     folder = tmp_path / "deep/slots"
-    it = Supervisor(launch(folder), on_line=print, timings=FAST)
+    it = Supervisor(launch(folder), on_line=print, timeouts=FAST)
     assert await asked(it) == 0
     await it.stop()
     (file,) = names(folder)
@@ -42,14 +42,14 @@ async def test_a_conversation_survives_its_child(
     assert HELPED in caplog.text
     assert it.pid
     os.kill(it.pid, signal.SIGKILL)  # no time to save anything
-    await it.exit_noticed(it.address.url)
+    await it.wait_exit_noticed(it.address.url)
     await it.ensure_ready()
     assert names(folder) == [file]
     assert await asked(it) > 800
     await it.stop()
     assert names(folder) == [file]
     # Other flags: not its memory.
-    other = Supervisor(launch(folder, "--min-p", "0.1"), timings=FAST)
+    other = Supervisor(launch(folder, "--min-p", "0.1"), timeouts=FAST)
     assert await asked(other) == 0
     await other.stop()
     assert len(names(folder)) == 2
@@ -61,7 +61,7 @@ async def test_what_did_not_help_is_dropped_and_after_the_second_time_nothing_is
 ) -> None:
     caplog.set_level(logging.INFO)
     heard: list[str] = []
-    it = Supervisor(launch(tmp_path), on_line=heard.append, timings=FAST)
+    it = Supervisor(launch(tmp_path), on_line=heard.append, timeouts=FAST)
     for number, words in enumerate(("hello ", "olleh ", "lehol ")):
         assert await asked(it, words) < 20
         assert names(tmp_path) == []

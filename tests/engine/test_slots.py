@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.app import Bridge
-from proxy.llama_server.slot_cache import WORTH
+from proxy.llama_server.slot_cache import MIN_TOKENS
 from proxy.settings import load
 from proxy.tiny_model import MODEL
 from tests.asgi import ask
@@ -38,7 +38,7 @@ async def known(bridge: Bridge, model: str, words: str, *, stream: bool) -> int:
         body=body | ({"stream": True, "stream_options": {"include_usage": True}} if stream else {}),
     )
     usage = call.data[-2]["usage"] if stream else call.json["usage"]
-    assert usage["prompt_tokens"] > WORTH
+    assert usage["prompt_tokens"] > MIN_TOKENS
     cached: int = usage["prompt_tokens_details"]["cached_tokens"]
     return cached
 

@@ -11,17 +11,17 @@ import httpx
 import pytest
 
 from proxy.errors import ChildFailed
-from proxy.llama_server import Launch, Supervisor, wheel_server
+from proxy.llama_server import LaunchSpec, Supervisor, wheel_server
 from proxy.llama_server.config import options
-from proxy.llama_server.process.crash_diagnosis import cause_of_death
+from proxy.llama_server.process.crash_diagnosis import diagnose
 from tests.process.conftest import FAST, TINY, alive, nothing_left
 
 
 def supervised(model: Path = TINY) -> Supervisor:
     return Supervisor(
-        Launch(model, "tiny", flags=("-c", "32768", "--temp", "0", "-t", "1")),
+        LaunchSpec(model, "tiny", flags=("-c", "32768", "--temp", "0", "-t", "1")),
         on_line=print,
-        timings=FAST,
+        timeouts=FAST,
     )
 
 
@@ -40,7 +40,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 async def test_it_serves_the_tiny_model() -> None:
     async with supervised() as supervisor:
         address = await supervisor.ensure_ready()
-        facts = supervisor.facts
+        facts = supervisor.engine_info
         # Four requests at once, each with the whole context.
         assert (facts.device, facts.context, facts.slots) == ("CPU", 32768, 4)
         question = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
@@ -52,10 +52,10 @@ async def test_it_serves_the_tiny_model() -> None:
             )
             assert [answer.status_code for answer in answers] == [200] * 4
             assert answers[0].json()["model"] == "tiny"
-        shown = "".join(alive(supervisor.group))
+        shown = "".join(alive(supervisor.process_group))
         assert "--port" in shown
         assert address.key not in shown
-    await nothing_left(supervisor.group)
+    await nothing_left(supervisor.process_group)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ async def test_a_model_that_cannot_be_loaded_is_named(
     async with supervised(model) as supervisor:
         with pytest.raises(ChildFailed, match=f"tiny could not be started: {cause}"):
             await supervisor.ensure_ready()
-    await nothing_left(supervisor.group)
+    await nothing_left(supervisor.process_group)
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def test_a_taken_port_is_told() -> None:
             "512",
         )
     assert ended.returncode == 1
-    assert cause_of_death(ended.stderr.splitlines(), ended.returncode).startswith("port in use")
+    assert diagnose(ended.stderr.splitlines(), ended.returncode).startswith("port in use")
 
 
 def test_its_help_is_read_like_that_of_any_llama_server(capsys: pytest.CaptureFixture[str]) -> None:
     wheel_server.main(["--help"])
     told = options.read_help(capsys.readouterr().out)
-    wheel = options.of_wheel().options
+    wheel = options.wheel_build().options
     assert told.keys() == wheel.keys()
     for name, option in wheel.items():
         assert (told[name].hint == "", set(told[name].words)) == (

@@ -8,16 +8,16 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.backends.error_mapping import meaning
-from proxy.backends.response_reader import Reply
-from proxy.chat_request.request import read
-from proxy.completion.answer_state import Keeping, Room
-from proxy.completion.pipeline import Translation
-from proxy.completion.request_stats import Record
+from proxy.backends.error_mapping import map_error
+from proxy.backends.response_reader import ResponseReader
+from proxy.chat_request.request import parse
+from proxy.completion.answer_state import AnswerState, MemoryBudget
+from proxy.completion.pipeline import ResponsePipeline
+from proxy.completion.request_stats import RequestStats
 from proxy.dialects import Parser
 from proxy.errors import BridgeError
 from proxy.protocols import sse
-from proxy.protocols.openai_chat import Head, Stream, Whole
+from proxy.protocols.openai_chat import ChunkHead, CompletionWriter, StreamWriter
 from tests.parsing.cuts import TOOLS
 from tests.web.round_trip import of_chunks, payloads
 
@@ -119,17 +119,17 @@ NATIVE = st.builds(
 QUESTION = {"messages": [], "tools": TOOLS}
 
 
-def translation(writer: type[Stream | Whole], **more: Any) -> Translation:
-    question = read(json.dumps(QUESTION | more).encode())
-    head = Head("id", 1, "m", wants_usage=True)
-    return Translation(
-        Reply(),
-        meaning,
+def translation(writer: type[StreamWriter | CompletionWriter], **more: Any) -> ResponsePipeline:
+    question = parse(json.dumps(QUESTION | more).encode())
+    head = ChunkHead("id", 1, "m", wants_usage=True)
+    return ResponsePipeline(
+        ResponseReader(),
+        map_error,
         writer(head),
         lambda: Parser(TOOLS),
         question,
-        Record("id", "POST", "/"),
-        Keeping(Room()),
+        RequestStats("id", "POST", "/"),
+        AnswerState(MemoryBudget()),
     )
 
 
@@ -139,7 +139,7 @@ def translation(writer: type[Stream | Whole], **more: Any) -> Translation:
 )
 def test_no_chunk_breaks_the_house(chunks: list[Any], one: bool) -> None:
     wire = b"".join(sse.event(json.dumps(chunk).encode()) for chunk in chunks)
-    for writer in (Stream, Whole):
+    for writer in (StreamWriter, CompletionWriter):
         answer = translation(writer, parallel_tool_calls=not one)
         sent = b""
         try:
@@ -147,10 +147,10 @@ def test_no_chunk_breaks_the_house(chunks: list[Any], one: bool) -> None:
             sent += answer.end()
         except BridgeError as error:
             try:
-                sent += answer.broken(error)
+                sent += answer.abort(error)
             except BridgeError:
                 continue  # told by its status
-        if writer is Whole:
+        if writer is CompletionWriter:
             json.loads(sent)
         elif (said := payloads(sent))[-1] == "[DONE]":
             for index in {choice["index"] for chunk in said[:-1] for choice in chunk["choices"]}:

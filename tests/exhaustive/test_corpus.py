@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
-from proxy.parsing.dialect import Hint
+from proxy.parsing.dialect import ModelHint
 from proxy.parsing.parser import ThinkingMode
 from tests.corpus.score import HERE, lines, problems
 from tests.parsing.cuts import Call, Seen, always, cuts, few
@@ -13,9 +13,12 @@ from tests.parsing.cuts import Call, Seen, always, cuts, few
 CASES = list(lines(*sorted(path.stem for path in HERE.glob("*.jsonl"))))
 
 DOUBTFUL = {
-    "reasoning-021": (Hint(model="reasoning-8b"), "ordinary XML, unless the model is known for it"),
+    "reasoning-021": (
+        ModelHint(model="reasoning-8b"),
+        "ordinary XML, unless the model is known for it",
+    ),
     "generic_json-010": (
-        Hint(model="llama.cpp-generic"),
+        ModelHint(model="llama.cpp-generic"),
         "an answer in JSON, unless the model is known for it",
     ),
 }
@@ -23,12 +26,12 @@ DOUBTFUL = {
 
 
 def read(
-    case: dict[str, Any], dialect: str, thinking: ThinkingMode, hint: Hint | None = None
+    case: dict[str, Any], dialect: str, thinking: ThinkingMode, hint: ModelHint | None = None
 ) -> Seen:
     tools = [] if case.get("tool_choice") == "none" else case["tools"]
     cuttings = cuts(case["text"]) if dialect == "auto" else few(case["text"])
     return always(
-        lambda: Parser(tools, dialect, thinking, hint or Hint()),
+        lambda: Parser(tools, dialect, thinking, hint or ModelHint()),
         case["text"],
         case["finish_reason"],
         cuttings,

@@ -13,12 +13,12 @@ from tests.dialects.test_quoted_calls import CALLS, MARKED, framed, read
 from tests.parsing.cuts import Call, Seen, always, events_of, seen, tool
 
 
-@pytest.mark.parametrize("name", [name for name, one in DIALECTS.items() if one.turns])
+@pytest.mark.parametrize("name", [name for name, one in DIALECTS.items() if one.end_tokens])
 @pytest.mark.parametrize("thinking", ["tags", "off"])
 def test_the_tokens_of_a_named_dialect_end_a_plain_answer(
     name: str, thinking: ThinkingMode
 ) -> None:
-    for token in DIALECTS[name].turns:
+    for token in DIALECTS[name].end_tokens:
         assert always(lambda: Parser(NOTE, name, thinking), f"Hello.{token}") == Seen("Hello.")
         assert always(lambda: Parser(NOTE, thinking=thinking), f"Hello.{token}") == Seen(
             f"Hello.{token}"

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from proxy.backends.provider import Named
+from proxy.backends.provider import FixedProvider
 from tests.backend import ROLE, stream, text
 from tests.completion.recovery import asked, llama
 from tests.parsing.cuts import TOOLS
@@ -19,8 +19,8 @@ async def test_a_client_that_leaves_at_any_moment_leaves_nothing_behind(
     streamed: bool, ends_too: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also while the request is cleaned up."""
-    left: list[Named] = []
-    monkeypatch.setattr(Named, "leave", lambda place: left.append(place))
+    left: list[FixedProvider] = []
+    monkeypatch.setattr(FixedProvider, "release", lambda place: left.append(place))
     for moment in range(150):
         road = llama(stream(ROLE, *text("So: "), httpx.ReadError("x")))
         call = road.begin(streamed=streamed, tools=TOOLS)
@@ -32,6 +32,6 @@ async def test_a_client_that_leaves_at_any_moment_leaves_nothing_behind(
                 await asyncio.sleep(0)
             call.task.cancel()
         await asyncio.wait((call.task,))
-        assert road.app.house.kept.taken == 0
+        assert road.app.app_state.memory_budget.used == 0
         assert len(left) == len(asked(road))
         left.clear()

@@ -9,8 +9,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ContextOverflow
-from proxy.llama_server.admission import OVERTAKEN, Admission, Reservation
-from proxy.llama_server.process.state import LONGEST_REST, TABLE, TRIES, Happening, Life, State
+from proxy.llama_server.admission import MAX_OVERTAKEN, Admission, Reservation
+from proxy.llama_server.process.state import (
+    MAX_BACKOFF,
+    MAX_EARLY_EXITS,
+    TRANSITIONS,
+    ProcessEvent,
+    ProcessHistory,
+    ProcessState,
+)
 from tests.llama_server.in_time import now
 from tests.llama_server.process.test_state import (
     ANY,
@@ -77,38 +84,45 @@ def test_whatever_happens_nothing_overflows_and_nothing_stays_reserved(
 @settings(deadline=None, max_examples=300)
 @given(st.one_of(ANY, PROPER.map(proper)))
 @example([BEGIN, DEATH, DEATH, UP, GONE, DEATH, RESTED, DEATH])
-def test_no_history_leads_astray(history: list[Happening]) -> None:
+def test_no_history_leads_astray(history: list[ProcessEvent]) -> None:
     early = idle = 0
     alive = answered = False
-    life = Life()
+    life = ProcessHistory()
     for happening in history:
         before, life = life, life.after(happening)
-        if (before.state, happening) not in TABLE:
+        if (before.state, happening) not in TRANSITIONS:
             assert life is before
             continue
-        if happening in (DEATH, IMPOSSIBLE, Happening.RENEWED, GONE):  # the one that was is no more
+        if happening in (
+            DEATH,
+            IMPOSSIBLE,
+            ProcessEvent.RESTART_REQUESTED,
+            GONE,
+        ):  # the one that was is no more
             alive = False
-        if life.state is State.STARTING:
+        if life.state is ProcessState.STARTING:
             assert not alive
             alive = True
         match before.state, happening:
-            case State.STARTING, Happening.DIED | Happening.CANNOT_START:
-                early = TRIES if happening is IMPOSSIBLE else early + 1
-                assert life.state is (State.FAILED if early >= TRIES else State.STARTING)
-            case _, Happening.CAME_UP:
+            case ProcessState.STARTING, ProcessEvent.EXITED | ProcessEvent.CANNOT_START:
+                early = MAX_EARLY_EXITS if happening is IMPOSSIBLE else early + 1
+                assert life.state is (
+                    ProcessState.FAILED if early >= MAX_EARLY_EXITS else ProcessState.STARTING
+                )
+            case _, ProcessEvent.BECAME_READY:
                 early = 0
-            case _, Happening.ANSWERED:
+            case _, ProcessEvent.ANSWERED:
                 idle, answered = 0, True
-            case State.READY, Happening.DIED:
+            case ProcessState.READY, ProcessEvent.EXITED:
                 idle += not answered
-                assert life.state is (State.STARTING if answered else State.RESTING)
-                assert answered or life.rest == min(2 ** (idle - 1), LONGEST_REST)
-            case State.STOPPING, _:
+                assert life.state is (ProcessState.STARTING if answered else ProcessState.BACKOFF)
+                assert answered or life.backoff == min(2 ** (idle - 1), MAX_BACKOFF)
+            case ProcessState.STOPPING, _:
                 assert happening is GONE
-                assert life == Life()
+                assert life == ProcessHistory()
                 early = idle = 0
-        answered = answered and life.state is State.READY
-        assert (life.early_deaths, life.idle_deaths) == (early, idle)
+        answered = answered and life.state is ProcessState.READY
+        assert (life.early_exits, life.idle_exits) == (early, idle)
 
 
 @settings(deadline=None, max_examples=80)
@@ -174,13 +188,13 @@ def test_the_cache_never_overflows_and_all_start_in_the_end(
         taken = [one.tokens(1000) or 0 for one in [*rules.running, *rules.ending]]
         assert sum(taken) <= 1000
         assert len(taken) == 1 or sum(one.slots for one in [*rules.running, *rules.ending]) <= 3
-        assert all(one.overtaken <= OVERTAKEN for one in seen)
+        assert all(one.overtaken <= MAX_OVERTAKEN for one in seen)
 
     def end(finished: bool) -> None:
         if rules.ending:
-            rules.freed(rules.ending[0])
+            rules.free(rules.ending[0])
         elif rules.running:
-            rules.left(rules.running[0], finished=finished)
+            rules.leave(rules.running[0], finished=finished)
 
     for request, ends, finished in history:
         seen.append(request)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.errors import ChildFailed, ModelLoading, Stopping
-from proxy.llama_server import Address, Launch, State, Supervisor
+from proxy.errors import ChildFailed, ModelLoading, ShuttingDown
+from proxy.llama_server import LaunchSpec, ProcessAddress, ProcessState, Supervisor
 from proxy.llama_server.process import supervisor
 from tests.llama_server.in_time import Fate, Stage, now, perform, play
 
@@ -24,11 +24,11 @@ GOOD = Fate()
 NO_GPU = ("warning: no usable GPU found, --gpu-layers option will be ignored",)
 
 
-async def told(asking: Awaitable[Address]) -> tuple[float, str]:
+async def told(asking: Awaitable[ProcessAddress]) -> tuple[float, str]:
     """When somebody who needs the child was answered, and how."""
     try:
         await asking
-    except (ChildFailed, ModelLoading, Stopping) as error:
+    except (ChildFailed, ModelLoading, ShuttingDown) as error:
         return now(), type(error).__name__
     return now(), "ready"
 
@@ -52,7 +52,7 @@ def test_a_finished_answer_forgives_and_then_it_starts_at_once() -> None:
         await it.start()
         await stage.until(lambda stage: len(stage.starts) == 4)  # rests of 1, 2 and 4 seconds
         await it.ensure_ready()
-        it.answered()
+        it.record_answer()
         await stage.until(lambda stage: len(stage.starts) == 6)
         await it.close()
 
@@ -143,7 +143,7 @@ def test_a_stop_in_every_state(
         stopping = [asyncio.create_task(it.close() if waiting else it.stop()) for _ in range(stops)]
         await asyncio.wait(stopping)
         ended = now()
-        assert (it.state, it.pid, stage.living) == (State.STOPPED, None, 0)
+        assert (it.state, it.pid, stage.living) == (ProcessState.STOPPED, None, 0)
         if waiting:
             assert await waiting == (at, "Stopping")
         await asyncio.sleep(1000)
@@ -163,7 +163,7 @@ def test_right_after_the_boot_the_gpu_is_looked_for_once_more(
         await asyncio.sleep(1000)
         await it.close()
 
-    monkeypatch.setattr(supervisor, "since_boot", lambda: booted)
+    monkeypatch.setattr(supervisor, "uptime_seconds", lambda: booted)
     stage, _ = play([Fate(ending=4, says=NO_GPU)], act)
     # The first one leaves before the other comes, and there is no third.
     assert stage.starts == starts
@@ -175,7 +175,7 @@ def test_a_request_in_the_moment_of_the_second_look_keeps_its_child(
     """Whether answers run is asked in the moment in which the child is given up: no request
     comes between.
     """
-    heard: list[tuple[Address, Address]] = []
+    heard: list[tuple[ProcessAddress, ProcessAddress]] = []
 
     async def act(stage: Stage, answers_run: bool) -> None:
         async def comes() -> None:
@@ -187,14 +187,14 @@ def test_a_request_in_the_moment_of_the_second_look_keeps_its_child(
             tasks.append(asyncio.create_task(comes()))
             return answers_run
 
-        it = Supervisor(Launch("owner/repo", "m"), on_line=stage.line, busy=busy)
+        it = Supervisor(LaunchSpec("owner/repo", "m"), on_line=stage.line, busy=busy)
         tasks: list[asyncio.Task[None]] = []
         await it.ensure_ready()
         await asyncio.sleep(100)
         await asyncio.gather(*tasks)
         await it.close()
 
-    monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
+    monkeypatch.setattr(supervisor, "uptime_seconds", lambda: 20.0)
     for answers_run, starts in ((True, [0]), (False, [0, 31])):
         stage, _ = perform([Fate(says=NO_GPU)], partial(act, answers_run=answers_run))
         assert stage.starts == starts
@@ -207,7 +207,7 @@ def test_who_comes_while_it_stops_gets_the_next_one() -> None:
         await it.ensure_ready()
         stopping = asyncio.create_task(it.stop())
         await asyncio.sleep(2)
-        assert it.state is State.STOPPING
+        assert it.state is ProcessState.STOPPING
         heard = [await told(it.ensure_ready())]
         await stopping
         await it.close()
@@ -242,8 +242,8 @@ class History:
         await self.it.close()
 
     def _answer(self) -> None:
-        if self.it.state is State.READY:
-            self.it.answered()
+        if self.it.state is ProcessState.READY:
+            self.it.record_answer()
             self.answers.setdefault(len(self.stage.starts), []).append(now())
 
     async def _ask(self) -> tuple[float, float, str]:
@@ -252,14 +252,14 @@ class History:
             address = await self.it.ensure_ready()
         except (ChildFailed, ModelLoading) as error:
             return began, now(), type(error).__name__
-        assert self.it.state is State.READY
+        assert self.it.state is ProcessState.READY
         assert self.it.address == address
         # Who dies in this very moment.
         assert self.stage.living == 1 or self.stage.fate.dies is not None
         return began, now(), "ready"
 
     def holds(self) -> None:
-        assert self.it.state is State.STOPPED
+        assert self.it.state is ProcessState.STOPPED
         assert self.stage.living == 0
         for request in self.requests:
             assert request.done()

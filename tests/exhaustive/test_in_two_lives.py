@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.backends.provider import Named
+from proxy.backends.provider import FixedProvider
 from tests.backend import Piece, chunk, event, models, stream
 from tests.completion.recovery import llama
 from tests.corpus.score import problems
@@ -21,10 +21,10 @@ DEATHS = 2  # places in each text: one for a streamed answer, one for a whole on
 
 @pytest.fixture(autouse=True)
 def lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def next_life(_place: Named) -> bool:
+    async def next_life(_place: FixedProvider) -> bool:
         return True
 
-    monkeypatch.setattr(Named, "next_life", next_life)
+    monkeypatch.setattr(FixedProvider, "wait_for_restart", next_life)
 
 
 def said(text: str, *end: Piece) -> httpx.Response:

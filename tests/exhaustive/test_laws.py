@@ -237,10 +237,10 @@ def test_6_no_input_raises(text: str, mode: ThinkingMode, finish: str) -> None:
     parser = Parser(TOOLS, thinking=mode)
     seen(
         [
-            *parser.think(text),
+            *parser.feed_reasoning(text),
             *parser.feed(text),
-            *parser.think(text[::-1]),
-            *parser.called(),
+            *parser.feed_reasoning(text[::-1]),
+            *parser.native_call_started(),
             *parser.close(finish),
         ]
     )

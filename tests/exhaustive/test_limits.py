@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from proxy.dialects import DIALECTS, TURNS, UNKNOWN, Parser, believed, chosen
+from proxy.dialects import DIALECTS, END_TOKENS, UNKNOWN_MODEL, Parser, reasoning_tags, select
 from proxy.parsing import parser
 from proxy.parsing.events import CallEnd, CallStart, TextEvent
-from proxy.parsing.grammars.raw_values import STRUCTURED
+from proxy.parsing.grammars.raw_values import STRUCTURE_LIMIT
 from proxy.parsing.reader import WORD_LIMIT
 from tests.dialects.renderers import WRITTEN
 from tests.parsing.cuts import Call, Seen, always, events_of, few, seen, tool
@@ -40,7 +40,11 @@ LONG = "some <b>text</b>, é and so on\n" * (3 * LIMIT // 30)
 
 def limited(tools: object = TOOLS) -> parser.Parser:
     return parser.Parser(
-        tools, dialects=chosen("auto"), thoughts=believed(UNKNOWN), turns=TURNS, held_limit=LIMIT
+        tools,
+        dialects=select("auto"),
+        reasoning_tags=reasoning_tags(UNKNOWN_MODEL),
+        end_tokens=END_TOKENS,
+        held_limit=LIMIT,
     )
 
 
@@ -267,7 +271,9 @@ def test_a_tag_full_of_blanks_takes_no_time() -> None:
     assert time.process_time() - before < 2
 
 
-@pytest.mark.parametrize(("size", "kind"), [(STRUCTURED - 100, list), (STRUCTURED + 100, str)])
+@pytest.mark.parametrize(
+    ("size", "kind"), [(STRUCTURE_LIMIT - 100, list), (STRUCTURE_LIMIT + 100, str)]
+)
 def test_a_list_is_one_only_as_long_as_it_is_read_quickly(size: int, kind: type) -> None:
     """Longer ones are a string: nothing is lost, and the client says what is wrong with it."""
     text = "[" + "1," * (size // 2) + "1]"

@@ -3,17 +3,17 @@
 import json
 import time
 
-from proxy.completion.resume import Known
-from proxy.parsing.event_buffer import joined
+from proxy.completion.resume import ResumeFilter
+from proxy.parsing.event_buffer import merged
 from tests.completion.one_choice import Told
 
 
 def test_a_long_answer_in_single_letters_takes_linear_time() -> None:
     def seconds(length: int) -> float:
-        known, began = Known("x" * length), time.process_time()
+        known, began = ResumeFilter("x" * length), time.process_time()
         for _ in range(length):
-            known.new("x")
-        assert not known.parted
+            known.unsent("x")
+        assert not known.has_unmatched
         return time.process_time() - began
 
     seconds(1000)
@@ -26,7 +26,7 @@ def test_a_long_argument_in_single_letters_told_twice_takes_linear_time() -> Non
         told, began = Told().text("<tool_call>\n" + call[:-3]), time.process_time()
         told.again().text(f"<tool_call>\n{call}\n</tool_call>", 1).ends()
         took = time.process_time() - began
-        assert len(joined(told.events)) >= 3
+        assert len(merged(told.events)) >= 3
         assert json.loads(told.calls[0][1]) == {"path": "x" * length}
         return took
 

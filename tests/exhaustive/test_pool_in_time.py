@@ -10,20 +10,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ChildFailed, ModelLoading, ModelNotFound
-from proxy.llama_server import Catalogue, Keeper, Launch, Model, State
+from proxy.llama_server import Catalog, LaunchSpec, ModelConfig, ModelPool, ProcessState
 from tests.llama_server.in_time import Fate, Stage, now, perform
 
 TRIVIAL = {"ready", "ModelNotFound"}
 
 
-def catalogue(variant: Sequence[int], room: int, group: str | None) -> Catalogue:
+def catalogue(variant: Sequence[int], room: int, group: str | None) -> Catalog:
     """Of each model: whether it is there, and what it is launched with.
 
     Two of them may stay and leave together.
     """
     models = [
-        Model(
-            Launch("owner/repo", name, flags=("--x", str(how))),
+        ModelConfig(
+            LaunchSpec("owner/repo", name, flags=("--x", str(how))),
             preload=name == "b",
             idle_unload=4,
             group=group if name != "c" else None,
@@ -31,16 +31,16 @@ def catalogue(variant: Sequence[int], room: int, group: str | None) -> Catalogue
         for name, how in zip("abc", variant, strict=True)
         if how
     ]
-    return Catalogue(tuple(models), models[0].name, models_max=room)
+    return Catalog(tuple(models), models[0].name, models_max=room)
 
 
 class History:
     def __init__(self, room: int, group: str | None) -> None:
         self._room, self._group = room, group
-        self.it = Keeper(self._catalogue((1, 1, 1)), clock=now)
+        self.it = ModelPool(self._catalogue((1, 1, 1)), clock=now)
         self.requests: list[asyncio.Task[str]] = []
 
-    def _catalogue(self, variant: Sequence[int]) -> Catalogue:
+    def _catalogue(self, variant: Sequence[int]) -> Catalog:
         return catalogue(variant, self._room, self._group)
 
     async def _request(self, name: str, lasts: float) -> str:
@@ -53,12 +53,12 @@ class History:
             await lease.ready()
             assert lease.supervisor.state.value == "ready"
             await asyncio.sleep(lasts)
-            lease.answered()
+            lease.record_answer()
         except (ChildFailed, ModelLoading, ModelNotFound) as error:
             assert now() - began <= 1200  # its turn, and the start
             return type(error).__name__
         finally:
-            lease.leave()
+            lease.release()
         return "ready"
 
     async def act(self, acts: Sequence[tuple[float, str, float | Sequence[int]]]) -> list[str]:
@@ -76,28 +76,28 @@ class History:
             last = self.it.models[-1].name
             # It still decides.
             assert await self._request(last, 1) in ("ready", "ChildFailed", "ModelLoading")
-            await self.it.opened()
-            assert not self.it._turns.waiting
-            assert set(self.it._turns.loaded) <= {model.name for model in self.it.models}
+            await self.it.wait_loaded()
+            assert not self.it._scheduler.waiting
+            assert set(self.it._scheduler.loaded) <= {model.name for model in self.it.models}
         return [str(result) for result in done if not isinstance(result, BaseException)]
 
 
-async def keeps_its_process(it: Keeper, name: str) -> bool:
+async def keeps_its_process(it: ModelPool, name: str) -> bool:
     """One request that takes five seconds."""
     lease = it.lease(name)
     try:
         address = await lease.ready()
         await asyncio.sleep(5)
-        return lease.supervisor.address == address and lease.supervisor.state is State.READY
+        return lease.supervisor.address == address and lease.supervisor.state is ProcessState.READY
     finally:
-        lease.leave()
+        lease.release()
 
 
 @pytest.mark.parametrize("steps", range(8))
 def test_a_request_in_the_moment_of_an_unload_keeps_its_process(steps: int) -> None:
     async def act(_: Stage) -> bool:
-        async with Keeper(catalogue((1, 1, 0), 1, None), clock=now) as it:
-            await it.opened()
+        async with ModelPool(catalogue((1, 1, 0), 1, None), clock=now) as it:
+            await it.wait_loaded()
             # Now it is unloaded; these are the steps of the loop around that.
             await asyncio.sleep(4)
             for _step in range(steps):
@@ -113,14 +113,14 @@ def test_a_request_in_the_moment_of_a_swap_that_is_not_wanted_any_more_keeps_its
     steps: int,
 ) -> None:
     async def act(_: Stage) -> bool:
-        async with Keeper(catalogue((1, 1, 0), 1, None), clock=now) as it:
-            await it.opened()
+        async with ModelPool(catalogue((1, 1, 0), 1, None), clock=now) as it:
+            await it.wait_loaded()
             other = it.lease("a")
             wanted = asyncio.create_task(other.ready())
             for _step in range(steps):
                 await asyncio.sleep(0)
             wanted.cancel()
-            other.leave()
+            other.release()
             return await keeps_its_process(it, "b")
 
     _, kept = perform([Fate(ending=0.3)], act)

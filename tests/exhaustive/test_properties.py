@@ -30,7 +30,11 @@ TOOLS = [
 ]
 
 MARKERS = sorted(
-    {marker for one in DIALECTS.values() for marker in (*one.openers, *one.headers, *one.turns)}
+    {
+        marker
+        for one in DIALECTS.values()
+        for marker in (*one.openers, *one.headers, *one.end_tokens)
+    }
 )
 PIECES = (
     *(

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from proxy.backends.base import Backend
-from proxy.backends.provider import Wish
-from proxy.chat_request.request import Question, read
-from proxy.completion.answer_state import Keeping, Room
-from proxy.completion.pipeline import Translation
-from proxy.completion.request_stats import Record
-from proxy.errors import BridgeError, Vanished
-from proxy.protocols.openai_chat import Head, Stream
-from proxy.web.state import House
+from proxy.backends.provider import RouteRequest
+from proxy.chat_request.request import ChatRequest, parse
+from proxy.completion.answer_state import AnswerState, MemoryBudget
+from proxy.completion.pipeline import ResponsePipeline
+from proxy.completion.request_stats import RequestStats
+from proxy.errors import BackendDisconnected, BridgeError
+from proxy.protocols.openai_chat import ChunkHead, StreamWriter
+from proxy.web.state import AppState
 from tests.asgi import Received
 from tests.backends.test_transcripts import Answer, check, house, question
 from tests.backends.transcripts import ANSWERS, Entry
@@ -35,19 +35,19 @@ def cuttings(body: bytes) -> Iterator[tuple[bytes, ...]]:
         yield body[:at], body[at:]
 
 
-def pipeline(backend: Backend, asked: Question, state: House) -> Translation:
-    return Translation(
-        backend.reply(asked.tools),
-        backend.meaning,
-        Stream(Head("chatcmpl-a", 1, "m", wants_usage=True)),
+def pipeline(backend: Backend, asked: ChatRequest, state: AppState) -> ResponsePipeline:
+    return ResponsePipeline(
+        backend.response_reader(asked.tools),
+        backend.map_error,
+        StreamWriter(ChunkHead("chatcmpl-a", 1, "m", wants_usage=True)),
         lambda: state.parsers.parser(asked, backend),
         asked,
-        Record("id", "POST", "/"),
-        Keeping(Room()),
+        RequestStats("id", "POST", "/"),
+        AnswerState(MemoryBudget()),
     )
 
 
-def received(translation: Translation, pieces: Iterable[bytes], *, is_cut: bool) -> Received:
+def received(translation: ResponsePipeline, pieces: Iterable[bytes], *, is_cut: bool) -> Received:
     """Return what the client gets: an error before the answer has begun is a status, and the end
     of the stream after that.
     """
@@ -55,15 +55,15 @@ def received(translation: Translation, pieces: Iterable[bytes], *, is_cut: bool)
     try:
         for piece in pieces:
             out += translation.feed(piece)
-            while translation.is_behind:
+            while translation.has_backlog:
                 out += translation.feed()
-            if translation.done:
+            if translation.eof_seen:
                 break
-        if is_cut and not translation.done:
-            raise Vanished("the backend broke the connection (connection lost)")
+        if is_cut and not translation.eof_seen:
+            raise BackendDisconnected("the backend broke the connection (connection lost)")
         out += translation.end()
     except BridgeError as error:
-        if not translation.begun:
+        if not translation.started:
             headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
             return answer(
                 error.status,
@@ -71,7 +71,7 @@ def received(translation: Translation, pieces: Iterable[bytes], *, is_cut: bool)
                 (b"content-type", b"application/json"),
                 *headers,
             )
-        out += translation.broken(error)
+        out += translation.abort(error)
     return answer(200, out)
 
 
@@ -82,8 +82,8 @@ def answer(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> Received:
 @pytest.mark.parametrize("entry", STREAMS, ids=str)
 async def test_every_stream_at_every_cut(entry: Entry) -> None:
     app, _ = house(entry.kind, {})
-    backend = await app.house.backend(Wish())
-    asked = read(json.dumps(question(entry, streamed=True)).encode())
+    backend = await app.app_state.backend(RouteRequest())
+    asked = parse(json.dumps(question(entry, streamed=True)).encode())
     for pieces in cuttings(entry.body):
-        got = received(pipeline(backend, asked, app.house), pieces, is_cut=entry.is_cut)
+        got = received(pipeline(backend, asked, app.app_state), pieces, is_cut=entry.is_cut)
         check(entry, Answer(got, streamed=True), streamed=True)

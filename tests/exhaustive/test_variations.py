@@ -167,7 +167,7 @@ def test_names_are_resolved(name: str, form: str) -> None:
 @every
 def test_turn_tokens_after_it_are_dropped(name: str) -> None:
     text = WRITTEN[name].render(CALLS[:1])
-    for token in (*DIALECTS[name].turns, "<|im_end|>", "</s>\n"):
+    for token in (*DIALECTS[name].end_tokens, "<|im_end|>", "</s>\n"):
         assert read(name, text + token) == Seen("", (shown(CALLS[0]),)), token
 
 

@@ -12,10 +12,10 @@ from typing import TypeVar
 
 import pytest
 
-from proxy.llama_server import Address, Launch, Supervisor, pool
+from proxy.llama_server import LaunchSpec, ProcessAddress, Supervisor, pool
 from proxy.llama_server.process import gpu_check, supervisor
-from proxy.llama_server.process.logs import Log
-from proxy.llama_server.process.readiness import Found, NeverReady
+from proxy.llama_server.process.logs import ProcessLog
+from proxy.llama_server.process.readiness import ServerProps, StartFailed
 
 T = TypeVar("T")
 _TOLD = re.compile(r"^\[llama-bridge\] m (?:is|has) ")
@@ -82,13 +82,13 @@ class Stage:
             asyncio.get_running_loop().call_later(self.fate.dies, child.dies)
 
     async def come_up(
-        self, _address: Address, _launch: Launch, *, load: float, token: float
-    ) -> Found:
+        self, _address: ProcessAddress, _launch: LaunchSpec, *, load: float, token: float
+    ) -> ServerProps:
         fate = self.fate
         await asyncio.sleep(load if fate.up is None else fate.up)
         if fate.up is None or fate.refused:
-            raise NeverReady(f"not ready within {load:g} s")
-        return Found(32768, 1)
+            raise StartFailed(f"not ready within {load:g} s")
+        return ServerProps(32768, 1)
 
     async def until(self, true: Callable[["Stage"], object]) -> None:
         """To the next start, or any line of the log, with which it is true."""
@@ -112,7 +112,7 @@ def now() -> float:
 
 
 class Actor:
-    """Stands in for `Child`."""
+    """Stands in for `ServerProcess`."""
 
     stage: Stage
     numbers = itertools.count(1)
@@ -121,35 +121,35 @@ class Actor:
         self,
         _command: Sequence[str],
         _environment: Mapping[str, str],
-        log: Log,
+        log: ProcessLog,
         *,
         grace: float,
         kill: float,
         private: bool,
     ) -> None:
         assert (grace, kill, private) == (5, 5, False)
-        self.pid = self.group = next(self.numbers)
+        self.pid = self.process_group = next(self.numbers)
         self.exit_code: int | None = None
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.stage.born(self)
         self._fate = self.stage.fate
         for line in self._fate.says:
             log.add(line)
 
     def dies(self, code: int = 7) -> None:
-        self.stage.died += not self.over.done()
+        self.stage.died += not self.exited.done()
         self._ended(code)
 
     async def end(self) -> None:
-        if not self.over.done():
+        if not self.exited.done():
             await asyncio.sleep(self._fate.ending)
             self._ended(0)
 
     def _ended(self, code: int) -> None:
-        if not self.over.done():
+        if not self.exited.done():
             self.exit_code = code
             self.stage.living -= 1
-            self.over.set_result(None)
+            self.exited.set_result(None)
 
 
 async def _settled() -> None:
@@ -161,7 +161,8 @@ def play(
 ) -> tuple[Stage, T]:
     """A history of one child."""
     return perform(
-        fates, lambda stage: act(Supervisor(Launch("owner/repo", "m"), on_line=stage.line), stage)
+        fates,
+        lambda stage: act(Supervisor(LaunchSpec("owner/repo", "m"), on_line=stage.line), stage),
     )
 
 
@@ -176,10 +177,10 @@ def perform(
 
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=Jumping) as runner:
         patch.setattr(Actor, "stage", stage, raising=False)
-        patch.setattr(supervisor, "Child", Actor)
-        patch.setattr(supervisor, "come_up", stage.come_up)
+        patch.setattr(supervisor, "ServerProcess", Actor)
+        patch.setattr(supervisor, "wait_ready", stage.come_up)
         patch.setattr(gpu_check, "visible_gpu", lambda: None)
-        patch.setattr(pool, "memory_settled", _settled)
+        patch.setattr(pool, "wait_memory_settled", _settled)
         result = runner.run(scene())
         assert stage.most <= most
         return stage, result

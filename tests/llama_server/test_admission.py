@@ -3,7 +3,13 @@
 import pytest
 from hypothesis import strategies as st
 
-from proxy.llama_server.admission import OVERTAKEN, SPARE, Admission, Capacity, Reservation
+from proxy.llama_server.admission import (
+    MAX_OVERTAKEN,
+    SPARE_TOKENS,
+    Admission,
+    Capacity,
+    Reservation,
+)
 
 
 async def count() -> int | None:  # not called: the rules do no I/O
@@ -29,8 +35,12 @@ SHARED = Capacity(1000, 3)
     ("capacity", "requests", "started"),
     [
         (SHARED, [asked(300, 100), asked(300, 100)], [True, True]),
-        (SHARED, [asked(300, 200 - SPARE), asked(300, 200 - SPARE)], [True, True]),  # exactly
-        (SHARED, [asked(300, 200 - SPARE), asked(300, 201 - SPARE)], [True, False]),
+        (
+            SHARED,
+            [asked(300, 200 - SPARE_TOKENS), asked(300, 200 - SPARE_TOKENS)],
+            [True, True],
+        ),  # exactly
+        (SHARED, [asked(300, 200 - SPARE_TOKENS), asked(300, 201 - SPARE_TOKENS)], [True, False]),
         # Alone it starts, and takes no more than there is.
         (SHARED, [asked(5000, 100), asked(1, 1)], [True, False]),
         # No max_tokens: the rest of the context.
@@ -59,33 +69,33 @@ def test_what_starts_at_once(
     rules = Admission(capacity)
     assert entered(rules, *requests) == started
     for request in requests:
-        rules.left(request, finished=True)
-        rules.left(request, finished=True)  # twice does no harm
+        rules.leave(request, finished=True)
+        rules.leave(request, finished=True)  # twice does no harm
     assert not rules.running
     assert not rules.waiting
-    assert rules.reserved() == 0
+    assert rules.reserved_tokens() == 0
 
 
 def test_what_has_to_be_counted() -> None:
     rules = Admission(SHARED)
     running, known, takes_all, waiting = asked(None, 1), asked(5, 1), Reservation(), asked(None, 1)
     rules.running = [running, known, takes_all]
-    assert rules.uncounted(waiting) == [running, waiting]
+    assert rules.to_count(waiting) == [running, waiting]
     waiting.uncountable = True
-    assert waiting.takes_all
-    assert rules.uncounted(waiting) == [running]
+    assert waiting.reserves_all
+    assert rules.to_count(waiting) == [running]
     rules.capacity = Capacity(None, 2)
-    assert rules.uncounted(waiting) == []
+    assert rules.to_count(waiting) == []
 
 
 def test_a_request_with_tools_goes_first() -> None:
     rules = Admission(SHARED)
     first, title, main = asked(900), asked(500), asked(500, tools=True)
     assert entered(rules, first, title, main) == [True, False, False]
-    rules.left(first, finished=True)
+    rules.leave(first, finished=True)
     assert rules.running == [main]
     assert (title.overtaken, title.admitted.is_set()) == (1, False)
-    rules.left(main, finished=True)
+    rules.leave(main, finished=True)
     assert rules.running == [title]
 
 
@@ -93,7 +103,7 @@ def test_a_small_one_does_not_pass_a_large_one() -> None:
     rules = Admission(SHARED)
     first, large, small = asked(400), asked(900), asked(10)
     assert entered(rules, first, large, small) == [True, False, False]
-    rules.left(large, finished=True)  # its client has left
+    rules.leave(large, finished=True)  # its client has left
     assert rules.running == [first, small]
 
 
@@ -105,19 +115,23 @@ def test_a_request_without_tools_is_not_starved() -> None:
     started = 0
     while title not in rules.running:
         entered(rules, asked(900, tools=True), asked(900, tools=True))
-        rules.left(rules.running[0], finished=True)
+        rules.leave(rules.running[0], finished=True)
         started += 1
-    assert started == OVERTAKEN + 1
+    assert started == MAX_OVERTAKEN + 1
 
 
 def test_what_an_unfinished_answer_reserves_is_kept_until_it_is_freed() -> None:
     rules = Admission(SHARED)
     left, other = asked(900), asked(900)
     entered(rules, left, other)
-    assert rules.left(left, finished=False)
-    assert not rules.left(left, finished=False)  # twice does no harm
-    assert (rules.running, rules.ending, rules.reserved()) == ([], [left], 900 + SPARE)
-    rules.freed(left)
+    assert rules.leave(left, finished=False)
+    assert not rules.leave(left, finished=False)  # twice does no harm
+    assert (rules.running, rules.ending, rules.reserved_tokens()) == (
+        [],
+        [left],
+        900 + SPARE_TOKENS,
+    )
+    rules.free(left)
     assert rules.running == [other]
 
 

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from hypothesis import strategies as st
 
-from proxy.errors import ContextOverflow, Stopping
-from proxy.llama_server.admission import OVERTAKEN, SPARE, Capacity
+from proxy.errors import ContextOverflow, ShuttingDown
+from proxy.llama_server.admission import MAX_OVERTAKEN, SPARE_TOKENS, Capacity
 from tests.llama_server.in_time import now
 
 from .queue_in_time import SHARED, Engine, play
@@ -175,7 +175,7 @@ def test_a_title_is_not_starved_by_an_endless_row_of_requests_with_tools() -> No
         await asyncio.gather(*agents)
         return began
 
-    assert play(scene) == 10 * (1 + 2 + OVERTAKEN)  # one runs, and two came before it
+    assert play(scene) == 10 * (1 + 2 + MAX_OVERTAKEN)  # one runs, and two came before it
 
 
 def test_those_who_wait_are_refused_at_the_end() -> None:
@@ -186,8 +186,8 @@ def test_those_who_wait_are_refused_at_the_end() -> None:
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         engine.notices = 100
-        engine.queue.close(Stopping("over"))
-        with pytest.raises(Stopping):
+        engine.queue.close(ShuttingDown("over"))
+        with pytest.raises(ShuttingDown):
             await waiting
         await asyncio.sleep(0)
         assert engine.is_empty()
@@ -202,23 +202,24 @@ def test_the_sentence() -> None:
         one, two = engine.asked("one", 600, 100), engine.asked("two", None, 1)
         tasks = [asyncio.create_task(engine.answer(request, 1)) for request in (one, two)]
         own = engine.asked("own", 1)
-        assert engine.queue.sentence(own) is None
+        assert engine.queue.waiting_reason(own) is None
         await asyncio.sleep(1)
-        said = [engine.queue.sentence(request) for request in (one, two)]
+        said = [engine.queue.waiting_reason(request) for request in (one, two)]
         engine.queue._rules.capacity = Capacity(None, 1)
-        said.append(engine.queue.sentence(two))
+        said.append(engine.queue.waiting_reason(two))
         await asyncio.gather(running, *tasks)
         return said
 
     running = (
-        f"waiting for 1 running request: {600 + SPARE} of 1,000 tokens of context are reserved, "
-        f"and it needs {700 + SPARE}"
+        f"waiting for 1 running request: {600 + SPARE_TOKENS} of 1,000 tokens of context are "
+        f"reserved, "
+        f"and it needs {700 + SPARE_TOKENS}"
     )
     assert play(scene) == [
         running,
         (
             f"waiting for 1 running request, 1 more before it: "
-            f"{600 + SPARE} of 1,000 tokens of context are reserved, and it needs 1,000"
+            f"{600 + SPARE_TOKENS} of 1,000 tokens of context are reserved, and it needs 1,000"
         ),
         "waiting for 1 running request, 1 more before it",
     ]

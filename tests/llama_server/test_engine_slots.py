@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from proxy.llama_server import Address
-from proxy.llama_server.admission_queue import EngineSlots
+from proxy.llama_server import ProcessAddress
+from proxy.llama_server.admission_queue import EngineSlotMonitor
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ async def test_what_the_engine_says_of_its_slots(
         return answer
 
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handle)
-    slots = EngineSlots(lambda: Address("http://127.0.0.1:1", "key"))
+    slots = EngineSlotMonitor(lambda: ProcessAddress("http://127.0.0.1:1", "key"))
     assert await slots.at_most(1) is free
     await slots.clear_idle()  # its errors are ignored
     assert [

@@ -61,16 +61,16 @@ async def test_without_a_tool_there_is_nothing_to_wait_for(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert await gpu.used_memory() is None
-    await gpu.memory_settled()
+    await gpu.wait_memory_settled()
 
 
 async def test_memory_is_waited_for_until_it_falls_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(gpu, "_STEP", 0.001)
+    monkeypatch.setattr(gpu, "_POLL_INTERVAL", 0.001)
     tool(tmp_path, "nvidia-smi", "echo 9000; echo 20", "echo 4000; echo 20", "echo 300; echo 20")
-    await gpu.memory_settled()
+    await gpu.wait_memory_settled()
     assert asked(tmp_path) == 4
     assert await gpu.used_memory() == 320
 
@@ -79,13 +79,13 @@ async def test_a_driver_that_never_gives_it_back_is_not_waited_for_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(gpu, "_LONGEST", 0.0)
+    monkeypatch.setattr(gpu, "_MAX_WAIT", 0.0)
     tool(
         tmp_path,
         "rocm-smi",
         "echo device,VRAM Total Memory,VRAM Total Used; echo card0,17163091968,12345",
     )
-    await gpu.memory_settled()
+    await gpu.wait_memory_settled()
     assert asked(tmp_path) == 1
     assert await gpu.used_memory() == 12345
 
@@ -95,7 +95,7 @@ async def test_a_tool_that_does_not_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(gpu, "_ANSWER", 0.3)
+    monkeypatch.setattr(gpu, "_TOOL_TIMEOUT", 0.3)
     tool(tmp_path, "nvidia-smi", answer)
     assert await gpu.used_memory() is None
 
@@ -105,7 +105,7 @@ async def test_a_tool_that_cannot_be_started_or_stops_telling(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     tool(tmp_path, "nvidia-smi", "echo 5", "exit 1")
-    await gpu.memory_settled()
+    await gpu.wait_memory_settled()
     assert asked(tmp_path) == 2
     (tmp_path / "nvidia-smi").write_text("#!/no/such/shell\n")
     assert await gpu.used_memory() is None
@@ -113,8 +113,8 @@ async def test_a_tool_that_cannot_be_started_or_stops_telling(
 
 def test_since_when_the_machine_runs(tmp_path: Path) -> None:
     uptime = tmp_path / "uptime"
-    assert gpu.since_boot(uptime) == float("inf")
+    assert gpu.uptime_seconds(uptime) == float("inf")
     for text, seconds in (("12.5 99", 12.5), ("", float("inf")), ("x", float("inf"))):
         uptime.write_text(text)
-        assert gpu.since_boot(uptime) == seconds
-    assert gpu.since_boot() > 0
+        assert gpu.uptime_seconds(uptime) == seconds
+    assert gpu.uptime_seconds() > 0

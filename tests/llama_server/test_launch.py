@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.llama_server import EngineMissing, Launch, find_engine
+from proxy.llama_server import EngineMissing, LaunchSpec, find_engine
 from proxy.llama_server import launch as launching
 from proxy.settings import Settings
 
@@ -48,7 +48,7 @@ def test_else_an_error_that_says_how_to_get_one(
 
 
 def test_the_command_line_of_a_binary() -> None:
-    launch = Launch(
+    launch = LaunchSpec(
         Path("m.gguf"), "a", Path("/bin/llama-server"), ("--ctx-size", "4096", "--jinja")
     )
     expected = (
@@ -58,14 +58,14 @@ def test_the_command_line_of_a_binary() -> None:
 
 
 def test_the_command_line_of_the_wheel() -> None:
-    command = Launch(Path("m.gguf"), "a").command(5)
+    command = LaunchSpec(Path("m.gguf"), "a").command(5)
     assert command[:2] == [sys.executable, "-P"]
     assert Path(command[2]).name == "wheel_server.py"
     assert command[3:] == ["-m", "m.gguf", "--alias", "a", "--host", "127.0.0.1", "--port", "5"]
 
 
 def test_a_model_that_llama_server_fetches_itself() -> None:
-    assert Launch("owner/repo:Q4", "a", Path("/s")).command(5)[1:3] == [
+    assert LaunchSpec("owner/repo:Q4", "a", Path("/s")).command(5)[1:3] == [
         "--hf-repo",
         "owner/repo:Q4",
     ]
@@ -82,7 +82,7 @@ def test_the_child_gets_its_key_and_none_of_ours(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     monkeypatch.setenv("LLAMA_ARG_CTX_SIZE", "5")
-    environment = Launch(
+    environment = LaunchSpec(
         Path("m.gguf"), "a", variables=(("CUDA_VISIBLE_DEVICES", "0"), ("X", "y"))
     ).environment("key")
     assert environment["X"] == "y"
@@ -90,7 +90,7 @@ def test_the_child_gets_its_key_and_none_of_ours(monkeypatch: pytest.MonkeyPatch
     assert environment["GGML_NO_BACKTRACE"] == "1"
     assert environment["LLAMA_API_KEY"] == "key"
     assert environment["CUDA_VISIBLE_DEVICES"] == "0"
-    assert Launch(Path("m.gguf"), "a").environment("key")["CUDA_VISIBLE_DEVICES"] == "1"
+    assert LaunchSpec(Path("m.gguf"), "a").environment("key")["CUDA_VISIBLE_DEVICES"] == "1"
     assert not environment.keys() & set(secrets)
 
 

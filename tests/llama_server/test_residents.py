@@ -3,7 +3,7 @@ again.
 """
 
 from proxy.llama_server.admission import Reservation
-from proxy.llama_server.residents import _REMEMBERED, Residents
+from proxy.llama_server.residents import _LIMIT, Residents
 
 TOTAL = 1000
 
@@ -14,8 +14,8 @@ def turn(
     """Play one request from its start to its end; return whether it needed room."""
     request = Reservation(session=session, slots=slots)
     needed = residents.needs_room(request, running, TOTAL)
-    residents.started(request, running)
-    residents.answered(session, tokens)
+    residents.record_start(request, running)
+    residents.record_answer(session, tokens)
     return needed
 
 
@@ -63,8 +63,8 @@ def test_several_choices_need_empty_slots() -> None:
 def test_only_the_last_conversations_are_remembered() -> None:
     residents = Residents()
     turn(residents, "first", 900)
-    for number in range(_REMEMBERED):
+    for number in range(_LIMIT):
         turn(residents, str(number), 900)
-    assert len(residents.sizes) == _REMEMBERED
+    assert len(residents.sizes) == _LIMIT
     assert not turn(residents, "first", 900)
     assert turn(residents, "20", 900)

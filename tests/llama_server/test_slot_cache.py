@@ -11,17 +11,17 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.llama_server import Launch, slot_cache
-from proxy.llama_server.launch import Address
-from proxy.llama_server.slot_cache import Slots
+from proxy.llama_server import LaunchSpec, slot_cache
+from proxy.llama_server.launch import ProcessAddress
+from proxy.llama_server.slot_cache import SlotCache
 from tests.process.conftest import TINY
 
-AT = Address("http://127.0.0.1:1", "k")
+AT = ProcessAddress("http://127.0.0.1:1", "k")
 HELPED, IN_VAIN, OFF = "helped: ", "did not help", "not saved any more"
 
 
-def launch(folder: Path, *flags: str) -> Launch:
-    return Launch(
+def launch(folder: Path, *flags: str) -> LaunchSpec:
+    return LaunchSpec(
         TINY,
         "tiny",
         flags=(
@@ -47,17 +47,17 @@ def modes(*paths: Path) -> list[int]:
 
 
 class Told:
-    """A Slots, and what it says."""
+    """A SlotCache, and what it says."""
 
     def __init__(self, folder: Path, handle: Any, patience: float = 5) -> None:
         self.words: list[str] = []
-        self.it = Slots(
+        self.it = SlotCache(
             launch(folder),
             patience,
             lambda _, words: self.words.append(words),
             httpx.MockTransport(handle),
         )
-        self.file = folder / f"{self.it._mark}-0.slot"
+        self.file = folder / f"{self.it._fingerprint}-0.slot"
 
     async def given_back(self) -> None:
         self.file.write_bytes(b"x")
@@ -84,11 +84,11 @@ async def test_the_first_long_answer_tells_whether_it_helped(
     tmp_path: Path, answers: list[tuple[int, int]], kept: bool, said: str
 ) -> None:
     told = Told(tmp_path, takes)
-    told.it.judge(9000, 0)  # nothing was given back yet
+    told.it.record_hit_rate(9000, 0)  # nothing was given back yet
     await told.given_back()
     assert told.words.pop() == "900 tokens of conversations were given back"
     for prompt, cached in answers:
-        told.it.judge(prompt, cached)
+        told.it.record_hit_rate(prompt, cached)
     assert told.file.exists() is kept
     assert len(told.words) == bool(said)
     assert said in "".join(told.words)
@@ -98,10 +98,10 @@ async def test_what_helps_forgives_what_did_not(tmp_path: Path) -> None:
     told = Told(tmp_path, takes)
     for cached in (0, 9000, 0, 9000, 0):
         await told.given_back()
-        told.it.judge(9000, cached)
+        told.it.record_hit_rate(9000, cached)
     assert OFF not in "".join(told.words)
     await told.given_back()
-    told.it.judge(9000, 0)
+    told.it.record_hit_rate(9000, 0)
     assert OFF in told.words[-1]
 
 
@@ -114,7 +114,7 @@ async def test_what_is_not_taken_back_goes_at_once(tmp_path: Path, answer: httpx
     for _ in range(2):
         await told.given_back()
         assert not told.file.exists()
-        told.it.judge(9000, 0)
+        told.it.record_hit_rate(9000, 0)
     assert [OFF in words for words in told.words] == [False, False, True]
 
 
@@ -126,7 +126,7 @@ async def test_where_one_of_two_is_taken_back_it_is_tried(tmp_path: Path) -> Non
     (other := told.file.with_name(told.file.name.replace("-0", "-1"))).write_bytes(b"x")
     await told.given_back()
     assert (told.file.exists(), other.exists()) == (True, False)
-    told.it.judge(9000, 9000)
+    told.it.record_hit_rate(9000, 9000)
     assert HELPED in told.words[-1]
 
 
@@ -183,9 +183,9 @@ async def test_a_server_that_cannot_or_does_not_answer_costs_nothing_but_time(
     assert OFF in silent.words[-1]
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"slot-save-path: .*Not a directory"):
-        Slots(launch(tmp_path / "file/deeper"), 5, lambda *_: None).prepare()
-    nothing = Slots(Launch("owner/repo", "m"), 5, lambda *_: None)
-    assert not nothing.kept  # so it is never prepared
+        SlotCache(launch(tmp_path / "file/deeper"), 5, lambda *_: None).prepare()
+    nothing = SlotCache(LaunchSpec("owner/repo", "m"), 5, lambda *_: None)
+    assert not nothing.enabled  # so it is never prepared
     await nothing.save(AT)
     await nothing.restore(AT)
 
@@ -209,7 +209,7 @@ async def test_what_was_cut_off_while_it_was_written_takes_no_place(tmp_path: Pa
 async def test_the_room_on_disk_is_bounded_and_the_oldest_go_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slot_cache, "LIMIT", 250)
+    monkeypatch.setattr(slot_cache, "SIZE_LIMIT", 250)
     for number in range(4):
         file = tmp_path / f"{number}.slot"
         file.write_bytes(b"x" * 100)

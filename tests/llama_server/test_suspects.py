@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from proxy.errors import KillsModel, ModelLoading
-from proxy.llama_server import Catalogue, Keeper, Launch, Model
+from proxy.errors import CrashesModel, ModelLoading
+from proxy.llama_server import Catalog, LaunchSpec, ModelConfig, ModelPool
 from proxy.llama_server.process.crash_diagnosis import crashed
-from proxy.llama_server.suspects import REMEMBERED, Run, Suspects
+from proxy.llama_server.suspects import MEMORY_SECONDS, CrashSuspects, SuspectRun
 from tests.llama_server.in_time import Fate, Stage, now, perform
 
 ASKED = 3  # times at most, as the proxy asks for one answer
@@ -23,29 +23,29 @@ CRASHES_AFTER = 0.5  # seconds; a poisonous request
 class Clients:
     """Requests to one model, and how many of them the engine ever had at once."""
 
-    def __init__(self, it: Keeper, stage: Stage) -> None:
+    def __init__(self, it: ModelPool, stage: Stage) -> None:
         self.it, self.stage = it, stage
         self.most = self._running = 0
 
     async def chat(self, mark: str | None, lasts: float = 2.0) -> str:
         """A mark that begins with "poison" crashes the engine wherever it runs."""
         try:
-            lease = self.it.lease("m", mark=mark)
-        except KillsModel:
+            lease = self.it.lease("m", fingerprint=mark)
+        except CrashesModel:
             return "refused"
         try:
             await lease.ready()
             for asked in range(ASKED):
                 if await self._answered(mark or "", lasts):
-                    lease.answered()
+                    lease.record_answer()
                     return "answered"
                 if asked < ASKED - 1:
-                    await lease.next_life()
+                    await lease.wait_for_restart()
             return "broken off"
-        except KillsModel:
+        except CrashesModel:
             return "refused"
         finally:
-            lease.leave()
+            lease.release()
 
     async def _answered(self, mark: str, lasts: float) -> bool:
         child = self.stage.child
@@ -54,7 +54,7 @@ class Clients:
             asyncio.get_running_loop().call_later(CRASHES_AFTER, child.dies, -signal.SIGABRT)
         self._running += 1
         self.most = max(self.most, self._running)
-        died, _ = await asyncio.wait({child.over}, timeout=lasts)
+        died, _ = await asyncio.wait({child.exited}, timeout=lasts)
         self._running -= 1
         return not died
 
@@ -66,8 +66,10 @@ def crashes(fates: Sequence[Fate], act: Callable[[Clients], Awaitable[None]]) ->
     """Return how often the engine's process ended without being asked to."""
 
     async def scene(stage: Stage) -> None:
-        async with Keeper(Catalogue((Model(Launch("owner/repo", "m")),), "m"), clock=now) as it:
-            await it.opened()
+        async with ModelPool(
+            Catalog((ModelConfig(LaunchSpec("owner/repo", "m")),), "m"), clock=now
+        ) as it:
+            await it.wait_loaded()
             await act(Clients(it, stage))
 
     stage, _ = perform(fates, scene)
@@ -109,7 +111,7 @@ def test_alone_it_is_known_after_two_crashes() -> None:
     async def act(clients: Clients) -> None:
         assert await clients.chat("poison") == "refused"
         assert await clients.chat("innocent") == "answered"
-        await asyncio.sleep(REMEMBERED)
+        await asyncio.sleep(MEMORY_SECONDS)
         # It gets another chance, and no more than that.
         assert await clients.chat("poison") == "refused"
 
@@ -119,10 +121,12 @@ def test_alone_it_is_known_after_two_crashes() -> None:
 def test_a_request_for_another_process_of_the_same_name_starts_with_a_clean_record() -> None:
     async def act(clients: Clients) -> None:
         assert await clients.chat("poison") == "refused"
-        clients.it.reload(Catalogue((Model(Launch("owner/repo", "m", flags=("--x", "1"))),), "m"))
-        lease = clients.it.lease("m", mark="poison")
+        clients.it.reload(
+            Catalog((ModelConfig(LaunchSpec("owner/repo", "m", flags=("--x", "1"))),), "m")
+        )
+        lease = clients.it.lease("m", fingerprint="poison")
         await lease.ready()
-        lease.leave()
+        lease.release()
 
     crashes([], act)
 
@@ -142,7 +146,9 @@ def test_an_end_from_outside_proves_nothing(code: int) -> None:
                 await asyncio.sleep(0.1)
                 assert clients.stage.child
                 clients.stage.child.dies(code)
-                await clients.stage.until(lambda stage: stage.child and not stage.child.over.done())
+                await clients.stage.until(
+                    lambda stage: stage.child and not stage.child.exited.done()
+                )
             assert set(await asyncio.gather(*asked)) == {"answered"}
         assert clients.most == 7  # nobody is a suspect
 
@@ -208,7 +214,12 @@ def test_a_suspect_that_waits_too_long_is_told_why() -> None:
 
 def test_a_request_that_leaves_in_the_moment_of_its_turn_holds_up_no_other() -> None:
     async def scene(_: Stage) -> None:
-        suspects, first, second, third = Suspects(now), Run("a"), Run("b"), Run("c")
+        suspects, first, second, third = (
+            CrashSuspects(now),
+            SuspectRun("a"),
+            SuspectRun("b"),
+            SuspectRun("c"),
+        )
         for run in (first, second):
             await suspects.enter(run)
             await suspects.enter(run)  # it is in already
@@ -216,14 +227,14 @@ def test_a_request_that_leaves_in_the_moment_of_its_turn_holds_up_no_other() -> 
         await suspects.enter(first)
         waiting = [asyncio.create_task(suspects.enter(run)) for run in (second, third)]
         await asyncio.sleep(0)
-        suspects.finished(first)  # now it is the turn of the second
+        suspects.clear(first)  # now it is the turn of the second
         waiting[0].cancel()
         await asyncio.wait(waiting)
         assert (waiting[0].cancelled(), waiting[1].cancelled(), now()) == (True, False, 0)
         waiting = [asyncio.create_task(suspects.enter(run)) for run in (second, first)]
         await asyncio.sleep(0)
         waiting[0].cancel()
-        suspects.finished(third)
+        suspects.clear(third)
         await asyncio.wait(waiting)
         assert (waiting[0].cancelled(), waiting[1].cancelled(), now()) == (True, False, 0)
 
@@ -236,7 +247,7 @@ def test_a_request_may_ask_in_two_tasks_one_of_which_gives_up(gives_up: int, lat
     """As a chat does that counts its tokens because nothing has come for some seconds."""
 
     async def scene(_: Stage) -> None:
-        suspects, first, second = Suspects(now), Run("a"), Run("b")
+        suspects, first, second = CrashSuspects(now), SuspectRun("a"), SuspectRun("b")
         for run in (first, second):
             await suspects.enter(run)
         suspects.process_ended(crashed=True)
@@ -244,15 +255,15 @@ def test_a_request_may_ask_in_two_tasks_one_of_which_gives_up(gives_up: int, lat
         asked = [asyncio.create_task(suspects.enter(second)) for _ in range(2)]
         await asyncio.sleep(0.1)
         if late:
-            suspects.finished(first)
+            suspects.clear(first)
         asked[gives_up].cancel()
         await asyncio.wait({asked[gives_up]})
-        suspects.finished(first)
+        suspects.clear(first)
         await asked[1 - gives_up]
-        third = asyncio.create_task(suspects.enter(Run("c")))
+        third = asyncio.create_task(suspects.enter(SuspectRun("c")))
         await asyncio.sleep(0.1)
         assert not third.done()  # the second runs alone
-        suspects.finished(second)
+        suspects.clear(second)
         await third
 
     perform([], scene)
@@ -264,36 +275,36 @@ def test_a_request_that_leaves_without_an_answer_is_in_flight_for_a_moment_longe
     """
 
     async def scene(_: Stage) -> None:
-        suspects = Suspects(now)
-        for run in (Run("a"), Run("company")):
+        suspects = CrashSuspects(now)
+        for run in (SuspectRun("a"), SuspectRun("company")):
             await suspects.enter(run)
         suspects.process_ended(crashed=True)
         for _crash in range(2):
-            run = Run("a")
+            run = SuspectRun("a")
             await suspects.enter(run)
-            newcomer = asyncio.create_task(suspects.enter(Run("b")))
+            newcomer = asyncio.create_task(suspects.enter(SuspectRun("b")))
             suspects.leave(run)
             await asyncio.sleep(0.1)
             assert not newcomer.done()
             suspects.process_ended(crashed=True)
             await newcomer
             suspects.process_ended(crashed=False)
-        suspects.refuse("b")
-        with pytest.raises(KillsModel):
-            suspects.refuse("a")
-        await suspects.enter(company := Run("company"))
+        suspects.check("b")
+        with pytest.raises(CrashesModel):
+            suspects.check("a")
+        await suspects.enter(company := SuspectRun("company"))
         suspects.leave(company)
         began = now()
-        await suspects.enter(Run("b"))
+        await suspects.enter(SuspectRun("b"))
         assert 0 < now() - began <= 5
 
     perform([], scene)
 
 
 async def test_a_copy_that_waits_is_refused_when_the_first_is_convicted() -> None:
-    suspects, first, copy = Suspects(lambda: 0.0), Run("a"), Run("a")
+    suspects, first, copy = CrashSuspects(lambda: 0.0), SuspectRun("a"), SuspectRun("a")
     await suspects.enter(first)
-    await suspects.enter(Run(None))  # never suspected, but company
+    await suspects.enter(SuspectRun(None))  # never suspected, but company
     suspects.process_ended(crashed=True)
     await suspects.enter(first)
     waiting = asyncio.create_task(suspects.enter(copy))
@@ -302,11 +313,11 @@ async def test_a_copy_that_waits_is_refused_when_the_first_is_convicted() -> Non
     await waiting  # alone in its turn
     suspects.process_ended(crashed=True)
     with pytest.raises(
-        KillsModel, match="the model server crashed 2 times while this was its only request"
+        CrashesModel, match="the model server crashed 2 times while this was its only request"
     ):
         await suspects.enter(first)
-    suspects.refuse("b")
-    suspects.refuse(None)
+    suspects.check("b")
+    suspects.check(None)
 
 
 ARRIVALS = st.lists(

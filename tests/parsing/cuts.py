@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from hypothesis import HealthCheck, settings
 
-from proxy.parsing.event_buffer import joined
+from proxy.parsing.event_buffer import merged
 from proxy.parsing.events import CallArguments, CallEnd, CallStart, Content, Reasoning, TextEvent
 from proxy.parsing.parser import Parser
 from proxy.parsing.reader import Reader, Steps
@@ -85,7 +85,7 @@ def _result(make: Callable[[Reader], Steps[T]], pieces: Iterable[str], cut: bool
         except StopIteration as stop:
             read.push("".join(coming))
             read.end()
-            return stop.value, read.ahead(1 << 30)[0]
+            return stop.value, read.lookahead(1 << 30)[0]
         piece = next(coming, None)
         if piece is None:
             assert not read.ended
@@ -108,7 +108,7 @@ class Seen(NamedTuple):
 
 def events_of(parser: Parser, pieces: Iterable[str], finish: str = "stop") -> list[TextEvent]:
     events = [event for piece in pieces for event in parser.feed(piece)]
-    return joined([*events, *parser.close(finish)])
+    return merged([*events, *parser.close(finish)])
 
 
 def always(

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from proxy.parsing.calls import Calls, Tools, entries
+from proxy.parsing.calls import CallWriter, ToolIndex, openai_tool_calls
 from proxy.parsing.events import CallArguments, CallEnd, CallStart, Content, TextEvent
-from proxy.parsing.grammars.raw_values import UNDECIDED, RawValue
+from proxy.parsing.grammars.raw_values import SHORT_LIMIT, RawValue
 from proxy.parsing.schema import Kinds
 from tests.parsing.cuts import TOOLS, cuts, tool
 
@@ -31,12 +31,12 @@ from tests.parsing.cuts import TOOLS, cuts, tool
     ],
 )
 def test_what_is_no_tool_is_passed_over(tools: Any) -> None:
-    assert not Tools(tools)
-    assert Tools(tools).names == ()
+    assert not ToolIndex(tools)
+    assert ToolIndex(tools).names == ()
 
 
 def test_a_bare_function_is_a_tool() -> None:
-    assert Tools([{"name": "x", "parameters": 5}, None]).names == ("x",)
+    assert ToolIndex([{"name": "x", "parameters": 5}, None]).names == ("x",)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_bare_function_is_a_tool() -> None:
     ],
 )
 def test_names_are_recognised(written: str, declared: str | None) -> None:
-    assert Tools(TOOLS).declared(written) == declared
+    assert ToolIndex(TOOLS).resolve(written) == declared
 
 
 def test_a_schema_is_read_when_its_tool_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,15 +63,15 @@ def test_a_schema_is_read_when_its_tool_is_called(monkeypatch: pytest.MonkeyPatc
         return {}
 
     monkeypatch.setattr("proxy.parsing.calls.properties", properties)
-    tools = Tools([{"name": name, "parameters": name} for name in "ab"])
+    tools = ToolIndex([{"name": name, "parameters": name} for name in "ab"])
     assert read == []
     assert tools.kinds("a") == tools.kinds("a") == tools.kinds("c") == {}
     assert read == ["a"]
 
 
 def test_names_that_are_alike_are_kept_apart() -> None:
-    tools = Tools([tool("a_b"), tool("a-b")])
-    assert [tools.declared(name) for name in ("a_b", "a-b", "A_B")] == ["a_b", "a-b", None]
+    tools = ToolIndex([tool("a_b"), tool("a-b")])
+    assert [tools.resolve(name) for name in ("a_b", "a-b", "A_B")] == ["a_b", "a-b", None]
 
 
 @pytest.mark.parametrize(
@@ -86,31 +86,31 @@ def test_names_that_are_alike_are_kept_apart() -> None:
     ],
 )
 def test_undeclared_names_are_forwarded(written: str, name: str | None) -> None:
-    assert Calls(Tools(TOOLS)).name(written) == name
+    assert CallWriter(ToolIndex(TOOLS)).resolve_name(written) == name
 
 
 def test_a_call_in_pieces() -> None:
-    calls = Calls(Tools(TOOLS))
+    calls = CallWriter(ToolIndex(TOOLS))
     calls.start("write", "id1")
     calls.key("path")
     calls.write('"a')
-    assert calls.taken() == [CallStart(0, "id1", "write"), CallArguments(0, '{"path":"a')]
-    assert calls.taken() == []
+    assert calls.take_events() == [CallStart(0, "id1", "write"), CallArguments(0, '{"path":"a')]
+    assert calls.take_events() == []
     calls.write('"')
     calls.end()
-    assert calls.taken() == [CallArguments(0, '"}'), CallEnd(0, True)]
+    assert calls.take_events() == [CallArguments(0, '"}'), CallEnd(0, True)]
     calls.start("list_drones")
     calls.end()
     calls.start("list_drones")
     calls.abort()
-    assert calls.taken() == [
+    assert calls.take_events() == [
         CallStart(1, None, "list_drones"),
         CallArguments(1, "{}"),
         CallEnd(1, True),
         CallStart(2, None, "list_drones"),
         CallEnd(2, False),
     ]
-    calls.withdraw()
+    calls.discard()
     assert calls.count == 0
 
 
@@ -118,7 +118,7 @@ def raw(name: str, text: str) -> Any:
     """What a raw value becomes; the same in every cutting."""
     found = set()
     for pieces in cuts(text):
-        calls = Calls(Tools(TOOLS))
+        calls = CallWriter(ToolIndex(TOOLS))
         calls.start("water")
         value = RawValue(calls, name)
         for piece in pieces:
@@ -126,7 +126,7 @@ def raw(name: str, text: str) -> Any:
         value.end()
         calls.end()
         found.add(
-            "".join(event.text for event in calls.taken() if isinstance(event, CallArguments))
+            "".join(event.text for event in calls.take_events() if isinstance(event, CallArguments))
         )
     assert len(found) == 1
     return json.loads(found.pop())[name]
@@ -149,8 +149,8 @@ def raw(name: str, text: str) -> Any:
         ("litres", "five", "five"),
         ("note", "null\n", None),
         ("note", "up", "up"),
-        ("note", "x" * UNDECIDED + "yz", "x" * UNDECIDED + "yz"),
-        ("days", "\n [1, 2]" + " " * UNDECIDED, [1, 2]),
+        ("note", "x" * SHORT_LIMIT + "yz", "x" * SHORT_LIMIT + "yz"),
+        ("days", "\n [1, 2]" + " " * SHORT_LIMIT, [1, 2]),
     ],
 )
 def test_a_raw_value(name: str, text: str, value: Any) -> None:
@@ -158,12 +158,12 @@ def test_a_raw_value(name: str, text: str, value: Any) -> None:
 
 
 def test_a_value_that_may_be_a_list_is_held_only_if_it_begins_like_one() -> None:
-    tools = Tools([tool("f", a={"type": ["string", "array"]})])
-    for text, held in (("[" + "1, " * UNDECIDED, True), ("see " + "1, " * UNDECIDED, False)):
-        calls = Calls(tools)
+    tools = ToolIndex([tool("f", a={"type": ["string", "array"]})])
+    for text, held in (("[" + "1, " * SHORT_LIMIT, True), ("see " + "1, " * SHORT_LIMIT, False)):
+        calls = CallWriter(tools)
         calls.start("f")
         RawValue(calls, "a").write(text)
-        assert ("1, 1, " in str(calls.taken())) is not held
+        assert ("1, 1, " in str(calls.take_events())) is not held
 
 
 def test_entries() -> None:
@@ -174,6 +174,6 @@ def test_entries() -> None:
         CallArguments(0, "}"),
         CallEnd(0, True),
     ]
-    assert entries(events) == [
+    assert openai_tool_calls(events) == [
         {"id": None, "type": "function", "function": {"name": "f", "arguments": "{}"}}
     ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.parsing.code_tracker import Code
+from proxy.parsing.code_tracker import CodeTracker
 from tests.parsing.cuts import cuts
 
 
@@ -51,14 +51,14 @@ from tests.parsing.cuts import cuts
 )
 def test_where_we_are(text: str, fenced: bool, inline: bool) -> None:
     for pieces in cuts(text):
-        code = Code()
+        code = CodeTracker()
         for piece in pieces:
-            code.see(piece)
+            code.feed(piece)
         assert (code.fenced, code.inline) == (fenced, inline), pieces
 
 
 def test_the_end_of_the_text_ends_its_line() -> None:
-    code = Code()
-    code.see("```\nx\n```")
+    code = CodeTracker()
+    code.feed("```\nx\n```")
     code.end()
     assert not code.fenced

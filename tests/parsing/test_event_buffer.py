@@ -1,7 +1,7 @@
 """What leaves an answer, and what is held."""
 
-from proxy.parsing.calls import Tools
-from proxy.parsing.event_buffer import Desk, Held, joined
+from proxy.parsing.calls import ToolIndex
+from proxy.parsing.event_buffer import EventBuffer, Pending, merged
 from proxy.parsing.events import CallArguments, CallEnd, CallStart, Content, Reasoning, TextEvent
 
 CALL: list[TextEvent] = [CallStart(0, None, "f"), CallArguments(0, "{}"), CallEnd(0, True)]
@@ -17,7 +17,7 @@ def test_pieces_are_joined() -> None:
         CallArguments(1, "{"),
         CallArguments(1, "}"),
     ]
-    assert joined(events) == [
+    assert merged(events) == [
         Content("ab"),
         Reasoning("c"),
         *CALL,
@@ -27,18 +27,18 @@ def test_pieces_are_joined() -> None:
 
 
 def test_nothing_is_no_event() -> None:
-    desk = Desk(Tools())
-    desk.say("")
-    desk.think("")
-    assert desk.taken() == []
-    assert not desk.said
-    assert not desk.reasoned
+    desk = EventBuffer(ToolIndex())
+    desk.add_text("")
+    desk.add_reasoning("")
+    assert desk.take_events() == []
+    assert not desk.has_text
+    assert not desk.reasoning_shown
 
 
 def test_calls_are_numbered_as_they_leave() -> None:
-    desk = Desk(Tools())
-    desk.call([*CALL, Content("x"), Reasoning("dropped"), *CALL])
-    assert desk.taken() == [
+    desk = EventBuffer(ToolIndex())
+    desk.add_calls([*CALL, Content("x"), Reasoning("dropped"), *CALL])
+    assert desk.take_events() == [
         *CALL,
         Content("x"),
         CallStart(1, None, "f"),
@@ -48,30 +48,30 @@ def test_calls_are_numbered_as_they_leave() -> None:
 
 
 def test_a_call_makes_those_in_the_thoughts_rehearsals() -> None:
-    desk = Desk(Tools())
-    desk.rehearse("raw", CALL)
-    desk.rehearse("!", CALL)
-    assert desk.held_in_thoughts == 4
-    desk.call(CALL)
-    desk.decide(cut=False)
-    assert desk.taken() == [Reasoning("raw!"), *CALL]
+    desk = EventBuffer(ToolIndex())
+    desk.hold_reasoning_calls("raw", CALL)
+    desk.hold_reasoning_calls("!", CALL)
+    assert desk.held_reasoning_size == 4
+    desk.add_calls(CALL)
+    desk.decide_reasoning_calls(cut=False)
+    assert desk.take_events() == [Reasoning("raw!"), *CALL]
 
 
 def test_a_call_in_the_thoughts_alone_is_one() -> None:
-    desk = Desk(Tools())
-    desk.rehearse("raw", CALL)
-    desk.decide(cut=False)
-    assert desk.taken() == [CallStart(0, None, "f", "thoughts"), *CALL[1:]]
+    desk = EventBuffer(ToolIndex())
+    desk.hold_reasoning_calls("raw", CALL)
+    desk.decide_reasoning_calls(cut=False)
+    assert desk.take_events() == [CallStart(0, None, "f", "thoughts"), *CALL[1:]]
 
 
 def test_a_cut_answer_makes_none() -> None:
-    desk = Desk(Tools())
-    desk.rehearse("raw", CALL)
-    desk.decide(cut=True)
-    assert desk.taken() == [Reasoning("raw")]
+    desk = EventBuffer(ToolIndex())
+    desk.hold_reasoning_calls("raw", CALL)
+    desk.decide_reasoning_calls(cut=True)
+    assert desk.take_events() == [Reasoning("raw")]
 
 
 def test_both_readings_are_held() -> None:
-    held = Held("a")
+    held = Pending("a")
     held.add("bc", [Content("bc"), *CALL])
     assert (held.raw, held.size, held.calls) == ("abc", 3, CALL)

@@ -56,11 +56,11 @@ def test_a_header_that_waits_for_ever_holds_nothing_back() -> None:
         while True:
             yield
 
-    framed = Dialect("framed", "", headers=("!",), frame=frame)
-    assert always(lambda: Parser([], dialects=[framed], thoughts=()), "!abcdefghij</s>") == Seen(
-        "!abcdefghij</s>"
-    )
-    parser = Parser([], dialects=[framed], thoughts=(), held_limit=8)
+    framed = Dialect("framed", "", headers=("!",), header_grammar=frame)
+    assert always(
+        lambda: Parser([], dialects=[framed], reasoning_tags=()), "!abcdefghij</s>"
+    ) == Seen("!abcdefghij</s>")
+    parser = Parser([], dialects=[framed], reasoning_tags=(), held_limit=8)
     assert seen(parser.feed("!abcdefghijklmnopq")) == Seen("!abcdefghijklmnopq")
 
 
@@ -99,8 +99,8 @@ def test_a_call_inside_what_failed_is_found() -> None:
 
 
 def test_what_fails_too_often_is_text_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy.parsing.window, "AGAIN_FLOOR", 8)
-    monkeypatch.setattr(proxy.parsing.window, "AGAIN_SHARE", 0)
+    monkeypatch.setattr(proxy.parsing.window, "REREAD_FLOOR", 8)
+    monkeypatch.setattr(proxy.parsing.window, "REREAD_SHARE", 0)
     assert always(lambda: only(late), "!a!b!c.d") == Seen("!ad", (Call("c", {}),))
     assert always(lambda: only(late), "!abcdefghi!b,!d!e.") == Seen(
         "!abcdefghi!b,", (Call("e", {}),)
@@ -113,8 +113,8 @@ def test_what_fails_too_often_is_text_at_once(monkeypatch: pytest.MonkeyPatch) -
 def test_doubtful_and_held_attempts_fail_as_often(
     text: str, found: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proxy.parsing.window, "AGAIN_FLOOR", 0)
-    monkeypatch.setattr(proxy.parsing.window, "AGAIN_SHARE", 0)
+    monkeypatch.setattr(proxy.parsing.window, "REREAD_FLOOR", 0)
+    monkeypatch.setattr(proxy.parsing.window, "REREAD_SHARE", 0)
     assert always(lambda: only(late, alone=late), text) == found
 
 
@@ -180,15 +180,15 @@ def test_a_doubtful_look_has_a_limit_too() -> None:
 
 def test_a_dialect_is_consistent() -> None:
     with pytest.raises(ValueError, match="belong together"):
-        Dialect("x", "", starts=("{",))
+        Dialect("x", "", tentative_openers=("{",))
     with pytest.raises(ValueError, match="belong together"):
-        Dialect("x", "", doubtful=shout)
+        Dialect("x", "", tentative_grammar=shout)
 
 
 def test_an_unknown_way_of_thinking_is_refused() -> None:
     with pytest.raises(ValueError, match="tags, forced, off"):
         # That is what is refused.
-        Parser(dialects=(), thoughts=(), thinking="loud")  # type: ignore[arg-type]
+        Parser(dialects=(), reasoning_tags=(), thinking="loud")  # type: ignore[arg-type]
 
 
 def test_halves_of_a_letter_are_joined() -> None:
@@ -198,7 +198,7 @@ def test_halves_of_a_letter_are_joined() -> None:
 
 
 def Plain() -> Parser:  # noqa: N802 - stands for a class
-    return Parser(dialects=(), thoughts=(THINK,))
+    return Parser(dialects=(), reasoning_tags=(THINK,))
 
 
 # thoughts that the backend has separated
@@ -206,25 +206,25 @@ def Plain() -> Parser:  # noqa: N802 - stands for a class
 
 def test_separated_thoughts_stream() -> None:
     parser = only(shout)
-    assert parser.think("a\n") == [Reasoning("a")]
-    assert parser.think("b ") == [Reasoning("\nb")]
+    assert parser.feed_reasoning("a\n") == [Reasoning("a")]
+    assert parser.feed_reasoning("b ") == [Reasoning("\nb")]
     assert parser.feed("") == []
     assert parser.feed("c") == [Reasoning(" "), Content("c")]
-    assert parser.think("d") == [Reasoning("\nd")]
+    assert parser.feed_reasoning("d") == [Reasoning("\nd")]
     assert parser.close() == []
 
 
 @pytest.mark.parametrize("thinking", ["tags", "off"])
 def test_thoughts_and_text_stream_also_where_nothing_is_looked_for(thinking: ThinkingMode) -> None:
-    parser = Parser(dialects=(), thoughts=(), thinking=thinking)
-    assert parser.think("a") == [Reasoning("a")]
+    parser = Parser(dialects=(), reasoning_tags=(), thinking=thinking)
+    assert parser.feed_reasoning("a") == [Reasoning("a")]
     assert parser.feed("b") == [Content("b")]
     assert parser.close() == []
 
 
 def test_a_call_in_separated_thoughts_alone_is_a_call() -> None:
     parser = only(shout)
-    assert parser.think("so: !f{b}; ") == [Reasoning("so:")]
+    assert parser.feed_reasoning("so: !f{b}; ") == [Reasoning("so:")]
     assert parser.feed("text") == [Content("text")]
     assert parser.close() == [
         CallStart(0, None, "f", "thoughts"),
@@ -236,33 +236,33 @@ def test_a_call_in_separated_thoughts_alone_is_a_call() -> None:
 @pytest.mark.parametrize("finish", ["length", "error"])
 def test_in_a_cut_answer_it_is_none(finish: str) -> None:
     parser = only(shout)
-    parser.think("!f{b};")
+    parser.feed_reasoning("!f{b};")
     assert parser.close(finish) == [Reasoning("!f{b};")]
 
 
 def test_with_another_call_it_is_a_rehearsal() -> None:
     parser = only(shout)
-    assert parser.think("!f{b};") == []
+    assert parser.feed_reasoning("!f{b};") == []
     assert seen(parser.feed("!f{c};")) == Seen("", (Call("f", {"x": "c"}),), "!f{b};")
     parser = only(shout)
-    parser.think("!f{b};")
-    assert parser.called() == [Reasoning("!f{b};")]
+    parser.feed_reasoning("!f{b};")
+    assert parser.native_call_started() == [Reasoning("!f{b};")]
     assert parser.close() == []
 
 
 def test_half_a_call_in_separated_thoughts_is_text() -> None:
     parser = only(shout)
-    assert parser.think("a !f{b") == [Reasoning("a")]
+    assert parser.feed_reasoning("a !f{b") == [Reasoning("a")]
     assert parser.feed("c") == [Reasoning(" !f{b"), Content("c")]
 
 
 def test_separated_thoughts_end_forced_ones() -> None:
     parser = only(shout, thinking="forced")
-    assert parser.think("a") == [Reasoning("a")]
+    assert parser.feed_reasoning("a") == [Reasoning("a")]
     assert parser.feed("b") == [Content("b")]
     parser = only(shout, thinking="forced")
     assert parser.feed("a") == [Reasoning("a")]
-    assert parser.think("b") == [Reasoning("\nb")]
+    assert parser.feed_reasoning("b") == [Reasoning("\nb")]
     assert parser.feed("c") == [Content("c")]
 
 

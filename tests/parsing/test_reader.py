@@ -57,12 +57,12 @@ def test_peek_and_take(text: str, found: str) -> None:
 
 
 def test_next_skip_run() -> None:
-    assert everywhere(lambda read: read.next(), "ab") == ("a", "ab")
-    assert everywhere(lambda read: read.next(), "") == ("", "")
-    assert everywhere(lambda read: read.skip(), " \n\t x ") == (" \n\t ", "x ")
-    assert everywhere(lambda read: read.skip(), "x") == ("", "x")
-    assert everywhere(lambda read: read.run(re.compile(r"\d*")), "12345a") == ("12345", "a")
-    assert everywhere(lambda read: read.run(re.compile(r"\d+")), "a1") == ("", "a1")
+    assert everywhere(lambda read: read.peek_char(), "ab") == ("a", "ab")
+    assert everywhere(lambda read: read.peek_char(), "") == ("", "")
+    assert everywhere(lambda read: read.skip_blanks(), " \n\t x ") == (" \n\t ", "x ")
+    assert everywhere(lambda read: read.skip_blanks(), "x") == ("", "x")
+    assert everywhere(lambda read: read.take_while(re.compile(r"\d*")), "12345a") == ("12345", "a")
+    assert everywhere(lambda read: read.take_while(re.compile(r"\d+")), "a1") == ("", "a1")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_next_skip_run() -> None:
     ],
 )
 def test_tag(text: str, tag: str) -> None:
-    assert everywhere(lambda read: read.tag(), text) == (tag, text)
+    assert everywhere(lambda read: read.peek_tag(), text) == (tag, text)
 
 
 def test_marks_give_everything_back() -> None:
@@ -91,7 +91,7 @@ def test_marks_give_everything_back() -> None:
         yield from read.until(".")
         whole, part = read.since(outer), read.since(inner)
         read.rewind(inner)
-        again = yield from read.run(re.compile("[a-z]*"))
+        again = yield from read.take_while(re.compile("[a-z]*"))
         read.release(inner)
         read.rewind(outer)
         read.release(outer)
@@ -104,7 +104,7 @@ def test_back_and_drop() -> None:
     def steps(read: Reader) -> Steps[int]:
         yield from read.until("<x>")
         read.back(3)
-        read.drop(1)
+        read.advance(1)
         return read.position
 
     assert everywhere(steps, "ab<x>c") == (3, "x>c")
@@ -112,15 +112,15 @@ def test_back_and_drop() -> None:
 
 def test_unwinding_unreads_to_the_first_mark() -> None:
     def steps(read: Reader) -> Steps[str]:
-        read.unwind(0)
+        read.rewind_to(0)
         outer = read.mark()
         yield from read.until("a")
-        depth = read.depth
+        depth = read.mark_count
         read.mark()
         yield from read.until("b")
         read.mark()
         yield from read.until("c")
-        read.unwind(depth)
+        read.rewind_to(depth)
         return read.since(outer)
 
     assert everywhere(steps, "abcd") == ("a", "bcd")
@@ -130,7 +130,7 @@ def test_a_mark_that_was_given_up_is_none() -> None:
     def steps(read: Reader) -> Steps[None]:
         yield from read.until("a")
         given_up = read.mark()
-        read.give_up(0)
+        read.release_to(0)
         another = read.mark()
         yield from read.until("b")
         read.release(given_up)
@@ -211,13 +211,13 @@ def test_all_that_is_left_can_be_had_at_any_time() -> None:
     read = Reader()
     read.push("abcd")
     next(read.until("!"))
-    assert (read.rest(), read.rest()) == ("", "")
+    assert (read.take_rest(), read.take_rest()) == ("", "")
     read.push("ab")
     read.mark(3)
     next(read.until("!"))
     read.push("cd")
     assert read.hidden
-    assert (read.rest(), read.rest(), read.hidden) == ("abcd", "", False)
+    assert (read.take_rest(), read.take_rest(), read.hidden) == ("abcd", "", False)
 
 
 def test_no_more_is_kept_than_allowed() -> None:
@@ -246,4 +246,4 @@ def test_complete_needs_the_whole_text() -> None:
     with pytest.raises(AssertionError):
         complete(read.until("!"))
     read.end()
-    assert complete(read.next()) == ""
+    assert complete(read.peek_char()) == ""

@@ -106,14 +106,14 @@ LARGE = {
 def test_no_schema_costs_more_than_its_parts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted, not timed: each part is read once, and of a schema without end so many parts."""
     read = 0
-    own_kinds = schema._Walk._own_kinds
+    own_kinds = schema._SchemaWalk._own_kinds
 
-    def counted(walk: schema._Walk, part: Any) -> Any:
+    def counted(walk: schema._SchemaWalk, part: Any) -> Any:
         nonlocal read
         read += 1
         return own_kinds(walk, part)
 
-    monkeypatch.setattr(schema._Walk, "_own_kinds", counted)
+    monkeypatch.setattr(schema._SchemaWalk, "_own_kinds", counted)
     found = properties(LARGE[name])
     assert 0 < len(found) <= read <= PARTS_LIMIT
     assert len(found) in (1, 2, 30, 3_000, 10_000, PARTS_LIMIT)

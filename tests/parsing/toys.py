@@ -2,20 +2,20 @@
 
 import re
 
-from proxy.parsing.calls import Calls
-from proxy.parsing.dialect import Dialect, Grammar, Thoughts
+from proxy.parsing.calls import CallWriter
+from proxy.parsing.dialect import Dialect, Grammar, ReasoningTags
 from proxy.parsing.parser import Parser, ThinkingMode
 from proxy.parsing.reader import Reader, Steps
 from proxy.parsing.window import HELD_LIMIT
 
 TURNS = ("</s>",)
-THINK = Thoughts("<think>", "</think>")
+THINK = ReasoningTags("<think>", "</think>")
 
 
-def shout(read: Reader, calls: Calls) -> Steps[None]:
+def shout(read: Reader, calls: CallWriter) -> Steps[None]:
     """`!name{piece|piece};` is a call; `|` fails, `?` raises, and a missing `;` leaves it open."""
     yield from read.take("!")
-    name = yield from read.run(re.compile("[a-z]*"))
+    name = yield from read.take_while(re.compile("[a-z]*"))
     if not (yield from read.take("{")):
         return
     calls.start(name)
@@ -29,18 +29,18 @@ def shout(read: Reader, calls: Calls) -> Steps[None]:
         raise RuntimeError("as a broken grammar may")
 
 
-def late(read: Reader, calls: Calls) -> Steps[None]:
+def late(read: Reader, calls: CallWriter) -> Steps[None]:
     """`!…!name.` is a call, but that is known only at its end."""
     yield from read.take("!")
     if (yield from read.until("!", "?")) == "?":
         raise RuntimeError("before any call")
-    name = yield from read.run(re.compile("[a-z]*"))
+    name = yield from read.take_while(re.compile("[a-z]*"))
     if (yield from read.take(".")):
         calls.start(name)
         calls.end()
 
 
-def greedy(read: Reader, calls: Calls) -> Steps[None]:
+def greedy(read: Reader, calls: CallWriter) -> Steps[None]:
     """Starts a call, then keeps what it reads to give it back, and breaks off."""
     yield from read.take("!")
     calls.start("greedy")
@@ -50,14 +50,14 @@ def greedy(read: Reader, calls: Calls) -> Steps[None]:
     raise RuntimeError("with a mark still set")
 
 
-def patient(read: Reader, calls: Calls) -> Steps[None]:
+def patient(read: Reader, calls: CallWriter) -> Steps[None]:
     """Waits for more text also when there will be none."""
     yield from read.take("!")
     while True:
         yield
 
 
-def regretful(read: Reader, calls: Calls) -> Steps[None]:
+def regretful(read: Reader, calls: CallWriter) -> Steps[None]:
     """Starts a call and then wants back what it has read before."""
     here = read.mark()
     yield from read.take("!")
@@ -74,12 +74,20 @@ def only(
 ) -> Parser:
     dialects = [Dialect(grammar.__name__, "", grammar, ("!",)) for grammar in grammars]
     if alone:
-        dialects.append(Dialect("alone", "", starts=("!",), doubtful=alone, alone=True))
+        dialects.append(
+            Dialect(
+                "alone",
+                "",
+                tentative_openers=("!",),
+                tentative_grammar=alone,
+                whole_message_only=True,
+            )
+        )
     return Parser(
         [{"name": "f"}],
         dialects=dialects,
-        thoughts=(THINK,),
-        turns=TURNS,
+        reasoning_tags=(THINK,),
+        end_tokens=TURNS,
         thinking=thinking,
         held_limit=held_limit,
     )

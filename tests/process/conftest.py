@@ -11,11 +11,11 @@ import anyio
 import psutil
 import pytest
 
-from proxy.llama_server import Launch, Supervisor, Timings
+from proxy.llama_server import LaunchSpec, Supervisor, Timeouts
 from tests.process.fake_server import Conduct
 
 TINY = Path(__file__).parents[2] / "proxy/tiny_model/tiny-toolcaller.gguf"
-FAST = Timings(wait=20, load=20, token=20, grace=5, kill=5, failed=0.2, rest=0.01)
+FAST = Timeouts(wait=20, load=20, token=20, grace=5, kill=5, failed=0.2, backoff=0.01)
 
 
 class Fake(Protocol):
@@ -23,7 +23,7 @@ class Fake(Protocol):
         self,
         prelude: str = "",
         *,
-        timings: Timings = FAST,
+        timings: Timeouts = FAST,
         on_line: Callable[[str], None] = ...,
         **conduct: Any,
     ) -> Supervisor: ...
@@ -34,16 +34,16 @@ def fake(tmp_path: Path) -> Fake:
     def make(
         prelude: str = "",
         *,
-        timings: Timings = FAST,
+        timings: Timeouts = FAST,
         on_line: Callable[[str], None] = print,
         **conduct: Any,
     ) -> Supervisor:
         engine = Conduct(**conduct).script(tmp_path / "llama-server", prelude)
         (tmp_path / "model.gguf").touch()
         return Supervisor(
-            Launch(tmp_path / "model.gguf", "fake", engine, ("--ctx-size", "32768")),
+            LaunchSpec(tmp_path / "model.gguf", "fake", engine, ("--ctx-size", "32768")),
             on_line=on_line,
-            timings=timings,
+            timeouts=timings,
         )
 
     return make

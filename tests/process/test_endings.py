@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from proxy.llama_server import State, Timings
+from proxy.llama_server import ProcessState, Timeouts
 from tests.process.conftest import TINY, Fake, alive, nothing_left, until
 from tests.process.fake_server import ROOT, Conduct, starts
 
@@ -21,14 +21,14 @@ DEAF = "trap '' TERM"
 PARENT = """
 import asyncio, json, signal, sys
 from pathlib import Path
-from proxy.llama_server import Launch, Supervisor, Timings
+from proxy.llama_server import LaunchSpec, Supervisor, Timeouts
 
 async def main(model, engine):
-    launch = Launch(Path(model), "stand-in", Path(engine) if engine else None, \
+    launch = LaunchSpec(Path(model), "stand-in", Path(engine) if engine else None, \
 ("--ctx-size", "32768"))
-    async with Supervisor(launch, timings=Timings(grace=0.5)) as supervisor:
+    async with Supervisor(launch, timeouts=Timeouts(grace=0.5)) as supervisor:
         await supervisor.ensure_ready()
-        print(json.dumps([supervisor.group, supervisor.pid]), flush=True)
+        print(json.dumps([supervisor.process_group, supervisor.pid]), flush=True)
         await asyncio.sleep(600)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests in the \
@@ -97,34 +97,34 @@ async def test_an_interrupt_at_the_keyboard_reaches_us_alone(fake_engine: Any) -
 async def test_stopping_is_bounded_and_leaves_nothing(
     fake: Fake, prelude: str, least: float
 ) -> None:
-    async with fake(prelude, timings=Timings(grace=0.4)) as supervisor:
+    async with fake(prelude, timings=Timeouts(grace=0.4)) as supervisor:
         await supervisor.ensure_ready()
-        assert alive(supervisor.group)
+        assert alive(supervisor.process_group)
         began = time.monotonic()
     assert least <= time.monotonic() - began < least + 3
-    assert supervisor.state is State.STOPPED
-    await nothing_left(supervisor.group)
+    assert supervisor.state is ProcessState.STOPPED
+    await nothing_left(supervisor.process_group)
 
 
 async def test_a_killed_guard_takes_the_group_with_it(fake: Fake) -> None:
     async with fake("sleep 1000 &") as supervisor:
         await supervisor.ensure_ready()
-        supervisor.answered()
-        group = supervisor.group
+        supervisor.record_answer()
+        group = supervisor.process_group
         assert group
         os.kill(group, signal.SIGKILL)
         await nothing_left(group)
-        await until(lambda: supervisor.group != group)
+        await until(lambda: supervisor.process_group != group)
         await supervisor.ensure_ready()
 
 
 async def test_a_guard_that_stands_still_is_done_without(fake: Fake) -> None:
-    async with fake(timings=Timings(grace=0.1, kill=0.2)) as supervisor:
+    async with fake(timings=Timeouts(grace=0.1, kill=0.2)) as supervisor:
         await supervisor.ensure_ready()
-        assert supervisor.group
-        os.kill(supervisor.group, signal.SIGSTOP)
-    assert supervisor.state is State.STOPPED
-    await nothing_left(supervisor.group)
+        assert supervisor.process_group
+        os.kill(supervisor.process_group, signal.SIGSTOP)
+    assert supervisor.state is ProcessState.STOPPED
+    await nothing_left(supervisor.process_group)
 
 
 @pytest.mark.parametrize("prelude", ["", DEAF])
@@ -136,13 +136,13 @@ async def test_what_leaves_the_group_is_told_and_holds_up_nobody(
         f"import os, time; os.setsid(); open('{escaped}', 'w').write(str(os.getpid())); "
         f"time.sleep(1000)"
     )
-    timings = Timings(grace=0.2, kill=0.2)
+    timings = Timeouts(grace=0.2, kill=0.2)
     async with fake(
         f'{prelude}\n{sys.executable} -I -S -c "{code}" &', timings=timings
     ) as supervisor:
         await supervisor.ensure_ready()
         await until(lambda: escaped.exists() and escaped.read_text())
-    assert supervisor.state is State.STOPPED
+    assert supervisor.state is ProcessState.STOPPED
     assert "still lives and is left alone" in supervisor.log.tail[-1]
     os.kill(int(escaped.read_text()), signal.SIGKILL)
     await nothing_left(int(escaped.read_text()))
@@ -150,10 +150,10 @@ async def test_what_leaves_the_group_is_told_and_holds_up_nobody(
 
 async def test_a_child_that_forks_and_dies_takes_its_children_along(fake: Fake) -> None:
     async with fake("sleep 1000 &", exits=1, misbehaves=1) as supervisor:
-        await until(lambda: supervisor.group)
-        first = supervisor.group
+        await until(lambda: supervisor.process_group)
+        first = supervisor.process_group
         await supervisor.ensure_ready()
-        assert supervisor.group != first
+        assert supervisor.process_group != first
         assert alive(first) == []
 
 
@@ -164,9 +164,9 @@ async def test_quick_stops_leave_nothing(fake: Fake) -> None:
         await supervisor.start()
         for _ in range(turn * 3):  # stop at ever later moments of the start
             await asyncio.sleep(0)
-        groups.add(supervisor.group)
+        groups.add(supervisor.process_group)
         await supervisor.stop()
-        assert supervisor.state is State.STOPPED
+        assert supervisor.state is ProcessState.STOPPED
     for group in groups - {None}:
         await nothing_left(group)
     assert supervisor.launch.engine

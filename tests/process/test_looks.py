@@ -10,7 +10,7 @@ import pytest
 
 from proxy.app import Bridge
 from proxy.errors import ModelLoading, ModelUnloaded
-from proxy.llama_server import State
+from proxy.llama_server import ProcessState
 from tests.asgi import Call, ask
 from tests.lifespan import Lifespan, keeper, pair
 from tests.process.conftest import FAST, until
@@ -24,15 +24,15 @@ def states(app: Bridge) -> set[str]:
 
 
 async def asleep(app: Bridge) -> None:
-    await keeper(app).opened()
-    await until(app.house.place.asleep)
+    await keeper(app).wait_loaded()
+    await until(app.app_state.provider.is_unloaded)
 
 
 async def test_when_nothing_is_loaded_health_says_so_and_wakes_nobody(tmp_path: Path) -> None:
     app = pair(tmp_path, "idle-unload = 0.0005")
     async with Lifespan(app):
-        await keeper(app).opened()
-        await until(app.house.place.asleep)
+        await keeper(app).wait_loaded()
+        await until(app.app_state.provider.is_unloaded)
         told = (await ask(app, "/health")).json
         assert (told["status"], told["model"], told["context"]) == ("ok", "one", 4096)
         assert told["reason"] == "asleep: the next request loads it"
@@ -57,7 +57,7 @@ async def test_a_look_at_a_model_that_is_not_loaded_loads_it_not(
                         "no model is loaded, and GET loads none: the next chat request loads one."
                     )
         await asyncio.sleep(0.05)
-        assert app.house.place.asleep()
+        assert app.app_state.provider.is_unloaded()
         assert len(starts(tmp_path / "llama-server")) == before
 
 
@@ -82,13 +82,13 @@ async def test_a_post_loads_it(tmp_path: Path, body: bytes) -> None:
 async def test_a_look_waits_for_the_model_that_comes_and_brings_no_other(tmp_path: Path) -> None:
     app = pair(tmp_path)
     async with Lifespan(app):
-        await keeper(app).opened()
+        await keeper(app).wait_loaded()
         wanted = Call(app, "/completion", b'{"model": "two"}')
-        await until(lambda: keeper(app).supervisor("one").state is State.STOPPED)
+        await until(lambda: keeper(app).supervisor("one").state is ProcessState.STOPPED)
         look = Call(app, "/props")
         assert (await look.done()).json["model_alias"] == "two"
         assert (await wanted.done()).status == 200
-        assert keeper(app).supervisor("one").state is State.STOPPED
+        assert keeper(app).supervisor("one").state is ProcessState.STOPPED
 
 
 async def test_a_look_at_a_model_that_cannot_be_started_does_not_try_it_again(
@@ -96,12 +96,12 @@ async def test_a_look_at_a_model_that_cannot_be_started_does_not_try_it_again(
 ) -> None:
     app = pair(tmp_path, exits=1)
     for model in keeper(app).models:
-        keeper(app).supervisor(model.name).timings = FAST
+        keeper(app).supervisor(model.name).timeouts = FAST
     async with Lifespan(app):
-        await keeper(app).opened()
+        await keeper(app).wait_loaded()
         assert states(app) == {"failed", "stopped"}
         # Now a request may try it once more.
-        await until(lambda: not keeper(app).supervisor("one").gave_up)
+        await until(lambda: not keeper(app).supervisor("one").is_failed)
         before = len(starts(tmp_path / "llama-server"))
         call = await ask(app, "/metrics")
         assert (call.status, call.json["error"]["code"]) == (503, "child_failed")
@@ -112,17 +112,17 @@ async def test_a_look_at_a_model_that_cannot_be_started_does_not_try_it_again(
 async def test_a_look_that_meets_the_end_of_the_model_loads_it_not(tmp_path: Path) -> None:
     app = pair(tmp_path)
     async with Lifespan(app):
-        at = await app.house.place.address()
+        at = await app.app_state.provider.address()
         stopping = asyncio.create_task(keeper(app).supervisor("one").stop())
         with pytest.raises(ModelUnloaded):
-            await app.house.place.after(at)
+            await app.app_state.provider.failover(at)
         await stopping
         assert states(app) == {"stopped"}
 
 
 async def test_a_look_waits_no_longer_than_any_request(tmp_path: Path) -> None:
     app = pair(tmp_path, hangs=True)
-    keeper(app).supervisor("one").timings = replace(FAST, wait=0.05)
+    keeper(app).supervisor("one").timeouts = replace(FAST, wait=0.05)
     async with Lifespan(app):
         with pytest.raises(ModelLoading, match="our llama-server is starting"):
-            await app.house.place.address()
+            await app.app_state.provider.address()

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from proxy import create_app
-from proxy.backends.provider import Claim, Wish
-from proxy.errors import Stopping
-from proxy.llama_server import State
-from proxy.managed import OwnModels
+from proxy.backends.provider import ContextClaim, RouteRequest
+from proxy.errors import ShuttingDown
+from proxy.llama_server import ProcessState
+from proxy.managed import ManagedProvider
 from proxy.settings import load
 from tests import jsonc
 from tests.asgi import Call, ask
@@ -32,7 +32,7 @@ async def test_our_own_child_from_the_first_question_to_the_end(tmp_path: Path) 
         load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(made(tmp_path / "qwen.gguf", LLAMA))})
     )
     assert app.supervisor is not None
-    assert isinstance(app.house.place, OwnModels)
+    assert isinstance(app.app_state.provider, ManagedProvider)
     async with Lifespan(app):
         waiting = Call(app, "/props")  # it comes while the child starts, and waits
         assert (await waiting.done()).json["model_alias"] == "qwen"
@@ -44,16 +44,18 @@ async def test_our_own_child_from_the_first_question_to_the_end(tmp_path: Path) 
             "qwen",
             4096,
         )
-        assert told["device"] == app.house.place.device() == "CUDA0"
-        assert app.supervisor.state is State.READY
-        assert not await app.house.place.next_life()  # only who has a seat may go on there
-        await app.house.place.admit(Claim())
-        assert app.house.place.waits_for() is None
-        group = app.supervisor.group
+        assert told["device"] == app.app_state.provider.device() == "CUDA0"
+        assert app.supervisor.state is ProcessState.READY
+        assert (
+            not await app.app_state.provider.wait_for_restart()
+        )  # only who has a seat may go on there
+        await app.app_state.provider.admit(ContextClaim())
+        assert app.app_state.provider.waiting_reason() is None
+        group = app.supervisor.process_group
         assert group is not None
     await nothing_left(group)
-    with pytest.raises(Stopping):
-        await app.house.place.address()
+    with pytest.raises(ShuttingDown):
+        await app.app_state.provider.address()
 
 
 async def test_a_child_that_still_loads_is_known_by_name(tmp_path: Path) -> None:
@@ -74,12 +76,16 @@ async def test_a_child_that_was_killed_is_back_for_the_next_question(tmp_path: P
         load({"LLAMA_SERVER": str(engine), "LLAMA_MODEL": str(made(tmp_path / "qwen.gguf", LLAMA))})
     )
     async with Lifespan(app):
-        first = await app.house.place.address()
-        app.house.place.answered()
+        first = await app.app_state.provider.address()
+        app.app_state.provider.report_success()
         assert (await ask(app, "/completion", b"{}")).json == {"content": "a"}  # its last words
-        await until(lambda: app.supervisor and app.supervisor.state is not State.READY)
+        await until(lambda: app.supervisor and app.supervisor.state is not ProcessState.READY)
         assert (await ask(app, "/props")).status == 200
-        assert await app.house.place.after(first) == await app.house.place.address() != first
+        assert (
+            await app.app_state.provider.failover(first)
+            == await app.app_state.provider.address()
+            != first
+        )
 
 
 async def test_a_question_reaches_the_model_that_its_body_names(tmp_path: Path) -> None:
@@ -105,11 +111,11 @@ async def test_a_question_reaches_the_model_that_its_body_names(tmp_path: Path) 
 async def test_health_knows_at_once_what_becomes_of_a_child(tmp_path: Path) -> None:
     app = pair(tmp_path)
     async with Lifespan(app):
-        await keeper(app).opened()
+        await keeper(app).wait_loaded()
         told = [(await ask(app, "/health")).json]
         one = keeper(app).supervisor("one")
         os.kill(one.pid or 0, signal.SIGKILL)
-        await until(lambda: one.state is State.RESTING)
+        await until(lambda: one.state is ProcessState.BACKOFF)
         told.append((await ask(app, "/health")).json)
         await one.ensure_ready()
         told.append((await ask(app, "/health")).json)
@@ -133,7 +139,7 @@ async def test_what_is_passed_through_is_an_answer_too(
     app = pair(tmp_path, lost=("/nothing",))
     async with Lifespan(app):
         await ask(app, path, body, method=method)
-        assert (keeper(app).supervisor("two" if body else "one")._answers > 0) is counts
+        assert (keeper(app).supervisor("two" if body else "one")._answer_count > 0) is counts
 
 
 async def test_what_breaks_off_while_it_is_passed_through_is_no_answer(tmp_path: Path) -> None:
@@ -141,45 +147,45 @@ async def test_what_breaks_off_while_it_is_passed_through_is_no_answer(tmp_path:
     async with Lifespan(app):
         call = await ask(app, "/v1/completions", b'{"model": "two"}')
         assert (call.status, call.complete) == (200, False)
-        assert keeper(app).supervisor("two")._answers == 0
+        assert keeper(app).supervisor("two")._answer_count == 0
 
 
 async def test_the_seat_of_a_request(tmp_path: Path) -> None:
     app = pair(tmp_path, "dialect = hermes")
-    place = app.house.place
+    place = app.app_state.provider
     async with Lifespan(app):
-        seat = place.at(Wish("two-too"))
+        seat = place.acquire(RouteRequest("two-too"))
         try:
             first = await seat.address()
             assert (
                 seat.model(),
                 seat.dialect(),
-                seat.not_ready(),
-                seat.asleep(),
+                seat.unavailable_reason(),
+                seat.is_unloaded(),
                 seat.device(),
             ) == ("two", "hermes", None, False, None)
             assert (place.model(), place.dialect(), place.device()) == ("two", None, None)
             assert seat.models() == place.models()
             assert seat.details() == place.details()
             assert place.log() is keeper(app).supervisor("two").log
-            seat.answered()
-            await until(lambda: keeper(app).ready_one())
+            seat.report_success()
+            await until(lambda: keeper(app).ready_supervisor())
             os.kill(keeper(app).supervisor("two").pid or 0, signal.SIGKILL)
-            assert await seat.after(first) != first
-            other = seat.at(Wish("one"))
+            assert await seat.failover(first) != first
+            other = seat.acquire(RouteRequest("one"))
             assert other.model() == "one"
-            other.leave()
+            other.release()
         finally:
-            seat.leave()
-        place.leave()
-        assert (await app.house.backend(Wish())).place.dialect() == "hermes"
+            seat.release()
+        place.release()
+        assert (await app.app_state.backend(RouteRequest())).provider.dialect() == "hermes"
 
 
 async def test_an_upload_finds_the_child_that_comes_after_the_one_that_died(tmp_path: Path) -> None:
     app = pair(tmp_path)
     async with Lifespan(app):
-        at = httpx.URL((await app.house.place.address()).base)
-        keeper(app).supervisor("one").answered()
+        at = httpx.URL((await app.app_state.provider.address()).base)
+        keeper(app).supervisor("one").record_answer()
         os.kill(keeper(app).supervisor("one").pid or 0, signal.SIGKILL)
 
         def deserted() -> bool:
@@ -194,6 +200,6 @@ async def test_the_log_of_the_only_model_needs_no_heading(tmp_path: Path) -> Non
     engine = Conduct(says=("hello",)).script(tmp_path / "llama-server")
     app = create_app(load({"LLAMA_SERVER": str(engine)}))
     async with Lifespan(app):
-        await app.house.place.address()
+        await app.app_state.provider.address()
         lines = (await ask(app, "/logs")).text.splitlines()
         assert lines[:2] == ["[llama-bridge] tiny-toolcaller is starting", "hello"]

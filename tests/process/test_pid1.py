@@ -22,7 +22,7 @@ import ctypes, os, signal, sys, time
 from proxy.cli import pid1
 assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
 exec(sys.argv[2])
-pid1.step_aside()
+pid1.fork_child()
 exec(sys.argv[1])
 """
 
@@ -114,20 +114,22 @@ def test_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     everything that counts.
     """
     monkeypatch.setattr(os, "fork", lambda: 0)
-    pid1.step_aside()
+    pid1.fork_child()
     told: list[int] = []
     monkeypatch.setattr(os, "fork", lambda: 5)
     monkeypatch.setattr(os, "_exit", told.append)
-    monkeypatch.setattr(pid1, "tend", lambda second: second + 1)
+    monkeypatch.setattr(pid1, "reap_until_exit", lambda second: second + 1)
     try:
-        pid1.step_aside()
+        pid1.fork_child()
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, pid1.PASSED_ON)  # as the real `tend` does
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, pid1.FORWARDED_SIGNALS
+        )  # as the real `tend` does
     assert told == [6]
 
 
 def test_tending_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {number: signal.getsignal(number) for number in pid1.PASSED_ON}
+    before = {number: signal.getsignal(number) for number in pid1.FORWARDED_SIGNALS}
     try:
         child = subprocess.Popen(["sleep", "60"])
         real, orphans = os.wait, [999_999]
@@ -139,7 +141,7 @@ def test_tending_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
             return real()
 
         monkeypatch.setattr(os, "wait", wait)
-        assert pid1.tend(child.pid) == 143
+        assert pid1.reap_until_exit(child.pid) == 143
         child.returncode = 0  # buried already
     finally:
         for number, handler in before.items():

@@ -12,8 +12,17 @@ from typing import Any
 
 import pytest
 
-from proxy.errors import ChildFailed, KillsModel, ModelLoading, ModelNotFound, Stopping
-from proxy.llama_server import Catalogue, Keeper, Launch, Lease, Model, State, Timings, pool
+from proxy.errors import ChildFailed, CrashesModel, ModelLoading, ModelNotFound, ShuttingDown
+from proxy.llama_server import (
+    Catalog,
+    LaunchSpec,
+    Lease,
+    ModelConfig,
+    ModelPool,
+    ProcessState,
+    Timeouts,
+    pool,
+)
 from tests.process.conftest import FAST, alive, nothing_left, until
 from tests.process.fake_server import Conduct, starts
 
@@ -36,22 +45,23 @@ class Stable:
         flags: tuple[str, ...] = (),
         conduct: dict[str, Any] | None = None,
         **more: Any,
-    ) -> Model:
+    ) -> ModelConfig:
         engine = Conduct(**(conduct or {})).script(self.engine(name))
         (self.path / f"{name}.gguf").touch()
-        return Model(
-            Launch(self.path / f"{name}.gguf", name, engine, ("--ctx-size", "4096", *flags)), **more
+        return ModelConfig(
+            LaunchSpec(self.path / f"{name}.gguf", name, engine, ("--ctx-size", "4096", *flags)),
+            **more,
         )
 
     def keeper(
         self,
-        *models: Model,
-        timings: Timings = FAST,
+        *models: ModelConfig,
+        timings: Timeouts = FAST,
         clock: Callable[[], float] | None = None,
         **rules: Any,
-    ) -> Keeper:
-        catalogue = Catalogue(models, models[0].name, **rules)
-        return Keeper(catalogue, timings=timings, **({"clock": clock} if clock else {}))
+    ) -> ModelPool:
+        catalogue = Catalog(models, models[0].name, **rules)
+        return ModelPool(catalogue, timeouts=timings, **({"clock": clock} if clock else {}))
 
     def started(self, name: str) -> int:
         return len(starts(self.engine(name)))
@@ -62,38 +72,38 @@ def stable(tmp_path: Path) -> Stable:
     return Stable(tmp_path)
 
 
-def states(it: Keeper) -> dict[str, str]:
+def states(it: ModelPool) -> dict[str, str]:
     return {model.name: it.supervisor(model.name).state.value for model in it.models}
 
 
-async def used(it: Keeper, name: str | None, **more: Any) -> str:
+async def used(it: ModelPool, name: str | None, **more: Any) -> str:
     """One request from its arrival to its answer; the name of the model that gave it."""
     lease = it.lease(name, **more)
     try:
         await lease.ready()
-        lease.answered()
+        lease.record_answer()
         return lease.model.name
     finally:
-        lease.leave()
+        lease.release()
 
 
 async def test_the_default_is_loaded_at_the_start_and_another_one_takes_its_place(
     stable: Stable,
 ) -> None:
     async with stable.keeper(stable.model("a"), stable.model("b")) as it:
-        await it.opened()
+        await it.wait_loaded()
         assert states(it) == {"a": "ready", "b": "stopped"}
-        group = it.supervisor("a").group
+        group = it.supervisor("a").process_group
         assert await used(it, "b") == "b"
         assert states(it) == {"a": "stopped", "b": "ready"}
         assert alive(group) == []
-        assert it.ready_one() is it.supervisor("b")
-        groups = [it.supervisor(name).group for name in "ab"]
+        assert it.ready_supervisor() is it.supervisor("b")
+        groups = [it.supervisor(name).process_group for name in "ab"]
     assert states(it) == {"a": "stopped", "b": "stopped"}
-    assert it.ready_one() is None
+    assert it.ready_supervisor() is None
     for group in groups:
         await nothing_left(group)
-    with pytest.raises(Stopping):
+    with pytest.raises(ShuttingDown):
         await used(it, "a")
 
 
@@ -104,7 +114,7 @@ async def test_what_is_preloaded_and_what_a_group_keeps_together(stable: Stable)
         stable.model("c"),
     ]
     async with stable.keeper(*models) as it:
-        await it.opened()
+        await it.wait_loaded()
         assert states(it) == {"a": "ready", "b": "ready", "c": "stopped"}
         await used(it, "c")
         assert states(it) == {"a": "stopped", "b": "stopped", "c": "ready"}
@@ -115,7 +125,7 @@ async def test_a_swap_waits_for_the_answer_that_runs_and_who_comes_later_does_no
 ) -> None:
     async with stable.keeper(stable.model("a"), stable.model("b")) as it:
         running = it.lease("a")
-        it.lease("a").leave()  # it has never asked for anything
+        it.lease("a").release()  # it has never asked for anything
         assert await running.ready() == await running.ready()
         assert it.supervisor("a")._busy()
         assert not it.supervisor("b")._busy()
@@ -125,11 +135,11 @@ async def test_a_swap_waits_for_the_answer_that_runs_and_who_comes_later_does_no
             order.append(await used(it, name))
 
         other = asyncio.create_task(request("b"))
-        await until(lambda: it._turns.waiting)
+        await until(lambda: it._scheduler.waiting)
         late = asyncio.create_task(request("a"))
-        await until(lambda: len(it._turns.waiting) == 2)
+        await until(lambda: len(it._scheduler.waiting) == 2)
         assert states(it) == {"a": "ready", "b": "stopped"}
-        running.leave()
+        running.release()
         await asyncio.gather(other, late)
         assert order == ["b", "a"]
         assert (stable.started("a"), stable.started("b")) == (2, 1)
@@ -144,15 +154,15 @@ async def test_a_reload_gives_who_waits_the_new_child_and_tells_who_comes_too_la
         running, waiting, late = it.lease("a"), it.lease("b"), it.lease("c")
         await running.ready()
         asked = asyncio.create_task(waiting.ready())
-        await until(lambda: it._turns.waiting)
-        assert it.reload(Catalogue((a, changed), "a")) == ["b", "c"]
+        await until(lambda: it._scheduler.waiting)
+        assert it.reload(Catalog((a, changed), "a")) == ["b", "c"]
         with pytest.raises(ModelNotFound, match="the model 'c' was taken out of the configuration"):
             await late.ready()
-        running.leave()
+        running.release()
         await asked
         assert waiting.supervisor is it.supervisor("b")
         assert waiting.model is changed
-        waiting.leave()
+        waiting.release()
         assert stable.started("b") == 1
 
 
@@ -160,8 +170,8 @@ async def test_what_still_loads_when_it_is_taken_out_leaves_at_once(stable: Stab
     a, slow = stable.model("a"), stable.model("slow", conduct={"hangs": True})
     async with stable.keeper(slow, a) as it:
         await until(lambda: stable.started("slow"))
-        group = it.supervisor("slow").group
-        it.reload(Catalogue((a,), "a"))
+        group = it.supervisor("slow").process_group
+        it.reload(Catalog((a,), "a"))
         assert await used(it, "a") == "a"
         assert alive(group) == []
 
@@ -170,14 +180,14 @@ async def test_waiting_for_others_is_bounded_and_who_leaves_is_forgotten(stable:
     async with stable.keeper(stable.model("a"), stable.model("b")) as it:
         running = it.lease("a")
         await running.ready()
-        it.supervisor("b").timings = Timings(wait=0.05)
+        it.supervisor("b").timeouts = Timeouts(wait=0.05)
         with pytest.raises(
             ModelLoading, match=r"b did not come within 0\.05 s: other models answer"
         ):
             await used(it, "b")
-        assert not it._turns.waiting
-        running.leave()
-        running.leave()
+        assert not it._scheduler.waiting
+        running.release()
+        running.release()
         assert await used(it, "a") == "a"
         assert stable.started("b") == 0
 
@@ -200,20 +210,20 @@ async def test_a_default_that_fails_is_told_in_the_log(
     stable: Stable, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with stable.keeper(stable.model("a", conduct={"exits": 1})) as it:
-        await it.opened()
+        await it.wait_loaded()
     assert "a could not be started: ended with code 1" in caplog.text
 
 
 async def test_a_load_that_takes_longer_than_a_request_waits_goes_on(stable: Stable) -> None:
     async with stable.keeper(
         stable.model("a", conduct={"hangs": True, "misbehaves": 1}),
-        timings=Timings(wait=0.2, load=1),
+        timings=Timeouts(wait=0.2, load=1),
     ) as it:
         with pytest.raises(
             ModelLoading, match=r"a did not come within 0\.2 s: it is still starting"
         ):
             await used(it, "a")
-        await until(lambda: it.supervisor("a").state is State.READY)
+        await until(lambda: it.supervisor("a").state is ProcessState.READY)
         assert await used(it, "a") == "a"
 
 
@@ -221,7 +231,7 @@ async def test_what_nobody_needs_is_unloaded_in_time_and_loaded_again_when_it_is
     stable: Stable,
 ) -> None:
     async with stable.keeper(stable.model("a", idle_unload=0.05)) as it:
-        await it.opened()
+        await it.wait_loaded()
         await until(lambda: states(it) == {"a": "stopped"})
         assert await used(it, "a") == "a"
         assert stable.started("a") == 2
@@ -229,17 +239,17 @@ async def test_what_nobody_needs_is_unloaded_in_time_and_loaded_again_when_it_is
 
 async def test_names(stable: Stable) -> None:
     it = stable.keeper(stable.model("a", aliases=("x", "y")), stable.model("b"))
-    assert [it.named(name).name for name in ("a", "y", "b", None)] == ["a", "a", "b", "a"]
-    assert it.named("unknown", "x").name == "a"
+    assert [it.resolve(name).name for name in ("a", "y", "b", None)] == ["a", "a", "b", "a"]
+    assert it.resolve("unknown", "x").name == "a"
     with pytest.raises(
         ModelNotFound,
         match=r"there is no model 'unknown'; name one of these or set BACKEND_MODEL: a, b",
     ):
-        it.named("unknown")
+        it.resolve("unknown")
     async with it:
         assert await used(it, "b") == "b"
-        assert it.named("unknown").name == it.named(None).name == "b"
-    assert stable.keeper(stable.model("c")).named("unknown").name == "c"
+        assert it.resolve("unknown").name == it.resolve(None).name == "b"
+    assert stable.keeper(stable.model("c")).resolve("unknown").name == "c"
 
 
 async def test_a_side_request_is_answered_by_the_model_that_somebody_works_with(
@@ -249,15 +259,15 @@ async def test_a_side_request_is_answered_by_the_model_that_somebody_works_with(
     async with stable.keeper(stable.model("a"), stable.model("b"), clock=lambda: now) as it:
         work = it.lease("a", tools=True)
         await work.ready()
-        assert await used(it, "b", side=True) == "a"
-        work.leave()
-        assert await used(it, "b", side=True) == "a"
+        assert await used(it, "b", auxiliary=True) == "a"
+        work.release()
+        assert await used(it, "b", auxiliary=True) == "a"
         now += 1000
-        assert await used(it, "b", side=True) == "b"
-        assert await used(it, "b", side=True) == "b"
+        assert await used(it, "b", auxiliary=True) == "b"
+        assert await used(it, "b", auxiliary=True) == "b"
     async with stable.keeper(stable.model("a"), stable.model("b"), side_requests="swap") as it:
         assert await used(it, "a", tools=True) == "a"
-        assert await used(it, "b", side=True) == "b"
+        assert await used(it, "b", auxiliary=True) == "b"
 
 
 async def kill(lease: Lease, by: int = signal.SIGKILL) -> None:
@@ -269,21 +279,21 @@ async def test_a_request_that_crashes_its_model_twice_is_refused_and_others_are_
     stable: Stable,
 ) -> None:
     async with stable.keeper(stable.model("a")) as it:
-        lease, innocent = it.lease("a", mark="killer"), it.lease("a", mark="innocent")
+        lease, innocent = it.lease("a", fingerprint="killer"), it.lease("a", fingerprint="innocent")
         address = await lease.ready()
         await innocent.ready()
-        innocent.answered()
-        innocent.leave()
+        innocent.record_answer()
+        innocent.release()
         await kill(lease, signal.SIGABRT)
-        again = await lease.elsewhere(address.url)
+        again = await lease.await_replacement(address.url)
         assert again != address
         await kill(lease, signal.SIGABRT)
-        with pytest.raises(KillsModel, match="crashed 2 times while this was its only request"):
-            await lease.elsewhere(again.url)
-        lease.leave()
-        with pytest.raises(KillsModel):
-            it.lease("a", mark="killer")
-        assert await used(it, "a", mark="innocent") == "a"
+        with pytest.raises(CrashesModel, match="crashed 2 times while this was its only request"):
+            await lease.await_replacement(again.url)
+        lease.release()
+        with pytest.raises(CrashesModel):
+            it.lease("a", fingerprint="killer")
+        assert await used(it, "a", fingerprint="innocent") == "a"
         await used(it, "a")
 
 
@@ -296,7 +306,7 @@ async def test_a_reload_leaves_alone_what_did_not_change(stable: Stable) -> None
         running = it.lease("b")
         address = await running.ready()
         changed = stable.model("b", flags=("--temp", "0"))
-        assert it.reload(Catalogue((replace(a, aliases=("x",)), changed, c), "a", 2)) == [
+        assert it.reload(Catalog((replace(a, aliases=("x",)), changed, c), "a", 2)) == [
             "a",
             "b",
             "c",
@@ -304,13 +314,13 @@ async def test_a_reload_leaves_alone_what_did_not_change(stable: Stable) -> None
         assert await used(it, "x") == "a"
         assert it.supervisor("a").pid == pids[0]
         assert running.supervisor.address == address  # it finishes what it began
-        assert alive(running.supervisor.group)
+        assert alive(running.supervisor.process_group)
         waiting = asyncio.create_task(used(it, "b"))
-        await until(lambda: any(ticket.model == "b" for ticket in it._turns.waiting))
+        await until(lambda: any(ticket.model == "b" for ticket in it._scheduler.waiting))
         assert it.supervisor("b").pid is None
-        running.leave()
+        running.release()
         assert await waiting == "b"
-        assert running.supervisor.state is State.STOPPED
+        assert running.supervisor.state is ProcessState.STOPPED
         assert it.supervisor("b").pid not in (None, *pids)
 
 
@@ -320,17 +330,17 @@ async def test_a_reload_takes_models_away(stable: Stable) -> None:
         running, unused = it.lease("a"), it.lease("a")
         await running.ready()
         waiting = asyncio.create_task(used(it, "b"))
-        await until(lambda: it._turns.waiting)
-        assert it.reload(Catalogue((stable.model("a", flags=("--temp", "1")),), "a")) == ["a", "b"]
+        await until(lambda: it._scheduler.waiting)
+        assert it.reload(Catalog((stable.model("a", flags=("--temp", "1")),), "a")) == ["a", "b"]
         with pytest.raises(ModelNotFound, match="the model 'b' was taken out of the configuration"):
             await waiting
         again = asyncio.create_task(unused.ready())  # made before the reload, asked for after it
-        running.leave()
+        running.release()
         await again
         assert unused.supervisor is it.supervisor("a") is not running.supervisor
-        unused.leave()
-        group = unused.supervisor.group
-        it.reload(Catalogue((b,), "b"))
+        unused.release()
+        group = unused.supervisor.process_group
+        it.reload(Catalog((b,), "b"))
         await used(it, "b")
         await nothing_left(group)
 
@@ -341,8 +351,8 @@ async def test_closing_ends_whoever_waits(stable: Stable) -> None:
         running = it.lease("a")
         await running.ready()
         waiting = asyncio.create_task(used(it, "b"))
-        await until(lambda: it._turns.waiting)
-    with pytest.raises(Stopping):
+        await until(lambda: it._scheduler.waiting)
+    with pytest.raises(ShuttingDown):
         await waiting
     assert states(it) == {"a": "stopped", "b": "stopped"}
 
@@ -356,14 +366,14 @@ async def test_closing_in_the_middle_of_a_change(
         settled.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(pool, "memory_settled", never)
+    monkeypatch.setattr(pool, "wait_memory_settled", never)
     async with stable.keeper(stable.model("a"), stable.model("b")) as it:
-        await it.opened()
+        await it.wait_loaded()
         waiting = asyncio.create_task(used(it, "b"))
         await settled.wait()
         # The memory is waited for before the next one starts.
         assert states(it) == {"a": "stopped", "b": "stopped"}
-    with pytest.raises(Stopping):
+    with pytest.raises(ShuttingDown):
         await waiting
     assert stable.started("b") == 0
 
@@ -374,8 +384,8 @@ async def test_the_log_of_a_model_goes_on_over_its_lives(stable: Stable) -> None
         await lease.ready()
         await kill(lease)
         await until(lambda: stable.started("a") == 2)
-        lease.leave()
-        ring = it.rings["a"]
+        lease.release()
+        ring = it.log_rings["a"]
         await until(lambda: list(ring.lines).count("hello") == 2)
         assert any(line.startswith("[llama-bridge] a is ready: in ") for line in ring.lines)
         assert any("killed by SIGKILL" in line for line in ring.lines)

@@ -12,33 +12,33 @@ from typing import Any
 import pytest
 
 from proxy.errors import ChildFailed
-from proxy.llama_server import Address, Launch, State, Timings
-from proxy.llama_server.process.readiness import NeverReady, come_up
+from proxy.llama_server import LaunchSpec, ProcessAddress, ProcessState, Timeouts
+from proxy.llama_server.process.readiness import StartFailed, wait_ready
 from tests.process.conftest import Fake, nothing_left
 from tests.process.fake_server import Conduct, Handler
 
-PATIENT = Timings(wait=30)
-SHORT_LOAD = Timings(wait=30, load=0.3)
-SHORT_TOKEN = Timings(wait=30, token=0.3)
+PATIENT = Timeouts(wait=30)
+SHORT_LOAD = Timeouts(wait=30, load=0.3)
+SHORT_TOKEN = Timeouts(wait=30, token=0.3)
 
 
 async def test_a_long_load_is_waited_for(fake: Fake) -> None:
     async with fake(loading=6) as supervisor:
         await supervisor.ensure_ready()
-        assert supervisor.state is State.READY
+        assert supervisor.state is ProcessState.READY
 
 
 async def test_an_embedding_model_proves_itself_with_a_vector(fake: Fake) -> None:
     async with fake(token=501) as supervisor:
         await supervisor.ensure_ready()
-        assert supervisor.state is State.READY
+        assert supervisor.state is ProcessState.READY
 
 
 async def test_a_token_that_is_still_loading_is_waited_for(fake: Fake) -> None:
     # Ends after it said 503: the next start is good.
     async with fake(token=503, misbehaves=1, answers=1) as supervisor:
         await supervisor.ensure_ready()
-        assert supervisor.state is State.READY
+        assert supervisor.state is ProcessState.READY
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ async def test_a_token_that_is_still_loading_is_waited_for(fake: Fake) -> None:
     ],
 )
 async def test_what_is_no_proof(
-    fake: Fake, conduct: dict[str, Any], timings: Timings, reason: str
+    fake: Fake, conduct: dict[str, Any], timings: Timeouts, reason: str
 ) -> None:
     async with fake(timings=timings, **conduct) as supervisor:
         with pytest.raises(ChildFailed, match="The last lines of its log"):
             await supervisor.ensure_ready()
         assert supervisor.reason.startswith(reason)
-        await nothing_left(supervisor.group)
+        await nothing_left(supervisor.process_group)
 
 
 async def test_a_child_that_never_listens_is_given_up(fake: Fake) -> None:
@@ -91,11 +91,11 @@ async def test_a_child_that_never_listens_is_given_up(fake: Fake) -> None:
         with pytest.raises(ChildFailed):
             await supervisor.ensure_ready()
         assert supervisor.reason.startswith("not ready within 0.3 s: ConnectError")
-        await nothing_left(supervisor.group)
+        await nothing_left(supervisor.process_group)
 
 
 @pytest.fixture
-def unwell() -> Iterator[Address]:
+def unwell() -> Iterator[ProcessAddress]:
     """A server that listens already, and says at each question that it is not well."""
 
     class Unwell(Handler):
@@ -104,12 +104,12 @@ def unwell() -> Iterator[Address]:
     with HTTPServer(("127.0.0.1", 0), Unwell) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        yield Address(f"http://127.0.0.1:{server.server_port}", "key")
+        yield ProcessAddress(f"http://127.0.0.1:{server.server_port}", "key")
         server.shutdown()
         thread.join()
 
 
-async def test_a_child_that_is_never_well_is_given_up(unwell: Address) -> None:
-    launch = Launch(Path("model.gguf"), "fake", Path("llama-server"), ())
-    with pytest.raises(NeverReady, match=r"^not ready within 0.05 s: /health says 500$"):
-        await come_up(unwell, launch, load=0.05, token=1)
+async def test_a_child_that_is_never_well_is_given_up(unwell: ProcessAddress) -> None:
+    launch = LaunchSpec(Path("model.gguf"), "fake", Path("llama-server"), ())
+    with pytest.raises(StartFailed, match=r"^not ready within 0.05 s: /health says 500$"):
+        await wait_ready(unwell, launch, load=0.05, token=1)

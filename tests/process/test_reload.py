@@ -58,7 +58,7 @@ def names(app: Bridge) -> list[str]:
 async def test_meanwhile_the_old_configuration_serves(machine: Machine) -> None:
     app = machine.bridge()
     async with Lifespan(app):
-        await keeper(app).opened()
+        await keeper(app).wait_loaded()
         machine.write("one", "slow")
         reload = Call(app, "/reload", method="POST")
         await until(machine.times_asked)
@@ -92,7 +92,7 @@ async def test_a_reload_that_is_cancelled_changes_nothing_and_holds_up_no_other(
     app = machine.bridge()
     async with Lifespan(app):
         machine.write("one", "slow")
-        cancelled = asyncio.create_task(app.read_anew())
+        cancelled = asyncio.create_task(app.reload_config())
         await until(machine.times_asked)
         cancelled.cancel()
         await asyncio.wait({cancelled})

@@ -16,14 +16,14 @@ import anyio
 import pytest
 import uvloop
 
-from proxy.errors import ChildFailed, ModelLoading, Stopping
-from proxy.llama_server import Facts, Launch, State, Supervisor, Timings
+from proxy.errors import ChildFailed, ModelLoading, ShuttingDown
+from proxy.llama_server import EngineInfo, LaunchSpec, ProcessState, Supervisor, Timeouts
 from proxy.llama_server.process import gpu_check, supervisor
-from proxy.llama_server.process.state import Happening
+from proxy.llama_server.process.state import ProcessEvent
 from tests.process.conftest import FAST, Fake, nothing_left, until
 from tests.process.fake_server import starts
 
-SLOW_FAIL = Timings(wait=20, failed=30, rest=0.01)
+SLOW_FAIL = Timeouts(wait=20, failed=30, backoff=0.01)
 
 
 def count(supervisor: Supervisor) -> int:
@@ -33,14 +33,14 @@ def count(supervisor: Supervisor) -> int:
 
 async def test_requests_wait_for_a_start_and_share_it(fake: Fake) -> None:
     async with fake(loading=3) as supervisor:
-        assert supervisor.state is not State.READY  # starting blocks nobody
+        assert supervisor.state is not ProcessState.READY  # starting blocks nobody
         addresses = await asyncio.gather(*(supervisor.ensure_ready() for _ in range(20)))
         assert len(set(addresses)) == 1
         assert count(supervisor) == 1
         assert supervisor.launch.engine
         assert supervisor.pid == starts(supervisor.launch.engine)[0]
-        assert supervisor.facts.context == 32768
-    assert supervisor.state is State.STOPPED
+        assert supervisor.engine_info.context == 32768
+    assert supervisor.state is ProcessState.STOPPED
     assert supervisor.pid is None
 
 
@@ -48,12 +48,12 @@ async def test_whoever_needs_it_first_starts_it(fake: Fake) -> None:
     supervisor = fake()
     await supervisor.ensure_ready()
     await supervisor.stop()
-    assert supervisor.state is State.STOPPED
+    assert supervisor.state is ProcessState.STOPPED
     await supervisor.ensure_ready()
     assert count(supervisor) == 2
     await supervisor.stop()
     await supervisor.stop()
-    await nothing_left(supervisor.group)
+    await nothing_left(supervisor.process_group)
 
 
 async def test_it_can_be_stopped_before_it_ever_started_and_while_it_starts(fake: Fake) -> None:
@@ -62,8 +62,8 @@ async def test_it_can_be_stopped_before_it_ever_started_and_while_it_starts(fake
     await supervisor.start()
     await until(lambda: count(supervisor))
     await asyncio.gather(supervisor.stop(), supervisor.stop())
-    assert supervisor.state is State.STOPPED
-    await nothing_left(supervisor.group)
+    assert supervisor.state is ProcessState.STOPPED
+    await nothing_left(supervisor.process_group)
 
 
 async def test_a_request_that_waits_when_it_is_stopped_starts_it_again(fake: Fake) -> None:
@@ -80,15 +80,15 @@ async def test_after_the_end_nobody_starts_it_again(fake: Fake) -> None:
     async with fake(hangs=True) as supervisor:
         request = asyncio.create_task(supervisor.ensure_ready())
         await until(lambda: count(supervisor))
-    with pytest.raises(Stopping):
+    with pytest.raises(ShuttingDown):
         await request
-    with pytest.raises(Stopping):
+    with pytest.raises(ShuttingDown):
         await supervisor.ensure_ready()
     assert count(supervisor) == 1
 
 
 async def test_waiting_is_bounded(fake: Fake) -> None:
-    async with fake(hangs=True, timings=Timings(wait=0.2)) as supervisor:
+    async with fake(hangs=True, timings=Timeouts(wait=0.2)) as supervisor:
         with pytest.raises(ModelLoading, match=r"fake is still starting after 0\.2 s"):
             await supervisor.ensure_ready()
 
@@ -97,7 +97,7 @@ async def test_two_early_deaths_are_forgiven(fake: Fake) -> None:
     async with fake(dies_by=signal.SIGKILL, misbehaves=2) as supervisor:
         await supervisor.ensure_ready()
         assert count(supervisor) == 3
-        assert supervisor.life.early_deaths == 0
+        assert supervisor.history.early_exits == 0
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ async def test_the_third_early_death_is_final_whatever_the_signal(
         with pytest.raises(ChildFailed) as failed:
             await supervisor.ensure_ready()
         assert count(supervisor) == 3
-        assert supervisor.state is State.FAILED
+        assert supervisor.state is ProcessState.FAILED
         assert supervisor.reason.startswith(reason)
         assert supervisor.reason in failed.value.message
         assert failed.value.status == 503
@@ -135,19 +135,19 @@ async def test_when_failed_has_lasted_long_enough_one_request_may_try_once(fake:
         with pytest.raises(ChildFailed):
             await supervisor.ensure_ready()
         assert count(supervisor) == 3
-        await until(lambda: supervisor._may_try)
+        await until(lambda: supervisor._retry_allowed)
         assert count(supervisor) == 3  # not by itself
         with pytest.raises(ChildFailed):
             await supervisor.ensure_ready()
         assert count(supervisor) == 4
-        await until(lambda: supervisor._may_try)
+        await until(lambda: supervisor._retry_allowed)
         await supervisor.ensure_ready()
         assert count(supervisor) == 5
 
 
 async def test_an_engine_that_cannot_be_started_is_named(tmp_path: Path) -> None:
-    launch = Launch("owner/m", "none", engine=tmp_path / "no-such")
-    async with Supervisor(launch, timings=FAST) as supervisor:
+    launch = LaunchSpec("owner/m", "none", engine=tmp_path / "no-such")
+    async with Supervisor(launch, timeouts=FAST) as supervisor:
         with pytest.raises(ChildFailed, match=f"No such file or directory: {launch.engine}"):
             await supervisor.ensure_ready()
 
@@ -168,39 +168,39 @@ async def test_a_machine_that_starts_no_process_is_named(
 async def test_ready_but_never_an_answer_rests_longer_each_time(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    states: list[tuple[State, int]] = []
-    write = Supervisor._write
+    states: list[tuple[ProcessState, int]] = []
+    write = Supervisor._transition
 
-    def note(self: Supervisor, happening: Happening, reason: str = "") -> None:
+    def note(self: Supervisor, happening: ProcessEvent, reason: str = "") -> None:
         write(self, happening, reason)
-        states.append((self.state, self.life.idle_deaths))
+        states.append((self.state, self.history.idle_exits))
 
-    monkeypatch.setattr(Supervisor, "_write", note)
+    monkeypatch.setattr(Supervisor, "_transition", note)
     async with fake(answers=1, misbehaves=3) as supervisor:
         await until(lambda: count(supervisor) == 4)
         await supervisor.ensure_ready()
-    assert [deaths for state, deaths in states if state is State.RESTING] == [1, 2, 3]
+    assert [deaths for state, deaths in states if state is ProcessState.BACKOFF] == [1, 2, 3]
 
 
 async def test_requests_wait_while_it_rests(fake: Fake) -> None:
-    async with fake(answers=1, misbehaves=1, timings=Timings(rest=0.3)) as supervisor:
-        await until(lambda: supervisor.state is State.RESTING)
+    async with fake(answers=1, misbehaves=1, timings=Timeouts(backoff=0.3)) as supervisor:
+        await until(lambda: supervisor.state is ProcessState.BACKOFF)
         await supervisor.ensure_ready()
         assert count(supervisor) == 2
 
 
 async def test_a_rest_can_be_stopped(fake: Fake) -> None:
-    async with fake(answers=1, timings=Timings(rest=600)) as supervisor:
-        await until(lambda: supervisor.state is State.RESTING)
+    async with fake(answers=1, timings=Timeouts(backoff=600)) as supervisor:
+        await until(lambda: supervisor.state is ProcessState.BACKOFF)
         assert supervisor.reason.startswith("ended with code 7")
-    assert supervisor.state is State.STOPPED
+    assert supervisor.state is ProcessState.STOPPED
 
 
 async def test_after_a_finished_answer_it_starts_again_at_once(fake: Fake) -> None:
-    async with fake(timings=Timings(rest=600)) as supervisor:
+    async with fake(timings=Timeouts(backoff=600)) as supervisor:
         for life in range(1, 5):
             before = await supervisor.ensure_ready()
-            supervisor.answered()
+            supervisor.record_answer()
             assert supervisor.pid
             os.kill(supervisor.pid, signal.SIGKILL)
             await until(partial(lambda lives: count(supervisor) == lives, life + 1))
@@ -213,14 +213,14 @@ async def test_who_is_refused_before_the_death_is_known_waits_for_the_next_child
 ) -> None:
     async with fake() as supervisor:
         before = await supervisor.ensure_ready()
-        supervisor.answered()
+        supervisor.record_answer()
         assert supervisor.pid
         os.kill(supervisor.pid, signal.SIGKILL)
         assert await supervisor.ensure_ready() == before  # nobody has told us yet
-        await supervisor.exit_noticed(before.url)
+        await supervisor.wait_exit_noticed(before.url)
         after = await supervisor.ensure_ready()
         assert before.key != after.key
-        await supervisor.exit_noticed(before.url)
+        await supervisor.wait_exit_noticed(before.url)
         assert await supervisor.ensure_ready() == after
         assert count(supervisor) == 2
 
@@ -230,7 +230,7 @@ async def test_the_number_of_a_group_that_is_gone_may_belong_to_others(
 ) -> None:
     async with fake() as supervisor:
         await supervisor.ensure_ready()
-        child = supervisor._child
+        child = supervisor._process
         assert child
     killed: list[object] = []
     monkeypatch.setattr(os, "killpg", lambda *group: killed.append(group))
@@ -239,9 +239,9 @@ async def test_the_number_of_a_group_that_is_gone_may_belong_to_others(
 
 
 async def test_who_is_refused_by_a_child_that_lives_does_not_wait_for_ever(fake: Fake) -> None:
-    async with fake(timings=Timings(grace=0.1)) as supervisor:
+    async with fake(timings=Timeouts(grace=0.1)) as supervisor:
         before = await supervisor.ensure_ready()
-        await asyncio.wait_for(supervisor.exit_noticed(before.url), 15)
+        await asyncio.wait_for(supervisor.wait_exit_noticed(before.url), 15)
         assert await supervisor.ensure_ready() == before
 
 
@@ -292,8 +292,8 @@ async def test_a_missing_file_is_one_clear_line_and_starts_no_process(
 async def test_a_loop_that_goes_away_takes_the_child_with_it(fake: Fake) -> None:
     it = fake()
     await asyncio.to_thread(asyncio.run, it.ensure_ready())
-    assert it.state is State.STOPPED
-    await nothing_left(it.group)
+    assert it.state is ProcessState.STOPPED
+    await nothing_left(it.process_group)
     await it.stop()
     await serve(it)
 
@@ -301,13 +301,13 @@ async def test_a_loop_that_goes_away_takes_the_child_with_it(fake: Fake) -> None
 async def test_a_defect_of_ours_leaves_nobody_waiting(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    starting = Supervisor._starting
+    starting = Supervisor._run_start
 
-    async def broken(self: Supervisor) -> tuple[Happening, str]:
-        monkeypatch.setattr(Supervisor, "_starting", starting)
+    async def broken(self: Supervisor) -> tuple[ProcessEvent, str]:
+        monkeypatch.setattr(Supervisor, "_run_start", starting)
         raise LookupError("a defect")
 
-    monkeypatch.setattr(Supervisor, "_starting", broken)
+    monkeypatch.setattr(Supervisor, "_run_start", broken)
     async with fake() as it:
         first = it._task
         await it.ensure_ready()
@@ -318,7 +318,7 @@ async def test_a_defect_of_ours_leaves_nobody_waiting(
 async def serve(supervisor: Supervisor) -> None:
     async with supervisor:
         await supervisor.ensure_ready()
-    await nothing_left(supervisor.group)
+    await nothing_left(supervisor.process_group)
 
 
 def test_it_lives_in_the_loop_that_serves(fake: Fake) -> None:
@@ -452,17 +452,19 @@ def test_a_model_that_does_not_run_on_the_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gpu_check, "visible_gpu", lambda: gpu)
-    facts = Facts()
+    facts = EngineInfo()
     for line in says:
-        facts = facts.told(line)
-    found = gpu_check.gpu_problem(Launch(Path("m"), "m", engine, flags), facts, required=required)
+        facts = facts.with_line(line)
+    found = gpu_check.gpu_problem(
+        LaunchSpec(Path("m"), "m", engine, flags), facts, required=required
+    )
     assert (found is None) is (problem is None)
     assert problem is None or problem in str(found)
 
 
 @pytest.mark.parametrize(("context", "warned"), [(None, False), (16384, False), (8192, True)])
 def test_a_context_that_is_too_small_for_an_agent(context: int | None, warned: bool) -> None:
-    assert (gpu_check.small_slot("m", context) is not None) is warned
+    assert (gpu_check.small_context_warning("m", context) is not None) is warned
 
 
 @pytest.fixture
@@ -479,13 +481,13 @@ async def test_where_a_gpu_is_required_the_cpu_is_no_answer(fake: Fake, gpu_unus
         ):
             await it.ensure_ready()
         assert count(it) == 3
-        await nothing_left(it.group)
+        await nothing_left(it.process_group)
 
 
 async def test_where_a_gpu_is_required_it_is_required_right_after_the_boot_too(
     fake: Fake, gpu_unused: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
+    monkeypatch.setattr(supervisor, "uptime_seconds", lambda: 20.0)
     async with fake(says=[ON_CPU], timings=SLOW_FAIL) as it:
         it._require_gpu = True
         with pytest.raises(ChildFailed, match="require-gpu"):
@@ -502,11 +504,11 @@ async def test_right_after_the_boot_the_gpu_is_looked_for_once_more(
     starts: int,
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
-    async with fake(says=[ON_CPU], timings=replace(FAST, second_look=0.05)) as it:
+    monkeypatch.setattr(supervisor, "uptime_seconds", lambda: 20.0)
+    async with fake(says=[ON_CPU], timings=replace(FAST, gpu_recheck=0.05)) as it:
         it._busy = lambda: busy
         await it.ensure_ready()
-        await until(lambda: it._looked_twice and count(it) == starts)
+        await until(lambda: it._gpu_rechecked and count(it) == starts)
         await it.ensure_ready()
         assert count(it) == starts
         assert ("its GPU is looked for once more" in caplog.text) is not busy
@@ -515,9 +517,9 @@ async def test_right_after_the_boot_the_gpu_is_looked_for_once_more(
 async def test_a_child_that_dies_before_the_second_look(
     fake: Fake, gpu_unused: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "since_boot", lambda: 20.0)
+    monkeypatch.setattr(supervisor, "uptime_seconds", lambda: 20.0)
     async with fake(
-        says=[ON_CPU], answers=1, misbehaves=1, timings=replace(FAST, second_look=60)
+        says=[ON_CPU], answers=1, misbehaves=1, timings=replace(FAST, gpu_recheck=60)
     ) as it:
         await until(lambda: count(it) == 2)
         await it.ensure_ready()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.llama_server.process.server_process import GUARD
+from proxy.llama_server.process.server_process import WATCHDOG
 from tests.process.conftest import nothing_left
 
 WAITS = "sleep 1000 & echo here >&2; wait"
@@ -17,7 +17,7 @@ STUBBORN = "trap '' TERM; echo here >&2; while :; do sleep 1000; done"
 
 class Guard:
     def __init__(self, script: str, grace: float) -> None:
-        command, pipe = [*GUARD, str(grace), "/bin/sh", "-c", script], subprocess.PIPE
+        command, pipe = [*WATCHDOG, str(grace), "/bin/sh", "-c", script], subprocess.PIPE
         self.process = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
@@ -104,7 +104,7 @@ def test_the_engine_gets_an_empty_input_and_its_output_is_its_log(start: Start) 
 def test_what_cannot_be_started_is_told(tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
     told = subprocess.run(
-        [*GUARD, "1", str(nothing)],
+        [*WATCHDOG, "1", str(nothing)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         timeout=10,

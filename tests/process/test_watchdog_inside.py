@@ -101,7 +101,7 @@ def test_a_signal_that_is_none_of_its_business_changes_nothing(
             return seen
 
         monkeypatch.setattr(watchdog, "_exit_code", look)
-        bell = watchdog._bell()
+        bell = watchdog._signal_pipe()
         inside.open.add(bell)
         signal.raise_signal(signal.SIGCHLD)
         assert watchdog._watch(cat.pid, bell) == 0
@@ -116,7 +116,7 @@ def test_what_cannot_be_started(inside: Inside) -> None:
 
 def test_nobody_to_tell(inside: Inside) -> None:
     inside.close(inside.report)
-    watchdog._tell("exit 0")
+    watchdog._report("exit 0")
 
 
 def test_it_is_a_program_of_its_own() -> None:

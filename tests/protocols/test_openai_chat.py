@@ -4,19 +4,19 @@ import json
 from typing import Any
 
 from proxy.parsing.events import (
-    Beside,
     CallArguments,
     CallEnd,
     CallStart,
     Content,
     Logprobs,
+    Passthrough,
     Reasoning,
     TextEvent,
     Usage,
 )
-from proxy.protocols.openai_chat import Head, Stream, Whole
+from proxy.protocols.openai_chat import ChunkHead, CompletionWriter, StreamWriter
 
-HEAD = Head("chatcmpl-a", 5, "m", wants_usage=True)
+HEAD = ChunkHead("chatcmpl-a", 5, "m", wants_usage=True)
 CALL: list[TextEvent] = [
     CallStart(0, "call_a", "f"),
     CallArguments(0, '{"a":'),
@@ -33,13 +33,13 @@ ANSWER: list[TextEvent | Logprobs] = [
 
 
 def _said(
-    writer: Stream | Whole,
+    writer: StreamWriter | CompletionWriter,
     events: list[TextEvent | Logprobs],
     finish: str = "stop",
     choice: int = 0,
 ) -> None:
     for event in events:
-        writer.say(choice, event)
+        writer.write(choice, event)
     writer.finish(choice, finish)
 
 
@@ -53,7 +53,7 @@ def _chunks(data: bytes) -> list[Any]:
 
 
 def test_a_stream() -> None:
-    stream = Stream(HEAD)
+    stream = StreamWriter(HEAD)
     _said(stream, ANSWER, "tool_calls")
     stream.end(Usage(10, 5, 3, 2))
     *chunks, usage, done = _chunks(stream.take())
@@ -103,14 +103,14 @@ def test_a_stream() -> None:
 
 
 def test_usage_only_for_those_who_asked() -> None:
-    stream = Stream(Head("i", 1, "m", wants_usage=False))
+    stream = StreamWriter(ChunkHead("i", 1, "m", wants_usage=False))
     stream.finish(0, "stop")
     stream.end(Usage(1, 1))
     assert len(_chunks(stream.take())) == 3  # role, finish, [DONE]
 
 
 def test_an_empty_answer_still_has_a_role_and_a_finish() -> None:
-    stream = Stream(HEAD)
+    stream = StreamWriter(HEAD)
     stream.finish(1, "length")
     first, last = _chunks(stream.take())
     assert first["choices"][0] == {
@@ -122,15 +122,15 @@ def test_an_empty_answer_still_has_a_role_and_a_finish() -> None:
 
 
 def test_a_failure_ends_a_stream_without_finish() -> None:
-    stream = Stream(HEAD)
-    stream.say(0, Content("half"))
-    stream.abandon_half_calls(0)
-    stream.fail({"error": {"message": "m"}})
+    stream = StreamWriter(HEAD)
+    stream.write(0, Content("half"))
+    stream.drop_open_calls(0)
+    stream.write_error({"error": {"message": "m"}})
     assert _chunks(stream.take())[-1] == {"error": {"message": "m"}}
 
 
 def test_the_whole() -> None:
-    whole = Whole(HEAD)
+    whole = CompletionWriter(HEAD)
     _said(whole, ANSWER, "tool_calls", choice=1)
     _said(whole, [Content("plain")])
     assert whole.take() == b""
@@ -171,7 +171,7 @@ def test_the_whole() -> None:
 
 
 def test_content_beside_nothing_but_calls_is_null() -> None:
-    whole = Whole(HEAD)
+    whole = CompletionWriter(HEAD)
     _said(whole, [*CALL], "tool_calls")
     whole.end(Usage(1, 1))
     assert json.loads(whole.take())["choices"][0]["message"]["content"] is None
@@ -179,14 +179,14 @@ def test_content_beside_nothing_but_calls_is_null() -> None:
 
 def test_what_stands_beside_the_text() -> None:
     said = [
-        Beside({"refusal": "I ca"}),
-        Beside({"refusal": "n’t", "annotations": [1], "audio": {"id": "a", "data": "x"}}),
+        Passthrough({"refusal": "I ca"}),
+        Passthrough({"refusal": "n’t", "annotations": [1], "audio": {"id": "a", "data": "x"}}),
     ]
-    said.append(Beside({"annotations": [2], "audio": {"data": "y", "expires_at": 5}}))
-    stream, whole = Stream(HEAD), Whole(HEAD)
+    said.append(Passthrough({"annotations": [2], "audio": {"data": "y", "expires_at": 5}}))
+    stream, whole = StreamWriter(HEAD), CompletionWriter(HEAD)
     for event in said:
-        stream.say(0, event)
-        whole.say(0, event)
+        stream.write(0, event)
+        whole.write(0, event)
     assert [chunk["choices"][0]["delta"] for chunk in _chunks(stream.take())][1:] == [
         event.value for event in said
     ]
@@ -203,7 +203,7 @@ def test_what_stands_beside_the_text() -> None:
 
 
 def test_half_a_call_is_left_out_of_a_whole_that_broke_off() -> None:
-    whole = Whole(HEAD)
+    whole = CompletionWriter(HEAD)
     _said(
         whole,
         [
@@ -214,8 +214,8 @@ def test_half_a_call_is_left_out_of_a_whole_that_broke_off() -> None:
             Logprobs({"refusal": None}),
         ],
     )
-    whole.abandon_half_calls(0)
-    whole.abandon_half_calls(7)
+    whole.drop_open_calls(0)
+    whole.drop_open_calls(7)
     whole.finish(0, "tool_calls")
     whole.end(Usage(1, 1))
     assert [

@@ -60,7 +60,7 @@ Connect = Callable[[], Any]
 
 class served:  # noqa: N801 - reads as a verb
     def __init__(self, app: Bridge) -> None:
-        self._config = http_protocol.configuration(app)
+        self._config = http_protocol.uvicorn_config(app)
         self._config.load()
         self._clients: list[Raw] = []
 
@@ -68,7 +68,7 @@ class served:  # noqa: N801 - reads as a verb
         state = ServerState()
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: http_protocol.Wire(self._config, state, {}), "127.0.0.1", 0
+            lambda: http_protocol.LimitedHttpProtocol(self._config, state, {}), "127.0.0.1", 0
         )
         self._state = state
 

@@ -191,5 +191,5 @@ async def test_what_a_backend_says_of_the_length_of_its_answer(
                 if b"content-length" in head or not body
                 else b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
             )
-    await app.house.http.aclose()
+    await app.app_state.http.aclose()
     backend.close()

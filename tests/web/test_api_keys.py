@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from proxy.web import key_file
-from proxy.web.api_keys import Keys
+from proxy.web.api_keys import ApiKeys
 from proxy.web.headers import RawHeaders
 
-GIVEN = Keys(("first", "schlüssel"))
+GIVEN = ApiKeys(("first", "schlüssel"))
 
 
 def basic(text: str) -> RawHeaders:
@@ -41,18 +41,18 @@ def basic(text: str) -> RawHeaders:
     ],
 )
 def test_what_opens_the_door(sent: RawHeaders, opens: bool) -> None:
-    assert GIVEN.open(sent) is opens
-    assert Keys().open(sent)
+    assert GIVEN.accepts(sent) is opens
+    assert ApiKeys().accepts(sent)
 
 
 def test_a_new_key_opens_at_once_and_the_old_one_nothing(tmp_path: Path) -> None:
     file = tmp_path / "key"
-    old = key_file.make(file)
-    keys = Keys((old,), file)
-    assert keys.open([(b"x-api-key", old.encode())])
-    new = key_file.make(file)
-    assert not keys.open([(b"x-api-key", old.encode())])
-    assert keys.open([(b"x-api-key", new.encode())])
+    old = key_file.create(file)
+    keys = ApiKeys((old,), file)
+    assert keys.accepts([(b"x-api-key", old.encode())])
+    new = key_file.create(file)
+    assert not keys.accepts([(b"x-api-key", old.encode())])
+    assert keys.accepts([(b"x-api-key", new.encode())])
 
 
 @pytest.mark.parametrize("written", [None, b"", b" \n", b"\xff"])
@@ -61,26 +61,27 @@ def test_where_the_key_is_gone_nothing_opens(written: bytes | None, tmp_path: Pa
     if written is not None:
         file.write_bytes(written)
     for sent in ([], [(b"x-api-key", b"")], [(b"x-api-key", b"old")], basic(":"), basic("")):
-        assert not Keys(("old",), file).open(sent)
+        assert not ApiKeys(("old",), file).accepts(sent)
 
 
 def test_only_a_key_that_was_made_is_shown() -> None:
-    assert GIVEN.made is None
-    assert Keys().made is None
-    assert Keys(("lb-x",), Path("/k")).made == "lb-x"
+    assert GIVEN.generated is None
+    assert ApiKeys().generated is None
+    assert ApiKeys(("lb-x",), Path("/k")).generated == "lb-x"
 
 
 def test_what_somebody_reads_who_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me1234")
-    made = Keys(("lb-x",), Path("/home/me1234/.config/llama-bridge/key"))
-    here, far = made.help(from_here=True), made.help(from_here=False)
+    made = ApiKeys(("lb-x",), Path("/home/me1234/.config/llama-bridge/key"))
+    here, far = made.missing_key_message(is_local=True), made.missing_key_message(is_local=False)
     assert 'it lies in ~/.config/llama-bridge/key, and "llama-bridge key" shows it' in here
     assert '"apiKey": "KEY"' in here
     assert far.endswith('run "llama-bridge key" on the server')
-    assert "/srv/key" in Keys(("lb-x",), Path("/srv/key")).help(from_here=True)
-    assert "one of those that PROXY_API_KEYS named" in GIVEN.help(from_here=True)
-    assert 'run "llama-bridge key" on the server, or ask whoever set PROXY_API_KEYS' in GIVEN.help(
-        from_here=False
+    assert "/srv/key" in ApiKeys(("lb-x",), Path("/srv/key")).missing_key_message(is_local=True)
+    assert "one of those that PROXY_API_KEYS named" in GIVEN.missing_key_message(is_local=True)
+    assert (
+        'run "llama-bridge key" on the server, or ask whoever set PROXY_API_KEYS'
+        in GIVEN.missing_key_message(is_local=False)
     )
     for text in (here, far):
         assert "authorization: Bearer KEY" in text

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.web.body_model import Scan, model_in
+from proxy.web.body_model import ModelFieldScanner, read_model_field
 
 BODY = json.dumps(
     {
@@ -34,17 +34,19 @@ class Upload:
 async def test_found_at_every_cut(ascii: bool) -> None:
     raw = json.dumps(json.loads(BODY), ensure_ascii=ascii).encode()
     for cut in range(len(raw) + 1):
-        name, again = await model_in(Upload(raw[:cut], raw[cut:]).pieces())
+        name, again = await read_model_field(Upload(raw[:cut], raw[cut:]).pieces())
         assert name == NAME
         assert b"".join([piece async for piece in again]) == raw
-    name, again = await model_in(Upload(*(raw[at : at + 1] for at in range(len(raw)))).pieces())
+    name, again = await read_model_field(
+        Upload(*(raw[at : at + 1] for at in range(len(raw)))).pieces()
+    )
     assert name == NAME
     assert b"".join([piece async for piece in again]) == raw
 
 
 async def test_no_more_is_read_than_it_takes() -> None:
     upload = Upload(b'{"model": "m", ', b'"input": "', b"x" * 100, b'"}')
-    name, again = await model_in(upload.pieces())
+    name, again = await read_model_field(upload.pieces())
     assert (name, len(upload.left)) == ("m", 3)
     assert (
         b"".join([piece async for piece in again])
@@ -67,7 +69,7 @@ async def test_no_more_is_read_than_it_takes() -> None:
     ],
 )
 async def test_a_body_that_names_none(raw: bytes) -> None:
-    name, again = await model_in(Upload(raw).pieces())
+    name, again = await read_model_field(Upload(raw).pieces())
     assert name is None
     assert b"".join([piece async for piece in again]) == raw
 
@@ -75,13 +77,13 @@ async def test_a_body_that_names_none(raw: bytes) -> None:
 async def test_a_large_body_is_not_searched_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.web.body_model._LIMIT", 10)
     upload = Upload(b'{"a": "long enough", ', b'"model": "m"}')
-    name, again = await model_in(upload.pieces())
+    name, again = await read_model_field(upload.pieces())
     assert (name, len(upload.left)) == (None, 1)
     assert b"".join([piece async for piece in again]).endswith(b'"model": "m"}')
 
 
 def test_a_name_is_only_what_is_whole() -> None:
-    scan = Scan()
+    scan = ModelFieldScanner()
     assert scan.feed(b'{"model": "a') is None
     assert scan.feed(b'b"') == "ab"
 
@@ -106,13 +108,13 @@ async def test_a_large_body_is_read_once_and_in_slices(
     their turn in between.
     """
     fed: list[int] = []
-    feed = Scan.feed
+    feed = ModelFieldScanner.feed
 
-    def counted(scan: Scan, piece: bytes) -> str | None:
+    def counted(scan: ModelFieldScanner, piece: bytes) -> str | None:
         fed.append(len(piece))
         return feed(scan, piece)
 
-    monkeypatch.setattr(Scan, "feed", counted)
+    monkeypatch.setattr(ModelFieldScanner, "feed", counted)
     turns: list[int] = []
 
     async def others() -> None:
@@ -122,7 +124,7 @@ async def test_a_large_body_is_read_once_and_in_slices(
 
     body = start + unit * (300_000 // len(unit))
     waiting = asyncio.create_task(others())
-    name, again = await model_in(Upload(body).pieces())
+    name, again = await read_model_field(Upload(body).pieces())
     waiting.cancel()
     assert name is None
     assert b"".join([piece async for piece in again]) == body
@@ -132,7 +134,7 @@ async def test_a_large_body_is_read_once_and_in_slices(
 
 
 async def test_what_is_kept_of_a_large_body_is_the_body_alone() -> None:
-    scan = Scan()
+    scan = ModelFieldScanner()
     for _ in range(1_000):
         assert scan.feed(b'{"a": ["' + b"x" * 1_000 + b'"], "b": {"c": "d"}, ') is None
     assert len(repr(vars(scan))) < 1_000

@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from proxy.completion import pipeline, session
-from proxy.completion.request_stats import Record
-from proxy.errors import BridgeError, Busy
+from proxy.completion.request_stats import RequestStats
+from proxy.errors import BridgeError, Overloaded
 from proxy.web import connection
-from proxy.web.connection import Connection, Uploads
+from proxy.web.connection import Connection, UploadBudget
 from tests.asgi import Call, ask
 from tests.backend import Backend, chunk, models, stream, text
 from tests.bridge import bridge
@@ -97,14 +97,14 @@ async def test_headers_of_a_backend_that_would_break_ours() -> None:
 async def test_a_client_that_trickles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each piece in time, all of it too slow."""
     sent: asyncio.Queue[object] = asyncio.Queue()
-    monkeypatch.setattr(connection, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "BODY_TIMEOUT", 0.1)
 
     async def receive() -> dict[str, object]:
         await asyncio.sleep(0.02)
         return {"type": "http.request", "body": b"x", "more_body": True}
 
     slow = Connection(
-        {"method": "POST", "headers": []}, receive, sent.put, Record("id", "POST", "/")
+        {"method": "POST", "headers": []}, receive, sent.put, RequestStats("id", "POST", "/")
     )
     with pytest.raises(BridgeError, match="the rest of the request did not come"):
         await asyncio.wait_for(slow.body(), 5)
@@ -126,7 +126,7 @@ async def test_large_bodies_of_all_together_have_a_limit_too(
 ) -> None:
     assert connection.UPLOADS_LIMIT == 72 * 1024 * 1024
     monkeypatch.setattr(connection, "UPLOADS_LIMIT", 3_000)
-    uploads = Uploads()
+    uploads = UploadBudget()
     sent: asyncio.Queue[object] = asyncio.Queue()
     more = asyncio.Event()
 
@@ -139,14 +139,18 @@ async def test_large_bodies_of_all_together_have_a_limit_too(
             return {"type": "http.request", "body": coming.pop(0), "more_body": bool(coming)}
 
         return Connection(
-            {"method": "POST", "headers": []}, receive, sent.put, Record("id", "POST", "/"), uploads
+            {"method": "POST", "headers": []},
+            receive,
+            sent.put,
+            RequestStats("id", "POST", "/"),
+            uploads,
         )
 
     large = asyncio.create_task(upload(b"x" * 2_500, b"y").body())
     await asyncio.sleep(0)
-    with pytest.raises(Busy, match="too many large requests"):
+    with pytest.raises(Overloaded, match="too many large requests"):
         await upload(b"x" * 600, b"y").body()
     more.set()
     assert await upload(b"x" * 400, b"y").body() == b"x" * 400 + b"y"
     assert len(await large) == 2_501
-    assert uploads.held == 0
+    assert uploads.used == 0

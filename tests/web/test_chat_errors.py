@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.backends.detection import HELD
+from proxy.backends.detection import ERROR_TTL
 from tests.asgi import Call, ask
 from tests.backend import END, stream, text
 from tests.bridge import bridge
@@ -170,7 +170,7 @@ async def test_a_backend_that_is_down_is_found_when_it_comes(
     road.script.answers[MODELS] = httpx.Response(
         200, json={"data": [{"id": "m", "owned_by": "llamacpp"}]}
     )
-    clock.now += HELD
+    clock.now += ERROR_TTL
     assert heard(await road.ask(streamed=streamed)) == Heard("a", finish="stop")
     assert ("return_progress" in road.script.questions()[0]) == (kind == "auto")
 
@@ -191,7 +191,7 @@ async def test_a_defect_of_ours_is_told_as_one(
     def broken(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("proxy.web.chat.Chat._translation", broken)
+    monkeypatch.setattr("proxy.web.chat.Chat._pipeline", broken)
     call: Call = await Road().ask()
     assert refused(call)[0] == 500
     assert "secret" not in call.text

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from proxy.completion.request_stats import Record
-from proxy.errors import TooLarge
+from proxy.completion.request_stats import RequestStats
+from proxy.errors import BodyTooLarge
 from proxy.web import connection as connections
-from proxy.web.connection import ClientGone, Connection
+from proxy.web.connection import ClientDisconnected, Connection
 
 GONE = {"type": "http.disconnect"}
 START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
@@ -29,7 +29,7 @@ class Server:
         self.sent: list[MutableMapping[str, Any]] = []
         self.reads = asyncio.Event()
         self.reads.set()
-        record = Record("id", method, "/")
+        record = RequestStats("id", method, "/")
         self.connection = Connection(
             {"method": method, "headers": [(b"a", b"b")]}, self._receive, self._send, record
         )
@@ -68,12 +68,12 @@ async def test_a_body_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert connections.BODY_LIMIT == 64 * 1024 * 1024
     monkeypatch.setattr(connections, "BODY_LIMIT", 1000)
     server = Server(*[_piece(b"x" * 100, more=True)] * 11)
-    with pytest.raises(TooLarge, match="larger than 1,000 bytes"):
+    with pytest.raises(BodyTooLarge, match="larger than 1,000 bytes"):
         await server.connection.body()
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_body() -> None:
-    with pytest.raises(ClientGone):
+    with pytest.raises(ClientDisconnected):
         await Server(_piece(b"a", more=True), GONE).connection.body()
 
 
@@ -88,15 +88,15 @@ async def test_work_is_done_and_its_error_is_raised() -> None:
         raise KeyError("x")
 
     server = Server()
-    await server.connection.unless_gone(work())
+    await server.connection.run_until_disconnected(work())
     assert done == [1]
     with pytest.raises(KeyError, match="x"):
-        await server.connection.unless_gone(fail())
+        await server.connection.run_until_disconnected(fail())
 
 
 async def test_work_ends_when_the_client_leaves_which_is_seen_only_after_its_body() -> None:
     server = Server(_piece(b"a", more=True))
-    pieces = server.connection.pieces()
+    pieces = server.connection.stream_body()
     cancelled: list[int] = []
 
     async def work() -> None:
@@ -109,8 +109,8 @@ async def test_work_ends_when_the_client_leaves_which_is_seen_only_after_its_bod
             cancelled.append(1)
 
     asyncio.get_running_loop().call_soon(server.says, _piece(b"b", more=False))
-    with pytest.raises(ClientGone):
-        await asyncio.wait_for(server.connection.unless_gone(work()), 5.0)
+    with pytest.raises(ClientDisconnected):
+        await asyncio.wait_for(server.connection.run_until_disconnected(work()), 5.0)
     assert cancelled == [1]
 
 
@@ -120,12 +120,12 @@ async def test_work_goes_on_where_the_answer_is_complete() -> None:
     server = Server()
 
     async def work() -> None:
-        await server.connection.answer(200, b"a", [])
+        await server.connection.respond(200, b"a", [])
         server.says(GONE)
         await asyncio.sleep(0.01)
         done.append(1)
 
-    await server.connection.unless_gone(work())
+    await server.connection.run_until_disconnected(work())
     assert done == [1]
 
 
@@ -139,7 +139,7 @@ async def test_both_end_when_the_request_is_cancelled() -> None:
         finally:
             ended.append(1)
 
-    task = asyncio.create_task(server.connection.unless_gone(work()))
+    task = asyncio.create_task(server.connection.run_until_disconnected(work()))
     await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -150,7 +150,7 @@ async def test_both_end_when_the_request_is_cancelled() -> None:
 @pytest.mark.parametrize(("method", "body"), [("POST", b"abc"), ("HEAD", b"")])
 async def test_an_answer_at_once(method: str, body: bytes) -> None:
     server = Server(method=method)
-    await server.connection.answer(201, b"abc", [(b"x", b"y")])
+    await server.connection.respond(201, b"abc", [(b"x", b"y")])
     head = {
         "type": "http.response.start",
         "status": 201,
@@ -158,17 +158,17 @@ async def test_an_answer_at_once(method: str, body: bytes) -> None:
     }
     assert server.sent == [head, {"type": "http.response.body", "body": body}]
     assert server.connection.started
-    assert server.connection.record.status == 201
+    assert server.connection.stats.status == 201
 
 
 async def test_pings_only_when_nothing_else_was_sent_and_only_within(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connections, "PING_AFTER", 0.05)
+    monkeypatch.setattr(connections, "PING_INTERVAL", 0.05)
     server = Server()
     await server.connection.start(200, [])
     began = time.monotonic()
-    async with server.connection.kept_alive():
+    async with server.connection.keepalive():
         await asyncio.sleep(0.12)
         pings = server.sent[1:]
     assert 1 <= len(pings) <= (time.monotonic() - began) / 0.05
@@ -183,11 +183,11 @@ async def test_pings_only_when_nothing_else_was_sent_and_only_within(
 
 async def test_no_ping_for_a_client_that_is_slow_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has something to read."""
-    monkeypatch.setattr(connections, "PING_AFTER", 0.01)
+    monkeypatch.setattr(connections, "PING_INTERVAL", 0.01)
     server = Server()
     await server.connection.start(200, [])
     server.reads.clear()
-    async with server.connection.kept_alive():
+    async with server.connection.keepalive():
         writing = asyncio.create_task(server.connection.write(b"data"))
         await asyncio.sleep(0.1)
         assert server.sent == [
@@ -201,13 +201,13 @@ async def test_no_ping_for_a_client_that_is_slow_itself(monkeypatch: pytest.Monk
 async def test_a_server_that_fails_to_send_a_ping_does_not_end_the_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connections, "PING_AFTER", 0.01)
+    monkeypatch.setattr(connections, "PING_INTERVAL", 0.01)
 
     async def send(message: MutableMapping[str, Any]) -> None:
         raise OSError("closed")
 
     connection = Connection(
-        {"method": "POST", "headers": []}, Server()._receive, send, Record("id", "POST", "/")
+        {"method": "POST", "headers": []}, Server()._receive, send, RequestStats("id", "POST", "/")
     )
-    async with connection.kept_alive():
+    async with connection.keepalive():
         await asyncio.sleep(0.03)

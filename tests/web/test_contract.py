@@ -271,7 +271,7 @@ async def test_the_end_is_said_once_and_last(streamed: bool, end: list[Piece]) -
 async def test_a_backend_that_does_not_hang_up_after_its_last_word_is_not_waited_for(
     streamed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.completion.session._LAST_BYTES", 0.05)
+    monkeypatch.setattr("proxy.completion.session._DRAIN_TIMEOUT", 0.05)
     response = stream(*text("a"), *END, asyncio.Event())
     call = Road(response).begin(streamed=streamed)
     await call.until(lambda call: call.complete)

@@ -24,8 +24,8 @@ SECRET = "the swordfish swims at noon"
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert dashboard.LOOKS_EVERY == 1.0
-    monkeypatch.setattr(dashboard, "LOOKS_EVERY", 0.01)
+    assert dashboard.REFRESH_INTERVAL == 1.0
+    monkeypatch.setattr(dashboard, "REFRESH_INTERVAL", 0.01)
 
 
 def script(*pieces: Any) -> Backend:
@@ -158,7 +158,7 @@ async def test_nothing_new_is_not_told() -> None:
 async def test_pages_take_nobody_s_place_but_are_not_without_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dashboard, "WATCHERS", 2)
+    monkeypatch.setattr(dashboard, "MAX_WATCHERS", 2)
     app = bridge(max_requests="1")
     pages = [Call(app, "/", headers=[WATCH]) for _ in range(2)]
     for page in pages:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.web.chat import Patience
+from proxy.web.chat import StreamStartTimeouts
 from tests.asgi import Call
 from tests.backend import END, ROLE, Piece, Script, script_of, stream, text
 from tests.bridge import bridge
@@ -85,7 +85,9 @@ async def test_while_an_unstreamed_answer_is_gathered() -> None:
 async def test_while_the_backend_is_silent_and_the_head_has_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("proxy.web.chat.Patience", lambda: Patience(0.0, 0.01))
+    monkeypatch.setattr(
+        "proxy.web.chat.StreamStartTimeouts", lambda: StreamStartTimeouts(0.0, 0.01)
+    )
     asked = Asked()
     call = Road(asked).begin()
     await call.until(lambda call: "ping" in call.text)

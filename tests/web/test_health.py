@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.llama_server import State, Supervisor
+from proxy.llama_server import ProcessState, Supervisor
 from proxy.web import health
 from tests.asgi import Call, ask
 from tests.backend import Backend, models
@@ -208,19 +208,27 @@ async def test_whoever_gives_up_waiting_holds_up_nobody() -> None:
 @pytest.mark.parametrize(
     ("state", "why", "reason"),
     [
-        (State.STARTING, "", "our llama-server is starting"),
+        (ProcessState.STARTING, "", "our llama-server is starting"),
         (
-            State.STARTING,
+            ProcessState.STARTING,
             "killed by SIGKILL",
             "our llama-server is starting again: killed by SIGKILL",
         ),
-        (State.STOPPED, "", "our llama-server is stopped"),
-        (State.RESTING, "killed by SIGSEGV", "our llama-server is resting: killed by SIGSEGV"),
-        (State.FAILED, "out of GPU memory", "our llama-server has failed: out of GPU memory"),
+        (ProcessState.STOPPED, "", "our llama-server is stopped"),
+        (
+            ProcessState.BACKOFF,
+            "killed by SIGSEGV",
+            "our llama-server is resting: killed by SIGSEGV",
+        ),
+        (
+            ProcessState.FAILED,
+            "out of GPU memory",
+            "our llama-server has failed: out of GPU memory",
+        ),
     ],
 )
 async def test_a_child_of_ours_that_is_not_ready(
-    state: State, why: str, reason: str, monkeypatch: pytest.MonkeyPatch
+    state: ProcessState, why: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = Backend()
     app = bridge(script, backend_url="local", backend_kind="auto")

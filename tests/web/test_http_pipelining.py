@@ -91,7 +91,7 @@ async def test_what_is_refused_behind_an_answer_is_told_behind_it(
 async def test_half_a_head_behind_an_answer_does_not_cut_it(
     script: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.05)
     waits = Waits(script)
     async with served(bridge(script)) as connect:
         client = await connect()
@@ -188,11 +188,11 @@ async def test_every_state_of_a_connection_ends_in_time(
 ) -> None:
     """Without a key nobody keeps a connection; what he sends in the end does not matter."""
     assert (
-        http_protocol.HEAD_SECONDS,
-        http_protocol.IDLE_SECONDS,
-        http_protocol.UNREAD_SECONDS,
+        http_protocol.HEAD_TIMEOUT,
+        http_protocol.IDLE_TIMEOUT,
+        http_protocol.UNREAD_TIMEOUT,
     ) == (20.0, 5, 5.0)
-    for seconds in ("HEAD_SECONDS", "IDLE_SECONDS", "UNREAD_SECONDS"):
+    for seconds in ("HEAD_TIMEOUT", "IDLE_TIMEOUT", "UNREAD_TIMEOUT"):
         monkeypatch.setattr(http_protocol, seconds, 0.2)
     first, then = IDLE[name]
     async with served(bridge(script, proxy_api_keys="right")) as connect:
@@ -207,7 +207,7 @@ async def test_every_state_of_a_connection_ends_in_time(
 async def test_a_connection_that_was_idle_may_be_used_again(
     script: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(http_protocol, "IDLE_TIMEOUT", 0.3)
     async with served(bridge(script)) as connect:
         client = await connect()
         for _ in range(4):

@@ -87,8 +87,8 @@ async def test_many_requests_at_once_over_one_connection(connect: Connect) -> No
 async def test_who_sends_half_a_head_and_waits_is_dropped(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert http_protocol.HEAD_SECONDS == 20.0
-    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
+    assert http_protocol.HEAD_TIMEOUT == 20.0
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.05)
     silent, half = await connect(), await connect()
     await half.send(get()[:-2])
     assert "not complete after" in await refused(half, 408, "half_request")
@@ -103,9 +103,9 @@ async def test_who_sends_half_a_head_and_waits_is_dropped(
 async def test_who_sends_half_a_body_and_waits_is_dropped(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (connection.BODY_SECONDS, http_protocol.UNREAD_SECONDS) == (30.0, 5.0)
-    monkeypatch.setattr(connection, "BODY_SECONDS", 0.05)
-    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 0.05)
+    assert (connection.BODY_TIMEOUT, http_protocol.UNREAD_TIMEOUT) == (30.0, 5.0)
+    monkeypatch.setattr(connection, "BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(http_protocol, "UNREAD_TIMEOUT", 0.05)
     for path in (CHAT, "/v1/embeddings"):
         for head in (LENGTH, CHUNKED):
             client = await connect()
@@ -116,7 +116,7 @@ async def test_who_sends_half_a_body_and_waits_is_dropped(
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read(
     connect: Connect, script: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 0.05)
+    monkeypatch.setattr(http_protocol, "UNREAD_TIMEOUT", 0.05)
     for path in (CHAT, "/v1/embeddings", "/props"):
         client = await connect()
         await client.send(

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from proxy.web import chat
-from proxy.web.chat import Patience
+from proxy.web.chat import StreamStartTimeouts
 from tests.backend import DONE, END, chunk, event, stream, text
 from tests.parsing.cuts import TOOLS
 from tests.web.round_trip import BOTH, COUNT, Road, heard, refused, whole
@@ -28,7 +28,9 @@ async def test_in_what_the_client_asks(kind: str) -> None:
 
 
 async def test_in_what_is_counted_before_it_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "Patience", lambda: Patience(before_counting=0.02))
+    monkeypatch.setattr(
+        chat, "StreamStartTimeouts", lambda: StreamStartTimeouts(before_counting=0.02)
+    )
     counted = asyncio.Event()
 
     def counts(_: httpx.Request) -> httpx.Response:

@@ -11,7 +11,7 @@ import pytest
 
 from proxy.backends.llama_cpp import backend
 from proxy.web import chat, connection
-from proxy.web.chat import Patience, _done
+from proxy.web.chat import StreamStartTimeouts, _finishes
 from tests.asgi import Call
 from tests.backend import DONE, END, ROLE, Piece, chunk, event, stream, text
 from tests.parsing.cuts import TOOLS
@@ -22,7 +22,9 @@ COUNTING, WITHOUT_COUNT = 0.02, 0.08
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "Patience", lambda: Patience(COUNTING, WITHOUT_COUNT))
+    monkeypatch.setattr(
+        chat, "StreamStartTimeouts", lambda: StreamStartTimeouts(COUNTING, WITHOUT_COUNT)
+    )
 
 
 class Silent:
@@ -55,7 +57,7 @@ def _begun(call: Call) -> bool:
 
 
 async def test_how_long_nobody_has_to_wait_for_a_head() -> None:
-    assert Patience() == Patience(before_counting=5.0, without_count=20.0)
+    assert StreamStartTimeouts() == StreamStartTimeouts(before_counting=5.0, without_count=20.0)
 
 
 async def test_the_head_leaves_as_soon_as_the_backend_has_accepted(
@@ -64,7 +66,7 @@ async def test_the_head_leaves_as_soon_as_the_backend_has_accepted(
     """llama.cpp says so before it reads the prompt; nothing of the answer is there yet, and no
     ping is needed.
     """
-    monkeypatch.setattr(chat, "Patience", Patience)
+    monkeypatch.setattr(chat, "StreamStartTimeouts", StreamStartTimeouts)
     reading = asyncio.Event()
     accepted = chunk(
         {"role": "assistant", "content": None}, prompt_progress={"total": 9, "processed": 0}
@@ -80,7 +82,7 @@ async def test_the_head_leaves_as_soon_as_the_backend_has_accepted(
 
 async def test_no_head_leaves_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comments, empty lines and pings are no answer: it may still be refused with a real status."""
-    monkeypatch.setattr(chat, "Patience", Patience)
+    monkeypatch.setattr(chat, "StreamStartTimeouts", StreamStartTimeouts)
     more = asyncio.Event()
     call = Road(
         stream(b": waiting\n\ndata:\n\n", event({"type": "ping"}), more, chunk(finish="stop"), DONE)
@@ -150,14 +152,14 @@ async def test_where_no_count_can_be_had_the_head_waits(count: Any, context: int
 
 
 async def test_what_counting_took_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "_COUNTING", 2 * WITHOUT_COUNT)
+    monkeypatch.setattr(backend, "_COUNT_TIMEOUT", 2 * WITHOUT_COUNT)
     waits: list[float] = []
 
     async def done(task: asyncio.Task[None], seconds: float) -> bool:
         waits.append(seconds)
-        return await _done(task, seconds)
+        return await _finishes(task, seconds)
 
-    monkeypatch.setattr(chat, "_done", done)
+    monkeypatch.setattr(chat, "_finishes", done)
     silent = Silent(stream(*text("a"), *END))
     call = _llama_cpp(silent, Silent(None)).begin()  # a child that loads does not count either
     await call.until(_begun)
@@ -170,7 +172,9 @@ async def test_what_counting_took_is_not_waited_for_again(monkeypatch: pytest.Mo
 async def test_a_refusal_that_comes_while_the_prompt_is_counted_is_a_real_status(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chat, "Patience", lambda: Patience(before_counting=COUNTING))
+    monkeypatch.setattr(
+        chat, "StreamStartTimeouts", lambda: StreamStartTimeouts(before_counting=COUNTING)
+    )
     silent = Silent(httpx.Response(400, json={"error": {"message": "no such sampler"}}))
 
     async def count(_: httpx.Request) -> httpx.Response:
@@ -216,8 +220,8 @@ def _pinged(times: int, call: Call) -> bool:
 
 
 async def test_a_ping_whenever_nothing_was_sent_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert connection.PING_AFTER == 10.0
-    monkeypatch.setattr(connection, "PING_AFTER", 0.02)
+    assert connection.PING_INTERVAL == 10.0
+    monkeypatch.setattr(connection, "PING_INTERVAL", 0.02)
     pauses = [asyncio.Event() for _ in range(3)]
     first, second, third = pauses
     call_pieces: list[Piece] = [
@@ -235,7 +239,7 @@ async def test_a_ping_whenever_nothing_was_sent_for_long(monkeypatch: pytest.Mon
 
 
 async def test_pings_before_the_backend_has_said_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "PING_AFTER", 0.02)
+    monkeypatch.setattr(connection, "PING_INTERVAL", 0.02)
     silent = Silent(stream(*text("a"), *END))
     call = Road(silent).begin()
     await call.until(lambda call: call.text.count(": ping\n\n") >= 3)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from proxy.chat_request.progress_notes import notice, take_out
+from proxy.chat_request.progress_notes import progress_note, strip_notes
 from proxy.completion import request_stats
-from proxy.completion.prompt_progress import Reading
-from proxy.completion.request_stats import Record
+from proxy.completion.prompt_progress import PromptProgress
+from proxy.completion.request_stats import RequestStats
 from proxy.parsing.events import Progress
 from proxy.web import connection, inflight
-from proxy.web.inflight import Ledger
+from proxy.web.inflight import InflightRequests
 from tests.asgi import Call, ask
 from tests.backend import END, ROLE, Backend, chunk, models, stream, text
 from tests.bridge import bridge
@@ -23,12 +23,12 @@ from tests.web.round_trip import CHAT, QUESTION, Road, heard
 
 
 def test_the_sentence() -> None:
-    reading = Reading.begun(Progress(0, 10_240), 100.0)
-    assert reading.sentence(100.0) == "prompt 0 of 10,240 (0 %)"
-    reading.went_on(Progress(4_096, 10_240), 141.6)
-    assert reading.sentence(141.6) == "prompt 4,096 of 10,240 (40 %), 98 tok/s, about 62 s left"
-    assert reading.sentence(151.6) == "prompt 4,096 of 10,240 (40 %), 98 tok/s, about 52 s left"
-    assert reading.sentence(999.0).endswith("about 0 s left")
+    reading = PromptProgress.start(Progress(0, 10_240), 100.0)
+    assert reading.describe(100.0) == "prompt 0 of 10,240 (0 %)"
+    reading.update(Progress(4_096, 10_240), 141.6)
+    assert reading.describe(141.6) == "prompt 4,096 of 10,240 (40 %), 98 tok/s, about 62 s left"
+    assert reading.describe(151.6) == "prompt 4,096 of 10,240 (40 %), 98 tok/s, about 52 s left"
+    assert reading.describe(999.0).endswith("about 0 s left")
 
 
 @pytest.mark.parametrize(
@@ -46,15 +46,15 @@ def test_the_sentence() -> None:
     ],
 )
 def test_sentences_of_odd_reports(first: Progress, then: Progress, sentence: str) -> None:
-    reading = Reading.begun(first, 100.0)
-    reading.went_on(then, 110.0)
-    assert reading.sentence(110.0) == sentence
+    reading = PromptProgress.start(first, 100.0)
+    reading.update(then, 110.0)
+    assert reading.describe(110.0) == sentence
 
 
 def test_two_reports_at_the_same_moment_tell_no_speed() -> None:
-    reading = Reading.begun(Progress(0, 10), 100.0)
-    reading.went_on(Progress(5, 10), 100.0)
-    assert reading.sentence(100.0) == "prompt 5 of 10 (50 %)"
+    reading = PromptProgress.start(Progress(0, 10), 100.0)
+    reading.update(Progress(5, 10), 100.0)
+    assert reading.describe(100.0) == "prompt 5 of 10 (50 %)"
 
 
 @pytest.fixture
@@ -66,101 +66,106 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-def waiting(id: str = "req_a", **known: Any) -> Record:
-    return Record(id, "POST", CHAT, 100.0, **known)
+def waiting(id: str = "req_a", **known: Any) -> RequestStats:
+    return RequestStats(id, "POST", CHAT, 100.0, **known)
 
 
 async def test_a_line_every_ten_seconds_after_five(
     clock: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "llama-bridge")
-    kept = Ledger(lambda: None)
-    it = waiting(generates=True, status=200)
-    kept.begins(it)
+    kept = InflightRequests(lambda: None)
+    it = waiting(is_generation=True, status=200)
+    kept.start(it)
     for second in range(32):
         clock.now = 100.0 + second
         if second in (1, 12):
-            it.read(Progress(100 * (second - 1), 4_000))
+            it.update_progress(Progress(100 * (second - 1), 4_000))
         if second == 28:
-            it.touched()
-        kept.look()
-    kept.ends(it)
+            it.add_output()
+        kept.report_waiting()
+    kept.finish(it)
     assert caplog.messages == [
         "req_a prompt 0 of 4,000 (0 %)",
         "req_a prompt 1,100 of 4,000 (28 %), 100 tok/s, about 26 s left",
         "req_a prompt 1,100 of 4,000 (28 %), 100 tok/s, about 16 s left",
     ]
-    assert (kept.waiting(), len(kept)) == ([], 0)
+    assert (kept.waiting_reasons(), len(kept)) == ([], 0)
 
 
 async def test_what_is_said_of_a_request_that_waits_for_others(clock: SimpleNamespace) -> None:
-    kept = Ledger(lambda: "our llama-server is starting")
+    kept = InflightRequests(lambda: "our llama-server is starting")
     reasons: list[str | None] = ["waiting for 1 running request", None]
-    kept.begins(it := waiting(generates=True, status=200, waits_for=lambda: reasons[0]))
+    kept.start(it := waiting(is_generation=True, status=200, waiting_reason=lambda: reasons[0]))
     clock.now = 105.0
-    assert kept.waiting() == ["waiting for 1 running request"]
+    assert kept.waiting_reasons() == ["waiting for 1 running request"]
     del reasons[0]
-    assert kept.waiting() == ["our llama-server is starting, waited 5 s"]
-    kept.ends(it)
+    assert kept.waiting_reasons() == ["our llama-server is starting, waited 5 s"]
+    kept.finish(it)
 
 
 async def test_what_is_said_of_a_model_that_loads_and_of_a_backend_that_says_nothing(
     clock: SimpleNamespace,
 ) -> None:
     reasons: list[str | None] = ["our llama-server is starting\nthe last lines of its log", None]
-    kept = Ledger(lambda: reasons[0])
+    kept = InflightRequests(lambda: reasons[0])
     shown: list[str] = []
-    kept.show = shown.append
+    kept.show_line = shown.append
     records = [
         waiting(),
         waiting("req_b"),
         waiting("req_c", status=200),
-        waiting("req_d", status=200, generates=True, first=101.0),
+        waiting("req_d", status=200, is_generation=True, first_output_at=101.0),
     ]
     for it in records:
-        kept.begins(it)
+        kept.start(it)
     clock.now = 104.9
-    kept.look()
-    assert (kept.waiting(), shown) == ([], [""])
+    kept.report_waiting()
+    assert (kept.waiting_reasons(), shown) == ([], [""])
     clock.now = 107.0
-    kept.look()
+    kept.report_waiting()
     # The log is not for everybody.
-    assert kept.waiting() == ["our llama-server is starting, waited 7 s"] * 2
+    assert kept.waiting_reasons() == ["our llama-server is starting, waited 7 s"] * 2
     assert shown[-1] == "our llama-server is starting, waited 7 s (and 1 more)"
     reasons.pop(0)
-    assert kept.waiting() == ["nothing from the backend for 7 s"] * 2
-    assert [row["waits"] for row in kept.live()] == ["nothing from the backend for 7 s"] * 2 + [
+    assert kept.waiting_reasons() == ["nothing from the backend for 7 s"] * 2
+    assert [row["waits"] for row in kept.snapshot()] == ["nothing from the backend for 7 s"] * 2 + [
         None
     ] * 2
-    assert kept.sentence("req_z") is None
+    assert kept.waiting_reason("req_z") is None
     for it in records:
-        kept.ends(it)
-    kept.ends(records[0])
-    assert (shown[-1], len(kept.last)) == ("", 4)
+        kept.finish(it)
+    kept.finish(records[0])
+    assert (shown[-1], len(kept.finished)) == ("", 4)
 
 
 async def test_it_looks_by_itself_while_there_is_anything_to_look_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert (inflight.TICK, inflight.PATIENT, inflight.TOLD_EVERY, inflight.KEPT) == (
+    assert (
+        inflight.TICK_INTERVAL,
+        inflight.REPORT_AFTER,
+        inflight.REPORT_INTERVAL,
+        inflight.HISTORY,
+    ) == (
         1.0,
         5.0,
         10.0,
         50,
     )
-    monkeypatch.setattr(inflight, "TICK", 0.01)
-    kept, looked = Ledger(lambda: None), asyncio.Event()
-    kept.show = lambda _: looked.set()
+    monkeypatch.setattr(inflight, "TICK_INTERVAL", 0.01)
+    kept, looked = InflightRequests(lambda: None), asyncio.Event()
+    kept.show_line = lambda _: looked.set()
     it = waiting()
-    kept.begins(it)
+    kept.start(it)
     for _ in range(2):
         looked.clear()
         await asyncio.wait_for(looked.wait(), 5)
-    kept.ends(it)
+    kept.finish(it)
     for number in range(60):
-        kept.begins(other := waiting(f"req_{number}"))
-        kept.ends(other)
-    assert [row["id"] for row in kept.last] == [f"req_{number}" for number in range(59, 9, -1)]
+        kept.start(other := waiting(f"req_{number}"))
+        kept.finish(other)
+    assert [row["id"] for row in kept.finished] == [f"req_{number}" for number in range(59, 9, -1)]
 
 
 READ = [
@@ -170,7 +175,7 @@ READ = [
 
 
 async def test_health_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inflight, "PATIENT", 0.0)
+    monkeypatch.setattr(inflight, "REPORT_AFTER", 0.0)
     gate = asyncio.Event()
     script = Backend({"/v1/models": models("m"), CHAT: stream(*READ, gate, *text("a"), *END)})
     app = bridge(script, backend_kind="llama_cpp")
@@ -184,7 +189,7 @@ async def test_health_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def told(progress: str, monkeypatch: pytest.MonkeyPatch, *, signs: int = 2) -> Call:
-    monkeypatch.setattr(connection, "PING_AFTER", 0.02)
+    monkeypatch.setattr(connection, "PING_INTERVAL", 0.02)
     reading, answering = asyncio.Event(), asyncio.Event()
     call = Road(
         stream(*READ, reading, *text("b"), answering, *END),
@@ -214,7 +219,7 @@ async def test_by_default_nobody_does(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_it_never_goes_back_to_the_model() -> None:
     road = Road(stream(ROLE, *text("a"), *END))
-    ours = notice("prompt 1 of 2 (50 %)\nmore") + notice("prompt 2 of 2 (100 %)")
+    ours = progress_note("prompt 1 of 2 (50 %)\nmore") + progress_note("prompt 2 of 2 (100 %)")
     history = [
         {"role": "user", "content": ours},
         {"role": "assistant", "content": "x", "reasoning_content": ours + "Hmm.\nYes."},
@@ -236,7 +241,7 @@ def test_a_thought_that_only_quotes_us_stays() -> None:
     messages = [
         {"reasoning_content": "He wrote [llama-bridge] prompt 1\nand [llama-bridge] without an end"}
     ]
-    take_out(messages)
+    strip_notes(messages)
     assert messages == [
         {"reasoning_content": "He wrote [llama-bridge] prompt 1\nand [llama-bridge] without an end"}
     ]

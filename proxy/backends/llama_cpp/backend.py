@@ -16,43 +16,43 @@ from typing import Any, Self
 import httpx
 
 from proxy.backends.base import Backend, Headers
-from proxy.backends.llama_cpp.client import RawWay
-from proxy.backends.provider import Claim, Place
-from proxy.backends.response_reader import Reply, Said
-from proxy.backends.server_info import Facts, Seen
-from proxy.chat_request.backend_body import Needs, output_limit, prepare
-from proxy.chat_request.request import Question
-from proxy.chat_request.session_id import session_of
+from proxy.backends.llama_cpp.client import RawMode
+from proxy.backends.provider import ContextClaim, Provider
+from proxy.backends.response_reader import ChoiceEvent, ResponseReader
+from proxy.backends.server_info import BackendInfo, ModelsResponse
+from proxy.chat_request.backend_body import Capabilities, build_body, output_limit
+from proxy.chat_request.request import ChatRequest
+from proxy.chat_request.session_id import session_id
 from proxy.errors import (
     BackendFailed,
     BackendRefused,
-    BadAnswer,
     BridgeError,
     ContextOverflow,
+    InvalidBackendResponse,
     NotFound,
 )
-from proxy.parsing.dialect import Hint
+from proxy.parsing.dialect import ModelHint
 from proxy.parsing.events import Finish, Usage
 
 # Template, schema, history, image: asked again, the answer is the same, so a client must not ask
 # again.
-_FOR_EVER = re.compile(
+_PERMANENT = re.compile(
     r"JSON schema error|failed to parse grammar|Failed to initialize samplers|"
     r"Unable to generate parser|While executing|Jinja|jinja|"
     r"Failed to parse (messages|tools|tool call arguments)|is not supported|json\.exception|"
     r"Unknown reasoning format"
 )
-_COUNTING = 5.0  # seconds
+_COUNT_TIMEOUT = 5.0  # seconds
 # What is posted there generates nothing. Every other path may, so that it takes the context of a
 # conversation.
-_NO_CONTEXT = re.compile(
+_CONTEXT_FREE_PATHS = re.compile(
     r"/(tokenize|detokenize|apply-template|input_tokens|count_tokens|embeddings?|rerank|"
     r"reranking|props|lora-adapters|slots/\d+)/?$"
 )
-_BY_CHANCE = re.compile(r"does not match the expected|Failed to parse input")
+_RANDOM_FAILURE = re.compile(r"does not match the expected|Failed to parse input")
 
 
-class _Reply(Reply):
+class _LlamaCppReader(ResponseReader):
     """Adds up the tokens of several choices.
 
     The usage of a choice follows its finish and does not say whose it is. So a report belongs to
@@ -62,97 +62,99 @@ class _Reply(Reply):
 
     def __init__(self, tools: tuple[Any, ...] = ()) -> None:
         super().__init__(tools)
-        self._finished: int | None = None
-        self._written: dict[int | None, int] = {}
+        self._last_finished: int | None = None
+        self._completion_tokens: dict[int | None, int] = {}
 
-    def read(self, chunk: dict[str, Any]) -> Iterator[Said]:
+    def read(self, chunk: dict[str, Any]) -> Iterator[ChoiceEvent]:
         for index, event in super().read(chunk):
             if isinstance(event, Finish):
-                self._finished = index
-                self._written.pop(None, None)  # counted while the choice was still being written
+                self._last_finished = index
+                self._completion_tokens.pop(
+                    None, None
+                )  # counted while the choice was still being written
             if isinstance(event, Usage):
-                self._written[self._finished] = event.completion
-                yield index, replace(event, completion=sum(self._written.values()))
+                self._completion_tokens[self._last_finished] = event.completion
+                yield index, replace(event, completion=sum(self._completion_tokens.values()))
             else:
                 yield index, event
 
 
 class LlamaCpp(Backend):
     kind = "llama_cpp"
-    never_forwarded = frozenset({b"x-conversation-id"})
-    needs = Needs(progress=True, tool_choice="words", logprobs_beside_tools=False)
+    dropped_headers = frozenset({b"x-conversation-id"})
+    capabilities = Capabilities(progress=True, tool_choice="words", logprobs_beside_tools=False)
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self._raw = RawWay(self)
+        self._raw_mode = RawMode(self)
 
-    def at(self, place: Place) -> Self:
-        other = super().at(place)
+    def for_request(self, provider: Provider) -> Self:
+        other = super().for_request(provider)
         if other is not self:
-            other._raw = self._raw.at(other)
+            other._raw_mode = self._raw_mode.for_backend(other)
         return other
 
     @classmethod
-    def recognises(cls, seen: Seen) -> bool:
+    def matches(cls, seen: ModelsResponse) -> bool:
         return seen.headers.get("server") == "llama.cpp" or seen.owned_by("llamacpp")
 
-    def meaning(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
-        error = super().meaning(status, body, headers)
+    def map_error(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
+        error = super().map_error(status, body, headers)
         if (
             isinstance(error, BackendFailed)
-            and _FOR_EVER.search(error.message)
-            and not _BY_CHANCE.search(error.message)
+            and _PERMANENT.search(error.message)
+            and not _RANDOM_FAILURE.search(error.message)
         ):
             return BackendRefused(error.message)
         return error
 
-    def takes_context(self, path: str) -> bool:
-        return _NO_CONTEXT.search(path) is None
+    def uses_context(self, path: str) -> bool:
+        return _CONTEXT_FREE_PATHS.search(path) is None
 
-    def reply(self, tools: tuple[Any, ...] = ()) -> Reply:
-        return _Reply(tools)
+    def response_reader(self, tools: tuple[Any, ...] = ()) -> ResponseReader:
+        return _LlamaCppReader(tools)
 
-    def forget(self) -> None:
-        super().forget()
-        self._raw.forget()
+    def invalidate(self) -> None:
+        super().invalidate()
+        self._raw_mode.invalidate()
 
-    async def ask(self, question: Question, headers: Headers) -> httpx.Response:
-        await self._raw.chat_template()  # it tells how the model writes; asked once
-        return await super().ask(question, headers)
+    async def send_chat(self, request: ChatRequest, headers: Headers) -> httpx.Response:
+        await self._raw_mode.chat_template()  # it tells how the model writes; asked once
+        return await super().send_chat(request, headers)
 
-    def hint(self, asked: str | None) -> Hint:
-        return replace(super().hint(asked), template=self._raw.template or "")
+    def model_hint(self, asked: str | None) -> ModelHint:
+        return replace(super().model_hint(asked), template=self._raw_mode.template or "")
 
-    def raw_way(self) -> RawWay:
-        return self._raw
+    def raw_mode(self) -> RawMode:
+        return self._raw_mode
 
-    async def admit(self, question: Question) -> None:
-        count = partial(self._fitting_prompt, question)
-        await self.place.admit(
-            Claim(
+    async def admit(self, request: ChatRequest) -> None:
+        count = partial(self._prompt_tokens_if_fitting, request)
+        await self.provider.admit(
+            ContextClaim(
                 count,
-                output_limit(question),
-                bool(question.tools),
-                question.choices,
-                session_of(question.body),
+                output_limit(request),
+                bool(request.tools),
+                request.choices,
+                session_id(request.body),
             )
         )
 
-    async def refuse_overflow(self, question: Question) -> bool:
+    async def check_overflow(self, request: ChatRequest) -> bool:
         """It counts while it is busy with others; its own refusal would only come when a slot is
         free.
         """
-        return await self._fitting_prompt(question) is not None
+        return await self._prompt_tokens_if_fitting(request) is not None
 
-    async def _fitting_prompt(self, question: Question) -> int | None:
+    async def _prompt_tokens_if_fitting(self, request: ChatRequest) -> int | None:
         """Return the tokens of the prompt, or None if the server does not count them.
 
         Raises ContextOverflow if they are too many.
         """
         try:
-            async with asyncio.timeout(_COUNTING):
-                name = self.place.model() or await self.model_for(question.model)
-                prompt = await self._count(question, name)
+            async with asyncio.timeout(_COUNT_TIMEOUT):
+                name = self.provider.model() or await self.resolve_model(request.model)
+                prompt = await self._count_prompt(request, name)
                 context = next(
                     (
                         model.context
@@ -173,26 +175,32 @@ class LlamaCpp(Backend):
             raise ContextOverflow(sentence, context=context, prompt=prompt)
         return prompt
 
-    async def _count(self, question: Question, name: str | None) -> int | None:
+    async def _count_prompt(self, request: ChatRequest, name: str | None) -> int | None:
         counted = await self.post_json(
-            "/v1/chat/completions/input_tokens", prepare(question, self.needs, name)
+            "/v1/chat/completions/input_tokens", build_body(request, self.capabilities, name)
         )
         prompt = counted.get("input_tokens") if isinstance(counted, dict) else None
         return prompt if isinstance(prompt, int) else None
 
-    async def facts(self, kept: float = 0.0) -> Facts:
+    async def describe(self, max_age: float = 0.0) -> BackendInfo:
         try:
             props = await self.get_json("/props")
         except NotFound:
-            return await super().facts(kept)  # at a public host only its API is asked
+            return await super().describe(max_age)  # at a public host only its API is asked
         if not isinstance(props, dict):
-            raise BadAnswer("the backend calls itself llama.cpp, but GET /props tells no props")
+            raise InvalidBackendResponse(
+                "the backend calls itself llama.cpp, but GET /props tells no props"
+            )
         settings = _dict(props, "default_generation_settings")
         context, alias = settings.get("n_ctx"), props.get("model_alias")
         has_tools = _dict(props, "chat_template_caps").get("supports_tools")
         # As a router of several it has no props.
-        listed = Facts(alias) if isinstance(alias, str) and alias else await super().facts(kept)
-        return Facts(
+        listed = (
+            BackendInfo(alias)
+            if isinstance(alias, str) and alias
+            else await super().describe(max_age)
+        )
+        return BackendInfo(
             model=listed.model,
             context=context if isinstance(context, int) and context > 0 else listed.context,
             template_has_tools=has_tools if isinstance(has_tools, bool) else None,

@@ -10,44 +10,44 @@ if TYPE_CHECKING:
     pass
 import re
 
-_SCHEMA = ("JSON schema error", "failed to parse grammar", "Failed to initialize samplers")
+SCHEMA_FAILURES = ("JSON schema error", "failed to parse grammar", "Failed to initialize samplers")
 
 
 # Builds that say no more than this show the answer in their log.
-_LOGGED = "does not match the expected"
+LOGGED_FAILURE = "does not match the expected"
 
 
-_GAVE_UP = (
-    _LOGGED,
+PARSER_FAILURES = (
+    LOGGED_FAILURE,
     "Failed to parse input",
     "Unable to generate parser",
     "While executing",
     "Jinja",
-    *_SCHEMA,
+    *SCHEMA_FAILURES,
 )
 
 
-_OLD_ERROR = re.compile(r"Failed to parse input at pos (\d{1,12}): (.*)", re.DOTALL)
+OLD_ERROR = re.compile(r"Failed to parse input at pos (\d{1,12}): (.*)", re.DOTALL)
 
 
-_UNPARSED = re.compile(r"unparsed \S+ output: (.*)", re.DOTALL)
+UNPARSED = re.compile(r"unparsed \S+ output: (.*)", re.DOTALL)
 
 
-_LOG_LINE = re.compile(r"(?:\d+\.)+\d+ [A-Z] ")
+LOG_LINE = re.compile(r"(?:\d+\.)+\d+ [A-Z] ")
 
 
-_LONGEST_LINE = 65000  # bytes; longer ones were cut
+LINE_LIMIT = 65000  # bytes; longer ones were cut
 
 
 @dataclass(slots=True, eq=False)
-class Watch:
+class LogWindow:
     """The server's log while one question is under way."""
 
-    written: int  # so many lines, when it was asked
-    alone: bool  # nobody else asked meanwhile: the log does not say whose answer it shows
+    position: int  # so many lines, when it was asked
+    exclusive: bool  # nobody else asked meanwhile: the log does not say whose answer it shows
 
 
-def _unparsed(lines: Sequence[str]) -> list[str | None]:
+def unparsed_outputs(lines: Sequence[str]) -> list[str | None]:
     """What the log shows because it could not be parsed; None for what is not whole there.
 
     The last counts when a line comes after it.
@@ -55,9 +55,9 @@ def _unparsed(lines: Sequence[str]) -> list[str | None]:
     found: list[str | None] = []
     open_block: list[str] | None = None
     for line in lines:
-        begins = _UNPARSED.search(line)
-        if open_block is not None and (begins or _LOG_LINE.match(line)):
-            whole = all(len(part.encode()) < _LONGEST_LINE for part in open_block)
+        begins = UNPARSED.search(line)
+        if open_block is not None and (begins or LOG_LINE.match(line)):
+            whole = all(len(part.encode()) < LINE_LIMIT for part in open_block)
             found.append("\n".join(open_block) if whole else None)
             open_block = None
         if begins:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from proxy.llama_server.config import gguf, model_defaults, model_folder
-from proxy.llama_server.config.gguf import Damaged
-from proxy.llama_server.config.ini import Configuration, ConfigurationError, Entry, closest
-from proxy.llama_server.config.model_config import Model, ModelMaker, Wishes
-from proxy.llama_server.config.model_folder import NoModel
+from proxy.llama_server.config.gguf import DamagedFile
+from proxy.llama_server.config.ini import ConfigEntry, Configuration, ConfigurationError, suggestion
+from proxy.llama_server.config.model_config import CatalogSettings, ModelConfig, ModelConfigBuilder
+from proxy.llama_server.config.model_folder import ModelPathError
 from proxy.printable import printable
 
 ONLY_ONE = ("model", "hf", "hf-repo", "aliases")  # make no sense for all models
@@ -23,18 +23,16 @@ _NOT_UTF_8 = (
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    models: tuple[Model, ...]
+class Catalog:
+    models: tuple[ModelConfig, ...]
     default: str  # loaded at the start, where nothing says `preload`
     models_max: int = 1
     side_requests: str = "loaded"
     notes: tuple[str, ...] = ()  # damaged files, and the like
 
-    def changes(self, after: "Catalogue") -> list[str]:
+    def changes(self, after: "Catalog") -> list[str]:
         """Return what differs: models by name, and keys for all models."""
-        old, new = (
-            {model.name: model for model in catalogue.models} for catalogue in (self, after)
-        )
+        old, new = ({model.name: model for model in catalog.models} for catalog in (self, after))
         keys = {
             "models-max": self.models_max != after.models_max,
             "side-requests": self.side_requests != after.side_requests,
@@ -45,42 +43,48 @@ class Catalogue:
         ]
 
 
-def make(configuration: Configuration, wishes: Wishes) -> Catalogue:
+def make_catalog(configuration: Configuration, settings: CatalogSettings) -> Catalog:
     """ConfigurationError tells all that is wrong, EngineMissing that there is nothing to run a
     model with.
     """
-    return _Making(configuration, wishes).catalogue()
+    return _CatalogBuilder(configuration, settings).build()
 
 
-class _Making:
-    def __init__(self, configuration: Configuration, wishes: Wishes) -> None:
-        self._conf, self._wishes = configuration, wishes
-        self._wrong: dict[str, None] = {}
+class _CatalogBuilder:
+    def __init__(self, configuration: Configuration, settings: CatalogSettings) -> None:
+        self._conf, self._settings = configuration, settings
+        self._errors: dict[str, None] = {}
         self._notes: list[str] = []
-        self._maker = ModelMaker(wishes, self._notes)
+        self._builder = ModelConfigBuilder(settings, self._notes)
 
-    def catalogue(self) -> Catalogue:
+    def build(self) -> Catalog:
         for entry in self._conf.common.values():
             if entry.key in ONLY_ONE:
-                self._wrong[
+                self._errors[
                     str(
-                        entry.wrong(
+                        entry.error(
                             f"{entry.key} belongs into the section of one model, not into [*]"
                         )
                     )
                 ] = None
         models = [
-            model for name in self._conf.models if (model := self._tried(self._section, name))
+            model
+            for name in self._conf.models
+            if (model := self._collecting_errors(self._section, name))
         ]
-        default, named = self._named()
-        models = [*named, *models] or [model for model in [self._tried(self._tiny)] if model]
+        default, named = self._from_setting()
+        models = [*named, *models] or [
+            model for model in [self._collecting_errors(self._tiny)] if model
+        ]
         maximum, side = self._conf.common.get("models-max"), self._conf.common.get("side-requests")
-        count = self._tried(lambda: int(maximum.number(least=1))) if maximum else 1
-        answered_by = self._tried(lambda: side.one_of("loaded", "swap")) if side else "loaded"
+        count = self._collecting_errors(lambda: int(maximum.as_number(least=1))) if maximum else 1
+        answered_by = (
+            self._collecting_errors(lambda: side.one_of("loaded", "swap")) if side else "loaded"
+        )
         self._unique(models)
-        if self._wrong:
-            raise ConfigurationError("\n".join(self._wrong))
-        return Catalogue(
+        if self._errors:
+            raise ConfigurationError("\n".join(self._errors))
+        return Catalog(
             tuple(models),
             default or models[0].name,
             count or 1,
@@ -88,67 +92,75 @@ class _Making:
             tuple(self._notes),
         )
 
-    def _tried(self, make: Callable[..., T], *arguments: object) -> T | None:
+    def _collecting_errors(self, make: Callable[..., T], *arguments: object) -> T | None:
         try:
             return make(*arguments)
         except ConfigurationError as error:
-            self._wrong.update(dict.fromkeys(str(error).split("\n")))
+            self._errors.update(dict.fromkeys(str(error).split("\n")))
             return None
 
-    def _named(self) -> tuple[str | None, list[Model]]:
-        named = self._wishes.model
+    def _from_setting(self) -> tuple[str | None, list[ModelConfig]]:
+        named = self._settings.model
         if not named or named in self._conf.models:
             return named, []
         if named.startswith(HF):
-            model = self._tried(self._hf, named, self._conf.of(""))
+            model = self._collecting_errors(self._hf, named, self._conf.for_model(""))
             return None, [model] if model else []
         try:
             path = model_folder.resolve(named, Path.cwd())
-        except NoModel as error:
+        except ModelPathError as error:
             if Path(named).is_absolute() and Path(named).suffix and not Path(named).parent.exists():
                 # A disk that is not mounted yet: the proxy serves, and reports the missing file.
                 return None, [
-                    self._maker.made(
+                    self._builder.build(
                         Path(named),
                         printable(Path(named).stem),
-                        self._conf.of(""),
+                        self._conf.for_model(""),
                         {"ctx-size": str(CONTEXT)},
                     )
                 ]
-            near = closest(named, self._conf.models)
-            self._wrong[f"LLAMA_MODEL: {error}{near}"] = None
+            near = suggestion(named, self._conf.models)
+            self._errors[f"LLAMA_MODEL: {error}{near}"] = None
             return None, []
         if not path.is_dir():
-            model = self._tried(self._file, path, None, self._conf.of(""), "LLAMA_MODEL")
+            model = self._collecting_errors(
+                self._file, path, None, self._conf.for_model(""), "LLAMA_MODEL"
+            )
             return None, [model] if model else []
         return None, self._folder(path)
 
-    def _folder(self, path: Path) -> list[Model]:
+    def _folder(self, path: Path) -> list[ModelConfig]:
         found = model_folder.scan(path)
-        opened = [one for one in found.models if self._maker.can_open(one.path, self._conf.of(""))]
+        opened = [
+            one
+            for one in found.models
+            if self._builder.can_open(one.path, self._conf.for_model(""))
+        ]
         left_out = [
             *found.damaged,
             *((one.path, _NOT_UTF_8) for one in found.models if one not in opened),
         ]
         self._notes += [f"{file} is left out: {reason}" for file, reason in left_out]
         if not opened:
-            self._wrong[f"LLAMA_MODEL: there is no whole model in the folder {path}"] = None
-        models: list[Model] = []
+            self._errors[f"LLAMA_MODEL: there is no whole model in the folder {path}"] = None
+        models: list[ModelConfig] = []
         for one in opened:
             if one.name not in self._conf.models:
                 beside = {} if one.projector is None else {"mmproj": str(one.projector)}
-                model = self._tried(
-                    self._file, one.path, one.name, self._conf.of(""), "LLAMA_MODEL", beside
+                model = self._collecting_errors(
+                    self._file, one.path, one.name, self._conf.for_model(""), "LLAMA_MODEL", beside
                 )
                 models += [model] if model else []
         return models
 
-    def _section(self, name: str) -> Model:
-        entries = self._conf.of(name)
+    def _section(self, name: str) -> ModelConfig:
+        entries = self._conf.for_model(name)
         model, hf = entries.get("model"), entries.get("hf") or entries.get("hf-repo")
         where = next(iter(self._conf.models[name].values()), None)
-        if hf or (model is None and "/" in name) or (model and model.text().startswith(HF)):
-            return self._hf(hf.text() if hf else model.text() if model else name, entries, name)
+        if hf or (model is None and "/" in name) or (model and model.as_text().startswith(HF)):
+            return self._hf(
+                hf.as_text() if hf else model.as_text() if model else name, entries, name
+            )
         if model is None:
             place = f"{where.file}:{where.line}: " if where else ""
             raise ConfigurationError(
@@ -156,71 +168,75 @@ class _Making:
                 f"`model = hf:owner/repo:quant`"
             )
         try:
-            path = model_folder.resolve(model.text(), model.file.parent.absolute())
-        except NoModel as error:
-            raise model.wrong(str(error)) from None
+            path = model_folder.resolve(model.as_text(), model.file.parent.absolute())
+        except ModelPathError as error:
+            raise model.error(str(error)) from None
         if path.is_dir():
-            raise model.wrong(
+            raise model.error(
                 f"{path} is a folder; a section is one model (LLAMA_MODEL may name a folder)"
             )
         return self._file(path, name, entries, f"{model.file}:{model.line}")
 
-    def _tiny(self) -> Model:
+    def _tiny(self) -> ModelConfig:
         # It knows four answers by heart: any warmth makes it stammer, a second thread makes it
         # slow.
         return self._file(
-            self._wishes.tiny,
+            self._settings.tiny_model,
             None,
-            self._conf.of(""),
+            self._conf.for_model(""),
             "the tiny model",
             {"temp": "0", "threads": "1"},
         )
 
-    def _hf(self, repository: str, entries: Mapping[str, Entry], name: str | None = None) -> Model:
+    def _hf(
+        self, repository: str, entries: Mapping[str, ConfigEntry], name: str | None = None
+    ) -> ModelConfig:
         repository = repository.removeprefix(HF)
-        engine = self._maker.engine(entries)
+        engine = self._builder.engine(entries)
         if engine is None:
             raise ConfigurationError(
                 f"hf:{repository}: the server in the xllamacpp wheel downloads nothing. "
                 f"Name a llama-server in LLAMA_SERVER, or a GGUF file"
             )
-        return self._maker.made(repository, name or repository, entries, {"ctx-size": str(CONTEXT)})
+        return self._builder.build(
+            repository, name or repository, entries, {"ctx-size": str(CONTEXT)}
+        )
 
     def _file(
         self,
         path: Path,
         name: str | None,
-        entries: Mapping[str, Entry],
+        entries: Mapping[str, ConfigEntry],
         where: str,
         more: Mapping[str, str] | None = None,
-    ) -> Model:
+    ) -> ModelConfig:
         try:
             header = gguf.read(path)
-        except Damaged as reason:
+        except DamagedFile as reason:
             raise ConfigurationError(f"{where}: {path}: {reason}") from None
         if header.is_projector:
             raise ConfigurationError(
                 f"{where}: {path} is no model but a projector for images: name the model, "
                 f"and this file as `mmproj`"
             )
-        if missing := model_folder.incomplete(header):
+        if missing := model_folder.missing_parts(header):
             raise ConfigurationError(f"{where}: {path}: {missing}")
-        if not self._maker.can_open(path, entries):
+        if not self._builder.can_open(path, entries):
             raise ConfigurationError(f"{where}: {path}: {_NOT_UTF_8}")
         defaults = {"ctx-size": str(min(CONTEXT, header.context or CONTEXT))} | dict(more or {})
         asked = entries.get("embeddings") or entries.get("embedding")
-        if header.is_embedding or (asked is not None and asked.switch()):
+        if header.is_embedding or (asked is not None and asked.as_bool()):
             defaults |= model_defaults.for_embeddings(header)
-        return self._maker.made(
+        return self._builder.build(
             path.absolute(), name or header.file_name, entries, defaults, header
         )
 
-    def _unique(self, models: Iterable[Model]) -> None:
+    def _unique(self, models: Iterable[ModelConfig]) -> None:
         taken: dict[str, str] = {}
         for model in models:
             for name in dict.fromkeys((model.name, *model.aliases)):
                 if name in taken:
-                    self._wrong[
+                    self._errors[
                         f"two models answer to the name {name}: [{taken[name]}] and [{model.name}]"
                     ] = None
                 taken[name] = model.name

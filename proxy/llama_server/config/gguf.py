@@ -67,12 +67,12 @@ FILE_TYPES = {
 _SPLIT = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<of>\d{5})\.gguf", re.IGNORECASE)
 
 
-class Damaged(ValueError):
+class DamagedFile(ValueError):
     """No whole GGUF file; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True)
-class Header:
+class GgufHeader:
     path: Path
     size: int
     values: Mapping[str, Any]
@@ -135,35 +135,37 @@ class Header:
         return (found["name"], int(found["number"]), int(found["of"])) if found else None
 
 
-def read(path: Path) -> Header:
+def read(path: Path) -> GgufHeader:
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise Damaged("it is no ordinary file")
+            raise DamagedFile("it is no ordinary file")
         with path.open("rb") as file:
             size = path.stat().st_size
-            return Header(path, size, _Reader(file, size).values())
+            return GgufHeader(path, size, _GgufReader(file, size).values())
     except OSError as error:
-        raise Damaged(f"cannot be read: {error.strerror}") from None
+        raise DamagedFile(f"cannot be read: {error.strerror}") from None
     except MemoryError:
-        raise Damaged("cannot be read: there is not enough memory for what its head says") from None
+        raise DamagedFile(
+            "cannot be read: there is not enough memory for what its head says"
+        ) from None
 
 
-class _Reader:
+class _GgufReader:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size, self._order = file, size, "<"
         self._words = self._kept = 0
 
     def values(self) -> dict[str, Any]:
         if self._bytes(4) != MAGIC:
-            raise Damaged("it is no GGUF file: it does not begin with `GGUF`")
+            raise DamagedFile("it is no GGUF file: it does not begin with `GGUF`")
         version = self._one("I")
         if version & 0xFFFF == 0:  # written on a machine with the other byte order
             self._order, version = ">", struct.unpack(">I", struct.pack("<I", version))[0]
         if version not in (2, 3):
-            raise Damaged(f"version {version} of GGUF is unknown")
+            raise DamagedFile(f"version {version} of GGUF is unknown")
         tensors, pairs = self._one("Q"), self._one("Q")
         if tensors > _TENSORS_LIMIT or pairs > _PAIRS_LIMIT:
-            raise Damaged("its head makes no sense")
+            raise DamagedFile("its head makes no sense")
         values = {self._text(): self._value(self._one("I")) for _ in range(pairs)}
         self._all_there(tensors, values)
         return values
@@ -172,11 +174,11 @@ class _Reader:
         ends = [self._tensor() for _ in range(tensors)]
         alignment = values.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment < 1:
-            raise Damaged("its alignment makes no sense")
+            raise DamagedFile("its alignment makes no sense")
         begin = -(-self._file.tell() // alignment) * alignment
         needed = begin + max(ends, default=0)
         if ends and needed > self._size:
-            raise Damaged(
+            raise DamagedFile(
                 f"it is cut off: {self._size:,} of at least {needed:,} bytes are there; "
                 f"download it again"
             )
@@ -186,7 +188,7 @@ class _Reader:
         self._text()
         count = self._one("I")
         if count > _DIMENSIONS_LIMIT:
-            raise Damaged(f"a tensor of {count:,} dimensions")
+            raise DamagedFile(f"a tensor of {count:,} dimensions")
         dimensions = [self._one("Q") for _ in range(count)]
         kind, offset = self._one("I"), self._one("Q")
         _, block, size = TYPES.get(kind, ("", 1, 0))
@@ -198,12 +200,12 @@ class _Reader:
         if kind == _STRING:
             return self._text()
         if kind != _ARRAY:
-            raise Damaged(f"a value of the unknown type {kind}")
+            raise DamagedFile(f"a value of the unknown type {kind}")
         inner, count = self._one("I"), self._one("Q")
         if inner not in _LEAST:
-            raise Damaged(f"a list of the unknown type {inner}")
+            raise DamagedFile(f"a list of the unknown type {inner}")
         if count * _LEAST[inner] > self._size - self._file.tell():
-            raise Damaged("a list is longer than the file")
+            raise DamagedFile("a list is longer than the file")
         if inner in _SCALARS and count > _LONG:
             self._file.seek(count * _LEAST[inner], 1)
             return count
@@ -212,9 +214,9 @@ class _Reader:
     def _list(self, inner: int, count: int, depth: int) -> Any:
         self._words += count
         if depth > _DEPTH_LIMIT:
-            raise Damaged(f"lists in each other deeper than {_DEPTH_LIMIT}")
+            raise DamagedFile(f"lists in each other deeper than {_DEPTH_LIMIT}")
         if self._words > _WORDS_LIMIT:
-            raise Damaged(f"more than {_WORDS_LIMIT:,} texts in its lists")
+            raise DamagedFile(f"more than {_WORDS_LIMIT:,} texts in its lists")
         if count <= _LONG:
             return [self._value(inner, depth) for _ in range(count)]
         for _ in range(count):
@@ -231,13 +233,13 @@ class _Reader:
         length = self._length()
         self._kept += length
         if self._kept > _TEXT_LIMIT:
-            raise Damaged(f"the texts in its head have more than {_TEXT_LIMIT:,} bytes")
+            raise DamagedFile(f"the texts in its head have more than {_TEXT_LIMIT:,} bytes")
         return self._bytes(length).decode(errors="replace")
 
     def _length(self) -> int:
         length = int(self._one("Q"))
         if length > self._size:
-            raise Damaged("a text is longer than the file")
+            raise DamagedFile("a text is longer than the file")
         return length
 
     def _one(self, kind: str) -> Any:
@@ -248,5 +250,5 @@ class _Reader:
     def _bytes(self, count: int) -> bytes:
         data = self._file.read(count)
         if len(data) < count:
-            raise Damaged("it ends in the middle of its head; download it again")
+            raise DamagedFile("it ends in the middle of its head; download it again")
         return data

@@ -26,64 +26,66 @@ class ConfigurationError(ValueError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class ConfigEntry:
     key: str
     value: str | None  # None: the key stands alone
     file: Path
     line: int
 
-    def wrong(self, what: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.file}:{self.line}: {what}")
+    def error(self, message: str) -> ConfigurationError:
+        return ConfigurationError(f"{self.file}:{self.line}: {message}")
 
-    def switch(self) -> bool:
+    def as_bool(self) -> bool:
         said = "true" if self.value is None else self.value.lower()
         if said not in _TRUE + _FALSE:
-            raise self.wrong(f"{self.key} is a switch: `true` or `false`, not {self.value!r}")
+            raise self.error(f"{self.key} is a switch: `true` or `false`, not {self.value!r}")
         return said in _TRUE
 
-    def number(self, *, least: float) -> float:
+    def as_number(self, *, least: float) -> float:
         try:
             number = float(self.value or "")
         except ValueError:
             number = least - 1
         if not number >= least:
-            raise self.wrong(
+            raise self.error(
                 f"{self.key} is a number, {least:g} or more, not {self.value or 'nothing'!r}"
             )
         return number
 
     def one_of(self, *words: str) -> str:
         if self.value not in words:
-            raise self.wrong(
+            raise self.error(
                 f"{self.key} is {' or '.join(f'`{word}`' for word in words)}, "
                 f"not {self.value or 'nothing'!r}"
             )
         return self.value
 
-    def words(self) -> tuple[str, ...]:
+    def as_list(self) -> tuple[str, ...]:
         return tuple(
             _unquoted(word.strip()) for word in (self.value or "").split(",") if word.strip()
         )
 
-    def text(self) -> str:
+    def as_text(self) -> str:
         if not self.value:
-            raise self.wrong(f"{self.key} needs a value: `{self.key} = …`")
+            raise self.error(f"{self.key} needs a value: `{self.key} = …`")
         return self.value
 
 
-Entries = Mapping[str, Entry]
+ConfigEntries = Mapping[str, ConfigEntry]
 
 
 @dataclass(frozen=True)
 class Configuration:
-    common: Entries = field(default_factory=dict)
-    models: Mapping[str, Entries] = field(default_factory=dict)  # what `[*]` says is not in it
+    common: ConfigEntries = field(default_factory=dict)
+    models: Mapping[str, ConfigEntries] = field(
+        default_factory=dict
+    )  # what `[*]` says is not in it
 
-    def of(self, name: str) -> dict[str, Entry]:
+    def for_model(self, name: str) -> dict[str, ConfigEntry]:
         return {**self.common, **self.models.get(name, {})}
 
 
-def local_beside(path: Path) -> Path:
+def local_override(path: Path) -> Path:
     return path.with_name(f"{path.stem}.local{path.suffix}")
 
 
@@ -93,24 +95,24 @@ def read(path: Path | None) -> Configuration:
     No file at all is an empty configuration; one that was named and is not there is an error of its
     reader.
     """
-    sections: dict[str, dict[str, Entry]] = {}
-    wrong: list[str] = []
-    for file in [path, local_beside(path)] if path else []:
+    sections: dict[str, dict[str, ConfigEntry]] = {}
+    errors: list[str] = []
+    for file in [path, local_override(path)] if path else []:
         if file.exists():
-            _read_one(file, sections, wrong)
-    if wrong:
-        raise ConfigurationError("\n".join(wrong))
+            _read_one(file, sections, errors)
+    if errors:
+        raise ConfigurationError("\n".join(errors))
     common = sections.pop(ALL, {})
     return Configuration(common, sections)
 
 
-def _read_one(file: Path, sections: dict[str, dict[str, Entry]], wrong: list[str]) -> None:
+def _read_one(file: Path, sections: dict[str, dict[str, ConfigEntry]], errors: list[str]) -> None:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        wrong.append(f"{file}: cannot be read: {error}")
+        errors.append(f"{file}: cannot be read: {error}")
         return
-    section: dict[str, Entry] | None = None
+    section: dict[str, ConfigEntry] | None = None
     seen: set[tuple[int, str]] = set()
     for number, raw in enumerate(lines, 1):
         line = raw.strip()
@@ -124,16 +126,16 @@ def _read_one(file: Path, sections: dict[str, dict[str, Entry]], wrong: list[str
                 if section is None and entry.key == "version":
                     continue  # llama.cpp's presets begin with it
                 if section is None:
-                    raise entry.wrong(
+                    raise entry.error(
                         f"{entry.key} stands before the first section; write [*] above it to "
                         f"mean all models"
                     )
                 if (id(section), entry.key) in seen:
-                    raise entry.wrong(f"{entry.key} was said in this section already")
+                    raise entry.error(f"{entry.key} was said in this section already")
                 seen.add((id(section), entry.key))
                 section[entry.key] = entry
         except ConfigurationError as error:
-            wrong.append(str(error))
+            errors.append(str(error))
 
 
 def _section(file: Path, number: int, line: str) -> str:
@@ -145,7 +147,7 @@ def _section(file: Path, number: int, line: str) -> str:
     return found["name"].strip()
 
 
-def _entry(file: Path, number: int, line: str) -> Entry:
+def _entry(file: Path, number: int, line: str) -> ConfigEntry:
     found = _LINE.fullmatch(line)
     if found is None:
         raise ConfigurationError(
@@ -160,7 +162,7 @@ def _entry(file: Path, number: int, line: str) -> Entry:
         )
     else:
         value = None
-    return Entry(name.replace("_", "-").lower(), value, file, number)
+    return ConfigEntry(name.replace("_", "-").lower(), value, file, number)
 
 
 def _without_comment(value: str) -> str:
@@ -192,7 +194,7 @@ def _unquoted(value: str) -> str:
     )
 
 
-def closest(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str]) -> str:
     """`. Probably meant: x`, where something is near enough."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.65)
     return f". Probably meant: {near[0]}" if near else ""

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 
 from proxy.llama_server.config import gguf, model_defaults
-from proxy.llama_server.config.ini import Entry
-from proxy.llama_server.config.options import Build, of_binary, of_wheel
+from proxy.llama_server.config.ini import ConfigEntry
+from proxy.llama_server.config.options import Build, binary_build, wheel_build
 from proxy.llama_server.gpu import visible_gpu
-from proxy.llama_server.launch import EngineMissing, Launch, find_engine
+from proxy.llama_server.launch import EngineMissing, LaunchSpec, find_engine
 from proxy.printable import encodable
 
 # Keys of ours; all others are options of llama-server.
@@ -33,8 +33,8 @@ MEMORY = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
-class Model:
-    launch: Launch
+class ModelConfig:
+    launch: LaunchSpec
     aliases: tuple[str, ...] = ()
     preload: bool = False
     idle_unload: float | None = None  # seconds
@@ -50,19 +50,19 @@ class Model:
         return self.launch.alias
 
     @property
-    def together(self) -> str:
+    def group_key(self) -> str:
         """Models of one group stay loaded together, and leave together."""
         return f"group {self.group}" if self.group else f"model {self.name}"
 
 
 @dataclass(frozen=True)
-class Wishes:
+class CatalogSettings:
     """What the settings say."""
 
     model: str | None  # LLAMA_MODEL
     server: str | None  # LLAMA_SERVER
-    tiny: Path
-    knows_dialect: Callable[[str], object]
+    tiny_model: Path
+    check_dialect: Callable[[str], object]
 
 
 def free_memory() -> int | None:
@@ -82,61 +82,61 @@ def memory_at_start() -> int | None:
     return free_memory()
 
 
-class ModelMaker:
+class ModelConfigBuilder:
     """Makes models, and notes in `notes` what a person should know of them."""
 
-    def __init__(self, wishes: Wishes, notes: list[str]) -> None:
-        self._wishes, self._notes = wishes, notes
+    def __init__(self, settings: CatalogSettings, notes: list[str]) -> None:
+        self._settings, self._notes = settings, notes
         self._builds: dict[Path | None, Build] = {}
 
-    def can_open(self, path: Path, entries: Mapping[str, Entry]) -> bool:
+    def can_open(self, path: Path, entries: Mapping[str, ConfigEntry]) -> bool:
         return self.engine(entries) is not None or encodable(str(path)) == str(path)
 
-    def engine(self, entries: Mapping[str, Entry]) -> Path | None:
+    def engine(self, entries: Mapping[str, ConfigEntry]) -> Path | None:
         binary = entries.get("binary")
         if binary is None:
-            return find_engine(self._wishes.server)
+            return find_engine(self._settings.server)
         try:
-            return find_engine(binary.text(), by=binary.key)
+            return find_engine(binary.as_text(), by=binary.key)
         except EngineMissing as error:
-            raise binary.wrong(str(error)) from None
+            raise binary.error(str(error)) from None
 
-    def _build(self, engine: Path | None) -> Build:
+    def _build_of(self, engine: Path | None) -> Build:
         if engine not in self._builds:
-            self._builds[engine] = of_binary(engine) if engine else of_wheel()
+            self._builds[engine] = binary_build(engine) if engine else wheel_build()
         return self._builds[engine]
 
-    def made(
+    def build(
         self,
         model: Path | str,
         name: str,
-        entries: Mapping[str, Entry],
+        entries: Mapping[str, ConfigEntry],
         defaults: Mapping[str, str],
-        header: gguf.Header | None = None,
-    ) -> Model:
+        header: gguf.GgufHeader | None = None,
+    ) -> ModelConfig:
         engine = self.engine(entries)
-        build = self._build(engine)
-        said = [entry for entry in entries.values() if entry.key not in PER_MODEL + FOR_ALL]
+        build = self._build_of(engine)
+        given = [entry for entry in entries.values() if entry.key not in PER_MODEL + FOR_ALL]
         flags = self._with_prompt_cache(
-            build, build.flags([*said, *self._defaults(build, said, defaults)]), name, header
+            build, build.flags([*given, *self._defaults(build, given, defaults)]), name, header
         )
         idle, dialect = entries.get("idle-unload"), entries.get("dialect")
         if dialect:
             self._check_dialect(dialect)
-        minutes = idle.number(least=0) if idle else 0
-        return Model(
-            Launch(model, name, engine, flags, _variables(entries.get("env"))),
-            aliases=entries["aliases"].words() if "aliases" in entries else (),
-            preload="preload" in entries and entries["preload"].switch(),
+        minutes = idle.as_number(least=0) if idle else 0
+        return ModelConfig(
+            LaunchSpec(model, name, engine, flags, _variables(entries.get("env"))),
+            aliases=entries["aliases"].as_list() if "aliases" in entries else (),
+            preload="preload" in entries and entries["preload"].as_bool(),
             idle_unload=minutes * 60 or None,
-            group=entries["group"].text() if "group" in entries else None,
-            dialect=dialect.text() if dialect else None,
-            require_gpu="require-gpu" in entries and entries["require-gpu"].switch(),
+            group=entries["group"].as_text() if "group" in entries else None,
+            dialect=dialect.as_text() if dialect else None,
+            require_gpu="require-gpu" in entries and entries["require-gpu"].as_bool(),
             **model_defaults.cache_size(build, flags),
         )
 
     def _with_prompt_cache(
-        self, build: Build, flags: tuple[str, ...], name: str, header: gguf.Header | None
+        self, build: Build, flags: tuple[str, ...], name: str, header: gguf.GgufHeader | None
     ) -> tuple[str, ...]:
         """Add the limit of the cache in RAM, where none is given, and note one that is too
         small.
@@ -145,59 +145,59 @@ class ModelMaker:
             return flags
         conversation = model_defaults.conversation_size(header, build, flags) if header else None
         in_memory = header.size >> 20 if header and visible_gpu() is None else 0
-        said = build.value(flags, "cache-ram")
+        given = build.value(flags, "cache-ram")
         limit = (
-            int(float(said))
-            if said
+            int(float(given))
+            if given
             else model_defaults.prompt_cache(memory_at_start(), in_memory, conversation)
         )
-        if note := model_defaults.too_small(
+        if note := model_defaults.prompt_cache_warning(
             name, model_defaults.PROMPT_CACHE if limit is None else limit, conversation
         ):
             self._notes.append(note)
         return (
             flags
-            if said or limit is None
+            if given or limit is None
             else (*flags, build.options["cache-ram"].flag, str(limit))
         )
 
     def _defaults(
-        self, build: Build, said: Iterable[Entry], defaults: Mapping[str, str]
-    ) -> list[Entry]:
+        self, build: Build, given: Iterable[ConfigEntry], defaults: Mapping[str, str]
+    ) -> list[ConfigEntry]:
         """What nobody said, of what this build knows."""
-        wanted, spoken = dict(defaults), {build.meant(entry.key) for entry in said}
-        if build.tells_more:
+        wanted, given_keys = dict(defaults), {build.resolve(entry.key) for entry in given}
+        if build.has_trace_level:
             wanted["log-verbosity"] = "4"  # layers and memory are told from there on
         if build.knows("jinja") and build.options["jinja"].off is None:
             wanted["jinja"] = "true"  # an older build, where it is not the default
-        if "kv-unified-per-slot" in spoken:
+        if "kv-unified-per-slot" in given_keys:
             wanted.pop("ctx-size", None)  # the engine multiplies it by the slots
         if (
             build.knows("kv-unified")
-            and "parallel" not in spoken
-            and "embeddings" not in spoken | wanted.keys()
+            and "parallel" not in given_keys
+            and "embeddings" not in given_keys | wanted.keys()
         ):
             wanted |= {"parallel": str(SLOTS), "kv-unified": "true"}
-        unsaid = {
+        missing = {
             key: value
             for key, value in wanted.items()
-            if build.knows(key) and build.meant(key) not in spoken
+            if build.knows(key) and build.resolve(key) not in given_keys
         }
-        return [Entry(key, value, Path("default"), 0) for key, value in unsaid.items()]
+        return [ConfigEntry(key, value, Path("default"), 0) for key, value in missing.items()]
 
-    def _check_dialect(self, entry: Entry) -> None:
+    def _check_dialect(self, entry: ConfigEntry) -> None:
         try:
-            self._wishes.knows_dialect(entry.text())
+            self._settings.check_dialect(entry.as_text())
         except ValueError as error:
-            raise entry.wrong(str(error)) from None
+            raise entry.error(str(error)) from None
 
 
-def _variables(entry: Entry | None) -> tuple[tuple[str, str], ...]:
+def _variables(entry: ConfigEntry | None) -> tuple[tuple[str, str], ...]:
     pairs: list[tuple[str, str]] = []
-    for word in entry.words() if entry else ():
+    for word in entry.as_list() if entry else ():
         name, equals, value = word.partition("=")
         if not equals or not name.strip().isidentifier():
             assert entry
-            raise entry.wrong(f"env is `NAME=value, NAME=value`, not {word!r}")
+            raise entry.error(f"env is `NAME=value, NAME=value`, not {word!r}")
         pairs.append((name.strip(), os.path.expandvars(value.strip())))
     return tuple(pairs)

@@ -5,10 +5,10 @@ set where they say nothing.
 from collections.abc import Mapping
 from typing import TypedDict
 
-from proxy.llama_server.config.gguf import Header
+from proxy.llama_server.config.gguf import GgufHeader
 from proxy.llama_server.config.options import Build
 
-LONGEST_EMBEDDED = 8192  # tokens of one text
+EMBEDDING_LIMIT = 8192  # tokens of one text
 PROMPT_CACHE = 8192  # MiB, what llama-server takes by itself
 CONVERSATIONS = 2  # that its cache in RAM should hold: a main agent and a sub-agent take turns
 _AUTO_SLOTS = 4  # what llama-server takes by itself
@@ -46,16 +46,16 @@ def cache_size(build: Build, flags: tuple[str, ...]) -> CacheSize:
     return {"context": context or None, "shares_cache": shared, "cache": size or None}
 
 
-def for_embeddings(header: Header) -> dict[str, str]:
+def for_embeddings(header: GgufHeader) -> dict[str, str]:
     """Return what an embedding model needs: a vector for each text, and each text read in one
     piece, as the engine demands.
     """
-    room = str(min(header.context or LONGEST_EMBEDDED, LONGEST_EMBEDDED))
+    size = str(min(header.context or EMBEDDING_LIMIT, EMBEDDING_LIMIT))
     pooling = {} if f"{header.architecture}.pooling_type" in header.values else {"pooling": "mean"}
-    return {"embeddings": "true", "batch-size": room, "ubatch-size": room} | pooling
+    return {"embeddings": "true", "batch-size": size, "ubatch-size": size} | pooling
 
 
-def conversation_size(header: Header, build: Build, flags: tuple[str, ...]) -> int | None:
+def conversation_size(header: GgufHeader, build: Build, flags: tuple[str, ...]) -> int | None:
     """Return the MiB that one conversation of full length takes, at most; None if the file does
     not tell.
     """
@@ -86,12 +86,12 @@ def prompt_cache(free: int | None, model: int, conversation: int | None) -> int 
     conversations need that.
     """
     needed = CONVERSATIONS * (conversation or 0)
-    room = max(free - model, 0) if free is not None else PROMPT_CACHE * 4
-    limit = max(min(PROMPT_CACHE, room // 4), min(needed, room // 2))
+    available = max(free - model, 0) if free is not None else PROMPT_CACHE * 4
+    limit = max(min(PROMPT_CACHE, available // 4), min(needed, available // 2))
     return None if limit == PROMPT_CACHE else limit
 
 
-def too_small(name: str, limit: int, conversation: int | None) -> str | None:
+def prompt_cache_warning(name: str, limit: int, conversation: int | None) -> str | None:
     """Return the warning that the cache in RAM does not hold two conversations; 0 and -1 are a
     choice.
     """
@@ -109,12 +109,12 @@ def _whole(value: str | None) -> int:
     return int(float(value)) if value is not None else 0
 
 
-def _number(header: Header, key: str) -> int:
+def _number(header: GgufHeader, key: str) -> int:
     found = header.values.get(f"{header.architecture}.{key}")
     return found if isinstance(found, int) and found > 0 else 0
 
 
-def _list(header: Header, key: str) -> list[int]:
+def _list(header: GgufHeader, key: str) -> list[int]:
     """A number for all layers, or one for each."""
     found = header.values.get(f"{header.architecture}.{key}")
     numbers = found if isinstance(found, list) else [found]

@@ -9,31 +9,31 @@ from itertools import chain, count
 from pathlib import Path
 
 from proxy.llama_server.config import gguf
-from proxy.llama_server.config.gguf import Damaged, Header
+from proxy.llama_server.config.gguf import DamagedFile, GgufHeader
 from proxy.printable import printable
 
 
 @dataclass(frozen=True)
-class Found:
+class ModelFile:
     name: str  # unique in the folder; what clients ask for
     path: Path  # of the first file
-    header: Header
+    header: GgufHeader
     size: int  # of all its files
     projector: Path | None = None
 
 
 @dataclass(frozen=True)
-class Shelf:
-    models: tuple[Found, ...]
+class ModelFolder:
+    models: tuple[ModelFile, ...]
     damaged: tuple[tuple[Path, str], ...]
 
 
-class NoModel(ValueError):
+class ModelPathError(ValueError):
     """What was named is no model; the message says what was looked for."""
 
 
-def scan(folder: Path) -> Shelf:
-    headers: list[Header] = []
+def scan(folder: Path) -> ModelFolder:
+    headers: list[GgufHeader] = []
     damaged: list[tuple[Path, str]] = []
     for path in sorted(
         path
@@ -42,20 +42,20 @@ def scan(folder: Path) -> Shelf:
     ):
         try:
             headers.append(gguf.read(path))
-        except Damaged as reason:
+        except DamagedFile as reason:
             damaged.append((path, str(reason)))
     projectors = [header for header in headers if header.is_projector]
-    models: list[Found] = []
-    for parts in _together(header for header in headers if not header.is_projector):
+    models: list[ModelFile] = []
+    for parts in _group_parts(header for header in headers if not header.is_projector):
         if missing := _missing(parts):
             damaged.append((parts[0].path, f"{missing} of its files are missing or damaged"))
             continue
-        models.append(_found(parts, projectors, {model.name for model in models}))
-    return Shelf(tuple(models), tuple(damaged))
+        models.append(_model_file(parts, projectors, {model.name for model in models}))
+    return ModelFolder(tuple(models), tuple(damaged))
 
 
-def _together(headers: Iterable[Header]) -> list[list[Header]]:
-    groups: dict[Path, list[Header]] = {}
+def _group_parts(headers: Iterable[GgufHeader]) -> list[list[GgufHeader]]:
+    groups: dict[Path, list[GgufHeader]] = {}
     for header in headers:
         key = (
             header.path.with_name(f"{header.split[0]}-of-{header.split[2]}")
@@ -66,12 +66,14 @@ def _together(headers: Iterable[Header]) -> list[list[Header]]:
     return list(groups.values())
 
 
-def _missing(parts: Sequence[Header]) -> int:
+def _missing(parts: Sequence[GgufHeader]) -> int:
     split = parts[0].split
     return split[2] - len(parts) if split else 0
 
 
-def _found(parts: Sequence[Header], projectors: Sequence[Header], taken: set[str]) -> Found:
+def _model_file(
+    parts: Sequence[GgufHeader], projectors: Sequence[GgufHeader], taken: set[str]
+) -> ModelFile:
     first = parts[0]
     name = first.file_name
     if name in taken:
@@ -79,12 +81,12 @@ def _found(parts: Sequence[Header], projectors: Sequence[Header], taken: set[str
     names = chain((name,), (f"{name}-{number}" for number in count(2)))
     name = next(one for one in names if one not in taken)
     beside = [header.path for header in projectors if header.path.parent == first.path.parent]
-    return Found(
+    return ModelFile(
         name, first.path, first, sum(part.size for part in parts), beside[0] if beside else None
     )
 
 
-def incomplete(first: Header) -> str | None:
+def missing_parts(first: GgufHeader) -> str | None:
     """Of a model in several files: what is missing where the first one was named."""
     if first.split is None:
         return None
@@ -112,24 +114,26 @@ def resolve(named: str, base: Path) -> Path:
     if path.exists():
         return path
     if path.is_symlink():
-        raise NoModel(f"{path} is a link to {path.readlink()}, which is not there")
+        raise ModelPathError(f"{path} is a link to {path.readlink()}, which is not there")
     if not glob.has_magic(text):
-        raise NoModel(f"there is no file {path}{_others(path)}")
+        raise ModelPathError(f"there is no file {path}{_others(path)}")
     found = [
-        match for match in sorted(glob.glob(text, recursive=True)) if not _later_part(Path(match))
+        match
+        for match in sorted(glob.glob(text, recursive=True))
+        if not _is_later_part(Path(match))
     ]
     if not found:
-        raise NoModel(f"no file matches {text}")
+        raise ModelPathError(f"no file matches {text}")
     if len(found) > 1:
-        raise NoModel(
+        raise ModelPathError(
             f"{len(found)} files match {text}: "
             f"{', '.join(Path(match).name for match in found[:5])}. Name one of them"
         )
     return Path(found[0])
 
 
-def _later_part(path: Path) -> bool:
-    split = Header(path, 0, {}).split
+def _is_later_part(path: Path) -> bool:
+    split = GgufHeader(path, 0, {}).split
     return split is not None and split[1] > 1
 
 

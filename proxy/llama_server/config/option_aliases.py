@@ -7,8 +7,8 @@ Only looked at where this build of llama-server does not know the word itself, e
 
 from collections.abc import Callable, Mapping
 
-Said = tuple[str, str] | None  # an option and its value; None: nothing has to be said
-Rule = Callable[[str], Said]
+Replacement = tuple[str, str] | None  # an option and its value; None: nothing has to be said
+AliasRule = Callable[[str], Replacement]
 
 TRUE, FALSE = (
     frozenset({"", "true", "yes", "on", "1", "enabled"}),
@@ -16,26 +16,26 @@ TRUE, FALSE = (
 )
 
 
-def _now(name: str) -> Rule:
+def _renamed(name: str) -> AliasRule:
     return lambda value: (name, value)
 
 
-def _when(name: str, *, true: str | None, false: str | None) -> Rule:
-    def rule(value: str) -> Said:
+def _switch(name: str, *, true: str | None, false: str | None) -> AliasRule:
+    def rule(value: str) -> Replacement:
         meant = true if value.lower() in TRUE else false
         return (name, meant) if meant is not None else None
 
     return rule
 
 
-def _gone(reason: str) -> Rule:
-    def rule(_: str) -> Said:
+def _removed(reason: str) -> AliasRule:
+    def rule(_: str) -> Replacement:
         raise ValueError(reason)
 
     return rule
 
 
-def _cache_type(name: str) -> Rule:
+def _cache_type(name: str) -> AliasRule:
     """llama-cpp-python takes ggml's numbers."""
     names = {
         "0": "f32",
@@ -57,81 +57,81 @@ _TEMPLATE = (
 )
 _PYTHON = "llama-server has no such option; it belongs to llama-cpp-python. Leave it out"
 
-OLD: Mapping[str, Rule] = {
+ALIASES: Mapping[str, AliasRule] = {
     # llama.cpp itself, in older builds
-    "mlock": _when("load-mode", true="mmap+mlock", false=None),
-    "no-mmap": _when("load-mode", true="none", false="mmap"),
-    "mmap": _when("load-mode", true="mmap", false="none"),
-    "draft": _now("spec-draft-n-max"),
-    "draft-n": _now("spec-draft-n-max"),
-    "draft-max": _now("spec-draft-n-max"),
-    "draft-min": _now("spec-draft-n-min"),
-    "draft-n-min": _now("spec-draft-n-min"),
-    "model-draft": _now("spec-draft-model"),
-    "gpu-layers-draft": _now("spec-draft-ngl"),
-    "n-gpu-layers-draft": _now("spec-draft-ngl"),
-    "ngld": _now("spec-draft-ngl"),
-    "md": _now("spec-draft-model"),
-    "embedding": _now("embeddings"),
-    "n-gpu-layers": _now("gpu-layers"),
-    "gpu-layers": _now("n-gpu-layers"),
-    "ngl": _now("n-gpu-layers"),
-    "c": _now("ctx-size"),
-    "b": _now("batch-size"),
-    "ub": _now("ubatch-size"),
-    "t": _now("threads"),
-    "np": _now("parallel"),
-    "fa": _now("flash-attn"),
-    "ctk": _now("cache-type-k"),
-    "ctv": _now("cache-type-v"),
-    "sps": _now("slot-prompt-similarity"),
-    "cram": _now("cache-ram"),
-    "temperature": _now("temp"),
-    "n-predict": _now("predict"),
-    "max-tokens": _now("predict"),
-    "reasoning-effort": _gone(
+    "mlock": _switch("load-mode", true="mmap+mlock", false=None),
+    "no-mmap": _switch("load-mode", true="none", false="mmap"),
+    "mmap": _switch("load-mode", true="mmap", false="none"),
+    "draft": _renamed("spec-draft-n-max"),
+    "draft-n": _renamed("spec-draft-n-max"),
+    "draft-max": _renamed("spec-draft-n-max"),
+    "draft-min": _renamed("spec-draft-n-min"),
+    "draft-n-min": _renamed("spec-draft-n-min"),
+    "model-draft": _renamed("spec-draft-model"),
+    "gpu-layers-draft": _renamed("spec-draft-ngl"),
+    "n-gpu-layers-draft": _renamed("spec-draft-ngl"),
+    "ngld": _renamed("spec-draft-ngl"),
+    "md": _renamed("spec-draft-model"),
+    "embedding": _renamed("embeddings"),
+    "n-gpu-layers": _renamed("gpu-layers"),
+    "gpu-layers": _renamed("n-gpu-layers"),
+    "ngl": _renamed("n-gpu-layers"),
+    "c": _renamed("ctx-size"),
+    "b": _renamed("batch-size"),
+    "ub": _renamed("ubatch-size"),
+    "t": _renamed("threads"),
+    "np": _renamed("parallel"),
+    "fa": _renamed("flash-attn"),
+    "ctk": _renamed("cache-type-k"),
+    "ctv": _renamed("cache-type-v"),
+    "sps": _renamed("slot-prompt-similarity"),
+    "cram": _renamed("cache-ram"),
+    "temperature": _renamed("temp"),
+    "n-predict": _renamed("predict"),
+    "max-tokens": _renamed("predict"),
+    "reasoning-effort": _removed(
         "this build cannot set it; clients send `reasoning_effort` themselves"
     ),
-    "defrag-thold": _gone("it has no effect any more; leave it out"),
-    "grp-attn-n": _gone(
+    "defrag-thold": _removed("it has no effect any more; leave it out"),
+    "grp-attn-n": _removed(
         "self-extend was removed from llama.cpp; use the `rope-` and `yarn-` options"
     ),
-    "cache-reuse-min": _now("cache-reuse"),
+    "cache-reuse-min": _renamed("cache-reuse"),
     # llama-cpp-python
-    "n-ctx": _now("ctx-size"),
-    "n-batch": _now("batch-size"),
-    "n-ubatch": _now("ubatch-size"),
-    "n-threads": _now("threads"),
-    "n-threads-batch": _now("threads-batch"),
-    "n-keep": _now("keep"),
+    "n-ctx": _renamed("ctx-size"),
+    "n-batch": _renamed("batch-size"),
+    "n-ubatch": _renamed("ubatch-size"),
+    "n-threads": _renamed("threads"),
+    "n-threads-batch": _renamed("threads-batch"),
+    "n-keep": _renamed("keep"),
     "type-k": _cache_type("cache-type-k"),
     "type-v": _cache_type("cache-type-v"),
-    "use-mmap": _when("load-mode", true="mmap", false="none"),
-    "use-mlock": _when("load-mode", true="mmap+mlock", false=None),
-    "offload-kqv": _now("kv-offload"),
-    "draft-model": _now("spec-draft-model"),
-    "draft-model-num-pred-tokens": _now("spec-draft-n-max"),
-    "last-n-tokens-size": _now("repeat-last-n"),
-    "clip-model-path": _now("mmproj"),
-    "lora-path": _now("lora"),
-    "hf-model-repo-id": _now("hf-repo"),
-    "chat-format": _gone(_TEMPLATE),
-    "logits-all": _gone(_PYTHON),
-    "vocab-only": _gone(_PYTHON),
-    "mul-mat-q": _gone(_PYTHON),
-    "cache": _gone(f"{_PYTHON}; llama-server caches prompts by itself (`cache-ram`)"),
-    "cache-type": _gone(f"{_PYTHON}. Probably meant: cache-type-k and cache-type-v"),
-    "cache-size": _gone(f"{_PYTHON}. Probably meant: cache-ram (MiB)"),
-    "hf-tokenizer-config-path": _gone(_TEMPLATE),
-    "hf-pretrained-model-name-or-path": _gone(_TEMPLATE),
-    "interrupt-requests": _gone(_PYTHON),
-    "verbose": _gone("it writes prompts into the log; take `log-verbosity = 4`"),
+    "use-mmap": _switch("load-mode", true="mmap", false="none"),
+    "use-mlock": _switch("load-mode", true="mmap+mlock", false=None),
+    "offload-kqv": _renamed("kv-offload"),
+    "draft-model": _renamed("spec-draft-model"),
+    "draft-model-num-pred-tokens": _renamed("spec-draft-n-max"),
+    "last-n-tokens-size": _renamed("repeat-last-n"),
+    "clip-model-path": _renamed("mmproj"),
+    "lora-path": _renamed("lora"),
+    "hf-model-repo-id": _renamed("hf-repo"),
+    "chat-format": _removed(_TEMPLATE),
+    "logits-all": _removed(_PYTHON),
+    "vocab-only": _removed(_PYTHON),
+    "mul-mat-q": _removed(_PYTHON),
+    "cache": _removed(f"{_PYTHON}; llama-server caches prompts by itself (`cache-ram`)"),
+    "cache-type": _removed(f"{_PYTHON}. Probably meant: cache-type-k and cache-type-v"),
+    "cache-size": _removed(f"{_PYTHON}. Probably meant: cache-ram (MiB)"),
+    "hf-tokenizer-config-path": _removed(_TEMPLATE),
+    "hf-pretrained-model-name-or-path": _removed(_TEMPLATE),
+    "interrupt-requests": _removed(_PYTHON),
+    "verbose": _removed("it writes prompts into the log; take `log-verbosity = 4`"),
 }
 
 _WE_CHOOSE = "llama-bridge chooses it itself; clients meet PROXY_HOST and PROXY_PORT"
 _WE_READ = "llama-bridge reads the server's log as it is; `llama-bridge logs` shows it"
 _ONE_SERVER = "llama-bridge starts one llama-server per model itself: each section is a model"
-OURS: Mapping[str, str] = {
+RESERVED: Mapping[str, str] = {
     "host": _WE_CHOOSE,
     "port": _WE_CHOOSE,
     "api-prefix": _WE_CHOOSE,

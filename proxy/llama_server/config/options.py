@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.llama_server import wheel_options
-from proxy.llama_server.config.ini import ConfigurationError, Entry, closest
+from proxy.llama_server.config.ini import ConfigEntry, ConfigurationError, suggestion
 from proxy.llama_server.config.option_aliases import (
+    ALIASES,
     FALSE,
     NO_TEMPLATE,
-    OLD,
-    OURS,
+    RESERVED,
     TEMPLATE_REASON,
     TRUE,
 )
@@ -47,43 +47,43 @@ class Option:
     words: tuple[str, ...] = ()  # where only these are allowed, or may stand for a number
     removed: str | None = None  # in the build's own words
 
-    def say(self, value: str | None) -> list[str]:
+    def arguments(self, value: str | None) -> list[str]:
         """As words of a command line. ValueError says what is wrong with the value."""
-        said = "" if value is None else value
+        text = "" if value is None else value
         if not self.hint:
-            return self._switch(said)
+            return self._switch(text)
         if {"on", "off"} <= set(self.words):
-            said = "on" if said.lower() in TRUE else "off" if said.lower() in FALSE else said
-        if said.startswith("~/"):
-            said = os.path.expanduser(said)  # llama-server does not
-        if said == "":
+            text = "on" if text.lower() in TRUE else "off" if text.lower() in FALSE else text
+        if text.startswith("~/"):
+            text = os.path.expanduser(text)  # llama-server does not
+        if text == "":
             raise ValueError(f"needs a value: `{self.name} = {self.hint}`")
-        if "gpu-layers" in self.name and said == "-1":
-            said = "auto" if "auto" in self.words else "999"
-        self._check(said)
-        return [self.flag, said]
+        if "gpu-layers" in self.name and text == "-1":
+            text = "auto" if "auto" in self.words else "999"
+        self._check(text)
+        return [self.flag, text]
 
-    def _switch(self, said: str) -> list[str]:
-        if said.lower() in TRUE:
+    def _switch(self, text: str) -> list[str]:
+        if text.lower() in TRUE:
             return [self.flag]
-        if said.lower() in FALSE or said == "auto":  # older builds have `-fa` alone
-            return [self.off] if self.off and said != "auto" else []
-        raise ValueError(f"is a switch: `true` or `false`, not {said!r}")
+        if text.lower() in FALSE or text == "auto":  # older builds have `-fa` alone
+            return [self.off] if self.off and text != "auto" else []
+        raise ValueError(f"is a switch: `true` or `false`, not {text!r}")
 
-    def _check(self, said: str) -> None:
+    def _check(self, text: str) -> None:
         if self.name == "chat-template":
-            if said in NO_TEMPLATE or (self.words and said not in self.words and "{" not in said):
-                raise ValueError(TEMPLATE_REASON.format(value=repr(said)))
-        elif self.name in _COUNTED and not said.isdecimal():
-            raise ValueError(f"is a whole number, not {said!r}")
+            if text in NO_TEMPLATE or (self.words and text not in self.words and "{" not in text):
+                raise ValueError(TEMPLATE_REASON.format(value=repr(text)))
+        elif self.name in _COUNTED and not text.isdecimal():
+            raise ValueError(f"is a whole number, not {text!r}")
         elif self.hint == "N":
-            if not _NUMBER.fullmatch(said) and said not in self.words:
+            if not _NUMBER.fullmatch(text) and text not in self.words:
                 raise ValueError(
-                    f"is a number{''.join(f' or `{word}`' for word in self.words)}, not {said!r}"
+                    f"is a number{''.join(f' or `{word}`' for word in self.words)}, not {text!r}"
                 )
-        elif self.words and said not in self.words:
+        elif self.words and text not in self.words:
             raise ValueError(
-                f"is one of {', '.join(self.words)}, not {said!r}{closest(said, self.words)}"
+                f"is one of {', '.join(self.words)}, not {text!r}{suggestion(text, self.words)}"
             )
 
 
@@ -92,76 +92,76 @@ class Build:
     """All the names under which options may be written lead to the option."""
 
     options: Mapping[str, Option]
-    who: str
-    cure: str
-    tells_more: bool = False  # at verbosity 4 it tells layers and memory, and no prompts
+    description: str
+    hint: str
+    has_trace_level: bool = False  # at verbosity 4 it tells layers and memory, and no prompts
 
-    def meant(self, key: str) -> str:
+    def resolve(self, key: str) -> str:
         """The option that a key means, whatever name it is written under."""
         option = self.options.get(key)
-        if option is None and key in OLD:
+        if option is None and key in ALIASES:
             with suppress(ValueError):
-                said = OLD[key]("")
-                option = self.options.get(said[0]) if said else None
+                replacement = ALIASES[key]("")
+                option = self.options.get(replacement[0]) if replacement else None
         return option.name if option else key
 
     def value(self, flags: Iterable[str], key: str) -> str | None:
         """What was said to an option; `true` for a switch."""
-        option, said = self.options.get(key), list(flags)
-        if option is None or option.flag not in said:
+        option, given = self.options.get(key), list(flags)
+        if option is None or option.flag not in given:
             return None
-        return said[said.index(option.flag) + 1] if option.hint else "true"
+        return given[given.index(option.flag) + 1] if option.hint else "true"
 
     def knows(self, name: str) -> bool:
         return name in self.options and self.options[name].removed is None
 
-    def flags(self, entries: Iterable[Entry]) -> tuple[str, ...]:
+    def flags(self, entries: Iterable[ConfigEntry]) -> tuple[str, ...]:
         """What is said twice under two names, or cannot be said, raises the configuration's
         error with file and line.
         """
-        said: dict[str, tuple[Entry, list[str]]] = {}
-        wrong: list[str] = []
+        given: dict[str, tuple[ConfigEntry, list[str]]] = {}
+        errors: list[str] = []
         for entry in entries:
             try:
-                option, words = self._say(entry.key, entry.value)
+                option, words = self._arguments(entry.key, entry.value)
                 if option is None:
                     continue
-                other = said.setdefault(option.name, (entry, words))
+                other = given.setdefault(option.name, (entry, words))
                 if other[1] != words:
                     raise ValueError(
                         f"and {other[0].key} (line {other[0].line}) both mean `{option.name}`. "
                         f"Say only that one"
                     )
             except ValueError as error:
-                wrong.append(str(entry.wrong(f"{entry.key} {error}")))
-        if wrong:
-            raise ConfigurationError("\n".join(wrong))
-        return tuple(word for _, words in said.values() for word in words)
+                errors.append(str(entry.error(f"{entry.key} {error}")))
+        if errors:
+            raise ConfigurationError("\n".join(errors))
+        return tuple(word for _, words in given.values() for word in words)
 
-    def _say(self, key: str, value: str | None) -> tuple[Option | None, list[str]]:
-        if key in OURS:
-            raise ValueError(f"cannot be set here: {OURS[key]}")
+    def _arguments(self, key: str, value: str | None) -> tuple[Option | None, list[str]]:
+        if key in RESERVED:
+            raise ValueError(f"cannot be set here: {RESERVED[key]}")
         option = self.options.get(key)
         if option is not None and option.removed is None:
-            return option, option.say(value)
-        if key in OLD:
+            return option, option.arguments(value)
+        if key in ALIASES:
             try:
-                said = OLD[key]("" if value is None else value)
+                replacement = ALIASES[key]("" if value is None else value)
             except ValueError as reason:
                 raise ValueError(f"cannot be set: {reason}") from None
-            if said is None:
+            if replacement is None:
                 return None, []
-            if self.knows(said[0]):
-                option = self.options[said[0]]
-                return option, option.say(said[1])
+            if self.knows(replacement[0]):
+                option = self.options[replacement[0]]
+                return option, option.arguments(replacement[1])
         if option is not None:
             raise ValueError(f"was removed from this llama-server: {option.removed}")
         raise ValueError(
-            f"is unknown to {self.who}{closest(key, self.options)}. {self.cure}".rstrip()
+            f"is unknown to {self.description}{suggestion(key, self.options)}. {self.hint}".rstrip()
         )
 
 
-def of_wheel() -> Build:
+def wheel_build() -> Build:
     options: dict[str, Option] = {}
     for names, attribute in wheel_options.OPTIONS.items():
         flag, *others = names.split()
@@ -175,24 +175,24 @@ def of_wheel() -> Build:
         options |= {name.lstrip("-"): option for name in [flag, *others]}
         if option.off:
             options[option.off[2:]] = Option(option.name, option.off, flag)
-    cure = "A llama-server of your own (LLAMA_SERVER, or `binary`) takes all of llama.cpp's options"
+    hint = "A llama-server of your own (LLAMA_SERVER, or `binary`) takes all of llama.cpp's options"
     return Build(
         options,
         "the server in the xllamacpp wheel, or its public attributes cannot set it",
-        cure,
-        tells_more=True,
+        hint,
+        has_trace_level=True,
     )
 
 
-def of_binary(path: Path, cache: Path | None = None) -> Build:
+def binary_build(path: Path, cache: Path | None = None) -> Build:
     """Where it does not tell, nothing is known: then every key is unknown."""
     text = _help(path, cache or _cache_folder())
-    who = f"this llama-server ({path})"
+    description = f"this llama-server ({path})"
     return Build(
         read_help(text),
-        who,
+        description,
         "`llama-server --help` lists what it takes",
-        tells_more="4: trace" in text,
+        has_trace_level="4: trace" in text,
     )
 
 
@@ -218,7 +218,7 @@ def _options(paragraph: str) -> list[tuple[Option, list[str]]]:
         text = f"{more} {tail}"
     text = " ".join(text.split())
     removed = _REMOVED.search(text)
-    on, off = _both_ways(names)
+    on, off = _split_negated(names)
     longest = max(on, key=len)
     environment = [word.lower().replace("_", "-") for word in _ENVIRONMENT.findall(text)]
     turned = max(off, key=len) if off else None
@@ -238,7 +238,7 @@ def _options(paragraph: str) -> list[tuple[Option, list[str]]]:
     )
 
 
-def _both_ways(names: list[str]) -> tuple[list[str], list[str]]:
+def _split_negated(names: list[str]) -> tuple[list[str], list[str]]:
     """`-kvo, --kv-offload, -nkvo, --no-kv-offload`: what turns it round comes last.
 
     `--no-host` alone is a switch of its own.
@@ -275,10 +275,10 @@ def _words(names: list[str], hint: str, text: str) -> tuple[str, ...]:
 def _help(path: Path, cache: Path) -> str:
     try:
         stamp = path.stat()
-        mark = f"{path} {stamp.st_mtime_ns} {stamp.st_size}"
-        kept = cache / f"help-{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.txt"
-        told, _, text = (kept.read_text() if kept.exists() else "").partition("\n")
-        if told == mark:
+        stamp_text = f"{path} {stamp.st_mtime_ns} {stamp.st_size}"
+        cached = cache / f"help-{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.txt"
+        stamp_line, _, text = (cached.read_text() if cached.exists() else "").partition("\n")
+        if stamp_line == stamp_text:
             return text
         ran = subprocess.run(
             [path, "--help"],
@@ -292,17 +292,17 @@ def _help(path: Path, cache: Path) -> str:
         return ""
     text = ran.stdout if "--ctx-size" in ran.stdout else ran.stderr
     if "--ctx-size" in text:
-        _keep(kept, f"{mark}\n{text}")
+        _write_cache(cached, f"{stamp_text}\n{text}")
         return text
     return ""
 
 
-def _keep(file: Path, text: str) -> None:
+def _write_cache(file: Path, text: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        half = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        half.write_text(text)
-        half.replace(file)
+        partial = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        partial.write_text(text)
+        partial.replace(file)
     except OSError:
         return  # it is asked again next time
 

@@ -16,14 +16,14 @@ _NO_MEMORY = (
 
 
 @dataclass(frozen=True)
-class Cause:
-    sign: re.Pattern[str]
+class CrashCause:
+    pattern: re.Pattern[str]
     name: str  # {0} is what the sign caught
-    cure: str
+    fix: str
 
 
-def _cause(sign: str, name: str, cure: str) -> Cause:
-    return Cause(re.compile(sign, re.IGNORECASE), name, cure)
+def _cause(pattern: str, name: str, fix: str) -> CrashCause:
+    return CrashCause(re.compile(pattern, re.IGNORECASE), name, fix)
 
 
 # The first that is found anywhere in the last lines: what is above explains what is below.
@@ -124,7 +124,7 @@ CAUSES = (
         "The lines below say why; most often the file is damaged or too new.",
     ),
 )
-MEMORY = ("out of GPU memory", "out of memory")
+MEMORY_CAUSES = ("out of GPU memory", "out of memory")
 _WANTED = re.compile(r"(?:allocating|attempted to allocate|projected to use) +([\d.]+) (?:MiB|MB)")
 _FREE = re.compile(r"(?:, |vs\. |- )([\d.]+) MiB (?:of )?free")
 SIGNALS = {number.value: number.name for number in signal.Signals}
@@ -138,7 +138,7 @@ _FAULTS = {
     signal.SIGSYS,
 }
 _BY_SHELL = 128  # a shell between us and the engine reports a signal as this exit code and more
-KILLED: dict[int, str] = {
+SIGNAL_HINTS: dict[int, str] = {
     signal.SIGKILL: (
         "When nobody did that by hand, the system was out of memory: "
         "take a smaller context or model."
@@ -161,28 +161,28 @@ def crashed(exit_code: int | None) -> bool:
     return by_shell in _FAULTS or by_shell not in SIGNALS
 
 
-def cause_of_death(lines: Sequence[str], exit_code: int | None) -> str:
+def diagnose(lines: Sequence[str], exit_code: int | None) -> str:
     for cause in CAUSES:
         for line in lines:
-            if found := cause.sign.search(line):
+            if found := cause.pattern.search(line):
                 return (
                     f"{cause.name.format(*filter(None, found.groups()))}. "
-                    f"{_figures(lines) if cause.name in MEMORY else ''}{cause.cure}"
+                    f"{_memory_figures(lines) if cause.name in MEMORY_CAUSES else ''}{cause.fix}"
                 )
     if exit_code is not None and exit_code < 0:
-        return _killed(-exit_code)
+        return _by_signal(-exit_code)
     last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
     code = "with its guard" if exit_code is None else f"with code {exit_code}"
     return f"ended {code}: {last}"
 
 
-def _figures(lines: Sequence[str]) -> str:
+def _memory_figures(lines: Sequence[str]) -> str:
     """`Wanted: 9,000 MiB, free: 7,900 MiB. `, as far as it was told."""
     wanted = [float(found[1]) for line in lines if (found := _WANTED.search(line))]
     free = [
         float(found[1]) for line in lines if (found := _FREE.search(line)) and "CPU" not in line
     ]
-    told = [
+    figures = [
         f"{what}: {figure:,.0f} MiB"
         for what, figure in (
             ("wanted", max(wanted, default=None)),
@@ -190,8 +190,9 @@ def _figures(lines: Sequence[str]) -> str:
         )
         if figure
     ]
-    return f"{', '.join(told).capitalize()}. ".replace("mib", "MiB") if told else ""
+    return f"{', '.join(figures).capitalize()}. ".replace("mib", "MiB") if figures else ""
 
 
-def _killed(number: int) -> str:
-    return f"killed by {SIGNALS.get(number, f'signal {number}')}. {KILLED.get(number, '')}".rstrip()
+def _by_signal(number: int) -> str:
+    name = SIGNALS.get(number, f"signal {number}")
+    return f"killed by {name}. {SIGNAL_HINTS.get(number, '')}".rstrip()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from proxy.llama_server.gpu import visible_gpu
-from proxy.llama_server.launch import WHEEL, Launch
-from proxy.llama_server.process.logs import Facts
+from proxy.llama_server.launch import WHEEL, LaunchSpec
+from proxy.llama_server.process.logs import EngineInfo
 
 SMALL_SLOT = 16384  # tokens
 
@@ -28,19 +28,21 @@ class GpuProblem:
     """What is wrong, what to do about it, and the command for it where one command is enough."""
 
     what: str
-    cure: str
+    fix: str
     command: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.what} {self.cure}"
+        return f"{self.what} {self.fix}"
 
 
-def gpu_problem(launch: Launch, facts: Facts, *, required: bool = False) -> GpuProblem | None:
+def gpu_problem(
+    launch: LaunchSpec, info: EngineInfo, *, required: bool = False
+) -> GpuProblem | None:
     """Return why the model runs on the CPU although a GPU is present, was asked for, or is
     `required`.
     """
-    gpu, layers = visible_gpu(), asked_layers(launch)
-    if not (facts.on_cpu or facts.layers_ignored):
+    gpu, layers = visible_gpu(), requested_layers(launch)
+    if not (info.on_cpu or info.layers_ignored):
         return None
     if layers == "0" and (gpu or required):
         what = f"This machine has {gpu}" if gpu else "A GPU is required"
@@ -54,19 +56,19 @@ def gpu_problem(launch: Launch, facts: Facts, *, required: bool = False) -> GpuP
             f"This machine has {gpu}, but the engine runs on the CPU: "
             f"answers will be many times slower."
         )
-        return GpuProblem(what, _cure(launch, command), command)
-    if layers not in (None, "0", "auto") or facts.layers_ignored or required:
+        return GpuProblem(what, _fix(launch, command), command)
+    if layers not in (None, "0", "auto") or info.layers_ignored or required:
         what = (
             "A GPU is required" if required else "Layers were asked to go to the GPU, and none did"
         )
         return GpuProblem(
             f"{what}: the engine runs on the CPU, and this system shows no GPU device.",
-            _cure(launch, None),
+            _fix(launch, None),
         )
     return None
 
 
-def asked_layers(launch: Launch) -> str | None:
+def requested_layers(launch: LaunchSpec) -> str | None:
     """Return the value of `n-gpu-layers`, under whatever name this engine takes it."""
     for flag, value in zip(launch.flags, launch.flags[1:], strict=False):
         if flag in ("--n-gpu-layers", "--gpu-layers", "-ngl"):
@@ -86,7 +88,7 @@ def install_command(gpu: str) -> str | None:
     )
 
 
-def small_slot(name: str, context: int | None) -> str | None:
+def small_context_warning(name: str, context: int | None) -> str | None:
     if not context or context >= SMALL_SLOT:
         return None
     return (
@@ -96,7 +98,7 @@ def small_slot(name: str, context: int | None) -> str | None:
     )
 
 
-def _cure(launch: Launch, command: str | None) -> str:
+def _fix(launch: LaunchSpec, command: str | None) -> str:
     if command:
         return (
             f"Install the engine's build for it, or name a llama-server built for it in "

@@ -10,11 +10,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import IO
 
-KEPT = 500
-RING = 2000  # lines of a model
-TOLD = 50  # so many of them go into an error
-PROCESSOR = ("CPU", "BLAS", "AMX")
-LONGEST = 65536  # a line without an end is cut here
+KEPT_LINES = 500
+RING_LINES = 2000  # lines of a model
+TAIL_LINES = 50  # so many of them go into an error
+CPU_DEVICES = ("CPU", "BLAS", "AMX")
+LINE_LIMIT = 65536  # a line without an end is cut here
 
 _DEVICE = re.compile(r"- (?P<name>\w+)\s*: (?P<what>.+) \(\d+ MiB, \d+ MiB free\)\s*$")
 _USING = re.compile(r"using device (?P<name>\w+) \((?P<what>[^()]*(?:\([^()]*\)[^()]*)*)\)")
@@ -25,23 +25,23 @@ _BUFFER = re.compile(
 )
 _HOST_BUFFER = re.compile(r"(?:CPU|BLAS|AMX)|.*_Host$")
 _NO_GPU = re.compile(r"no usable GPU found")
-_ALL_IS_WELL = re.compile(r"\d+(?:\.\d+)+ [ID] ")
+_INFO_LINE = re.compile(r"\d+(?:\.\d+)+ [ID] ")
 
 
-def what_went_wrong(lines: Sequence[str]) -> Sequence[str]:
+def error_lines(lines: Sequence[str]) -> Sequence[str]:
     """Without those that are marked as mere information, where others are left."""
-    return [line for line in lines if not _ALL_IS_WELL.match(line)] or lines
+    return [line for line in lines if not _INFO_LINE.match(line)] or lines
 
 
 def last_lines(lines: Sequence[str]) -> str:
     """Return what goes below an error: the lines that explain it, or nothing where there are
     none.
     """
-    return "\nThe last lines of its log:\n" + "\n".join(what_went_wrong(lines)) if lines else ""
+    return "\nThe last lines of its log:\n" + "\n".join(error_lines(lines)) if lines else ""
 
 
 @dataclass(frozen=True)
-class Facts:
+class EngineInfo:
     """What the engine said about itself; None is what it did not say."""
 
     device: str | None = None  # "CPU", "CUDA0", "Metal" …
@@ -56,7 +56,7 @@ class Facts:
 
     @property
     def on_cpu(self) -> bool:
-        return self.offloaded == 0 or self.device in PROCESSOR
+        return self.offloaded == 0 or self.device in CPU_DEVICES
 
     @property
     def runs_on(self) -> str | None:
@@ -66,7 +66,7 @@ class Facts:
         return "CPU" if self.on_cpu else self.device
 
     @property
-    def where(self) -> str:
+    def summary(self) -> str:
         """In words: device, layers, context of a slot, memory."""
         layers = (
             f"{self.offloaded} of {self.layers} layers on the GPU"
@@ -85,7 +85,7 @@ class Facts:
             part for part in (self.runs_on or "device unknown", layers, context, memory) if part
         )
 
-    def told(self, line: str) -> "Facts":
+    def with_line(self, line: str) -> "EngineInfo":
         if found := _OFFLOADED.search(line):
             return replace(self, offloaded=int(found[1]), layers=int(found[2]))
         if found := _BUFFER.search(line):
@@ -97,45 +97,45 @@ class Facts:
         if _NO_GPU.search(line):
             return replace(self, layers_ignored=True)
         found = _DEVICE.search(line) or _USING.search(line)
-        if found and self.device in (None, *PROCESSOR):  # the first that is no CPU does the work
+        if found and self.device in (None, *CPU_DEVICES):  # the first that is no CPU does the work
             return replace(self, device=found["name"], device_name=found["what"])
         return self
 
 
-class Log:
+class ProcessLog:
     """The last lines of one life of the child."""
 
     def __init__(self, on_line: Callable[[str], None]) -> None:
-        self.lines: deque[str] = deque(maxlen=KEPT)
-        self.written = 0  # of all times, also those that are not kept any more
-        self.facts = Facts()
+        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self.position = 0  # of all times, also those that are not kept any more
+        self.engine_info = EngineInfo()
         self._on_line = on_line
 
     def add(self, line: str) -> None:
         self.lines.append(line)
-        self.written += 1
-        self.facts = self.facts.told(line)
+        self.position += 1
+        self.engine_info = self.engine_info.with_line(line)
         self._on_line(line)
 
-    def since(self, written: int) -> list[str]:
+    def since(self, position: int) -> list[str]:
         """What was written since `written` was asked; nothing where some of it is not kept any
         more.
         """
-        new = self.written - written
+        new = self.position - position
         return list(self.lines)[len(self.lines) - new :] if 0 <= new <= len(self.lines) else []
 
     @property
     def tail(self) -> list[str]:
-        return list(self.lines)[-TOLD:]
+        return list(self.lines)[-TAIL_LINES:]
 
 
-class Ring:
+class LogRing:
     """The last lines of a model over all its lives, ours among the child's, and whoever follows
     them.
     """
 
     def __init__(self) -> None:
-        self.lines: deque[str] = deque(maxlen=RING)
+        self.lines: deque[str] = deque(maxlen=RING_LINES)
         self._followers: set[asyncio.Queue[str]] = set()
 
     def add(self, line: str) -> None:
@@ -148,7 +148,7 @@ class Ring:
 
     async def follow(self) -> AsyncGenerator[str, None]:
         """What is there, then each line as it comes."""
-        queue: asyncio.Queue[str] = asyncio.Queue(RING)
+        queue: asyncio.Queue[str] = asyncio.Queue(RING_LINES)
         for line in self.lines:
             queue.put_nowait(line)
         self._followers.add(queue)
@@ -159,23 +159,23 @@ class Ring:
             self._followers.discard(queue)
 
 
-class Lines:
+class LineReader:
     """Reads a pipe line by line, as it comes. Always: a child whose pipe is full stands still."""
 
-    def __init__(self, pipe: IO[bytes], each: Callable[[str], None]) -> None:
+    def __init__(self, pipe: IO[bytes], on_line: Callable[[str], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._pipe, self._each, self._rest = pipe, each, b""
+        self._pipe, self._on_line, self._rest = pipe, on_line, b""
         self.ended = asyncio.Event()
         os.set_blocking(pipe.fileno(), False)
         self._loop.add_reader(pipe.fileno(), self._read)
 
     def _read(self) -> None:
-        data = os.read(self._pipe.fileno(), LONGEST)
+        data = os.read(self._pipe.fileno(), LINE_LIMIT)
         if not data:
             self.close()
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LONGEST:
+        if len(self._rest) > LINE_LIMIT:
             lines, self._rest = [*lines, self._rest], b""
         for line in lines:
             self._line(line)
@@ -190,4 +190,4 @@ class Lines:
         self.ended.set()
 
     def _line(self, line: bytes) -> None:
-        self._each(line.decode(errors="replace").rstrip("\r"))
+        self._on_line(line.decode(errors="replace").rstrip("\r"))

@@ -11,26 +11,28 @@ from typing import Any
 import httpx
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from proxy.llama_server.launch import Address, Launch
+from proxy.llama_server.launch import LaunchSpec, ProcessAddress
 
 
 @dataclass(frozen=True)
-class Found:
+class ServerProps:
     context: int | None
     slots: int | None
 
 
-class NotYet(Exception):
+class NotReadyYet(Exception):
     """Ask again in a moment."""
 
 
-class NeverReady(Exception):
+class StartFailed(Exception):
     """Asking again is useless: this child has to go."""
 
 
-async def come_up(address: Address, launch: Launch, *, load: float, token: float) -> Found:
+async def wait_ready(
+    address: ProcessAddress, launch: LaunchSpec, *, load: float, token: float
+) -> ServerProps:
     polling = AsyncRetrying(
-        retry=retry_if_exception_type(NotYet),
+        retry=retry_if_exception_type(NotReadyYet),
         wait=wait_exponential(multiplier=0.02, exp_base=1.3, max=0.5),
         stop=stop_after_delay(load),
         reraise=True,
@@ -42,59 +44,59 @@ async def come_up(address: Address, launch: Launch, *, load: float, token: float
         base_url=address.url, headers=headers, trust_env=False, verify=False, timeout=5
     ) as client:
         try:
-            found: Found = await polling(_look, client, launch, token)
-        except NotYet as last:
-            raise NeverReady(f"not ready within {load:g} s: {last}") from None
-        return found
+            props: ServerProps = await polling(_poll, client, launch, token)
+        except NotReadyYet as last:
+            raise StartFailed(f"not ready within {load:g} s: {last}") from None
+        return props
 
 
-async def _look(client: httpx.AsyncClient, launch: Launch, token: float) -> Found:
+async def _poll(client: httpx.AsyncClient, launch: LaunchSpec, token: float) -> ServerProps:
     try:
         health = await client.get("/health")
         if health.status_code != 200:
-            raise NotYet(f"/health says {health.status_code}")
-        found = _ours(await client.get("/props"), launch)
+            raise NotReadyYet(f"/health says {health.status_code}")
+        props = _check_identity(await client.get("/props"), launch)
         await _first_token(client, token)
-        return found
+        return props
     except httpx.HTTPError as error:
-        raise NotYet(f"{type(error).__name__} {error}") from error
+        raise NotReadyYet(f"{type(error).__name__} {error}") from error
 
 
-def _ours(answer: httpx.Response, launch: Launch) -> Found:
+def _check_identity(answer: httpx.Response, launch: LaunchSpec) -> ServerProps:
     if answer.status_code == 401:
-        raise NeverReady("a foreign server answers on its port: it does not know our key")
+        raise StartFailed("a foreign server answers on its port: it does not know our key")
     try:
         props = answer.json()
     except ValueError:
         props = None
     if answer.status_code != 200 or not isinstance(props, dict):
-        raise NeverReady(f"what answers is no llama-server: /props says {answer.status_code}")
+        raise StartFailed(f"what answers is no llama-server: /props says {answer.status_code}")
     path, alias = props.get("model_path"), props.get("model_alias")
     if (
         isinstance(launch.model, Path)
         and path is not None
         and Path(path).absolute() != launch.model.absolute()
     ):
-        raise NeverReady(f"a foreign server answers on its port: it serves {path}")
+        raise StartFailed(f"a foreign server answers on its port: it serves {path}")
     if alias is not None and alias != launch.alias:
-        raise NeverReady(f"a foreign server answers on its port: it calls itself {alias}")
+        raise StartFailed(f"a foreign server answers on its port: it calls itself {alias}")
     defaults: Mapping[str, Any] = props.get("default_generation_settings", {})
-    return Found(context=defaults.get("n_ctx"), slots=props.get("total_slots"))
+    return ServerProps(context=defaults.get("n_ctx"), slots=props.get("total_slots"))
 
 
-async def _first_token(client: httpx.AsyncClient, patience: float) -> None:
+async def _first_token(client: httpx.AsyncClient, timeout: float) -> None:
     """A server can be well and its GPU broken: only a token proves it."""
     try:
         answer = await client.post(
-            "/completion", json={"prompt": "a", "n_predict": 1}, timeout=patience
+            "/completion", json={"prompt": "a", "n_predict": 1}, timeout=timeout
         )
         if answer.status_code == 501:  # an embedding model
-            answer = await client.post("/v1/embeddings", json={"input": "a"}, timeout=patience)
+            answer = await client.post("/v1/embeddings", json={"input": "a"}, timeout=timeout)
     except httpx.ReadTimeout:
-        raise NeverReady(f"it is up, but no first token came within {patience:g} s") from None
+        raise StartFailed(f"it is up, but no first token came within {timeout:g} s") from None
     if answer.status_code == 503:
-        raise NotYet("loading")
+        raise NotReadyYet("loading")
     if answer.status_code != 200:
-        raise NeverReady(
+        raise StartFailed(
             f"it is up, but the first token failed with {answer.status_code}: {answer.text[:500]}"
         )

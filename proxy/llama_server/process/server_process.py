@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from proxy.llama_server.process.logs import Lines, Log
+from proxy.llama_server.process.logs import LineReader, ProcessLog
 
-GUARD = (sys.executable, "-I", "-S", str(Path(__file__).with_name("watchdog.py")))
+WATCHDOG = (sys.executable, "-I", "-S", str(Path(__file__).with_name("watchdog.py")))
 
 
-class Child:
+class ServerProcess:
     """`over` is done when the group has ended, whoever ended it.
 
     The exit code is None when the guard could not tell it. What a `private` one writes is for
@@ -24,7 +24,7 @@ class Child:
         self,
         command: Sequence[str],
         environment: Mapping[str, str],
-        log: Log,
+        log: ProcessLog,
         *,
         grace: float,
         kill: float,
@@ -32,10 +32,10 @@ class Child:
     ) -> None:
         self.pid: int | None = None
         self.exit_code: int | None = None
-        self._patience, self._kill = grace + kill, kill
+        self._timeout, self._kill = grace + kill, kill
         self._log = log
-        self._guard = subprocess.Popen(
-            [*GUARD, str(grace), *command],
+        self._watchdog = subprocess.Popen(
+            [*WATCHDOG, str(grace), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -43,64 +43,65 @@ class Child:
             start_new_session=True,
             umask=0o077 if private else -1,
         )
-        assert self._guard.stdin
-        assert self._guard.stdout
-        assert self._guard.stderr
-        self._lifeline = self._guard.stdin
-        self._report = Lines(self._guard.stdout, self._told)
-        self._output = Lines(self._guard.stderr, log.add)
-        self.over = asyncio.create_task(self._until_over())
+        assert self._watchdog.stdin
+        assert self._watchdog.stdout
+        assert self._watchdog.stderr
+        self._lifeline = self._watchdog.stdin
+        self._report = LineReader(self._watchdog.stdout, self._on_report)
+        self._output = LineReader(self._watchdog.stderr, log.add)
+        self.exited = asyncio.create_task(self._wait_exit())
 
     @property
-    def group(self) -> int:
-        return self._guard.pid
+    def process_group(self) -> int:
+        return self._watchdog.pid
 
     async def end(self) -> None:
         """The guard does it: SIGTERM, grace, SIGKILL.
 
         If it does not, we do. Bounded, whatever the group does.
         """
-        if self.over.done():
+        if self.exited.done():
             return
         self._lifeline.close()
-        done, _ = await asyncio.wait({self.over}, timeout=self._patience)
+        done, _ = await asyncio.wait({self.exited}, timeout=self._timeout)
         if not done:
             self._kill_group()
-            await asyncio.wait({self.over}, timeout=2 * self._kill)
+            await asyncio.wait({self.exited}, timeout=2 * self._kill)
 
-    async def _until_over(self) -> None:
+    async def _wait_exit(self) -> None:
         try:
             try:
                 # Only the guard holds that pipe: it is gone, or just going.
                 await self._report.ended.wait()
             finally:  # or our loop is, and there is no time for manners
-                self._bury()
+                self._reap()
             async with asyncio.timeout(self._kill):
                 await self._output.ended.wait()
         except TimeoutError:
             self._log.add(
-                f"[llama-bridge] something that the child started (group {self.group}) still "
+                f"[llama-bridge] something that the child started (group {self.process_group}) "
+                f"still "
                 f"lives and is left alone"
             )
         finally:
             self._output.close()
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         self._kill_group()
         self._lifeline.close()
         self._report.close()
-        self._guard.wait()  # killed: this takes a moment at most
+        self._watchdog.wait()  # killed: this takes a moment at most
 
     def _kill_group(self) -> None:
         """Only while the guard is not reaped: until then the group's number cannot belong to
         anybody else.
         """
-        if self._guard.returncode is None:
+        if self._watchdog.returncode is None:
             # macOS says the second of a group of zombies.
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._guard.pid, signal.SIGKILL)
+                os.killpg(self._watchdog.pid, signal.SIGKILL)
 
-    def _told(self, line: str) -> None:
+    def _on_report(self, line: str) -> None:
         word, _, rest = line.partition(" ")
         if word == "pid":
             self.pid = int(rest)

@@ -11,110 +11,112 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-TRIES = 3
-LONGEST_REST = 60
+MAX_EARLY_EXITS = 3
+MAX_BACKOFF = 60
 
 
-class State(Enum):
+class ProcessState(Enum):
     STOPPED = "stopped"
     STARTING = "starting"
     READY = "ready"
-    RESTING = "resting"
+    BACKOFF = "resting"
     STOPPING = "stopping"
     FAILED = "failed"
 
 
-def told(state: State, reason: str) -> str:
+def describe(state: ProcessState, reason: str) -> str:
     """`is starting again: killed by SIGKILL`, as a person says it."""
-    words = "has failed" if state is State.FAILED else f"is {state.value}"
+    words = "has failed" if state is ProcessState.FAILED else f"is {state.value}"
     if not reason:
         return words
-    return f"{words}{' again' if state is State.STARTING else ''}: {reason}"
+    return f"{words}{' again' if state is ProcessState.STARTING else ''}: {reason}"
 
 
-class Happening(Enum):
-    WANTED = auto()
-    CAME_UP = auto()
+class ProcessEvent(Enum):
+    START_REQUESTED = auto()
+    BECAME_READY = auto()
     ANSWERED = auto()
-    DIED = auto()
+    EXITED = auto()
     CANNOT_START = auto()  # what it needs is not there: trying again at once is useless
-    RENEWED = auto()
-    RESTED = auto()
-    STOP_ASKED = auto()
-    GONE = auto()
+    RESTART_REQUESTED = auto()
+    BACKOFF_OVER = auto()
+    STOP_REQUESTED = auto()
+    STOPPED = auto()
 
 
 @dataclass(frozen=True)
-class Life:
-    state: State = State.STOPPED
+class ProcessHistory:
+    state: ProcessState = ProcessState.STOPPED
     reason: str = ""
-    early_deaths: int = 0  # in a row, before READY
-    idle_deaths: int = 0  # in a row, READY but nothing finished
+    early_exits: int = 0  # in a row, before READY
+    idle_exits: int = 0  # in a row, READY but nothing finished
     answered: bool = False  # did this child finish an answer?
 
     @property
-    def rest(self) -> int:
-        return min(1 << self.idle_deaths - 1, LONGEST_REST)
+    def backoff(self) -> int:
+        return min(1 << self.idle_exits - 1, MAX_BACKOFF)
 
-    def after(self, happening: Happening, reason: str = "") -> "Life":
+    def after(self, event: ProcessEvent, reason: str = "") -> "ProcessHistory":
         """What has no line in the table changes nothing: a late message must not disturb the
         next life.
         """
-        step = TABLE.get((self.state, happening))
+        step = TRANSITIONS.get((self.state, event))
         return replace(step(self), reason=reason) if step else self
 
 
-def _start(life: Life) -> Life:
-    return replace(life, state=State.STARTING, answered=False)
+def _start(history: ProcessHistory) -> ProcessHistory:
+    return replace(history, state=ProcessState.STARTING, answered=False)
 
 
-def _ready(life: Life) -> Life:
-    return replace(life, state=State.READY, early_deaths=0)
+def _ready(history: ProcessHistory) -> ProcessHistory:
+    return replace(history, state=ProcessState.READY, early_exits=0)
 
 
-def _answered(life: Life) -> Life:
-    return replace(life, answered=True, idle_deaths=0)
+def _answered(history: ProcessHistory) -> ProcessHistory:
+    return replace(history, answered=True, idle_exits=0)
 
 
-def _died_early(life: Life) -> Life:
+def _exited_early(history: ProcessHistory) -> ProcessHistory:
     # FAILED keeps the count: the one try after it must not be three.
-    deaths = life.early_deaths + 1
+    exits = history.early_exits + 1
     return replace(
-        life, state=State.FAILED if deaths >= TRIES else State.STARTING, early_deaths=deaths
+        history,
+        state=ProcessState.FAILED if exits >= MAX_EARLY_EXITS else ProcessState.STARTING,
+        early_exits=exits,
     )
 
 
-def _cannot_start(life: Life) -> Life:
-    return replace(life, state=State.FAILED, early_deaths=TRIES)
+def _cannot_start(history: ProcessHistory) -> ProcessHistory:
+    return replace(history, state=ProcessState.FAILED, early_exits=MAX_EARLY_EXITS)
 
 
-def _died_ready(life: Life) -> Life:
-    if life.answered:
-        return _start(life)
-    return replace(life, state=State.RESTING, idle_deaths=life.idle_deaths + 1)
+def _exited_ready(history: ProcessHistory) -> ProcessHistory:
+    if history.answered:
+        return _start(history)
+    return replace(history, state=ProcessState.BACKOFF, idle_exits=history.idle_exits + 1)
 
 
-def _stop(life: Life) -> Life:
-    return replace(life, state=State.STOPPING)
+def _stop(history: ProcessHistory) -> ProcessHistory:
+    return replace(history, state=ProcessState.STOPPING)
 
 
-def _stopped(_: Life) -> Life:
-    return Life()
+def _stopped(_: ProcessHistory) -> ProcessHistory:
+    return ProcessHistory()
 
 
-TABLE: dict[tuple[State, Happening], Callable[[Life], Life]] = {
-    (State.STOPPED, Happening.WANTED): _start,
-    (State.STARTING, Happening.CAME_UP): _ready,
-    (State.STARTING, Happening.DIED): _died_early,
-    (State.STARTING, Happening.CANNOT_START): _cannot_start,
-    (State.STARTING, Happening.STOP_ASKED): _stop,
-    (State.READY, Happening.ANSWERED): _answered,
-    (State.READY, Happening.DIED): _died_ready,
-    (State.READY, Happening.RENEWED): _start,
-    (State.READY, Happening.STOP_ASKED): _stop,
-    (State.RESTING, Happening.RESTED): _start,
-    (State.RESTING, Happening.STOP_ASKED): _stop,
-    (State.FAILED, Happening.WANTED): _start,
-    (State.FAILED, Happening.STOP_ASKED): _stop,
-    (State.STOPPING, Happening.GONE): _stopped,
+TRANSITIONS: dict[tuple[ProcessState, ProcessEvent], Callable[[ProcessHistory], ProcessHistory]] = {
+    (ProcessState.STOPPED, ProcessEvent.START_REQUESTED): _start,
+    (ProcessState.STARTING, ProcessEvent.BECAME_READY): _ready,
+    (ProcessState.STARTING, ProcessEvent.EXITED): _exited_early,
+    (ProcessState.STARTING, ProcessEvent.CANNOT_START): _cannot_start,
+    (ProcessState.STARTING, ProcessEvent.STOP_REQUESTED): _stop,
+    (ProcessState.READY, ProcessEvent.ANSWERED): _answered,
+    (ProcessState.READY, ProcessEvent.EXITED): _exited_ready,
+    (ProcessState.READY, ProcessEvent.RESTART_REQUESTED): _start,
+    (ProcessState.READY, ProcessEvent.STOP_REQUESTED): _stop,
+    (ProcessState.BACKOFF, ProcessEvent.BACKOFF_OVER): _start,
+    (ProcessState.BACKOFF, ProcessEvent.STOP_REQUESTED): _stop,
+    (ProcessState.FAILED, ProcessEvent.START_REQUESTED): _start,
+    (ProcessState.FAILED, ProcessEvent.STOP_REQUESTED): _stop,
+    (ProcessState.STOPPING, ProcessEvent.STOPPED): _stopped,
 }

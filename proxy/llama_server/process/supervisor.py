@@ -14,20 +14,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from proxy.errors import ChildFailed, ModelLoading, Stopping
-from proxy.llama_server.admission_queue import AdmissionQueue, EngineSlots
-from proxy.llama_server.gpu import since_boot
-from proxy.llama_server.launch import HOST, Address, Launch, free_port
-from proxy.llama_server.process.crash_diagnosis import cause_of_death, crashed
-from proxy.llama_server.process.gpu_check import GpuProblem, gpu_problem, small_slot
-from proxy.llama_server.process.logs import Facts, Log, last_lines
-from proxy.llama_server.process.readiness import Found, NeverReady, come_up
-from proxy.llama_server.process.server_process import Child
-from proxy.llama_server.process.state import Happening, Life, State, told
-from proxy.llama_server.process.tasks import _let_go
-from proxy.llama_server.process.timeouts import USUAL, Timings
-from proxy.llama_server.slot_cache import Slots
-from proxy.llama_server.suspects import Suspects
+from proxy.errors import ChildFailed, ModelLoading, ShuttingDown
+from proxy.llama_server.admission_queue import AdmissionQueue, EngineSlotMonitor
+from proxy.llama_server.gpu import uptime_seconds
+from proxy.llama_server.launch import HOST, LaunchSpec, ProcessAddress, free_port
+from proxy.llama_server.process.crash_diagnosis import crashed, diagnose
+from proxy.llama_server.process.gpu_check import GpuProblem, gpu_problem, small_context_warning
+from proxy.llama_server.process.logs import EngineInfo, ProcessLog, last_lines
+from proxy.llama_server.process.readiness import ServerProps, StartFailed, wait_ready
+from proxy.llama_server.process.server_process import ServerProcess
+from proxy.llama_server.process.state import ProcessEvent, ProcessHistory, ProcessState, describe
+from proxy.llama_server.process.tasks import cancel
+from proxy.llama_server.process.timeouts import DEFAULT, Timeouts
+from proxy.llama_server.slot_cache import SlotCache
+from proxy.llama_server.suspects import CrashSuspects
 
 logger = logging.getLogger("llama_bridge.child")
 
@@ -35,83 +35,85 @@ logger = logging.getLogger("llama_bridge.child")
 class Supervisor:
     def __init__(
         self,
-        launch: Launch,
+        launch: LaunchSpec,
         *,
         on_line: Callable[[str], None] = lambda _: None,
         busy: Callable[[], bool] = lambda: False,  # whether answers run
-        timings: Timings = USUAL,
+        timeouts: Timeouts = DEFAULT,
         require_gpu: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.launch = launch
-        self.timings = timings
-        self.life = Life()
-        self.log = Log(on_line)
-        self.suspects = Suspects(clock)
-        self.admission = AdmissionQueue(EngineSlots(lambda: self._address))
+        self.timeouts = timeouts
+        self.history = ProcessHistory()
+        self.log = ProcessLog(on_line)
+        self.suspects = CrashSuspects(clock)
+        self.admission = AdmissionQueue(EngineSlotMonitor(lambda: self._address))
         self._busy = busy
         self._on_line = on_line
         self._require_gpu = require_gpu
-        self._looked_twice = False
-        self._slots = Slots(
-            launch, timings.slots, lambda level, words: self._say(level, f"{launch.alias}: {words}")
+        self._gpu_rechecked = False
+        self._slots = SlotCache(
+            launch,
+            timeouts.slot_files,
+            lambda level, words: self._log(level, f"{launch.alias}: {words}"),
         )
-        self._address = Address("", "")
-        self._found = Found(None, None)
-        self._child: Child | None = None
+        self._address = ProcessAddress("", "")
+        self._props = ServerProps(None, None)
+        self._process: ServerProcess | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
-        self._answers = 0
-        self._may_try = False  # FAILED has lasted long enough
-        self._changed = self._wanted = self._stop_asked = asyncio.Event()
+        self._answer_count = 0
+        self._retry_allowed = False  # FAILED has lasted long enough
+        self._changed = self._start_requested = self._stop_requested = asyncio.Event()
 
     # what everybody may ask
 
-    async def ensure_ready(self) -> Address:
+    async def ensure_ready(self) -> ProcessAddress:
         try:
-            async with asyncio.timeout(self.timings.wait):
-                while self.state is not State.READY:
-                    self._want()
+            async with asyncio.timeout(self.timeouts.wait):
+                while self.state is not ProcessState.READY:
+                    self._request_start()
                     await self._changed.wait()
         except TimeoutError:
             raise ModelLoading(
-                f"{self.launch.alias} is still {self.state.value} after {self.timings.wait:g} s."
+                f"{self.launch.alias} is still {self.state.value} after {self.timeouts.wait:g} s."
             ) from None
         return self._address
 
-    async def exit_noticed(self, url: str) -> None:
+    async def wait_exit_noticed(self, url: str) -> None:
         """Call this after a connection to `url` failed: return when the exit of that process was
         noticed, or after `grace`.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.timings.grace):
-                while self.state is State.READY and self._address.url == url:
+            async with asyncio.timeout(self.timeouts.grace):
+                while self.state is ProcessState.READY and self._address.url == url:
                     await self._changed.wait()
 
     @property
-    def address(self) -> Address:
+    def address(self) -> ProcessAddress:
         return self._address
 
     async def start(self) -> None:
         """Comes back at once: the child comes up in the background."""
         self._closed = False
-        self._open()
+        self._ensure_running()
 
     async def stop(self) -> None:
         if self._task and not self._task.done():
-            self._stop_asked.set()
+            self._stop_requested.set()
             await asyncio.wait({self._task})
 
-    def answered(self, prompt: int = 0, cached: int = 0) -> None:
+    def record_answer(self, prompt: int = 0, cached: int = 0) -> None:
         """An answer of this child was finished: should it die now, it starts again at once.
 
         With the tokens of its question, and how many of them it knew, where that is told."""
-        self._answers += 1
-        self._slots.judge(prompt, cached)
+        self._answer_count += 1
+        self._slots.record_hit_rate(prompt, cached)
 
     @property
-    def state(self) -> State:
-        return self.life.state
+    def state(self) -> ProcessState:
+        return self.history.state
 
     @property
     def changed(self) -> asyncio.Event:
@@ -120,29 +122,29 @@ class Supervisor:
 
     @property
     def reason(self) -> str:
-        return self.life.reason
+        return self.history.reason
 
     @property
     def pid(self) -> int | None:
-        return self._child.pid if self._child and not self._child.over.done() else None
+        return self._process.pid if self._process and not self._process.exited.done() else None
 
     @property
-    def group(self) -> int | None:
+    def process_group(self) -> int | None:
         """The number of the process group, also when it has ended."""
-        return self._child.group if self._child else None
+        return self._process.process_group if self._process else None
 
     @property
-    def facts(self) -> Facts:
-        return replace(self.log.facts, context=self._found.context, slots=self._found.slots)
+    def engine_info(self) -> EngineInfo:
+        return replace(self.log.engine_info, context=self._props.context, slots=self._props.slots)
 
     @property
-    def gave_up(self) -> bool:
+    def is_failed(self) -> bool:
         """FAILED, and not yet long enough for another try."""
-        return self.state is State.FAILED and not self._may_try
+        return self.state is ProcessState.FAILED and not self._retry_allowed
 
     @property
     def gpu_problem(self) -> GpuProblem | None:
-        return gpu_problem(self.launch, self.facts, required=self._require_gpu)
+        return gpu_problem(self.launch, self.engine_info, required=self._require_gpu)
 
     @property
     def warning(self) -> str | None:
@@ -164,177 +166,182 @@ class Supervisor:
     async def close(self) -> None:
         """Stops it, and nobody starts it again."""
         self._closed = True
-        self.admission.close(Stopping("This proxy is shutting down."))
+        self.admission.close(ShuttingDown("This proxy is shutting down."))
         await self.stop()
 
     # the writer: one task from the first wish to STOPPED
 
-    def _want(self) -> None:
+    def _request_start(self) -> None:
         if self._closed:
-            raise Stopping("This proxy is shutting down.")
-        if self.gave_up:
+            raise ShuttingDown("This proxy is shutting down.")
+        if self.is_failed:
             raise ChildFailed(
                 f"{self.launch.alias} could not be started: "
                 f"{self.reason}{last_lines(self.log.tail)}"
             )
-        self._open()
-        self._wanted.set()
+        self._ensure_running()
+        self._start_requested.set()
 
-    def _open(self) -> None:
+    def _ensure_running(self) -> None:
         if self._task is None or self._task.done():
-            self._changed, self._wanted, self._stop_asked = (
+            self._changed, self._start_requested, self._stop_requested = (
                 asyncio.Event(),
                 asyncio.Event(),
                 asyncio.Event(),
             )
-            self._task = asyncio.create_task(self._live())
+            self._task = asyncio.create_task(self._run())
 
-    async def _live(self) -> None:
-        self._write(Happening.WANTED)
+    async def _run(self) -> None:
+        self._transition(ProcessEvent.START_REQUESTED)
         try:
-            while self.state is not State.STOPPED:
+            while self.state is not ProcessState.STOPPED:
                 await self._step()
         finally:  # also when the loop goes away, or by a defect of ours: nobody is left waiting
-            self.life = Life()
+            self.history = ProcessHistory()
             self._changed.set()
 
     async def _step(self) -> None:
-        happening, reason = await self._next()
-        if happening is Happening.RENEWED and self._busy():
+        event, reason = await self._next_event()
+        if event is ProcessEvent.RESTART_REQUESTED and self._busy():
             return  # a request came meanwhile: the child stays
-        was_ready = self.state is State.READY
-        self._write(happening, reason)
+        was_ready = self.state is ProcessState.READY
+        self._transition(event, reason)
         if was_ready:
-            assert self._child
-            self.suspects.process_ended(crashed=crashed(self._child.exit_code))
+            assert self._process
+            self.suspects.process_ended(crashed=crashed(self._process.exit_code))
 
-    def _write(self, happening: Happening, reason: str = "") -> None:
-        self.life = self.life.after(happening, reason)
+    def _transition(self, event: ProcessEvent, reason: str = "") -> None:
+        self.history = self.history.after(event, reason)
         level = (
             logging.WARNING
-            if happening in (Happening.DIED, Happening.CANNOT_START)
+            if event in (ProcessEvent.EXITED, ProcessEvent.CANNOT_START)
             else logging.INFO
         )
-        self._say(level, f"{self.launch.alias} {told(self.state, reason)}")
+        self._log(level, f"{self.launch.alias} {describe(self.state, reason)}")
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def _say(self, level: int, line: str) -> None:
+    def _log(self, level: int, line: str) -> None:
         logger.log(level, "%s", line)
         self._on_line(f"[llama-bridge] {line}")
 
-    async def _next(self) -> tuple[Happening, str]:
+    async def _next_event(self) -> tuple[ProcessEvent, str]:
         """What this state waits for; asking to stop ends every wait."""
-        if self.state is State.STOPPING:
-            return await self._stopping()
-        waits: dict[State, Callable[[], Awaitable[tuple[Happening, str]]]] = {
-            State.STARTING: self._starting,
-            State.READY: self._ready,
-            State.RESTING: self._resting,
-            State.FAILED: self._failed,
+        if self.state is ProcessState.STOPPING:
+            return await self._run_stop()
+        waits: dict[ProcessState, Callable[[], Awaitable[tuple[ProcessEvent, str]]]] = {
+            ProcessState.STARTING: self._run_start,
+            ProcessState.READY: self._wait_exit,
+            ProcessState.BACKOFF: self._wait_backoff,
+            ProcessState.FAILED: self._wait_retry,
         }
         activity = asyncio.ensure_future(waits[self.state]())
-        stop = asyncio.create_task(self._stop_asked.wait())
+        stop = asyncio.create_task(self._stop_requested.wait())
         try:
             await asyncio.wait({activity, stop}, return_when=asyncio.FIRST_COMPLETED)
-            return (Happening.STOP_ASKED, "") if stop.done() else activity.result()
+            return (ProcessEvent.STOP_REQUESTED, "") if stop.done() else activity.result()
         finally:
-            await _let_go(activity, stop)
+            await cancel(activity, stop)
 
-    async def _starting(self) -> tuple[Happening, str]:
-        self.log, self._found, self._answers, began = (
-            Log(self._on_line),
-            Found(None, None),
+    async def _run_start(self) -> tuple[ProcessEvent, str]:
+        self.log, self._props, self._answer_count, began = (
+            ProcessLog(self._on_line),
+            ServerProps(None, None),
             0,
             time.monotonic(),
         )
-        times = self.timings
-        if self._child:  # never two
-            await self._child.end()
+        times = self.timeouts
+        if self._process:  # never two
+            await self._process.end()
         if isinstance(model := self.launch.model, Path) and not model.exists():
-            return Happening.CANNOT_START, f"there is no file {model}"
+            return ProcessEvent.CANNOT_START, f"there is no file {model}"
         try:
-            if self._slots.kept:
+            if self._slots.enabled:
                 await asyncio.to_thread(self._slots.prepare)
             port = free_port()
-            self._address = Address(f"http://{HOST}:{port}", secrets.token_urlsafe(24))
+            self._address = ProcessAddress(f"http://{HOST}:{port}", secrets.token_urlsafe(24))
             environment = self.launch.environment(self._address.key)
-            command, private = self.launch.command(port), self._slots.kept
-            child = self._child = Child(
+            command, private = self.launch.command(port), self._slots.enabled
+            process = self._process = ServerProcess(
                 command, environment, self.log, grace=times.grace, kill=times.kill, private=private
             )
         except OSError as error:
-            return Happening.DIED, f"this machine could not start a process: {error}"
+            return ProcessEvent.EXITED, f"this machine could not start a process: {error}"
         ready = asyncio.create_task(
-            come_up(self._address, self.launch, load=times.load, token=times.token)
+            wait_ready(self._address, self.launch, load=times.load, token=times.token)
         )
         try:
-            await asyncio.wait({ready, child.over}, return_when=asyncio.FIRST_COMPLETED)
-            if child.over.done():
-                return self._death(child)
-            self._found = ready.result()
-        except Exception as error:  # NeverReady, or a defect of ours: nobody is left waiting for it
-            await child.end()
-            return Happening.DIED, str(error) if isinstance(error, NeverReady) else repr(error)
+            await asyncio.wait({ready, process.exited}, return_when=asyncio.FIRST_COMPLETED)
+            if process.exited.done():
+                return self._exit_event(process)
+            self._props = ready.result()
+        except (
+            Exception
+        ) as error:  # StartFailed, or a defect of ours: nobody is left waiting for it
+            await process.end()
+            return ProcessEvent.EXITED, str(error) if isinstance(error, StartFailed) else repr(
+                error
+            )
         finally:
-            await _let_go(ready)
+            await cancel(ready)
         if self.warning:
             logger.warning(self.warning)
             # Also right after the machine's start: FAILED is tried again, an answer is not taken
             # back.
             if self._require_gpu:
-                await child.end()
-                return Happening.DIED, f"require-gpu: {self.warning}"
-        if small := small_slot(self.launch.alias, self._found.context):
+                await process.end()
+                return ProcessEvent.EXITED, f"require-gpu: {self.warning}"
+        if small := small_context_warning(self.launch.alias, self._props.context):
             logger.warning(small)
         await self._slots.restore(self._address)
         return (
-            Happening.CAME_UP,
-            f"in {time.monotonic() - began:.2f} s, process {child.pid}, {self.facts.where}",
+            ProcessEvent.BECAME_READY,
+            f"in {time.monotonic() - began:.2f} s, process {process.pid}, "
+            f"{self.engine_info.summary}",
         )
 
-    async def _ready(self) -> tuple[Happening, str]:
-        assert self._child
-        if self.warning and self._may_look_again:
-            done, _ = await asyncio.wait({self._child.over}, timeout=self.timings.second_look)
-            self._looked_twice = True
+    async def _wait_exit(self) -> tuple[ProcessEvent, str]:
+        assert self._process
+        if self.warning and self._may_recheck_gpu:
+            done, _ = await asyncio.wait({self._process.exited}, timeout=self.timeouts.gpu_recheck)
+            self._gpu_rechecked = True
             if not done:
                 return (
-                    Happening.RENEWED,
+                    ProcessEvent.RESTART_REQUESTED,
                     "the machine has only just started: its GPU is looked for once more",
                 )
-        await asyncio.wait({self._child.over})
-        if self._answers:
-            self.life = self.life.after(Happening.ANSWERED)
-        return self._death(self._child)
+        await asyncio.wait({self._process.exited})
+        if self._answer_count:
+            self.history = self.history.after(ProcessEvent.ANSWERED)
+        return self._exit_event(self._process)
 
     @property
-    def _may_look_again(self) -> bool:
+    def _may_recheck_gpu(self) -> bool:
         """Right after the machine's start the driver of a graphics card may come later than we
         do.
         """
-        return not self._looked_twice and since_boot() < self.timings.boot
+        return not self._gpu_rechecked and uptime_seconds() < self.timeouts.after_boot
 
-    async def _resting(self) -> tuple[Happening, str]:
-        await asyncio.sleep(self.life.rest * self.timings.rest)
-        return Happening.RESTED, ""
+    async def _wait_backoff(self) -> tuple[ProcessEvent, str]:
+        await asyncio.sleep(self.history.backoff * self.timeouts.backoff)
+        return ProcessEvent.BACKOFF_OVER, ""
 
-    async def _failed(self) -> tuple[Happening, str]:
-        await asyncio.sleep(self.timings.failed)
-        self._wanted.clear()
-        self._may_try = True
+    async def _wait_retry(self) -> tuple[ProcessEvent, str]:
+        await asyncio.sleep(self.timeouts.failed)
+        self._start_requested.clear()
+        self._retry_allowed = True
         try:
-            await self._wanted.wait()
+            await self._start_requested.wait()
         finally:
-            self._may_try = False
-        return Happening.WANTED, ""
+            self._retry_allowed = False
+        return ProcessEvent.START_REQUESTED, ""
 
-    async def _stopping(self) -> tuple[Happening, str]:
-        if self._child:
-            if self._found.slots and not self._child.over.done():
+    async def _run_stop(self) -> tuple[ProcessEvent, str]:
+        if self._process:
+            if self._props.slots and not self._process.exited.done():
                 await self._slots.save(self._address)
-            await self._child.end()
-        return Happening.GONE, ""
+            await self._process.end()
+        return ProcessEvent.STOPPED, ""
 
-    def _death(self, child: Child) -> tuple[Happening, str]:
-        return Happening.DIED, cause_of_death(self.log.tail, child.exit_code)
+    def _exit_event(self, process: ServerProcess) -> tuple[ProcessEvent, str]:
+        return ProcessEvent.EXITED, diagnose(self.log.tail, process.exit_code)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 
-async def _let_go(*tasks: asyncio.Future[Any]) -> None:
+async def cancel(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Timings:
+class Timeouts:
     """Seconds."""
 
     wait: float = 600  # so long a request waits for a child that starts
@@ -13,11 +13,11 @@ class Timings:
     grace: float = 5  # from SIGTERM to SIGKILL
     kill: float = 5  # for what SIGKILL does not end at once
     failed: float = 30  # so long FAILED is answered without another try
-    rest: float = 1  # the first rest; each one after it is twice as long
-    boot: float = 600  # so long after the machine's start its GPU may yet appear
-    second_look: float = 30  # then it is looked for once more
+    backoff: float = 1  # the first rest; each one after it is twice as long
+    after_boot: float = 600  # so long after the machine's start its GPU may yet appear
+    gpu_recheck: float = 30  # then it is looked for once more
     # For saving or giving back what it remembers: some gigabytes, for a large model.
-    slots: float = 20
+    slot_files: float = 20
 
 
-USUAL = Timings()
+DEFAULT = Timeouts()

@@ -25,31 +25,31 @@ ENDING = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
 
 def main(arguments: Sequence[str]) -> None:
     grace, command = float(arguments[0]), arguments[1:]
-    bell = _bell()
+    signals = _signal_pipe()
     try:
         child = _spawn(command)
     except OSError as error:
-        _tell(f"cannot {error.strerror}: {command[0]}")
+        _report(f"cannot {error.strerror}: {command[0]}")
         return
-    _tell(f"pid {child}")
-    status = _watch(child, bell)
+    _report(f"pid {child}")
+    status = _watch(child, signals)
     if status is None:
-        status = _end(child, bell, grace)
-    _tell(f"exit {status}")
+        status = _end(child, signals, grace)
+    _report(f"exit {status}")
     os.killpg(os.getpgrp(), signal.SIGKILL)  # whatever the engine left behind, and ourselves
 
 
-def _bell() -> int:
+def _signal_pipe() -> int:
     """A pipe that rings for every signal, so that one select hears signals and the lifeline
     alike.
     """
-    heard, ring = os.pipe()
-    for end in (heard, ring):
+    read_end, write_end = os.pipe()
+    for end in (read_end, write_end):
         os.set_blocking(end, False)
-    signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     for number in (signal.SIGCHLD, *ENDING):
         signal.signal(number, lambda *_: None)
-    return heard
+    return read_end
 
 
 def _spawn(command: Sequence[str]) -> int:
@@ -67,23 +67,23 @@ def _spawn(command: Sequence[str]) -> int:
     )
 
 
-def _watch(child: int, bell: int) -> int | None:
+def _watch(child: int, signals: int) -> int | None:
     """Until the engine has ended (its exit code) or we are to end it (None)."""
     while True:
-        ready, _, _ = select.select([LIFELINE, bell], [], [])
-        heard = os.read(bell, 512) if bell in ready else b""
+        ready, _, _ = select.select([LIFELINE, signals], [], [])
+        heard = os.read(signals, 512) if signals in ready else b""
         if (status := _exit_code(child)) is not None:
             return status
         if LIFELINE in ready or ENDING.intersection(heard):
             return None
 
 
-def _end(child: int, bell: int, grace: float) -> int:
+def _end(child: int, signals: int, grace: float) -> int:
     os.killpg(os.getpgrp(), signal.SIGTERM)
-    patience = time.monotonic() + grace
-    while (status := _exit_code(child)) is None and (left := patience - time.monotonic()) > 0:
-        if select.select([bell], [], [], left)[0]:
-            os.read(bell, 512)
+    deadline = time.monotonic() + grace
+    while (status := _exit_code(child)) is None and (left := deadline - time.monotonic()) > 0:
+        if select.select([signals], [], [], left)[0]:
+            os.read(signals, 512)
     return -signal.SIGKILL if status is None else status
 
 
@@ -92,7 +92,7 @@ def _exit_code(child: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if ended else None
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     try:
         os.write(REPORT, f"{line}\n".encode())
     except BrokenPipeError:

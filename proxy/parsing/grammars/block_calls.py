@@ -6,43 +6,43 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import Dialect
-from proxy.parsing.grammars.call_arguments import payload
+from proxy.parsing.grammars.call_arguments import arguments_payload
 from proxy.parsing.reader import Reader, Steps
 
 
-class Head(NamedTuple):
+class CallHeading(NamedTuple):
     name: str
     id: str | None = None
 
 
-Heading: TypeAlias = Callable[[Reader, Calls], Steps[Head | None]]
+HeadingGrammar: TypeAlias = Callable[[Reader, CallWriter], Steps[CallHeading | None]]
 """Reads what stands before the arguments; None if it is no head of a call."""
 
 
 @dataclass(frozen=True)
-class Listing:
+class BlockFormat:
     """How a dialect spells its blocks."""
 
-    begins: tuple[str, ...]  # one block
-    ends: tuple[str, ...]
-    heading: Heading
+    block_openers: tuple[str, ...]  # one block
+    block_closers: tuple[str, ...]
+    heading: HeadingGrammar
     openers: tuple[str, ...] = ()  # the whole list
     closers: tuple[str, ...] = ()
     # What says in a block's head that it is one though its first marker was lost.
     proof: re.Pattern[str] | None = None
 
 
-def listed(
+def block_dialect(
     name: str,
     sample: str,
-    listing: Listing,
+    block_format: BlockFormat,
     *,
-    turns: tuple[str, ...],
-    marks: tuple[str, ...],
-    models: str,
-    starts: tuple[str, ...] = (),
+    end_tokens: tuple[str, ...],
+    template_markers: tuple[str, ...],
+    model_pattern: str,
+    tentative_openers: tuple[str, ...] = (),
 ) -> Dialect:
     """A dialect that is nothing but its listing; it may `start` without its first marker where
     there is a proof.
@@ -50,68 +50,74 @@ def listed(
     return Dialect(
         name,
         sample,
-        grammar=partial(listed_calls, listing=listing),
-        openers=(*listing.openers, *listing.begins),
-        starts=starts,
-        doubtful=partial(opener_missing, listing=listing) if starts else None,
-        turns=turns,
-        marks=marks,
-        models=models,
+        grammar=partial(block_calls, block_format=block_format),
+        openers=(*block_format.openers, *block_format.block_openers),
+        tentative_openers=tentative_openers,
+        tentative_grammar=partial(opener_missing, block_format=block_format)
+        if tentative_openers
+        else None,
+        end_tokens=end_tokens,
+        template_markers=template_markers,
+        model_pattern=model_pattern,
     )
 
 
-def opener_missing(read: Reader, calls: Calls, listing: Listing) -> Steps[None]:
+def opener_missing(reader: Reader, calls: CallWriter, block_format: BlockFormat) -> Steps[None]:
     """The first marker may have been lost: then those behind it prove the call of a declared
     tool.
     """
-    begin = yield from read.upto(0, "{")
-    if listing.proof and listing.proof.match(begin):
-        here = read.mark()
-        head = yield from listing.heading(read, calls)
-        read.rewind(here)
-        read.release(here)
-        if head and calls.declared(head.name):
-            yield from listed_calls(read, calls, listing, certain=True)
+    begin = yield from reader.lookahead_to(0, "{")
+    if block_format.proof and block_format.proof.match(begin):
+        here = reader.mark()
+        head = yield from block_format.heading(reader, calls)
+        reader.rewind(here)
+        reader.release(here)
+        if head and calls.resolve_declared(head.name):
+            yield from block_calls(reader, calls, block_format, certain=True)
 
 
-def listed_calls(
-    read: Reader, calls: Calls, listing: Listing, *, certain: bool = False
+def block_calls(
+    reader: Reader, calls: CallWriter, block_format: BlockFormat, *, certain: bool = False
 ) -> Steps[None]:
     """All blocks; the first may lack its marker where the list has one, and the list may lack
     all of its own.
     """
-    certain = bool((yield from read.take(*listing.openers))) or certain
+    certain = bool((yield from reader.take(*block_format.openers))) or certain
     while True:
-        here, before = read.mark(), calls.count
-        yield from read.skip()
-        if (yield from read.take(*listing.begins)) or certain:
-            yield from _block(read, calls, listing)
+        here, before = reader.mark(), calls.count
+        yield from reader.skip_blanks()
+        if (yield from reader.take(*block_format.block_openers)) or certain:
+            yield from _block(reader, calls, block_format)
         if calls.count == before:
-            read.rewind(here)
-        read.release(here)
-        if calls.count == before or calls.broken or calls.open:
+            reader.rewind(here)
+        reader.release(here)
+        if calls.count == before or calls.aborted or calls.open:
             break
         certain = False
-        while (yield from _take(read, listing.ends)):
+        while (yield from _take(reader, block_format.block_closers)):
             certain = True
-    if calls.count and not calls.broken and not calls.open:
-        yield from _take(read, listing.closers)
+    if calls.count and not calls.aborted and not calls.open:
+        yield from _take(reader, block_format.closers)
 
 
-def _block(read: Reader, calls: Calls, listing: Listing) -> Steps[None]:
-    head = yield from listing.heading(read, calls)
+def _block(reader: Reader, calls: CallWriter, block_format: BlockFormat) -> Steps[None]:
+    head = yield from block_format.heading(reader, calls)
     if head is not None:
-        yield from payload(
-            read, calls, head.name, (*listing.ends, *listing.closers, *listing.begins), head.id
+        yield from arguments_payload(
+            reader,
+            calls,
+            head.name,
+            (*block_format.block_closers, *block_format.closers, *block_format.block_openers),
+            head.id,
         )
 
 
-def _take(read: Reader, markers: tuple[str, ...]) -> Steps[bool]:
+def _take(reader: Reader, markers: tuple[str, ...]) -> Steps[bool]:
     """A marker behind blanks; the blanks are left alone if it does not come."""
-    here = read.mark()
-    yield from read.skip()
-    met = bool((yield from read.take_half(*markers)))
-    if not met and (yield from read.next()):
-        read.rewind(here)
-    read.release(here)
+    here = reader.mark()
+    yield from reader.skip_blanks()
+    met = bool((yield from reader.take_partial(*markers)))
+    if not met and (yield from reader.peek_char()):
+        reader.rewind(here)
+    reader.release(here)
     return met

@@ -2,22 +2,22 @@
 
 from dataclasses import dataclass
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.grammars.element_calls import element_call
-from proxy.parsing.grammars.json_calls import Shape, call_objects
+from proxy.parsing.grammars.json_calls import JsonFormat, json_calls
 from proxy.parsing.grammars.named_calls import python_calls
 from proxy.parsing.grammars.xml_calls import closing_tag
 from proxy.parsing.reader import Reader, Steps
 
 FENCES = ("```json", "```python", "```")
-ANY = Shape()
+ANY = JsonFormat()
 
 
 @dataclass(frozen=True)
-class Marks:
+class Delimiters:
     openers: tuple[str, ...]
     closers: tuple[str, ...] = ()
-    shape: Shape = ANY
+    json_format: JsonFormat = ANY
     objects_only: bool = False  # the markers are too weak to prove anything but JSON
 
 
@@ -43,52 +43,58 @@ CLOSERS = (
     *("<|action_end|>", "<|END_ACTION|>"),
 )
 """All that close calls and nothing else."""
-UNOPENED = Marks((), CLOSERS, Shape(ends=CLOSERS, name=Calls.declared))
+UNOPENED = Delimiters(
+    (), CLOSERS, JsonFormat(ends=CLOSERS, resolve_name=CallWriter.resolve_declared)
+)
 
 
-def marked_calls(read: Reader, calls: Calls, marks: Marks) -> Steps[None]:
+def delimited_calls(reader: Reader, calls: CallWriter, delimiters: Delimiters) -> Steps[None]:
     """JSON, a call in Python's syntax, a name before its arguments, or an element with the
     tool's name.
     """
-    while (yield from read.take(*marks.openers)):  # some write it twice
-        yield from read.skip()
-    fence = yield from _body(read, calls, marks)
-    if calls.count and not calls.broken and not calls.open:
+    while (yield from reader.take(*delimiters.openers)):  # some write it twice
+        yield from reader.skip_blanks()
+    fence = yield from _body(reader, calls, delimiters)
+    if calls.count and not calls.aborted and not calls.open:
         yield from closing_tag(
-            read, marks.openers, (*marks.closers, "```") if fence else marks.closers
+            reader,
+            delimiters.openers,
+            (*delimiters.closers, "```") if fence else delimiters.closers,
         )
 
 
-def opener_missing(read: Reader, calls: Calls) -> Steps[None]:
+def opener_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
     """The opening marker may have been lost, or stood in the prompt: then a closing one proves
     the call of a declared tool.
     """
-    yield from _body(read, calls, UNOPENED)
-    yield from read.skip()
-    if not (yield from read.take(*UNOPENED.closers)):
-        calls.withdraw()
+    yield from _body(reader, calls, UNOPENED)
+    yield from reader.skip_blanks()
+    if not (yield from reader.take(*UNOPENED.closers)):
+        calls.discard()
 
 
-def _body(read: Reader, calls: Calls, marks: Marks) -> Steps[str]:
+def _body(reader: Reader, calls: CallWriter, delimiters: Delimiters) -> Steps[str]:
     """What stands between the markers; the fence around it, if there is one."""
-    fence = yield from read.take(*FENCES)
-    yield from read.skip()
-    if (yield from _object_follows(read)):
-        yield from call_objects(read, calls, marks.shape)
-    elif marks.objects_only:
+    fence = yield from reader.take(*FENCES)
+    yield from reader.skip_blanks()
+    if (yield from _object_follows(reader)):
+        yield from json_calls(reader, calls, delimiters.json_format)
+    elif delimiters.objects_only:
         pass
-    elif (yield from read.peek("<")):
-        yield from element_call(read, calls, marks.openers, marks.closers)
+    elif (yield from reader.peek("<")):
+        yield from element_call(reader, calls, delimiters.openers, delimiters.closers)
     else:
-        yield from python_calls(read, calls, marks.closers, marks.shape.name)
+        yield from python_calls(
+            reader, calls, delimiters.closers, delimiters.json_format.resolve_name
+        )
     return fence
 
 
-def _object_follows(read: Reader) -> Steps[bool]:
-    here = read.mark()
-    while (yield from read.take("[")):
-        yield from read.skip()
-    letter = yield from read.next()
-    read.rewind(here)
-    read.release(here)
+def _object_follows(reader: Reader) -> Steps[bool]:
+    here = reader.mark()
+    while (yield from reader.take("[")):
+        yield from reader.skip_blanks()
+    letter = yield from reader.peek_char()
+    reader.rewind(here)
+    reader.release(here)
     return letter == "{"

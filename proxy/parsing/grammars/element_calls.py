@@ -4,30 +4,30 @@ declared.
 
 import re
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.grammars.call_arguments import json_body
 from proxy.parsing.grammars.xml_calls import parameters
-from proxy.parsing.grammars.xml_layout import Layout, Tag
+from proxy.parsing.grammars.xml_layout import Tag, XmlFormat
 from proxy.parsing.reader import Reader, Steps
 
 
 def element_call(
-    read: Reader, calls: Calls, openers: tuple[str, ...], closers: tuple[str, ...]
+    reader: Reader, calls: CallWriter, openers: tuple[str, ...], closers: tuple[str, ...]
 ) -> Steps[None]:
-    tag = yield from read.tag()
-    name = calls.tools.declared(tag.strip("<> "))
+    tag = yield from reader.peek_tag()
+    name = calls.tools.resolve(tag.strip("<> "))
     if name is None:
         return
-    read.drop(len(tag))
+    reader.advance(len(tag))
     closer = f"</{tag.strip('<> ')}>"
-    yield from read.skip()
-    if (yield from read.peek("{")):
-        yield from json_body(read, calls, name, (closer, *closers))
-        yield from read.skip()
-        yield from read.take(closer)
+    yield from reader.skip_blanks()
+    if (yield from reader.peek("{")):
+        yield from json_body(reader, calls, name, (closer, *closers))
+        yield from reader.skip_blanks()
+        yield from reader.take(closer)
         return
     keys = tuple(calls.tools.kinds(name))
-    layout = Layout(
+    xml_format = XmlFormat(
         openers=openers,
         closers=closers,
         function=Tag(tag, re.compile(re.escape(tag))),
@@ -38,4 +38,4 @@ def element_call(
         value_closers=tuple(f"</{key}>" for key in keys) or ("</>",),
         edge="line",
     )
-    yield from parameters(read, calls, layout, name)
+    yield from parameters(reader, calls, xml_format, name)

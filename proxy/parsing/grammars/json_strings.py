@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias
 
 from proxy.parsing.reader import WORD_LIMIT, Emit, Reader, Steps
 
-Place: TypeAlias = Literal["key", "object", "array", "call", "alone"]
+StringContext: TypeAlias = Literal["key", "object", "array", "call", "alone"]
 """Where a string stands: that decides what may follow it."""
-Ends: TypeAlias = tuple[str, ...]
+EndMarkers: TypeAlias = tuple[str, ...]
 """Markers that may follow a value whose own closers are missing."""
 
 ESCAPES = {
@@ -27,10 +27,10 @@ ESCAPES = {
 TRIPLES = ('"""', "'''")
 
 DRIVE = re.compile(r'[A-Za-z]:\\[^\\"\']')
-HALF_DRIVE = re.compile(r"(?:[A-Za-z](?::\\?)?)?")
+PARTIAL_DRIVE = re.compile(r"(?:[A-Za-z](?::\\?)?)?")
 UNICODE = re.compile(r"u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U(00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})")
 PAIR = re.compile(r"u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
-HALF_UNICODE = re.compile(
+PARTIAL_UNICODE = re.compile(
     r"x[0-9a-fA-F]?|U[0-9a-fA-F]{0,7}|u(?:[0-9a-fA-F]{0,3}|"
     r"[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)?"
 )
@@ -39,42 +39,44 @@ KEY = re.compile(rf"{QUOTED}\s*:")
 ANY_KEY = re.compile(rf"(?:{QUOTED}|[A-Za-z_]\w*)\s*:")
 KEYWORD = re.compile(r"[A-Za-z_]\w*\s*=")
 NEXT_CALL = re.compile(r"(?:print\()?[A-Za-z_][\w.]*\(\s*(?:\)|[A-Za-z_]\w*\s*=)")
-HALF_CALL = re.compile(r"[A-Za-z_][\w.]*(?:\([A-Za-z_][\w.]*)?(?:\(\s*(?:[A-Za-z_]\w*\s*)?)?|")
-HALF_KEY = re.compile(
+PARTIAL_CALL = re.compile(r"[A-Za-z_][\w.]*(?:\([A-Za-z_][\w.]*)?(?:\(\s*(?:[A-Za-z_]\w*\s*)?)?|")
+PARTIAL_KEY = re.compile(
     r'(?:"(?:[^"\\]|\\[\s\S])*(?:\\|"\s*)?|\'(?:[^\'\\]|\\[\s\S])*(?:\\|\'\s*)?|[A-Za-z_]\w*\s*)'
 )
 
 
-def string(read: Reader, emit: Emit, place: Place, ends: Ends) -> Steps[bool]:
+def string(reader: Reader, emit: Emit, context: StringContext, ends: EndMarkers) -> Steps[bool]:
     """A quoted string, decoded piece by piece; False if it broke off.
 
     The first wrong escape makes all that follow literal.
     """
-    mark = yield from read.next()
-    if place == "call" and (triple := (yield from read.take(*TRIPLES))):
-        return (yield from _long_string(read, emit, triple))
-    read.drop(1)
-    literal = yield from wait(
-        read,
+    mark = yield from reader.peek_char()
+    if context == "call" and (triple := (yield from reader.take(*TRIPLES))):
+        return (yield from _long_string(reader, emit, triple))
+    reader.advance(1)
+    literal = yield from decide(
+        reader,
         4,
-        lambda seen: True if DRIVE.match(seen) else None if HALF_DRIVE.fullmatch(seen) else False,
+        lambda seen: (
+            True if DRIVE.match(seen) else None if PARTIAL_DRIVE.fullmatch(seen) else False
+        ),
     )
-    quotes = Quotes(mark, emit)
+    quotes = QuoteCounter(mark, emit)
     while True:
-        met = yield from read.until(mark, "\\", emit=quotes.write)
-        if met is None:
+        found = yield from reader.until(mark, "\\", emit=quotes.write)
+        if found is None:
             return False
-        if met == mark:
-            if (yield from _over(read, place, ends, quotes.open)):
+        if found == mark:
+            if (yield from _ends_here(reader, context, ends, quotes.open)):
                 return True
-            quotes.inner((read.ahead()[0])[:1])
+            quotes.inner((reader.lookahead()[0])[:1])
         elif literal:
-            yield from _literal_backslash(read, quotes, mark, place, ends)
+            yield from _literal_backslash(reader, quotes, mark, context, ends)
         else:
-            literal = not (yield from _escape(read, quotes.write))
+            literal = not (yield from _escape(reader, quotes.write))
 
 
-class Quotes:
+class QuoteCounter:
     """Counts the unescaped quotes inside a string: they come in pairs, so that one which is
     still open speaks against an end.
     """
@@ -94,86 +96,88 @@ class Quotes:
         self.write(self._mark)
 
 
-def _long_string(read: Reader, emit: Emit, mark: str) -> Steps[bool]:
-    while met := (yield from read.until(mark, "\\", emit=emit)):
+def _long_string(reader: Reader, emit: Emit, mark: str) -> Steps[bool]:
+    while met := (yield from reader.until(mark, "\\", emit=emit)):
         if met == mark:
             return True
-        yield from _escape(read, emit)
+        yield from _escape(reader, emit)
     return False
 
 
 def _literal_backslash(
-    read: Reader, quotes: Quotes, mark: str, place: Place, ends: Ends
+    reader: Reader, quotes: QuoteCounter, mark: str, context: StringContext, ends: EndMarkers
 ) -> Steps[None]:
     """In a string of literal backslashes `\\\\` and an inner `\\"` still are what they were
     meant to be.
     """
-    met = yield from read.peek(mark, "\\")
+    met = yield from reader.peek(mark, "\\")
     if met == mark:
-        here = read.mark()
-        read.drop(1)
-        over = yield from _over(read, place, ends, quotes.open)
+        here = reader.mark()
+        reader.advance(1)
+        over = yield from _ends_here(reader, context, ends, quotes.open)
         if over:
-            read.rewind(here)
-        read.release(here)
+            reader.rewind(here)
+        reader.release(here)
         quotes.write("\\" if over else mark)
     else:
         quotes.write("\\")
-        read.drop(len(met))
+        reader.advance(len(met))
 
 
-def _escape(read: Reader, emit: Emit) -> Steps[bool]:
+def _escape(reader: Reader, emit: Emit) -> Steps[bool]:
     """What follows a backslash; False if it is no escape, and stays."""
-    letter = yield from read.next()
+    letter = yield from reader.peek_char()
     if not letter:
         return True  # cut in the middle of it
     if letter in ESCAPES:
-        read.drop(1)
+        reader.advance(1)
         emit(ESCAPES[letter])
         return True
     if letter in "uxU":
-        text, length = yield from _unicode(read)
-        read.drop(length)
+        text, length = yield from _unicode(reader)
+        reader.advance(length)
         emit(text)
         return length > 0
     emit("\\")
     return False
 
 
-def _unicode(read: Reader) -> Steps[tuple[str, int]]:
-    yield from wait(read, 11, lambda seen: None if HALF_UNICODE.fullmatch(seen) else True)
-    seen, _ = read.ahead(11)
+def _unicode(reader: Reader) -> Steps[tuple[str, int]]:
+    yield from decide(reader, 11, lambda seen: None if PARTIAL_UNICODE.fullmatch(seen) else True)
+    seen, _ = reader.lookahead(11)
     if pair := PAIR.match(seen):
         high, low = (int(half, 16) for half in pair.groups())
         return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)), 11
     if one := UNICODE.match(seen):
         code = int(one[one.lastindex or 0], 16)
         return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code), one.end()
-    if HALF_UNICODE.fullmatch(seen):
+    if PARTIAL_UNICODE.fullmatch(seen):
         return "", len(seen)  # cut in the middle of it
     return "\\", 0
 
 
-def _over(
-    read: Reader,
-    place: Place,
-    ends: Ends,
+def _ends_here(
+    reader: Reader,
+    context: StringContext,
+    ends: EndMarkers,
     quoting: bool,  # noqa: FBT001 - a state, no switch
 ) -> Steps[bool]:
     """Whether the quote just read ends its string, or is one that was not escaped."""
-    if place == "key":
+    if context == "key":
         return True
-    verdict = yield from wait(read, WORD_LIMIT, lambda seen: _follows(seen, place, ends, quoting))
+    verdict = yield from decide(
+        reader, WORD_LIMIT, lambda seen: _follows(seen, context, ends, quoting)
+    )
     # The end, or so long a key: only where its comma is missing, too, something speaks against it.
     if verdict is None:
-        verdict = read.ahead()[0].lstrip()[:1] not in ('"', "'")
+        verdict = reader.lookahead()[0].lstrip()[:1] not in ('"', "'")
     return verdict
 
 
-def wait(read: Reader, letters: int, judge: Callable[[str], bool | None]) -> Steps[bool | None]:
+def decide(reader: Reader, letters: int, judge: Callable[[str], bool | None]) -> Steps[bool | None]:
     """Judges what comes next, with as few letters as it takes."""
     while True:
-        seen, more = read.ahead(letters)
+        seen, more = reader.lookahead(letters)
         verdict = judge(seen)
         if verdict is not None or not more:
             return verdict
@@ -182,8 +186,8 @@ def wait(read: Reader, letters: int, judge: Callable[[str], bool | None]) -> Ste
 
 def _follows(
     seen: str,
-    place: Place,
-    ends: Ends,
+    context: StringContext,
+    ends: EndMarkers,
     quoting: bool,  # noqa: FBT001 - a state, no switch
 ) -> bool | None:
     rest = seen.lstrip()
@@ -191,26 +195,28 @@ def _follows(
         return None
     if rest.startswith(ends or ("}",)):
         return True
-    if rest[0] in {"call": ")", "array": "}])"}.get(place, "}]"):
-        return _closed_behind(rest, place, ends, quoting) if place == "call" or quoting else True
-    if place == "alone":
+    if rest[0] in {"call": ")", "array": "}])"}.get(context, "}]"):
+        return (
+            _closed_behind(rest, context, ends, quoting) if context == "call" or quoting else True
+        )
+    if context == "alone":
         return False
     if rest[0] == ",":
         rest = rest[1:].lstrip()
         return (
             _value_follows(rest)
-            if place == "array"
-            else _key_follows(rest, KEYWORD if place == "call" else ANY_KEY)
+            if context == "array"
+            else _key_follows(rest, KEYWORD if context == "call" else ANY_KEY)
         )
-    if place == "array":
+    if context == "array":
         return rest[0] in "\"'" and rest != seen
     return _key_follows(rest, KEY)
 
 
 def _closed_behind(
     rest: str,
-    place: Place,
-    ends: Ends,
+    context: StringContext,
+    ends: EndMarkers,
     quoting: bool,  # noqa: FBT001 - a state, no switch
 ) -> bool | None:
     """Whether the closers behind a quote are meant, and belong to no text: by what stands behind
@@ -234,13 +240,13 @@ def _closed_behind(
         following = tail[1:].lstrip()
         return (
             (following[0] in "{\"'" if following else None)
-            if place != "call" and tail[0] == ","
+            if context != "call" and tail[0] == ","
             else False
         )
     if "\n" in behind[: len(behind) - len(tail)]:
         return True
     tail = tail.lstrip(",; \t")
-    return None if HALF_CALL.fullmatch(tail) else NEXT_CALL.match(tail) is not None
+    return None if PARTIAL_CALL.fullmatch(tail) else NEXT_CALL.match(tail) is not None
 
 
 def _value_follows(rest: str) -> bool | None:
@@ -253,5 +259,7 @@ def _key_follows(rest: str, known: re.Pattern[str]) -> bool | None:
     if rest[0] in (")" if known is KEYWORD else "}]") or known.match(rest):
         return True
     return (
-        None if HALF_KEY.fullmatch(rest) and not (known is KEY and rest[0] not in "\"'") else False
+        None
+        if PARTIAL_KEY.fullmatch(rest) and not (known is KEY and rest[0] not in "\"'")
+        else False
     )

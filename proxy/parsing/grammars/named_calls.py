@@ -6,95 +6,105 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.grammars.call_arguments import (
     argument,
     arguments,
+    is_wrapper_key,
     json_body,
     object_follows,
-    wraps,
 )
-from proxy.parsing.grammars.json_text import Ends
+from proxy.parsing.grammars.json_text import EndMarkers
 from proxy.parsing.reader import WORD_LIMIT, Reader, Steps
 
 NAME = re.compile(r"[\w.-]*")
 WORD = re.compile(r"\w*")
 COMMAS = re.compile(r"[\s,]*")
 BETWEEN = re.compile(r"[\s,;]*")
-Named: TypeAlias = Callable[[Calls, str], str | None]
+ResolveName: TypeAlias = Callable[[CallWriter, str], str | None]
 """Which names are let pass."""
 
 
-def python_calls(read: Reader, calls: Calls, ends: Ends, named: Named = Calls.name) -> Steps[None]:
+def python_calls(
+    reader: Reader,
+    calls: CallWriter,
+    ends: EndMarkers,
+    resolve: ResolveName = CallWriter.resolve_name,
+) -> Steps[None]:
     """One such call, several, or a list of them."""
-    listed = yield from read.take("[")
+    listed = yield from reader.take("[")
     while True:
-        here, before = read.mark(), calls.count
-        yield from read.run(BETWEEN)
-        printed = yield from read.take("print(")
-        yield from named_call(read, calls, ends, named)
-        if calls.count == before or calls.open or calls.broken:
+        here, before = reader.mark(), calls.count
+        yield from reader.take_while(BETWEEN)
+        printed = yield from reader.take("print(")
+        yield from named_call(reader, calls, ends, resolve)
+        if calls.count == before or calls.open or calls.aborted:
             if calls.count == before:
-                read.rewind(here)
-            read.release(here)
+                reader.rewind(here)
+            reader.release(here)
             break
         if printed:
-            yield from read.take(")")
-        read.release(here)
-    if listed and calls.count and not calls.open and not calls.broken:
-        here = read.mark()
-        yield from read.run(COMMAS)
-        if not (yield from read.take("]")) and (yield from read.next()):
-            read.rewind(here)
-        read.release(here)
+            yield from reader.take(")")
+        reader.release(here)
+    if listed and calls.count and not calls.open and not calls.aborted:
+        here = reader.mark()
+        yield from reader.take_while(COMMAS)
+        if not (yield from reader.take("]")) and (yield from reader.peek_char()):
+            reader.rewind(here)
+        reader.release(here)
 
 
-def named_call(read: Reader, calls: Calls, ends: Ends, named: Named = Calls.name) -> Steps[None]:
+def named_call(
+    reader: Reader,
+    calls: CallWriter,
+    ends: EndMarkers,
+    resolve: ResolveName = CallWriter.resolve_name,
+) -> Steps[None]:
     """A name and its arguments, as keywords in brackets or as JSON."""
-    name = named(calls, (yield from read.run(NAME)))
+    name = resolve(calls, (yield from reader.take_while(NAME)))
     if name is None:
         return
-    if (yield from read.take("(")):
-        yield from keywords(read, calls, name, ends)
+    if (yield from reader.take("(")):
+        yield from keywords(reader, calls, name, ends)
         return
-    yield from read.skip()
-    yield from json_body(read, calls, name, ends)
+    yield from reader.skip_blanks()
+    yield from json_body(reader, calls, name, ends)
 
 
-def keywords(read: Reader, calls: Calls, name: str, ends: Ends) -> Steps[None]:
+def keywords(reader: Reader, calls: CallWriter, name: str, ends: EndMarkers) -> Steps[None]:
     """Sure with the first keyword, or with the closing bracket if there is none."""
     while True:
-        gap = yield from read.run(COMMAS)
-        if (yield from read.take(")")):
+        gap = yield from reader.take_while(COMMAS)
+        if (yield from reader.take(")")):
             if not calls.open:
                 calls.start(name)
             calls.end()
             return
-        key = yield from read.run(WORD, WORD_LIMIT)
+        key = yield from reader.take_while(WORD, WORD_LIMIT)
         if (
             not key
             and "," not in gap
-            and not (yield from read.next())
-            and not read.cut
+            and not (yield from reader.peek_char())
+            and not reader.cut
             and calls.open
         ):
             calls.end()
             return
-        yield from read.skip()
-        if not key or not (yield from read.take("=")):
+        yield from reader.skip_blanks()
+        if not key or not (yield from reader.take("=")):
             return
-        yield from read.skip()
-        if (yield from read.next()) in (",", ")"):
+        yield from reader.skip_blanks()
+        if (yield from reader.peek_char()) in (",", ")"):
             return
         if not calls.open:
             calls.start(name)
-        if not (yield from _keyword(read, calls, key, ends)):
+        if not (yield from _keyword(reader, calls, key, ends)):
             return
 
 
-def _keyword(read: Reader, calls: Calls, key: str, ends: Ends) -> Steps[bool]:
+def _keyword(reader: Reader, calls: CallWriter, key: str, ends: EndMarkers) -> Steps[bool]:
     """The value of one keyword; False if it broke off."""
-    if wraps(calls, key) and (yield from object_follows(read)):
-        return (yield from arguments(read, calls, ends))
+    if is_wrapper_key(calls, key) and (yield from object_follows(reader)):
+        return (yield from arguments(reader, calls, ends))
     calls.key(key)
-    return (yield from argument(read, calls, calls.kinds.get(key, frozenset()), "call", ends))
+    return (yield from argument(reader, calls, calls.kinds.get(key, frozenset()), "call", ends))

@@ -2,17 +2,17 @@
 
 from io import StringIO
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.conversion import typed
 from proxy.parsing.grammars.json_text import escaped
-from proxy.parsing.grammars.xml_layout import Edge
-from proxy.parsing.schema import Kinds, same
+from proxy.parsing.grammars.xml_layout import NewlineRule
+from proxy.parsing.schema import Kinds, canonical_kind
 
-UNDECIDED = 64
+SHORT_LIMIT = 64
 """A value that may be a string or something short (null, a number) is a string once it is
 longer.
 """
-STRUCTURED = 1 << 18
+STRUCTURE_LIMIT = 1 << 18
 """A list or object is a string once it is longer: reading it takes up to 50 ms.
 
 No model writes that much in one answer.
@@ -20,13 +20,13 @@ No model writes that much in one answer.
 NO_STRING: Kinds = frozenset({"null", "integer", "number", "boolean", "object", "array"})
 
 
-def said(kind: str | None) -> Kinds:
+def kinds_of_type(kind: str | None) -> Kinds:
     """The kinds of a value whose tag tells its type; the schema knows better, where it says
     anything.
     """
     if kind is None or kind in ("string", "true"):
         return frozenset()
-    return NO_STRING if kind == "false" else frozenset({same(kind)})
+    return NO_STRING if kind == "false" else frozenset({canonical_kind(kind)})
 
 
 class RawValue:
@@ -35,10 +35,10 @@ class RawValue:
     """
 
     def __init__(
-        self, calls: Calls, name: str, edge: Edge = "line", kind: str | None = None
+        self, calls: CallWriter, name: str, edge: NewlineRule = "line", kind: str | None = None
     ) -> None:
         self._calls, self._edge = calls, edge
-        self._kinds = calls.kinds.get(name) or said(kind)
+        self._kinds = calls.kinds.get(name) or kinds_of_type(kind)
         self._string = self._kinds <= {"string"}
         self._held = StringIO()
         self._size = 0
@@ -49,7 +49,7 @@ class RawValue:
         if self._string:
             calls.write('"')
 
-    def lead(self, newline: str) -> None:
+    def set_lead(self, newline: str) -> None:
         if self._edge == "pair" and newline:
             self._lead = newline
 
@@ -86,16 +86,16 @@ class RawValue:
         self._held.write(text)
         self._size += len(text)
         self._first = self._first or text.lstrip()[:1]
-        limit = self._calls.limit if self._string else min(self._calls.limit, STRUCTURED)
+        limit = self._calls.limit if self._string else min(self._calls.limit, STRUCTURE_LIMIT)
         if self._size > limit or (
-            self._size > UNDECIDED
+            self._size > SHORT_LIMIT
             and not self._lead
             and "string" in self._kinds
             and not self._structured()
         ):
-            self._leave()
+            self._emit_as_string()
 
-    def _leave(self) -> None:
+    def _emit_as_string(self) -> None:
         """Send what was held as the beginning of a string: the value is too long for anything else,
         or to be held any longer.
 

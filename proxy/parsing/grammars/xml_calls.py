@@ -2,59 +2,66 @@
 
 import re
 
-from proxy.parsing.calls import Calls
-from proxy.parsing.grammars.call_arguments import arguments, json_body, object_follows, wraps
-from proxy.parsing.grammars.json_calls import Shape, call_objects
-from proxy.parsing.grammars.xml_layout import Layout
-from proxy.parsing.grammars.xml_values import Value
+from proxy.parsing.calls import CallWriter
+from proxy.parsing.grammars.call_arguments import (
+    arguments,
+    is_wrapper_key,
+    json_body,
+    object_follows,
+)
+from proxy.parsing.grammars.json_calls import JsonFormat, json_calls
+from proxy.parsing.grammars.xml_layout import XmlFormat
+from proxy.parsing.grammars.xml_values import XmlValueReader
 from proxy.parsing.reader import Reader, Steps
 
 
-def tagged_calls(read: Reader, calls: Calls, layout: Layout) -> Steps[None]:
+def xml_calls(reader: Reader, calls: CallWriter, xml_format: XmlFormat) -> Steps[None]:
     """A block of calls; without its opening tag only a declared tool is believed."""
     certain = False
-    while (yield from read.take(*layout.openers)):  # some write it twice
+    while (yield from reader.take(*xml_format.openers)):  # some write it twice
         certain = True
-        yield from layout.gap(read)
-    if certain and layout.objects and (yield from read.peek("{", "[")):
-        yield from call_objects(read, calls, Shape(ends=layout.closers))
-    while not calls.broken and not calls.open:
-        here, before = read.mark(), calls.count
-        yield from layout.gap(read)
+        yield from xml_format.skip_gap(reader)
+    if certain and xml_format.objects and (yield from reader.peek("{", "[")):
+        yield from json_calls(reader, calls, JsonFormat(ends=xml_format.closers))
+    while not calls.aborted and not calls.open:
+        here, before = reader.mark(), calls.count
+        yield from xml_format.skip_gap(reader)
         # One too many.
         while calls.count and (
-            yield from read.take(*layout.function_closers, *layout.value_closers)
+            yield from reader.take(*xml_format.function_closers, *xml_format.value_closers)
         ):
-            yield from layout.gap(read)
-        yield from _function(read, calls, layout, certain)
+            yield from xml_format.skip_gap(reader)
+        yield from _function(reader, calls, xml_format, certain)
         certain = True
         if calls.count == before:
-            read.rewind(here)
-            read.release(here)
+            reader.rewind(here)
+            reader.release(here)
             break
-        read.release(here)
-        if calls.broken:
+        reader.release(here)
+        if calls.aborted:
             return
-    if calls.count and not calls.broken:
+    if calls.count and not calls.aborted:
         yield from closing_tag(
-            read, layout.openers, (*layout.closers, *layout.function_closers, *layout.value_closers)
+            reader,
+            xml_format.openers,
+            (*xml_format.closers, *xml_format.function_closers, *xml_format.value_closers),
         )
 
 
-def closing_tag(read: Reader, openers: tuple[str, ...], closers: tuple[str, ...]) -> Steps[None]:
+def closing_tag(reader: Reader, openers: tuple[str, ...], closers: tuple[str, ...]) -> Steps[None]:
     """The closing tag, or several, the last of them doubled; or an opening one in its place,
     unless it opens the next call.
     """
     while True:
-        here = read.mark()
-        yield from read.skip()
-        met = yield from read.take_half(*closers)
-        if not met and (yield from read.next()):
-            opened = yield from read.take(*openers)
-            yield from read.skip()
-            if not opened or (yield from read.next()):
-                read.rewind(here)
-        read.release(here)
+        here = reader.mark()
+        yield from reader.skip_blanks()
+        met = yield from reader.take_partial(*closers)
+        if not met and (yield from reader.peek_char()):
+            opened = yield from reader.take(*openers)
+            yield from reader.skip_blanks()
+            if not opened or (yield from reader.peek_char()):
+                reader.rewind(here)
+        reader.release(here)
         if not met:
             return
         if met in closers[:1]:
@@ -62,88 +69,94 @@ def closing_tag(read: Reader, openers: tuple[str, ...], closers: tuple[str, ...]
 
 
 def _function(
-    read: Reader,
-    calls: Calls,
-    layout: Layout,
+    reader: Reader,
+    calls: CallWriter,
+    xml_format: XmlFormat,
     certain: bool,  # noqa: FBT001 - a fact, no switch
 ) -> Steps[None]:
-    tag = yield from layout.function.at(read)
+    tag = yield from xml_format.function.match(reader)
     if tag is None:
         return
-    called = layout.function.name(tag)
+    called = xml_format.function.name(tag)
     name = (
-        calls.name(called)
+        calls.resolve_name(called)
         if certain or tag.groupdict().get("proof") is not None
-        else calls.tools.declared(called)
+        else calls.tools.resolve(called)
     )
     if name is None:
         return
-    read.drop(tag.end())
-    yield from layout.gap(read)
-    if (yield from read.peek("{")):
-        yield from json_body(read, calls, name, (*layout.function_closers, *layout.closers))
-        if not calls.broken:
-            yield from _take_closer(read, layout)
+    reader.advance(tag.end())
+    yield from xml_format.skip_gap(reader)
+    if (yield from reader.peek("{")):
+        yield from json_body(
+            reader, calls, name, (*xml_format.function_closers, *xml_format.closers)
+        )
+        if not calls.aborted:
+            yield from _take_closer(reader, xml_format)
     else:
-        yield from parameters(read, calls, layout, name)
+        yield from parameters(reader, calls, xml_format, name)
 
 
-def _take_closer(read: Reader, layout: Layout) -> Steps[None]:
-    here = read.mark()
-    yield from layout.gap(read)
-    if not (yield from read.take(*layout.function_closers)):
-        read.rewind(here)
-    read.release(here)
+def _take_closer(reader: Reader, xml_format: XmlFormat) -> Steps[None]:
+    here = reader.mark()
+    yield from xml_format.skip_gap(reader)
+    if not (yield from reader.take(*xml_format.function_closers)):
+        reader.rewind(here)
+    reader.release(here)
 
 
-def parameters(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[None]:
+def parameters(reader: Reader, calls: CallWriter, xml_format: XmlFormat, name: str) -> Steps[None]:
     while True:
-        if tag := (yield from layout.parameter_at(read)):
+        if tag := (yield from xml_format.match_parameter(reader)):
             if tag.groupdict().get("void") is not None:
                 if calls.open:
                     calls.abort()
                 return
             if not calls.open:
                 calls.start(name)
-            read.drop(tag.end())
-            if not (yield from _value(read, calls, layout, tag)):
+            reader.advance(tag.end())
+            if not (yield from _value(reader, calls, xml_format, tag)):
                 calls.abort()
                 return
             continue
-        yield from _end(read, calls, layout, name)
+        yield from _end(reader, calls, xml_format, name)
         return
 
 
-def _value(read: Reader, calls: Calls, layout: Layout, tag: re.Match[str]) -> Steps[bool]:
+def _value(
+    reader: Reader, calls: CallWriter, xml_format: XmlFormat, tag: re.Match[str]
+) -> Steps[bool]:
     """One value; False if it broke off. A single one may hold the whole object of arguments."""
-    if not wraps(calls, tag[1]):
-        return (yield from Value(read, calls, layout, tag).read())
-    here = read.mark()
-    wrapped = yield from object_follows(read)
+    if not is_wrapper_key(calls, tag[1]):
+        return (yield from XmlValueReader(reader, calls, xml_format, tag).read())
+    here = reader.mark()
+    wrapped = yield from object_follows(reader)
     if not wrapped:
-        read.rewind(here)
-    read.release(here)
+        reader.rewind(here)
+    reader.release(here)
     if not wrapped:
-        return (yield from Value(read, calls, layout, tag).read())
-    whole = yield from arguments(read, calls, layout.value_closers)
-    yield from layout.gap(read)
-    closed = whole and (yield from read.take(*layout.value_closers)) != ""
-    yield from layout.gap(read)
+        return (yield from XmlValueReader(reader, calls, xml_format, tag).read())
+    whole = yield from arguments(reader, calls, xml_format.value_closers)
+    yield from xml_format.skip_gap(reader)
+    closed = whole and (yield from reader.take(*xml_format.value_closers)) != ""
+    yield from xml_format.skip_gap(reader)
     return closed
 
 
-def _end(read: Reader, calls: Calls, layout: Layout, name: str) -> Steps[None]:
+def _end(reader: Reader, calls: CallWriter, xml_format: XmlFormat, name: str) -> Steps[None]:
     """Ends the call behind its last parameter, if what follows says that it was the last."""
-    if (yield from read.take(*layout.function_closers)) or (yield from read.peek(*layout.closers)):
+    if (yield from reader.take(*xml_format.function_closers)) or (
+        yield from reader.peek(*xml_format.closers)
+    ):
         whole = True
     else:
         follows = (
-            bool((yield from read.peek(*layout.openers)))
-            or (yield from layout.function.at(read)) is not None
+            bool((yield from reader.peek(*xml_format.openers)))
+            or (yield from xml_format.function.match(reader)) is not None
         )
         if not calls.open and not follows:
             return
-        whole = follows or (yield from layout.ended(read))
+        whole = follows or (yield from xml_format.ended_cleanly(reader))
     if not calls.open:
         calls.start(name)
     if whole:

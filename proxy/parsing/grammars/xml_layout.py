@@ -8,11 +8,11 @@ from typing import Literal, TypeAlias
 from proxy.parsing.markers import Markers, compiled
 from proxy.parsing.reader import WORD_LIMIT, Reader, Steps
 
-Edge: TypeAlias = Literal["line", "pair"]
+NewlineRule: TypeAlias = Literal["line", "pair"]
 """Which newlines around a value are markup: one on each side, or only a pair of them."""
 
 
-BEGUN = re.compile(r"[^<>]*(?:<[^<>]*)?")
+PARTIAL = re.compile(r"[^<>]*(?:<[^<>]*)?")
 """What stands behind the beginning of a tag that the text ends in."""
 
 
@@ -27,40 +27,42 @@ class Tag:
     begins: str
     pattern: re.Pattern[str]
     ends: tuple[str, ...] = ()  # what it runs up to, where it is not simply `<…>`
-    slip: str = ""  # a token that models write inside the name by mistake
+    stray_token: str = ""  # a token that models write inside the name by mistake
     # What a part of it looks like, where that is more than one opening tag.
-    begun: re.Pattern[str] | None = None
+    partial_pattern: re.Pattern[str] | None = None
 
-    def at(self, read: Reader) -> Steps[re.Match[str] | None]:
+    def match(self, reader: Reader) -> Steps[re.Match[str] | None]:
         """The tag that comes next, not read."""
-        if not (yield from read.peek(self.begins)):
+        if not (yield from reader.peek(self.begins)):
             return None
         if not self.ends:
-            return self.pattern.fullmatch((yield from read.tag()))
-        return self.pattern.match((yield from read.upto(len(self.begins), *self.ends)))
+            return self.pattern.fullmatch((yield from reader.peek_tag()))
+        return self.pattern.match((yield from reader.lookahead_to(len(self.begins), *self.ends)))
 
     def name(self, found: re.Match[str]) -> str:
         """Return the name in a tag that was found."""
-        return found[1].replace(self.slip, "") if self.slip else found[1]
+        return found[1].replace(self.stray_token, "") if self.stray_token else found[1]
 
-    def half(self, read: Reader) -> Steps[bool]:
+    def take_partial(self, reader: Reader) -> Steps[bool]:
         """Whether the text ends inside the tag, whose beginning is read then."""
-        if not (yield from read.peek(self.begins)):
+        if not (yield from reader.peek(self.begins)):
             return False
         ends = self.ends or (">",)
-        text = yield from read.upto(len(self.begins), *ends)
+        text = yield from reader.lookahead_to(len(self.begins), *ends)
         if (
             text.endswith(ends)
             or len(text) == WORD_LIMIT
-            or not (self.begun or BEGUN).fullmatch(text, 0 if self.begun else len(self.begins))
+            or not (self.partial_pattern or PARTIAL).fullmatch(
+                text, 0 if self.partial_pattern else len(self.begins)
+            )
         ):
             return False
-        read.drop(len(text))
+        reader.advance(len(text))
         return True
 
 
 @dataclass(frozen=True)
-class Layout:
+class XmlFormat:
     """All tags of a dialect."""
 
     function: Tag
@@ -72,7 +74,7 @@ class Layout:
     # Those of a function that models write by mistake: they prove less.
     wrong_closers: tuple[str, ...] = ()
     wrong_parameter: Tag | None = None  # how else a parameter may be written by mistake
-    edge: Edge = "pair"
+    edge: NewlineRule = "pair"
     noise: tuple[str, ...] = ()  # what may stand between the tags beside blanks
     sections: bool = False  # a value may stand in a CDATA section
     objects: bool = False  # JSON may stand in place of the tags: the outer ones are proof enough
@@ -98,42 +100,42 @@ class Layout:
             *self.closers,
         )
 
-    def parameter_at(self, read: Reader) -> Steps[re.Match[str] | None]:
+    def match_parameter(self, reader: Reader) -> Steps[re.Match[str] | None]:
         """The tag of a parameter that comes next, not read."""
-        found = yield from self.parameter.at(read)
+        found = yield from self.parameter.match(reader)
         return (
             found
             if found or self.wrong_parameter is None
-            else (yield from self.wrong_parameter.at(read))
+            else (yield from self.wrong_parameter.match(reader))
         )
 
-    def over(self, read: Reader) -> Steps[bool]:
+    def at_end(self, reader: Reader) -> Steps[bool]:
         """Whether nothing comes any more, or only half a tag, which is read."""
         return (
-            (yield from read.over(self.stops))
-            or (yield from self.parameter.half(read))
-            or (yield from self.function.half(read))
+            (yield from reader.at_end(self.stops))
+            or (yield from self.parameter.take_partial(reader))
+            or (yield from self.function.take_partial(reader))
         )
 
-    def ended(self, read: Reader) -> Steps[bool]:
+    def ended_cleanly(self, reader: Reader) -> Steps[bool]:
         """Whether the text ended by itself behind the last parameter.
 
         Half an opening tag says that there was to be another one.
         """
-        here = read.mark()
-        over = yield from self.over(read)
-        text = read.since(here).strip()
-        read.release(here)
+        here = reader.mark()
+        over = yield from self.at_end(reader)
+        text = reader.since(here).strip()
+        reader.release(here)
         closers = (*self.value_closers, *self.function_closers, *self.closers)
         begins = self.parameter.begins
         another = text.startswith(begins) or (
             begins.startswith(text) and not any(closer.startswith(text) for closer in closers)
         )
-        return over and not read.cut and not (text and another)
+        return over and not reader.cut and not (text and another)
 
-    def gap(self, read: Reader) -> Steps[str]:
+    def skip_gap(self, reader: Reader) -> Steps[str]:
         """What stands between two tags."""
-        text = yield from read.skip()
-        while self.noise and (met := (yield from read.take(*self.noise))):
-            text += met + (yield from read.skip())
+        text = yield from reader.skip_blanks()
+        while self.noise and (met := (yield from reader.take(*self.noise))):
+            text += met + (yield from reader.skip_blanks())
         return text

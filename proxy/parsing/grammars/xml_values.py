@@ -10,86 +10,88 @@ end.
 import re
 from io import StringIO
 
-from proxy.parsing.calls import Calls
+from proxy.parsing.calls import CallWriter
 from proxy.parsing.grammars.raw_values import RawValue
-from proxy.parsing.grammars.xml_layout import Layout
+from proxy.parsing.grammars.xml_layout import XmlFormat
 from proxy.parsing.markers import compiled
 from proxy.parsing.reader import Reader, Steps
 from proxy.parsing.window import Mark
 
-QUOTING = " \t\"'`("
+QUOTE_CHARS = " \t\"'`("
 """After one of these a tag is only mentioned."""
 SECTION, SECTION_END = "<![CDATA[", "]]>"
-DOUBT_LIMIT = 1 << 20
+TENTATIVE_LIMIT = 1 << 20
 """So much is held behind a doubtful end. Beyond it, it was none."""
 
 
-class Value:
-    def __init__(self, read: Reader, calls: Calls, layout: Layout, tag: re.Match[str]) -> None:
-        self._read, self._layout, self._declared, self._tools = (
-            read,
-            layout,
+class XmlValueReader:
+    def __init__(
+        self, reader: Reader, calls: CallWriter, xml_format: XmlFormat, tag: re.Match[str]
+    ) -> None:
+        self._reader, self._format, self._declared, self._tools = (
+            reader,
+            xml_format,
             calls.kinds,
             calls.tools,
         )
-        self._out = RawValue(calls, tag[1], layout.edge, tag.groupdict().get("type"))
+        self._out = RawValue(calls, tag[1], xml_format.edge, tag.groupdict().get("type"))
         self._given = calls.keys
         self._last = "\n"
         self._parameters = 0  # parameter tags in the text that are still open
         self._functions = 0  # function tags
-        self._doubt: Mark | None = None  # where a doubtful end stands
+        self._tentative_end: Mark | None = None  # where a doubtful end stands
         self._weak = False  # text followed its call: a later doubtful end is more likely
         self._behind = StringIO()  # what was read since
-        self._limit = min(DOUBT_LIMIT, read.limit // 2)
+        self._limit = min(TENTATIVE_LIMIT, reader.limit // 2)
 
     def read(self) -> Steps[bool]:
         """False if it broke off."""
-        layout = self._layout
-        if layout.sections and (yield from self._section_begins()):
+        xml_format = self._format
+        if xml_format.sections and (yield from self._section_begins()):
             return (yield from self._section())
-        self._out.lead((yield from self._read.take("\r\n", "\n")))
-        while met := (yield from self._read.inside(layout.stops, self._write)):
-            if met in layout.value_closers:
-                over = yield from self._closed(met)
-            elif met == layout.parameter.begins:
-                over = yield from self._next_begins(met)
-            elif met == layout.function.begins:
-                over = yield from self._function_begins(met)
+        self._out.set_lead((yield from self._reader.take("\r\n", "\n")))
+        while met := (yield from self._reader.find_inside(xml_format.stops, self._write)):
+            if met in xml_format.value_closers:
+                over = yield from self._on_value_closer(met)
+            elif met == xml_format.parameter.begins:
+                over = yield from self._on_parameter(met)
+            elif met == xml_format.function.begins:
+                over = yield from self._on_function(met)
             else:
-                over = yield from self._function_ends(met)
+                over = yield from self._on_function_closer(met)
             if over:
-                self._believe()
-                if met not in layout.value_closers:
+                self._accept_text()
+                if met not in xml_format.value_closers:
                     self._out.unclosed()
                 self._out.end()
                 return True
-        if self._doubt is None or self._read.cut:
-            self._believe()
+        if self._tentative_end is None or self._reader.cut:
+            self._accept_text()
             return False
-        self._read.rewind(self._doubt)
-        self._read.release(self._doubt)
-        while (yield from self._read.take(*layout.value_closers)):
-            yield from layout.gap(self._read)
+        self._reader.rewind(self._tentative_end)
+        self._reader.release(self._tentative_end)
+        while (yield from self._reader.take(*xml_format.value_closers)):
+            yield from xml_format.skip_gap(self._reader)
         self._out.end()
         return True
 
     def _section_begins(self) -> Steps[bool]:
-        here = self._read.mark()
-        yield from self._read.skip()
-        begins = (yield from self._read.take(SECTION)) != ""
+        here = self._reader.mark()
+        yield from self._reader.skip_blanks()
+        begins = (yield from self._reader.take(SECTION)) != ""
         if not begins:
-            self._read.rewind(here)
-        self._read.release(here)
+            self._reader.rewind(here)
+        self._reader.release(here)
         return begins
 
     def _section(self) -> Steps[bool]:
         """A CDATA section, or several: word for word, up to the end that a closing tag follows."""
         known = compiled((SECTION_END,))
-        while (yield from self._read.inside(known, self._out.write)):
-            if (yield from self._read.take(SECTION)):
+        while (yield from self._reader.find_inside(known, self._out.write)):
+            if (yield from self._reader.take(SECTION)):
                 continue
-            blanks = yield from self._read.skip()
-            if (yield from self._read.take(*self._layout.value_closers)):
+            blanks = yield from self._reader.skip_blanks()
+            if (yield from self._reader.take(*self._format.value_closers)):
                 self._out.end()
                 return True
             self._out.write(SECTION_END + blanks)
@@ -99,43 +101,43 @@ class Value:
         if not text:
             return
         self._last = text[-1]
-        if self._doubt is None:
+        if self._tentative_end is None:
             self._out.write(text)
             return
         self._behind.write(text)
         if self._behind.tell() > self._limit:
-            self._believe()
+            self._accept_text()
 
-    def _believe(self) -> None:
+    def _accept_text(self) -> None:
         """The doubtful end was none: what was read behind it belongs to the value."""
-        if self._doubt is not None:
-            self._read.release(self._doubt)
-            self._doubt, self._weak = None, False
+        if self._tentative_end is not None:
+            self._reader.release(self._tentative_end)
+            self._tentative_end, self._weak = None, False
             self._out.write(self._behind.getvalue())
             self._behind = StringIO()
 
-    def _closed(self, closer: str) -> Steps[bool]:
+    def _on_value_closer(self, closer: str) -> Steps[bool]:
         """A closing tag, or a row of them: whoever doubles it means one."""
-        self._read.back(len(closer))
-        here = self._read.mark()
-        self._read.drop(len(closer))
+        self._reader.back(len(closer))
+        here = self._reader.mark()
+        self._reader.advance(len(closer))
         row = [closer]
-        gap = yield from self._layout.gap(self._read)
-        while met := (yield from self._read.take(*self._layout.value_closers)):
+        gap = yield from self._format.skip_gap(self._reader)
+        while met := (yield from self._reader.take(*self._format.value_closers)):
             row.append(gap + met)
-            gap = yield from self._layout.gap(self._read)
+            gap = yield from self._format.skip_gap(self._reader)
         over = yield from self._proven()
         doubtful = (
             over
             and self._functions > 0
-            and not self._read.tired
-            and (yield from self._read.next()) != ""
+            and not self._reader.over_budget
+            and (yield from self._reader.peek_char()) != ""
         )
-        if doubtful and (self._doubt is None or self._weak):
-            self._believe()
-            self._doubt = here
+        if doubtful and (self._tentative_end is None or self._weak):
+            self._accept_text()
+            self._tentative_end = here
         else:
-            self._read.release(here)
+            self._reader.release(here)
         over = over and not doubtful
         if over:
             self._write("".join(row[: min(self._parameters, len(row) - 1)]))
@@ -145,112 +147,114 @@ class Value:
         return False
 
     def _proven(self) -> Steps[bool]:
-        layout, here = self._layout, self._read.mark()
-        over = yield from layout.over(self._read)
-        self._read.rewind(here)  # what the half tag says is decided with the call
-        self._read.release(here)
+        xml_format, here = self._format, self._reader.mark()
+        over = yield from xml_format.at_end(self._reader)
+        self._reader.rewind(here)  # what the half tag says is decided with the call
+        self._reader.release(here)
         if over:
             return True
-        if (yield from self._read.peek(*layout.function_closers, *layout.closers)):
-            return (yield from self._closes())
+        if (yield from self._reader.peek(*xml_format.function_closers, *xml_format.closers)):
+            return (yield from self._closers_are_real())
         if (yield from self._function_follows()):
             return True
-        parameter = yield from layout.parameter_at(self._read)
+        parameter = yield from xml_format.match_parameter(self._reader)
         if not parameter or parameter[1] in self._given:
             return False
         return parameter[1] in self._declared or not self._parameters
 
-    def _closes(self) -> Steps[bool]:
+    def _closers_are_real(self) -> Steps[bool]:
         """Whether the closers that come are meant: not before a quote, as in a string of some
         program, nor if only a wrong one comes.
         """
-        layout, here = self._layout, self._read.mark()
-        right = layout.proven_closers
-        met = yield from self._read.take(*layout.function_closers, *layout.closers)
+        xml_format, here = self._format, self._reader.mark()
+        right = xml_format.proven_closers
+        met = yield from self._reader.take(*xml_format.function_closers, *xml_format.closers)
         certain = met in right
         while met:
-            letter = yield from self._read.next()
+            letter = yield from self._reader.peek_char()
             if not certain:
-                yield from layout.gap(self._read)
-            met = yield from self._read.take(*layout.function_closers, *layout.closers)
+                yield from xml_format.skip_gap(self._reader)
+            met = yield from self._reader.take(*xml_format.function_closers, *xml_format.closers)
             certain = certain or met in right
         certain = (
-            certain or not (yield from self._read.next()) or (yield from self._function_follows())
+            certain
+            or not (yield from self._reader.peek_char())
+            or (yield from self._function_follows())
         )
-        self._read.rewind(here)
-        self._read.release(here)
+        self._reader.rewind(here)
+        self._reader.release(here)
         return certain and (letter == "" or letter not in "\"'`")
 
     def _function_follows(self) -> Steps[bool]:
         """Whether the next call begins here, all other closing tags forgotten."""
-        here = self._read.mark()
-        while (yield from self._read.take(*self._layout.openers)):
-            yield from self._layout.gap(self._read)
-        function = yield from self._layout.function.at(self._read)
-        self._read.rewind(here)
-        self._read.release(here)
+        here = self._reader.mark()
+        while (yield from self._reader.take(*self._format.openers)):
+            yield from self._format.skip_gap(self._reader)
+        function = yield from self._format.function.match(self._reader)
+        self._reader.rewind(here)
+        self._reader.release(here)
         return (
             function is not None
-            and self._tools.declared(self._layout.function.name(function)) is not None
+            and self._tools.resolve(self._format.function.name(function)) is not None
         )
 
-    def _next_begins(self, opener: str) -> Steps[bool]:
+    def _on_parameter(self, opener: str) -> Steps[bool]:
         """The next parameter, this one's closing tag forgotten; or only a mention."""
-        self._read.back(len(opener))
-        parameter = yield from self._layout.parameter.at(self._read)
+        self._reader.back(len(opener))
+        parameter = yield from self._format.parameter.match(self._reader)
         if (
             parameter
             and parameter[1] in self._declared
             and parameter[1] not in self._given
-            and self._last not in QUOTING
+            and self._last not in QUOTE_CHARS
             and not self._functions
         ):
             return True
-        if (yield from self._layout.parameter.half(self._read)):
+        if (yield from self._format.parameter.take_partial(self._reader)):
             return False
-        if self._layout.function.begins == opener and (
-            yield from self._layout.function.at(self._read)
+        if self._format.function.begins == opener and (
+            yield from self._format.function.match(self._reader)
         ):
             self._functions += 1
         else:
             self._parameters += 1
-        self._read.drop(len(opener))
+        self._reader.advance(len(opener))
         self._write(opener)
         return False
 
-    def _function_begins(self, opener: str) -> Steps[bool]:
+    def _on_function(self, opener: str) -> Steps[bool]:
         """A call that the text tells of, or a mention."""
-        self._read.back(len(opener))
-        self._functions += (yield from self._layout.function.at(self._read)) is not None
-        self._read.drop(len(opener))
+        self._reader.back(len(opener))
+        self._functions += (yield from self._format.function.match(self._reader)) is not None
+        self._reader.advance(len(opener))
         self._write(opener)
         return False
 
-    def _function_ends(self, closer: str) -> Steps[bool]:
+    def _on_function_closer(self, closer: str) -> Steps[bool]:
         """The end of the call, the closing tag of its last value forgotten; or of a call that
         the text tells of; or a mention.
         """
-        self._read.back(len(closer))
-        here = self._read.mark()
-        self._read.drop(len(closer))
-        gap = yield from self._read.skip()
-        plain = self._last not in QUOTING
-        over = plain and (yield from self._nothing_else())
-        if self._doubt is not None:
+        self._reader.back(len(closer))
+        here = self._reader.mark()
+        self._reader.advance(len(closer))
+        gap = yield from self._reader.skip_blanks()
+        plain = self._last not in QUOTE_CHARS
+        over = plain and (yield from self._call_ends_here())
+        if self._tentative_end is not None:
             self._weak, over = self._weak or not over, False
-        if self._functions and closer in self._layout.function_closers:
+        if self._functions and closer in self._format.function_closers:
             self._functions -= plain
-            over = over and not (yield from self._read.next())
+            over = over and not (yield from self._reader.peek_char())
         if over:
-            self._read.rewind(here)
-        self._read.release(here)
+            self._reader.rewind(here)
+        self._reader.release(here)
         if not over:
             self._write(closer + gap)
         return over
 
-    def _nothing_else(self) -> Steps[bool]:
-        if not (yield from self._read.next()):
-            return not self._read.cut
-        return bool((yield from self._read.peek(*self._layout.closers))) or (
+    def _call_ends_here(self) -> Steps[bool]:
+        if not (yield from self._reader.peek_char()):
+            return not self._reader.cut
+        return bool((yield from self._reader.peek(*self._format.closers))) or (
             yield from self._function_follows()
         )

@@ -6,25 +6,27 @@ import httpx
 import orjson
 import pytest
 
-from proxy.backends.address import Address
+from proxy.backends.address import BackendAddress
 from proxy.backends.generic import Generic
-from proxy.backends.http import Http
+from proxy.backends.http import HttpClient
 from proxy.backends.llama_cpp.backend import LlamaCpp
-from proxy.backends.provider import Named
-from proxy.backends.server_info import Facts
-from proxy.chat_request.request import read
-from proxy.errors import BadAnswer, ContextOverflow
+from proxy.backends.provider import FixedProvider
+from proxy.backends.server_info import BackendInfo
+from proxy.chat_request.request import parse
+from proxy.errors import ContextOverflow, InvalidBackendResponse
 from proxy.parsing.events import Usage
 from tests.backend import Backend
 
-QUESTION = read(b'{"messages": [], "model": "m"}')
+QUESTION = parse(b'{"messages": [], "model": "m"}')
 LISTED = {"data": [{"id": "m", "owned_by": "llamacpp", "meta": {"n_ctx": 2048}}]}
 COUNT = "/v1/chat/completions/input_tokens"
 
 
 def llama_cpp(**answers: Any) -> tuple[LlamaCpp, Backend]:
     script = Backend({"/v1/models": httpx.Response(200, json=LISTED), **answers})
-    return LlamaCpp(Http(script), Named(Address("http://10.0.0.5/v1", "k"))), script
+    return LlamaCpp(
+        HttpClient(script), FixedProvider(BackendAddress("http://10.0.0.5/v1", "k"))
+    ), script
 
 
 def _counted(number: Any) -> httpx.Response:
@@ -34,7 +36,7 @@ def _counted(number: Any) -> httpx.Response:
 async def test_an_overflow_is_refused_in_llama_cpp_s_own_words() -> None:
     backend, script = llama_cpp(**{COUNT: _counted(15003)})
     with pytest.raises(ContextOverflow) as caught:
-        await backend.refuse_overflow(QUESTION)
+        await backend.check_overflow(QUESTION)
     assert caught.value.body()["error"]["message"] == (
         "request (15003 tokens) exceeds the available context size (2048 tokens), try increasing it"
     )
@@ -53,17 +55,17 @@ async def test_an_overflow_is_refused_in_llama_cpp_s_own_words() -> None:
     ],
 )
 async def test_what_fits_or_cannot_be_counted_is_not_refused(answer: Any) -> None:
-    await llama_cpp(**{COUNT: answer})[0].refuse_overflow(QUESTION)
+    await llama_cpp(**{COUNT: answer})[0].check_overflow(QUESTION)
 
 
 async def test_the_prompt_is_counted_as_it_will_be_asked() -> None:
     backend, script = llama_cpp(**{COUNT: _counted(5)})
     tools = [{"type": "function", "function": {"name": name}} for name in ("a", "b")]
     choice = {"type": "function", "function": {"name": "b"}}
-    question = read(
+    question = parse(
         orjson.dumps({"messages": [], "model": "m", "tools": tools, "tool_choice": choice})
     )
-    assert await backend.refuse_overflow(question)
+    assert await backend.check_overflow(question)
     [body] = [
         orjson.loads(body)
         for request, body in zip(script.asked, script.bodies, strict=True)
@@ -93,10 +95,10 @@ async def test_the_prompt_is_counted_as_it_will_be_asked() -> None:
     ],
 )
 def test_what_takes_part_of_the_context(path: str, takes: bool) -> None:
-    assert llama_cpp()[0].takes_context(path) is takes
-    assert not Generic(Http(Backend({})), Named(Address("http://10.0.0.5/v1", "k"))).takes_context(
-        path
-    )
+    assert llama_cpp()[0].uses_context(path) is takes
+    assert not Generic(
+        HttpClient(Backend({})), FixedProvider(BackendAddress("http://10.0.0.5/v1", "k"))
+    ).uses_context(path)
 
 
 def _usage(completion: int) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def _finish(index: int, **more: Any) -> dict[str, Any]:
 def test_each_choice_is_counted_by_itself_and_once_and_so_is_the_prompt(
     chunks: list[dict[str, Any]], counted: list[int]
 ) -> None:
-    reply = llama_cpp()[0].reply()
+    reply = llama_cpp()[0].response_reader()
     usages = [
         event for chunk in chunks for _, event in reply.read(chunk) if isinstance(event, Usage)
     ]
@@ -136,9 +138,9 @@ async def test_what_it_tells_of_itself() -> None:
         "model_alias": "tiny",
         "chat_template_caps": {"supports_tools": True},
     }
-    assert await llama_cpp(**{"/props": httpx.Response(200, json=props)})[0].facts() == Facts(
-        "tiny", 512, True
-    )
+    assert await llama_cpp(**{"/props": httpx.Response(200, json=props)})[
+        0
+    ].describe() == BackendInfo("tiny", 512, True)
 
 
 @pytest.mark.parametrize(
@@ -154,17 +156,17 @@ async def test_what_it_tells_of_itself() -> None:
 async def test_whether_its_model_sees(modalities: Any, inputs: Any) -> None:
     props = {"model_alias": "tiny", "modalities": modalities}
     assert (
-        await llama_cpp(**{"/props": httpx.Response(200, json=props)})[0].facts()
+        await llama_cpp(**{"/props": httpx.Response(200, json=props)})[0].describe()
     ).inputs == inputs
 
 
 async def test_an_old_one_tells_less() -> None:
     assert await llama_cpp(**{"/props": httpx.Response(200, json={"chat_template_caps": 5})})[
         0
-    ].facts() == Facts("m", 2048)
+    ].describe() == BackendInfo("m", 2048)
     assert await llama_cpp(**{"/props": httpx.Response(200, json={"model_alias": "tiny"})})[
         0
-    ].facts() == Facts("tiny")
+    ].describe() == BackendInfo("tiny")
 
 
 async def test_as_a_router_of_several_it_speaks_for_the_one_that_is_loaded() -> None:
@@ -182,14 +184,14 @@ async def test_as_a_router_of_several_it_speaks_for_the_one_that_is_loaded() -> 
     backend, script = llama_cpp(
         **{"/v1/models": listed, "/props": httpx.Response(200, json=props), COUNT: counted}
     )
-    assert await backend.facts() == Facts("b", 4096)
+    assert await backend.describe() == BackendInfo("b", 4096)
     with pytest.raises(ContextOverflow):
-        await backend.refuse_overflow(QUESTION)
+        await backend.check_overflow(QUESTION)
     assert script.questions(COUNT)[0]["model"] == "b"
 
 
 async def test_something_else_at_that_path() -> None:
-    with pytest.raises(BadAnswer, match="no JSON"):
-        await llama_cpp(**{"/props": httpx.Response(200, text="<html>")})[0].facts()
-    with pytest.raises(BadAnswer, match="no props"):
-        await llama_cpp(**{"/props": httpx.Response(200, json=[])})[0].facts()
+    with pytest.raises(InvalidBackendResponse, match="no JSON"):
+        await llama_cpp(**{"/props": httpx.Response(200, text="<html>")})[0].describe()
+    with pytest.raises(InvalidBackendResponse, match="no props"):
+        await llama_cpp(**{"/props": httpx.Response(200, json=[])})[0].describe()

@@ -10,15 +10,22 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.backends.address import Address
-from proxy.backends.http import Http
+from proxy.backends.address import BackendAddress
+from proxy.backends.http import HttpClient
 from proxy.backends.llama_cpp.backend import LlamaCpp
-from proxy.backends.llama_cpp.client import RawWay
-from proxy.backends.llama_cpp.parser_failures import Watch
-from proxy.backends.provider import Named, Place
-from proxy.chat_request.request import read
-from proxy.errors import BackendFailed, BadAnswer, BridgeError, BrokenOff, NotFound, TimedOut
-from proxy.llama_server.process.logs import KEPT
+from proxy.backends.llama_cpp.client import RawMode
+from proxy.backends.llama_cpp.parser_failures import LogWindow
+from proxy.backends.provider import FixedProvider, Provider
+from proxy.chat_request.request import parse
+from proxy.errors import (
+    AnswerInterrupted,
+    BackendFailed,
+    BackendTimeout,
+    BridgeError,
+    InvalidBackendResponse,
+    NotFound,
+)
+from proxy.llama_server.process.logs import KEPT_LINES
 from tests.backend import Backend, stream
 from tests.logged import AFTER, ANSWER, BLOCK, logged
 
@@ -41,14 +48,14 @@ GAVE_UP = [
     "While executing CallExpression at line 5",
     "Jinja Exception: roles must alternate",
 ]
-QUESTION = read(
+QUESTION = parse(
     b'{"messages": [{"role": "user", "content": "hi"}], "model": "mine", "tools": [{"a": 1}], '
     b'"tool_choice": "auto",'
     b' "max_tokens": 5, "chat_template_kwargs": {"enable_thinking": false}}'
 )
 
 
-def way(place: Place | None = None, **answers: Any) -> tuple[RawWay, Backend]:
+def way(place: Provider | None = None, **answers: Any) -> tuple[RawMode, Backend]:
     script = Backend(
         {
             MODELS: httpx.Response(200, json=LISTED),
@@ -56,16 +63,18 @@ def way(place: Place | None = None, **answers: Any) -> tuple[RawWay, Backend]:
         }
     )
     return LlamaCpp(
-        Http(script), place or Named(Address("http://127.0.0.1:1/v1"))
-    ).raw_way(), script
+        HttpClient(script), place or FixedProvider(BackendAddress("http://127.0.0.1:1/v1"))
+    ).raw_mode(), script
 
 
 _PATHS = {"chat": CHAT, "template": TEMPLATE, "completion": COMPLETION, "props": PROPS}
 
 
 def meant(message: str, status: int) -> BridgeError:
-    backend = LlamaCpp(Http(Backend()), Named(Address("http://127.0.0.1:1/v1")))
-    return backend.meaning(status, json.dumps({"error": {"message": message}}).encode(), {})
+    backend = LlamaCpp(
+        HttpClient(Backend()), FixedProvider(BackendAddress("http://127.0.0.1:1/v1"))
+    )
+    return backend.map_error(status, json.dumps({"error": {"message": message}}).encode(), {})
 
 
 # whether it gave up
@@ -75,8 +84,8 @@ def meant(message: str, status: int) -> BridgeError:
 @pytest.mark.parametrize("message", GAVE_UP)
 def test_signs_of_a_parser_that_gave_up(message: str, status: int) -> None:
     raw, _ = way()
-    assert raw.gave_up(meant(message, status))
-    assert raw.over_a_schema(meant(message, status)) is any(
+    assert raw.is_parser_failure(meant(message, status))
+    assert raw.is_schema_failure(meant(message, status)) is any(
         word in message for word in ("schema", "grammar", "samplers")
     )
 
@@ -89,24 +98,24 @@ def test_signs_of_a_parser_that_gave_up(message: str, status: int) -> None:
         meant(FAILED, 503),
         meant(FAILED, 422),
         meant("request (5 tokens) exceeds the available context size (4 tokens), Jinja", 400),
-        BrokenOff(FAILED),
-        TimedOut(FAILED),
+        AnswerInterrupted(FAILED),
+        BackendTimeout(FAILED),
         NotFound(FAILED),
     ],
     ids=lambda error: f"{type(error).__name__} {error.status}",
 )
 def test_other_errors_are_no_such_sign(error: BridgeError) -> None:
-    assert not way()[0].gave_up(error)
+    assert not way()[0].is_parser_failure(error)
 
 
 # the answer itself
 
 
 async def at_hand(
-    message: str, said: str, place: Place | None = None, watch: Watch | None = None
+    message: str, said: str, place: Provider | None = None, watch: LogWindow | None = None
 ) -> str | None:
-    return await way(place)[0].answer_at_hand(
-        BackendFailed(message), said, watch or Watch(1, alone=True)
+    return await way(place)[0].recover_output(
+        BackendFailed(message), said, watch or LogWindow(1, exclusive=True)
     )
 
 
@@ -156,11 +165,13 @@ async def test_blocks_that_may_be_somebody_elses_or_not_whole(lines: list[str]) 
 
 async def test_what_stood_there_before_is_not_ours() -> None:
     place = logged(*BLOCK, AFTER)
-    assert await at_hand(FAILED, "", place, Watch(place.lines.written, alone=True)) is None
+    assert await at_hand(FAILED, "", place, LogWindow(place.lines.position, exclusive=True)) is None
 
 
 async def test_a_block_that_has_rotated_away() -> None:
-    assert await at_hand(FAILED, "", logged(*BLOCK, AFTER, *["0.1 I more"] * (KEPT - 4))) is None
+    assert (
+        await at_hand(FAILED, "", logged(*BLOCK, AFTER, *["0.1 I more"] * (KEPT_LINES - 4))) is None
+    )
 
 
 @pytest.mark.parametrize("late", [BLOCK[:2], BLOCK], ids=["half", "but for the line that ends it"])
@@ -181,7 +192,7 @@ async def test_a_log_is_waited_for_and_not_for_long(late: list[str]) -> None:
     [(FAILED, None), ("Jinja Exception: no", logged(*BLOCK, AFTER))],
     ids=["no log", "other error"],
 )
-async def test_nobody_waits_for_what_cannot_come(message: str, place: Place | None) -> None:
+async def test_nobody_waits_for_what_cannot_come(message: str, place: Provider | None) -> None:
     began = time.monotonic()
     assert await at_hand(message, "", place) is None
     assert time.monotonic() - began < 0.1
@@ -193,17 +204,17 @@ async def test_an_answer_in_the_log_belongs_to_who_was_alone() -> None:
     """
     place = logged()
     raw, _ = way(place)
-    first = raw.begins()
-    second = raw.begins()
+    first = raw.open_window()
+    second = raw.open_window()
     place.write(*BLOCK, AFTER)
     for watch in (first, second):
-        assert await raw.answer_at_hand(BackendFailed(FAILED), "", watch) is None
-    raw.ended(first)
-    raw.ended(second)
-    third = raw.begins()
-    assert await raw.answer_at_hand(BackendFailed(FAILED), "", third) is None
+        assert await raw.recover_output(BackendFailed(FAILED), "", watch) is None
+    raw.close_window(first)
+    raw.close_window(second)
+    third = raw.open_window()
+    assert await raw.recover_output(BackendFailed(FAILED), "", third) is None
     place.write(*BLOCK, AFTER)
-    assert await raw.answer_at_hand(BackendFailed(FAILED), "", third) == ANSWER
+    assert await raw.recover_output(BackendFailed(FAILED), "", third) == ANSWER
 
 
 # asked past the parser
@@ -219,7 +230,7 @@ async def test_the_chat_route_with_parser_and_grammar_off() -> None:
         chat=stream(b"data: x\n\n"),
         props=httpx.Response(200, json={"chat_template": "<|im_start|>"}),
     )
-    opened = await raw.ask(QUESTION, [(b"x-a", b"b")], ["<a>"])
+    opened = await raw.send_chat(QUESTION, [(b"x-a", b"b")], ["<a>"])
     assert (await body_of(opened.response), opened.prompt) == (b"data: x\n\n", None)
     (asked,) = script.questions()
     assert (
@@ -246,7 +257,7 @@ async def test_templates_whose_calls_the_chat_route_loses(template: str) -> None
         httpx.Response(200, json={"prompt": "<s>hi<think>\n"}),
     )
     raw, script = way(props=props, template=prompt, completion=stream(b"data: x\n\n"))
-    opened = await raw.ask(QUESTION, [(b"x-a", b"b")], ["<a>", "<b>"])
+    opened = await raw.send_chat(QUESTION, [(b"x-a", b"b")], ["<a>", "<b>"])
     assert (await body_of(opened.response), opened.prompt) == (b"data: x\n\n", "<s>hi<think>\n")
     assert script.questions() == []
     (asked,) = script.questions(TEMPLATE)
@@ -281,7 +292,7 @@ async def test_what_a_prompt_cannot_say_stays_on_the_chat_route(more: bytes) -> 
     raw, script = way(
         chat=stream(), props=httpx.Response(200, json={"chat_template": "<|channel|>"})
     )
-    await raw.ask(read(b'{"messages": [], %s}' % more), [], [])
+    await raw.send_chat(parse(b'{"messages": [], %s}' % more), [], [])
     assert len(script.questions()) == 1
 
 
@@ -289,28 +300,28 @@ async def test_what_a_prompt_cannot_say_stays_on_the_chat_route(more: bytes) -> 
 async def test_a_prompt_that_is_none(said: Any) -> None:
     raw, script = way(template=httpx.Response(200, json=said))
     with pytest.raises(
-        BadAnswer,
+        InvalidBackendResponse,
         match=(
             r"^the backend was asked for a prompt \(POST /apply-template\) and answered with "
             r"something else$"
         ),
     ):
-        await raw.complete(QUESTION, [], [])
+        await raw.send_completion(QUESTION, [], [])
     assert script.questions(COMPLETION) == []
 
 
 async def test_a_backend_that_lists_no_models_is_asked_without_one() -> None:
     raw, script = way(template=httpx.Response(200, json={"prompt": "p"}), completion=stream())
     script.answers[MODELS] = httpx.Response(404)
-    await raw.complete(read(b'{"messages": []}'), [], [])
+    await raw.send_completion(parse(b'{"messages": []}'), [], [])
     assert "model" not in script.questions(COMPLETION)[0]
 
 
 @pytest.mark.parametrize("props", [["x"], {}, {"chat_template": 5}, {"chat_template": ""}], ids=str)
 async def test_a_template_that_is_not_told_is_asked_for_once(props: Any) -> None:
     raw, script = way(chat=stream(), props=httpx.Response(200, json=props))
-    await raw.ask(QUESTION, [], [])
-    await raw.ask(QUESTION, [], [])
+    await raw.send_chat(QUESTION, [], [])
+    await raw.send_chat(QUESTION, [], [])
     assert [request.url.path for request in script.asked].count(PROPS) == 1
     assert len(script.questions()) == 2
 
@@ -323,9 +334,9 @@ async def test_a_template_that_cannot_be_had_now_is_asked_for_again() -> None:
 
 
 async def test_at_a_public_host_only_its_api_is_asked() -> None:
-    raw, script = way(Named(Address("https://api.example.com/v1")), chat=stream())
-    opened = await raw.ask(QUESTION, [], [])
+    raw, script = way(FixedProvider(BackendAddress("https://api.example.com/v1")), chat=stream())
+    opened = await raw.send_chat(QUESTION, [], [])
     assert opened.prompt is None
     with pytest.raises(NotFound, match="lies outside the API"):
-        await raw.complete(QUESTION, [], [])
+        await raw.send_completion(QUESTION, [], [])
     assert {request.url.path for request in script.asked} == {MODELS, CHAT}

@@ -76,8 +76,8 @@ async def test_every_page_is_served(path: str, folder: Path) -> None:
 
 def test_the_engine_is_given_the_file_as_it_is_called(folder: Path) -> None:
     app = served(folder)
-    assert app.keeper is not None
-    commands = [model.launch.command(1) for model in app.keeper.catalogue.models]
+    assert app.pool is not None
+    commands = [model.launch.command(1) for model in app.pool.catalog.models]
     files = {
         os.path.basename(os.fsencode(command[command.index("-m") + 1])) for command in commands
     }
@@ -91,8 +91,8 @@ def test_what_the_engine_of_the_wheel_cannot_open_is_left_out(
 ) -> None:
     monkeypatch.setenv("PATH", str(folder))
     app = create_app(load({"LLAMA_MODEL": str(folder)}))
-    assert app.keeper is not None
-    found = app.keeper.catalogue
+    assert app.pool is not None
+    found = app.pool.catalog
     assert {model.name for model in found.models} == {*ODD.values(), "paint"} - {r"caf\xe9"}
     (note,) = [note for note in found.notes if "is not UTF-8" in note]
     assert note.endswith("opens no such file; rename it")
@@ -112,8 +112,8 @@ def test_models_of_one_name(tmp_path: Path) -> None:
     for place in ("a.gguf", "x/a.gguf", "y/x/a.gguf", "z/x/a.gguf"):
         made(tmp_path / place, LLAMA)
     app = create_app(load({"LLAMA_MODEL": str(tmp_path)}))
-    assert app.keeper is not None
-    assert sorted(model.name for model in app.keeper.catalogue.models) == [
+    assert app.pool is not None
+    assert sorted(model.name for model in app.pool.catalog.models) == [
         "a",
         "x/a",
         "x/a-2",

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from proxy.llama_server.config import model_config as one_model
-from proxy.llama_server.config.catalog import Catalogue, make
+from proxy.llama_server.config.catalog import Catalog, make_catalog
 from proxy.llama_server.config.ini import ConfigurationError, read
-from proxy.llama_server.config.model_config import Wishes, free_memory
+from proxy.llama_server.config.model_config import CatalogSettings, free_memory
 from tests.llama_server.config.test_gguf import LLAMA, made
 from tests.llama_server.config.test_options import HELP, OLD_HELP, program
 from tests.process.conftest import TINY
@@ -25,11 +25,11 @@ class Home:
         made(path / "a.gguf", LLAMA)
         made(path / "b.gguf", LLAMA)
 
-    def make(self, text: str = "", model: str | None = None) -> Catalogue:
+    def make(self, text: str = "", model: str | None = None) -> Catalog:
         conf = self.path / "llama-server.conf"
         conf.write_text(text)
         server = str(self.server) if self.server else None
-        return make(read(conf), Wishes(model, server, TINY, self.dialect))
+        return make_catalog(read(conf), CatalogSettings(model, server, TINY, self.dialect))
 
     @staticmethod
     def dialect(name: str) -> None:
@@ -51,7 +51,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return Home(tmp_path)
 
 
-def only(found: Catalogue) -> Any:
+def only(found: Catalog) -> Any:
     (model,) = found.models
     assert found.default == model.name
     return model
@@ -149,7 +149,7 @@ idle-unload = 0
         (),
         2048,
     )
-    assert (main.together, small.together) == ("group pair", "model small")
+    assert (main.group_key, small.group_key) == ("group pair", "model small")
     assert home.make(text, "small").default == "small"
 
 

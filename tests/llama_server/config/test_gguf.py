@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.llama_server.config import gguf, model_folder
-from proxy.llama_server.config.gguf import Damaged
-from proxy.llama_server.config.model_folder import NoModel
+from proxy.llama_server.config.gguf import DamagedFile
+from proxy.llama_server.config.model_folder import ModelPathError
 from tests.process.conftest import TINY
 
 
@@ -157,7 +157,7 @@ def test_a_model_of_a_new_type_that_is_cut_off(
     assert gguf.read(path).quantisation == name
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 1)
-    with pytest.raises(Damaged, match="it is cut off"):
+    with pytest.raises(DamagedFile, match="it is cut off"):
         gguf.read(path)
 
 
@@ -184,15 +184,15 @@ def test_no_head_is_read_without_end(
     limit: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gguf, limit, 99)
-    with pytest.raises(Damaged, match=reason):
+    with pytest.raises(DamagedFile, match=reason):
         gguf.read(made(tmp_path / "a.gguf", LLAMA))
 
 
 def test_a_head_for_which_there_is_no_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gguf._Reader, "values", Mock(side_effect=MemoryError))
-    with pytest.raises(Damaged, match="not enough memory"):
+    monkeypatch.setattr(gguf._GgufReader, "values", Mock(side_effect=MemoryError))
+    with pytest.raises(DamagedFile, match="not enough memory"):
         gguf.read(made(tmp_path / "a.gguf", LLAMA))
 
 
@@ -270,17 +270,17 @@ LIST = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 9)
 )
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "d.gguf").write_bytes(content)
-    with pytest.raises(Damaged, match=reason):
+    with pytest.raises(DamagedFile, match=reason):
         gguf.read(tmp_path / "d.gguf")
 
 
 def test_a_file_that_is_cut_off_or_not_there(tmp_path: Path) -> None:
-    with pytest.raises(Damaged, match=r"it is cut off: .* download it again"):
+    with pytest.raises(DamagedFile, match=r"it is cut off: .* download it again"):
         gguf.read(made(tmp_path / "c.gguf", LLAMA, 1000, data=b"\0" * 100))
-    with pytest.raises(Damaged, match="cannot be read: No such file"):
+    with pytest.raises(DamagedFile, match="cannot be read: No such file"):
         gguf.read(tmp_path / "no-such.gguf")
     os.mkfifo(tmp_path / "pipe.gguf")
-    with pytest.raises(Damaged, match="it is no ordinary file"):
+    with pytest.raises(DamagedFile, match="it is no ordinary file"):
         gguf.read(tmp_path / "pipe.gguf")
 
 
@@ -296,7 +296,7 @@ def test_no_file_does_worse_than_being_named(
     path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))])
     try:
         said = f"{gguf.read(path).size} bytes"
-    except Damaged as reason:
+    except DamagedFile as reason:
         said = str(reason)
     assert said
 
@@ -342,18 +342,21 @@ def test_what_a_name_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert model_folder.resolve("~/one*", Path("/")) == one
     made(tmp_path / "three.gguf", {})
     with pytest.raises(
-        NoModel, match=r"2 files match .*: one-00001-of-00002\.gguf, three\.gguf\. Name one of them"
+        ModelPathError,
+        match=r"2 files match .*: one-00001-of-00002\.gguf, three\.gguf\. Name one of them",
     ):
         model_folder.resolve("*.gguf", tmp_path)
-    with pytest.raises(NoModel, match=r"no file matches .*no\*"):
+    with pytest.raises(ModelPathError, match=r"no file matches .*no\*"):
         model_folder.resolve("no*", tmp_path)
     with pytest.raises(
-        NoModel, match=rf"there is no file .*no\.gguf\. In {tmp_path} there are: one-00001"
+        ModelPathError, match=rf"there is no file .*no\.gguf\. In {tmp_path} there are: one-00001"
     ):
         model_folder.resolve("no.gguf", tmp_path)
-    with pytest.raises(NoModel, match=r"there is no file .*x/no\.gguf$"):
+    with pytest.raises(ModelPathError, match=r"there is no file .*x/no\.gguf$"):
         model_folder.resolve("x/no.gguf", tmp_path)
     (tmp_path / "link.gguf").symlink_to("nowhere")
-    with pytest.raises(NoModel, match=r"/link\.gguf is a link to nowhere, which is not there$"):
+    with pytest.raises(
+        ModelPathError, match=r"/link\.gguf is a link to nowhere, which is not there$"
+    ):
         model_folder.resolve("link.gguf", tmp_path)
     assert two.exists()

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from proxy.llama_server.config.ini import (
+    ConfigEntry,
     Configuration,
     ConfigurationError,
-    Entry,
-    closest,
-    local_beside,
+    local_override,
     read,
+    suggestion,
 )
 
 
@@ -18,12 +18,12 @@ def written(tmp_path: Path, text: str, local: str | None = None) -> Configuratio
     path = tmp_path / "llama-server.conf"
     path.write_text(text)
     if local is not None:
-        local_beside(path).write_text(local)
+        local_override(path).write_text(local)
     return read(path)
 
 
 def values(configuration: Configuration, name: str) -> dict[str, str | None]:
-    return {key: entry.value for key, entry in configuration.of(name).items()}
+    return {key: entry.value for key, entry in configuration.for_model(name).items()}
 
 
 def test_what_is_for_all_and_what_is_for_one(tmp_path: Path) -> None:
@@ -37,7 +37,10 @@ def test_what_is_for_all_and_what_is_for_one(tmp_path: Path) -> None:
     assert values(found, "a model") == {"ctx-size": "2", "jinja": None}
     assert values(found, "b") == values(found, "LLAMA_MODEL") == {"ctx-size": "1", "jinja": None}
     assert list(found.models) == ["a model", "b"]
-    assert (found.of("a model")["ctx-size"].file.name, found.of("a model")["ctx-size"].line) == (
+    assert (
+        found.for_model("a model")["ctx-size"].file.name,
+        found.for_model("a model")["ctx-size"].line,
+    ) == (
         "llama-server.conf",
         8,
     )
@@ -49,7 +52,7 @@ def test_the_local_file_wins_value_by_value(tmp_path: Path) -> None:
     )
     assert values(found, "m") == {"a": "2", "b": "1", "c": "1", "d": "2"}
     assert list(found.models) == ["m", "n"]
-    assert found.of("m")["d"].file.name == "llama-server.local.conf"
+    assert found.for_model("m")["d"].file.name == "llama-server.local.conf"
 
 
 def test_no_file_says_nothing(tmp_path: Path) -> None:
@@ -137,39 +140,39 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
         read(path)
 
 
-def entry(value: str | None) -> Entry:
-    return Entry("k", value, Path("f"), 3)
+def entry(value: str | None) -> ConfigEntry:
+    return ConfigEntry("k", value, Path("f"), 3)
 
 
 def test_values_of_our_own_keys() -> None:
-    assert [entry(value).switch() for value in (None, "true", "ON", "1", "no", "false")] == [
+    assert [entry(value).as_bool() for value in (None, "true", "ON", "1", "no", "false")] == [
         True
     ] * 4 + [False] * 2
-    assert entry("1.5").number(least=0) == 1.5
+    assert entry("1.5").as_number(least=0) == 1.5
     assert entry("a").one_of("a", "b") == "a"
-    assert entry("a, b,,c ").words() == ("a", "b", "c")
-    assert entry('"a", "b c" , d').words() == ("a", "b c", "d")
-    assert entry(None).words() == ()
-    assert entry("x").text() == "x"
+    assert entry("a, b,,c ").as_list() == ("a", "b", "c")
+    assert entry('"a", "b c" , d').as_list() == ("a", "b c", "d")
+    assert entry(None).as_list() == ()
+    assert entry("x").as_text() == "x"
 
 
 def test_wrong_values_of_our_own_keys() -> None:
     with pytest.raises(
         ConfigurationError, match=r"^f:3: k is a switch: `true` or `false`, not 'maybe'$"
     ):
-        entry("maybe").switch()
+        entry("maybe").as_bool()
     for value, said in (("x", "'x'"), (None, "'nothing'"), ("-1", "'-1'"), ("nan", "'nan'")):
         with pytest.raises(
             ConfigurationError, match=rf"^f:3: k is a number, 0 or more, not {said}$"
         ):
-            entry(value).number(least=0)
+            entry(value).as_number(least=0)
     with pytest.raises(ConfigurationError, match="k is `a` or `b`, not 'c'"):
         entry("c").one_of("a", "b")
     for value in (None, ""):
         with pytest.raises(ConfigurationError, match="k needs a value"):
-            entry(value).text()
+            entry(value).as_text()
 
 
 def test_what_was_probably_meant() -> None:
-    assert closest("ctx-sise", ["ctx-size", "top-k"]) == ". Probably meant: ctx-size"
-    assert closest("zzz", ["ctx-size"]) == ""
+    assert suggestion("ctx-sise", ["ctx-size", "top-k"]) == ". Probably meant: ctx-size"
+    assert suggestion("zzz", ["ctx-size"]) == ""

@@ -9,13 +9,13 @@ import pytest
 
 from proxy.llama_server.config import model_config as one_model
 from proxy.llama_server.config import model_defaults
-from proxy.llama_server.config.gguf import Header
-from proxy.llama_server.config.options import of_wheel
+from proxy.llama_server.config.gguf import GgufHeader
+from proxy.llama_server.config.options import wheel_build
 from tests.llama_server.config.test_catalog import Home, home, only
 from tests.llama_server.config.test_gguf import LLAMA, made
 
 __all__ = ["home"]
-BUILD = of_wheel()
+BUILD = wheel_build()
 # 32 layers with 8 KV heads of 128: 128 KiB a token in f16.
 LARGE = {
     "block_count": 32,
@@ -25,9 +25,9 @@ LARGE = {
 }
 
 
-def header(**values: Any) -> Header:
+def header(**values: Any) -> GgufHeader:
     named = {f"llama.{name.replace('__', '.')}": value for name, value in values.items()}
-    return Header(Path("m.gguf"), 0, {"general.architecture": "llama"} | named)
+    return GgufHeader(Path("m.gguf"), 0, {"general.architecture": "llama"} | named)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_cache_in_ram_leaves_room_for_the_model(
 def test_a_cache_that_is_too_small_is_reported(
     limit: int, conversation: int | None, said: str | None
 ) -> None:
-    found = model_defaults.too_small("m", limit, conversation)
+    found = model_defaults.prompt_cache_warning("m", limit, conversation)
     assert found is None if said is None else found is not None and said in found
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from proxy.llama_server.config import options
-from proxy.llama_server.config.ini import ConfigurationError, Entry
-from proxy.llama_server.config.options import Build, of_binary, of_wheel, read_help
+from proxy.llama_server.config.ini import ConfigEntry, ConfigurationError
+from proxy.llama_server.config.options import Build, binary_build, read_help, wheel_build
 
 HELP = (Path(__file__).parent / "help/2026.txt").read_text()
 NEW = Build(read_help(HELP), "this llama-server", "")
@@ -26,7 +26,7 @@ OLD = Build(read_help(OLD_HELP), "this llama-server", "See its --help.")
 def said(build: Build, *pairs: tuple[str, str | None]) -> list[str]:
     return list(
         build.flags(
-            Entry(key, value, Path("c"), line) for line, (key, value) in enumerate(pairs, 1)
+            ConfigEntry(key, value, Path("c"), line) for line, (key, value) in enumerate(pairs, 1)
         )
     )
 
@@ -174,7 +174,7 @@ def test_two_names_for_one_option_contradict_each_other() -> None:
 
 
 def test_the_wheel_takes_what_its_attributes_can_set() -> None:
-    wheel = of_wheel()
+    wheel = wheel_build()
     assert said(
         wheel, ("n-gpu-layers", "-1"), ("fa", None), ("kv-offload", "no"), ("fit", "on")
     ) == [
@@ -210,10 +210,10 @@ def test_a_binary_is_asked_once_until_it_changes(tmp_path: Path) -> None:
     asked, cache = tmp_path / "asked", tmp_path / "cache"
     binary = program(tmp_path / "llama-server", OLD_HELP, asked)
     for _ in range(3):
-        assert of_binary(binary, cache).knows("mlock")
+        assert binary_build(binary, cache).knows("mlock")
     assert asked.read_text() == "asked\n"
     program(binary, HELP, asked)
-    assert not of_binary(binary, cache).knows("mlock")
+    assert not binary_build(binary, cache).knows("mlock")
     assert asked.read_text() == "asked\nasked\n"
     assert len(list(cache.iterdir())) == 1  # what it was before is forgotten
 
@@ -222,9 +222,9 @@ def test_a_binary_that_does_not_tell_is_asked_again(tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     binary = program(tmp_path / "llama-server", "what?", asked)
     for _ in range(2):
-        assert not of_binary(binary, tmp_path).options
+        assert not binary_build(binary, tmp_path).options
     assert asked.read_text() == "asked\nasked\n"
-    assert not of_binary(tmp_path / "no-such", tmp_path).options
+    assert not binary_build(tmp_path / "no-such", tmp_path).options
 
 
 def test_without_a_place_to_remember_it_is_asked_each_time(
@@ -233,6 +233,6 @@ def test_without_a_place_to_remember_it_is_asked_each_time(
     (tmp_path / "file").touch()
     monkeypatch.setitem(os.environ, "XDG_CACHE_HOME", str(tmp_path / "file"))
     binary = program(tmp_path / "llama-server", OLD_HELP, tmp_path / "asked")
-    assert of_binary(binary).knows("mlock")
+    assert binary_build(binary).knows("mlock")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert options._cache_folder() == Path.home() / ".cache/llama-bridge"

@@ -4,10 +4,10 @@ one that a real build takes.
 
 from pathlib import Path
 
-from proxy.llama_server.config.catalog import ONLY_ONE, make
-from proxy.llama_server.config.ini import Entry, read
-from proxy.llama_server.config.model_config import FOR_ALL, PER_MODEL, Wishes
-from proxy.llama_server.config.options import Build, of_wheel, read_help
+from proxy.llama_server.config.catalog import ONLY_ONE, make_catalog
+from proxy.llama_server.config.ini import ConfigEntry, read
+from proxy.llama_server.config.model_config import FOR_ALL, PER_MODEL, CatalogSettings
+from proxy.llama_server.config.options import Build, read_help, wheel_build
 from tests.documents import DOCS, cells, words_in_code
 from tests.llama_server.config.test_options import HELP
 from tests.process.conftest import TINY
@@ -16,7 +16,7 @@ from tests.process.fake_server import ROOT
 SHIPPED = ROOT / "llama-server.conf"
 
 
-def entries(tmp_path: Path) -> list[Entry]:
+def entries(tmp_path: Path) -> list[ConfigEntry]:
     """Each line that is commented out, alone in a section of its own."""
     lines = [
         line.removeprefix("# ")
@@ -29,7 +29,7 @@ def entries(tmp_path: Path) -> list[Entry]:
 
 
 def test_it_runs_as_it_is() -> None:
-    found = make(read(SHIPPED), Wishes(None, None, TINY, lambda name: None))
+    found = make_catalog(read(SHIPPED), CatalogSettings(None, None, TINY, lambda name: None))
     assert [model.name for model in found.models] == ["tiny-toolcaller"]
 
 
@@ -42,7 +42,7 @@ def test_every_line_that_it_shows_is_one_that_a_build_takes(tmp_path: Path) -> N
     assert len(options) > 15
     for entry in options:
         assert build.flags([entry])
-    wheel = of_wheel()
+    wheel = wheel_build()
     refused = {entry.key for entry in options if not wheel.knows(entry.key)}
     assert refused == {"device"}
     assert set(ONLY_ONE) <= set(PER_MODEL)

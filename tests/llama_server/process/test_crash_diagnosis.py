@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.llama_server.process.crash_diagnosis import cause_of_death
+from proxy.llama_server.process.crash_diagnosis import diagnose
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ from proxy.llama_server.process.crash_diagnosis import cause_of_death
     ],
 )
 def test_a_line_names_the_cause_with_its_cure(line: str, cause: str) -> None:
-    said = cause_of_death(
+    said = diagnose(
         ["srv init: initializing", line, "srv init: exiting due to model loading error"], 1
     )
     assert said.startswith(cause)
@@ -125,7 +125,7 @@ def test_a_line_names_the_cause_with_its_cure(line: str, cause: str) -> None:
 def test_without_such_a_line_the_way_it_ended_is_told(
     lines: list[str], code: int | None, cause: str
 ) -> None:
-    assert cause_of_death(lines, code).startswith(cause)
+    assert diagnose(lines, code).startswith(cause)
 
 
 def test_what_failed_first_explains_the_rest() -> None:
@@ -137,7 +137,7 @@ def test_what_failed_first_explains_the_rest() -> None:
         "E ggml_aligned_malloc: insufficient memory (attempted to allocate 48828.12 MB)",
         "E srv    load_model: failed to load model, 'x.gguf'",
     ]
-    assert cause_of_death(lines, 1).startswith("out of memory.")
+    assert diagnose(lines, 1).startswith("out of memory.")
 
 
 def test_memory_is_told_in_figures() -> None:
@@ -149,11 +149,11 @@ def test_memory_is_told_in_figures() -> None:
             "cudaMalloc failed: out of memory"
         ),
     ]
-    assert cause_of_death(lines, 1).startswith(
+    assert diagnose(lines, 1).startswith(
         "out of GPU memory. Wanted: 9,000 MiB, free: 7,900 MiB. In llama-server.conf: "
         "a smaller `ctx-size`"
     )
-    assert cause_of_death(lines[2:], 1).startswith("out of GPU memory. Wanted: 9,000 MiB. In")
-    assert cause_of_death(["ggml_aligned_malloc: insufficient memory"], 1).startswith(
+    assert diagnose(lines[2:], 1).startswith("out of GPU memory. Wanted: 9,000 MiB. In")
+    assert diagnose(["ggml_aligned_malloc: insufficient memory"], 1).startswith(
         "out of memory. In llama-server.conf"
     )

@@ -7,23 +7,23 @@ import anyio.lowlevel
 import pytest
 
 from proxy.llama_server.process.logs import (
-    KEPT,
-    LONGEST,
-    RING,
-    TOLD,
-    Facts,
-    Lines,
-    Log,
-    Ring,
-    what_went_wrong,
+    KEPT_LINES,
+    LINE_LIMIT,
+    RING_LINES,
+    TAIL_LINES,
+    EngineInfo,
+    LineReader,
+    LogRing,
+    ProcessLog,
+    error_lines,
 )
 
 
-def facts(*lines: str) -> Facts:
-    log = Log(lambda line: None)
+def facts(*lines: str) -> EngineInfo:
+    log = ProcessLog(lambda line: None)
     for line in lines:
         log.add(line)
-    return log.facts
+    return log.engine_info
 
 
 @pytest.mark.parametrize(
@@ -79,18 +79,18 @@ def test_the_layers() -> None:
 
 def test_only_the_last_lines_are_kept_and_fewer_told() -> None:
     heard: list[str] = []
-    log = Log(heard.append)
+    log = ProcessLog(heard.append)
     for number in range(1000):
         log.add(str(number))
     assert len(heard) == 1000
-    assert len(log.lines) == KEPT
-    assert log.tail == [str(number) for number in range(1000 - TOLD, 1000)]
+    assert len(log.lines) == KEPT_LINES
+    assert log.tail == [str(number) for number in range(1000 - TAIL_LINES, 1000)]
 
 
 async def test_a_pipe_as_lines_however_it_is_cut() -> None:
     read, write = os.pipe()
     heard: list[str] = []
-    lines = Lines(os.fdopen(read, "rb"), heard.append)
+    lines = LineReader(os.fdopen(read, "rb"), heard.append)
     for piece in (b"one\ntw", b"o\r\n\n\xff", b"!\n" + b"x" * 10, b"y"):
         os.write(write, piece)
         await anyio.lowlevel.checkpoint()
@@ -104,14 +104,14 @@ async def test_a_pipe_as_lines_however_it_is_cut() -> None:
 async def test_a_line_without_an_end_is_cut() -> None:
     read, write = os.pipe()
     heard: list[str] = []
-    lines = Lines(os.fdopen(read, "rb"), heard.append)
+    lines = LineReader(os.fdopen(read, "rb"), heard.append)
     with os.fdopen(write, "wb", buffering=0) as out:
         for _ in range(4):
-            await anyio.to_thread.run_sync(out.write, b"x" * LONGEST)
+            await anyio.to_thread.run_sync(out.write, b"x" * LINE_LIMIT)
     with anyio.fail_after(5):
         await lines.ended.wait()
     assert len(heard) > 1
-    assert sum(map(len, heard)) == 4 * LONGEST
+    assert sum(map(len, heard)) == 4 * LINE_LIMIT
 
 
 def test_where_it_runs_in_words() -> None:
@@ -124,30 +124,34 @@ def test_where_it_runs_in_words() -> None:
         "sched_reserve:      CUDA0 compute buffer size =   300.25 MiB",
     )
     assert (told.memory, told.offloaded, told.layers) == (9300.75, 26, 33)
-    assert told.where == "CUDA0, 26 of 33 layers on the GPU, 9,301 MiB (8,300 MiB of it on the GPU)"
+    assert (
+        told.summary == "CUDA0, 26 of 33 layers on the GPU, 9,301 MiB (8,300 MiB of it on the GPU)"
+    )
     none = facts(
         "  - CUDA0 : x (1 MiB, 1 MiB free)",
         "load_tensors: offloaded 0/33 layers to GPU",
         "x:  CUDA_Host  output buffer size = 1.00 MiB",
     )
-    assert none.where == "CPU, 0 of 33 layers on the GPU, 1 MiB"
-    assert Facts(device="CPU", context=32768, slots=4).where == "CPU, context 32,768 in 4 slots"
-    assert Facts().where == "device unknown"
+    assert none.summary == "CPU, 0 of 33 layers on the GPU, 1 MiB"
+    assert (
+        EngineInfo(device="CPU", context=32768, slots=4).summary == "CPU, context 32,768 in 4 slots"
+    )
+    assert EngineInfo().summary == "device unknown"
     assert facts("warning: no usable GPU found, --gpu-layers option will be ignored").layers_ignored
 
 
 async def test_who_follows_gets_what_was_said_and_what_comes() -> None:
-    ring = Ring()
+    ring = LogRing()
     ring.add("before")
     lines = ring.follow()
     assert await anext(lines) == "before"
-    for number in range(RING + 5):  # more than a slow reader may miss
+    for number in range(RING_LINES + 5):  # more than a slow reader may miss
         ring.add(str(number))
     assert await anext(lines) == "5"
     await lines.aclose()
     ring.add("after")
     assert ring.lines[-1] == "after"
-    assert len(ring.lines) == RING
+    assert len(ring.lines) == RING_LINES
 
 
 def test_an_error_tells_what_went_wrong_and_not_what_went_well() -> None:
@@ -158,6 +162,6 @@ def test_an_error_tells_what_went_wrong_and_not_what_went_well() -> None:
         "ggml_abort: GGML_ASSERT(n > 0) failed",
         "error: 1.2 I am told",
     ]
-    assert what_went_wrong([*well, *wrong]) == wrong
-    assert what_went_wrong(well) == well
-    assert what_went_wrong([]) == []
+    assert error_lines([*well, *wrong]) == wrong
+    assert error_lines(well) == well
+    assert error_lines([]) == []

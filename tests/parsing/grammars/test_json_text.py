@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.parsing.grammars.json_text import Ends, Place, key, string, value
+from proxy.parsing.grammars.json_text import EndMarkers, StringContext, key, string, value
 from proxy.parsing.reader import Reader, Steps
 from tests.parsing.cuts import LAWS, everywhere
 
@@ -15,7 +15,7 @@ ENDS = ("</end>",)
 
 
 def written(
-    text: str, place: Place = "alone", ends: Ends = ENDS, *, cut: bool = False
+    text: str, place: StringContext = "alone", ends: EndMarkers = ENDS, *, cut: bool = False
 ) -> tuple[bool, str, str]:
     def steps(read: Reader) -> Steps[tuple[bool, str]]:
         parts: list[str] = []
@@ -157,7 +157,7 @@ def test_key(text: str, found: str | None, rest: str) -> None:
         ('"a",', "object", "a", ","),
     ],
 )
-def test_where_a_string_ends(text: str, place: Place, out: str, rest: str) -> None:
+def test_where_a_string_ends(text: str, place: StringContext, out: str, rest: str) -> None:
     def steps(read: Reader) -> Steps[tuple[bool, str]]:
         parts: list[str] = []
         whole = yield from string(read, parts.append, place, ENDS)
