@@ -7,7 +7,7 @@ BridgeError
 │   ├── BadRequest          400 invalid_request
 │   │   ├── ContextOverflow 400 context_length_exceeded
 │   │   ├── BackendRefused  400 backend_refused
-│   │   ├── CrashesModel    400 kills_model: the child crashed twice while it was its only request
+│   │   ├── CrashesModel    400 crashes_model: the child crashed twice while it was its only request
 │   │   └── ToolChoiceUnmet 400 tool_choice_unmet: the model did not call the tool that had to be
 │   │                           called
 │   ├── Unauthorized        401 invalid_api_key
@@ -16,7 +16,7 @@ BridgeError
 │   ├── NotFound            404 not_found
 │   │   └── ModelNotFound   404 model_not_found
 │   ├── MethodNotAllowed    405 method_not_allowed
-│   ├── RequestTimeout      408 half_request: the rest of it never came
+│   ├── RequestTimeout      408 request_timeout: the rest of it never came
 │   ├── BodyTooLarge        413 request_too_large
 │   ├── HeadTooLarge        431 head_too_large
 │   └── BackendStatusError  any other 4xx of the backend, passed on
@@ -27,8 +27,8 @@ BridgeError
 │   └── ChildFailed         503 child_failed
 ├── BackendFailed           5xx of the backend, passed on
 ├── InvalidBackendResponse  502 bad_answer: neither SSE nor JSON, or nothing at all
-├── AnswerInterrupted       502 broken_off: the answer stopped in the middle
-│   └── BackendDisconnected 502 broken_off: because the server has gone
+├── AnswerInterrupted       502 answer_interrupted: the answer stopped in the middle
+│   └── BackendDisconnected 502 answer_interrupted: because the server has gone
 ├── BackendTimeout          504 backend_timeout
 ├── ProxyLoop               508 loop: the request has been here before
 └── ShuttingDown            503 stopping: this proxy is shutting down
@@ -181,7 +181,7 @@ class BackendRefused(BadRequest):
 
 
 class CrashesModel(BadRequest):
-    code = "kills_model"
+    code = "crashes_model"
 
 
 class ToolChoiceUnmet(BadRequest):
@@ -225,7 +225,7 @@ class MethodNotAllowed(ClientError):
 
 class RequestTimeout(ClientError):
     status = 408
-    code = "half_request"
+    code = "request_timeout"
     retryable = True
 
 
@@ -314,7 +314,7 @@ class AnswerInterrupted(BridgeError):
     """
 
     status = 502
-    code = "broken_off"
+    code = "answer_interrupted"
 
 
 class BackendDisconnected(AnswerInterrupted):

@@ -128,7 +128,8 @@ class FixedProvider:
     def report_success(self, prompt: int = 0, cached: int = 0) -> None:  # noqa: ARG002
         return None
 
-    def acquire(self, route: RouteRequest) -> Provider:  # noqa: ARG002 the server there has the models that it has
+    # The server there has the models that it has.
+    def acquire(self, route: RouteRequest) -> Provider:  # noqa: ARG002
         return self
 
     def release(self) -> None:

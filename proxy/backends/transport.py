@@ -93,7 +93,8 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
 
 class Transport(httpx.AsyncHTTPTransport):
     def __init__(self, limits: httpx.Limits) -> None:
-        self._pool = ConnectionPool(limits)  # type: ignore[assignment]  # no more is asked of a pool
+        # No more is asked of a pool.
+        self._pool = ConnectionPool(limits)  # type: ignore[assignment]
 
 
 class ConnectionPool:

@@ -245,7 +245,7 @@ class Choice:
         self._numbers[finder, index] = number
         self._open[number] = _OpenCall(finder, number, call.name)
         self.announced += 1
-        source: Source = "rescued" if self._is_recovered else call.source
+        source: Source = "recovered" if self._is_recovered else call.source
         self._stats.calls[source] += 1
         return [CallStart(number, self._id(call.id), name, source)]
 

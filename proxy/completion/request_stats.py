@@ -124,7 +124,7 @@ class RequestStats:
         if self.quoted:
             words.append(f"| quoted: {self.quoted.total()} ({_by_rule(self.quoted)})")
         if self.recovery_steps:
-            words.append(f"| got another way: {', '.join(self.recovery_steps)}")
+            words.append(f"| recovered: {', '.join(self.recovery_steps)}")
         if self.warning:
             words.append(f"| {self.warning}")
         if self.error:

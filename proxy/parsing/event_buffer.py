@@ -127,7 +127,7 @@ class EventBuffer:
             self.reasoning_shown = True
             self._events.append(Reasoning(text))
 
-    def add_calls(self, events: Sequence[TextEvent], source: Source = "leaked") -> None:
+    def add_calls(self, events: Sequence[TextEvent], source: Source = "parsed from text") -> None:
         """Calls that are certain. With them, those in the thoughts are known to be rehearsals."""
         for event in events:
             if digest := self._digest.feed(event):
@@ -169,7 +169,7 @@ class EventBuffer:
         if pending and cut:
             self.add_reasoning(pending.raw)
         elif pending:
-            self.add_calls(pending.calls, "thoughts")
+            self.add_calls(pending.calls, "parsed from reasoning")
 
     def take_events(self) -> list[TextEvent]:
         events, self._events = self._events, []

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-Source: TypeAlias = Literal["native", "leaked", "thoughts", "rescued"]
+Source: TypeAlias = Literal["native", "parsed from text", "parsed from reasoning", "recovered"]
 """Where a call was found: parsed by the backend, written in the text or in the thoughts, or in
 an answer that had to be got twice.
 """
@@ -24,7 +24,7 @@ class CallStart:
     index: int
     id: str | None  # the model's own id, where its dialect has one
     name: str
-    source: Source = "leaked"
+    source: Source = "parsed from text"
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,8 +78,8 @@ def test_a_call_that_is_found_then_was_rescued() -> None:
     told = Told().text("So: ")
     told.choice.continue_()
     told.text(CALL).ends()
-    assert [start.source for start in told.starts] == ["rescued"]
-    assert told.record.calls == {"rescued": 1}
+    assert [start.source for start in told.starts] == ["recovered"]
+    assert told.record.calls == {"recovered": 1}
 
 
 # thoughts that go on as text

@@ -136,7 +136,11 @@ def test_one_numbering_for_what_the_backend_and_we_have_found() -> None:
         .ends()
     )
     assert [name for name, _ in told.calls] == ["water", "f", "list_drones"]
-    assert [start.source for start in told.starts] == ["leaked", "native", "leaked"]
+    assert [start.source for start in told.starts] == [
+        "parsed from text",
+        "native",
+        "parsed from text",
+    ]
     assert told.choice.announced == told.choice.whole_calls == 3
 
 

@@ -208,7 +208,7 @@ def test_what_the_record_knows_afterwards() -> None:
     said = _said({"content": "Hi" + LEAK}, _call("{}", name="list_drones"), finish="stop")
     translation.feed(said.encode())
     translation.end()
-    assert record.calls == {"leaked": 1, "native": 1}
+    assert record.calls == {"native": 1, "parsed from text": 1}
     assert record.estimated
     assert record.usage is not None
     assert record.first_output_at is not None

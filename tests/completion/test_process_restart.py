@@ -93,7 +93,7 @@ async def test_before_a_word_was_said_it_is_asked_again(
     assert first == second
     (line,) = caplog.records
     assert line.levelname == "INFO"
-    assert line.getMessage().endswith("| calls: 1 rescued | got another way: its next life")
+    assert line.getMessage().endswith("| calls: 1 recovered | recovered: its next life")
 
 
 @BOTH
@@ -132,16 +132,14 @@ async def test_it_may_die_twice(
     assert heard(await ask(road, streamed=streamed)).content == PROSE
     assert last_message(asked(road)[2])["content"] == PROSE[:20]
     assert lives.begun == 3
-    assert (
-        caplog.records[0].getMessage().endswith("| got another way: its next life, its next life")
-    )
+    assert caplog.records[0].getMessage().endswith("| recovered: its next life, its next life")
 
 
 @BOTH
 async def test_a_third_time_the_answer_has_broken_off(streamed: bool) -> None:
     road = llama(dies(*text(PROSE[:9])), dies(*text(PROSE[9:20])), dies())
     told = await broken(road, streamed=streamed)
-    assert (told["code"], "connection lost" in told["message"]) == ("broken_off", True)
+    assert (told["code"], "connection lost" in told["message"]) == ("answer_interrupted", True)
     assert len(asked(road)) == 3
 
 
@@ -152,7 +150,7 @@ async def test_who_killed_it_too_often_is_told_so(streamed: bool, lives: Lives) 
     road = llama(dies(*text(PROSE[:9])), answers())
     call = await ask(road, streamed=streamed)
     told = failed(call)[1] if streamed else refused(call)[1]
-    assert told["code"] == "kills_model"
+    assert told["code"] == "crashes_model"
     assert call.status == (200 if streamed else 400)
     assert len(asked(road)) == 1
 
@@ -162,7 +160,9 @@ async def test_where_it_does_not_come_back_the_answer_has_broken_off(
     streamed: bool, lives: Lives
 ) -> None:
     lives.error = ModelLoading("it is still starting")
-    assert (await broken(llama(dies(*text(PROSE[:9]))), streamed=streamed))["code"] == "broken_off"
+    assert (await broken(llama(dies(*text(PROSE[:9]))), streamed=streamed))[
+        "code"
+    ] == "answer_interrupted"
 
 
 @BOTH
@@ -305,5 +305,5 @@ async def test_a_server_of_somebody_else_has_no_next_life(
 ) -> None:
     monkeypatch.undo()
     road = llama(stream(ROLE, *text(PROSE[:9]), *end))
-    assert (await broken(road, streamed=streamed))["code"] == "broken_off"
+    assert (await broken(road, streamed=streamed))["code"] == "answer_interrupted"
     assert len(asked(road)) == 1

@@ -54,7 +54,7 @@ async def test_it_is_asked_once_more_without_the_parser(
     assert first["messages"] == second["messages"]
     (line,) = caplog.records
     assert line.levelname == "INFO"
-    assert line.getMessage().endswith("| calls: 1 rescued | got another way: raw")
+    assert line.getMessage().endswith("| calls: 1 recovered | recovered: raw")
 
 
 @BOTH
@@ -106,7 +106,7 @@ async def test_where_that_gives_up_too_the_prompt_alone_is_completed(
     assert (
         caplog.records[0]
         .getMessage()
-        .endswith("| calls: 1 rescued | got another way: raw, plain prompt")
+        .endswith("| calls: 1 recovered | recovered: raw, plain prompt")
     )
 
 
@@ -124,9 +124,7 @@ async def test_never_more_than_two_further_questions_and_the_first_error_explain
     status, told = refused(await ask(road, streamed=streamed))
     assert (status, told["message"]) == (500 if message == FAILED else 400, message)
     assert len(asked(road)) == 3
-    assert (
-        caplog.records[0].getMessage().endswith(f"| got another way: raw, plain prompt | {message}")
-    )
+    assert caplog.records[0].getMessage().endswith(f"| recovered: raw, plain prompt | {message}")
 
 
 async def test_after_the_head_it_is_an_event() -> None:
@@ -236,7 +234,7 @@ async def test_other_words_without_a_call_are_no_end_of_it(
     else:
         status, told = refused(call)
         assert status == 502
-    assert (told["code"], "connection lost" in told["message"]) == ("broken_off", True)
+    assert (told["code"], "connection lost" in told["message"]) == ("answer_interrupted", True)
     assert len(asked(road)) == 2
 
 

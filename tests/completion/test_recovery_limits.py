@@ -137,9 +137,7 @@ async def test_a_schema_that_makes_no_grammar_is_softened(
     first, second = asked(road)
     assert (first["tools"], second["tools"], second["tool_choice"]) == (STRICT, SOFT, choice)
     assert (
-        caplog.records[0]
-        .getMessage()
-        .endswith("| calls: 1 rescued | got another way: softer schemas")
+        caplog.records[0].getMessage().endswith("| calls: 1 recovered | recovered: softer schemas")
     )
 
 
@@ -190,7 +188,7 @@ async def test_raw_from_the_start(
     assert watered(await ask(road, streamed=streamed))
     (question,) = asked(road)
     assert is_raw(question)
-    assert caplog.records[0].getMessage().endswith("| calls: 1 leaked")
+    assert caplog.records[0].getMessage().endswith("| calls: 1 parsed from text")
 
 
 @BOTH

@@ -25,7 +25,7 @@ BROKEN = {
     ),
     "type": "server_error",
     "param": None,
-    "code": "broken_off",
+    "code": "answer_interrupted",
 }
 
 
@@ -128,7 +128,7 @@ async def _killed(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> tuple[str
     )
     kill(bridge)
     answer = streamed(await call.done())
-    return heard, answer, caplog.records[-1].getMessage().partition(" | got another way: ")[2]
+    return heard, answer, caplog.records[-1].getMessage().partition(" | recovered: ")[2]
 
 
 async def test_a_stream_goes_on_in_the_childs_next_life(

@@ -57,7 +57,7 @@ async def both(bridge: Bridge, **more: Any) -> Answer:
 async def test_leaked_calls_arrive_as_calls(
     leaking: Bridge, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert await called(leaking, caplog) == {"1 leaked"}
+    assert await called(leaking, caplog) == {"1 parsed from text"}
 
 
 async def test_calls_that_llama_cpp_reads_itself_arrive_as_they_are(

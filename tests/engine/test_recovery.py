@@ -117,12 +117,12 @@ async def test_the_parser_does_give_up(odd: Bridge) -> None:
 
 async def test_the_log_of_our_own_child_has_the_answer(odd: Bridge, lines: Lines) -> None:
     assert await both(odd) == CALL
-    assert lines.ends() == {"calls: 1 rescued | got another way: from its log or error"}
+    assert lines.ends() == {"calls: 1 recovered | recovered: from its log or error"}
 
 
 async def test_another_server_is_asked_once_more(named: Bridge, lines: Lines) -> None:
     assert await both(named) == CALL
-    assert lines.ends() == {"calls: 1 rescued | got another way: raw"}
+    assert lines.ends() == {"calls: 1 recovered | recovered: raw"}
 
 
 @pytest.mark.parametrize("bridge", ["odd", "named"], indirect=True)
@@ -135,14 +135,14 @@ async def test_thoughts_that_were_said_are_not_said_again(thinking: Bridge, line
     """What the log shows begins after them."""
     answer = await both(thinking, text="List the files, please. /think")
     assert (answer.content, answer.thoughts, answer.calls) == (CONTENT, THOUGHTS, CALL.calls)
-    assert lines.ends() == {"calls: 1 rescued | got another way: from its log or error"}
+    assert lines.ends() == {"calls: 1 recovered | recovered: from its log or error"}
 
 
 async def test_and_another_server_goes_on_from_them(thinking: Bridge, lines: Lines) -> None:
     async with opened(before(await place(thinking))) as bridge:
         answer = await both(bridge, text="List the files, please. /think")
     assert (answer.content, answer.thoughts, answer.calls) == (CONTENT, THOUGHTS, CALL.calls)
-    assert lines.ends() == {"calls: 1 rescued | got another way: raw"}
+    assert lines.ends() == {"calls: 1 recovered | recovered: raw"}
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ async def test_a_schema_that_makes_no_grammar(bridge: Bridge, ways: str, lines: 
     refused = await ask(bridge, "/upstream/v1/chat/completions", question(tools=[UNRESOLVED]))
     assert "JSON schema error" in refused.text
     assert await both(bridge, tools=[UNRESOLVED]) == CALL
-    assert lines.ends() == {f"calls: 1 rescued | got another way: {ways}"}
+    assert lines.ends() == {f"calls: 1 recovered | recovered: {ways}"}
 
 
 async def test_a_call_that_must_come_with_such_a_schema(native: Bridge, lines: Lines) -> None:
     assert await both(native, tools=[UNRESOLVED], tool_choice="required") == CALL
-    assert lines.ends() == {"calls: 1 rescued | got another way: softer schemas"}
+    assert lines.ends() == {"calls: 1 recovered | recovered: softer schemas"}
 
 
 @pytest.mark.parametrize("bridge", ["native", "leaking", "odd", "named"], indirect=True)
@@ -182,7 +182,7 @@ async def test_an_answer_that_was_cut_is_never_completed(bridge: Bridge) -> None
 async def test_raw_from_the_start(odd: Bridge, lines: Lines) -> None:
     async with opened(before(await place(odd), tool_parsing="raw")) as bridge:
         assert await both(bridge) == CALL
-        assert lines.ends() == {"calls: 1 leaked"}
+        assert lines.ends() == {"calls: 1 parsed from text"}
 
 
 async def test_native_means_that_its_word_is_the_last(odd: Bridge) -> None:
@@ -201,4 +201,4 @@ async def test_the_prompt_alone(odd: Bridge, lines: Lines, monkeypatch: pytest.M
         usage = whole(await ask(bridge, body=question())).usage
     assert usage["prompt_tokens"] > 100
     assert 30 < usage["completion_tokens"] < 50
-    assert lines.ends() == {"calls: 1 rescued | got another way: raw"}
+    assert lines.ends() == {"calls: 1 recovered | recovered: raw"}

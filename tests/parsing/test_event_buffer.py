@@ -61,7 +61,7 @@ def test_a_call_in_the_thoughts_alone_is_one() -> None:
     desk = EventBuffer(ToolIndex())
     desk.hold_reasoning_calls("raw", CALL)
     desk.decide_reasoning_calls(cut=False)
-    assert desk.take_events() == [CallStart(0, None, "f", "thoughts"), *CALL[1:]]
+    assert desk.take_events() == [CallStart(0, None, "f", "parsed from reasoning"), *CALL[1:]]
 
 
 def test_a_cut_answer_makes_none() -> None:

@@ -227,7 +227,7 @@ def test_a_call_in_separated_thoughts_alone_is_a_call() -> None:
     assert parser.feed_reasoning("so: !f{b}; ") == [Reasoning("so:")]
     assert parser.feed("text") == [Content("text")]
     assert parser.close() == [
-        CallStart(0, None, "f", "thoughts"),
+        CallStart(0, None, "f", "parsed from reasoning"),
         CallArguments(0, '{"x":"b"}'),
         CallEnd(0, True),
     ]

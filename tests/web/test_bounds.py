@@ -54,7 +54,7 @@ async def test_a_backend_that_never_ends_before_one_who_waits_for_the_whole(
 ) -> None:
     monkeypatch.setattr(pipeline, "WHOLE_LIMIT", 1_000)
     status, error = refused(await Road(stream(*text("x" * 100) * 100)).ask(streamed=False))
-    assert (status, error["code"]) == (502, "broken_off")
+    assert (status, error["code"]) == (502, "answer_interrupted")
     assert "the answer has more than 1,000 letters, and no end" in error["message"]
     call = await Road(stream(*text("x" * 100) * 100, httpx.ReadError("x"))).ask()
     # Who streams may read for ever.
@@ -65,7 +65,7 @@ async def test_an_endless_line_of_a_backend() -> None:
     deltas, error = failed(
         await Road(stream(chunk({"content": "a"}), b"data: ", *[b"x" * 1_000_000] * 9)).ask()
     )
-    assert (deltas[-1], error["code"]) == ({"content": "a"}, "broken_off")
+    assert (deltas[-1], error["code"]) == ({"content": "a"}, "answer_interrupted")
     assert "a line of more than 4,194,304 bytes" in error["message"]
 
 

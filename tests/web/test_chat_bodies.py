@@ -162,7 +162,7 @@ async def test_what_is_neither_a_stream_nor_json(streamed: bool, body: str, size
 async def test_a_body_without_an_answer(streamed: bool, body: bytes) -> None:
     """Zero bytes as an answer would make OpenCode ask again for ever."""
     status, error = refused(await Road(stream(body)).ask(streamed=streamed))
-    assert (status, error["code"]) == (502, "broken_off")
+    assert (status, error["code"]) == (502, "answer_interrupted")
 
 
 @BOTH
@@ -171,7 +171,7 @@ async def test_a_line_without_end(streamed: bool, monkeypatch: pytest.MonkeyPatc
     status, error = refused(
         await Road(stream(b"data: ", *[b"x" * 100] * 20)).ask(streamed=streamed)
     )
-    assert (status, error["code"]) == (502, "broken_off")
+    assert (status, error["code"]) == (502, "answer_interrupted")
 
 
 @BOTH
@@ -185,7 +185,7 @@ async def test_a_completion_that_does_not_say_that_it_is_finished(
     status, error = refused(
         await Road(httpx.Response(200, json={"choices": choices})).ask(streamed=streamed)
     )
-    assert (status, error["code"]) == (502, "broken_off")
+    assert (status, error["code"]) == (502, "answer_interrupted")
 
 
 @BOTH

@@ -91,13 +91,13 @@ async def test_who_sends_half_a_head_and_waits_is_dropped(
     monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.05)
     silent, half = await connect(), await connect()
     await half.send(get()[:-2])
-    assert "not complete after" in await refused(half, 408, "half_request")
+    assert "not complete after" in await refused(half, 408, "request_timeout")
     assert await silent.rest() == b""
     again = await connect()
     await again.send(get())
     assert (await again.answer())[2] == b"p"
     await again.send(get()[:9])
-    await refused(again, 408, "half_request")
+    await refused(again, 408, "request_timeout")
 
 
 async def test_who_sends_half_a_body_and_waits_is_dropped(
@@ -110,7 +110,7 @@ async def test_who_sends_half_a_body_and_waits_is_dropped(
         for head in (LENGTH, CHUNKED):
             client = await connect()
             await client.send(post(b"5\r\n{\r\n" if head == CHUNKED else BODY[:9], head, path=path))
-            await refused(client, 408, "half_request")
+            await refused(client, 408, "request_timeout")
 
 
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read(

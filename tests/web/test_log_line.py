@@ -39,7 +39,7 @@ async def test_a_line_of_figures(streamed: bool, caplog: pytest.LogCaptureFixtur
     assert line.levelname == "INFO"
     figures = r"in 20 \(cached 7\) out 5,( [\d,.]+ tok/s,)? first after \d\.\d\d s, \d\.\d\d s"
     assert re.fullmatch(
-        rf"req_[a-z]{{12}} POST {CHAT} 200 m {figures} \| calls: 1 leaked, 1 native",
+        rf"req_[a-z]{{12}} POST {CHAT} 200 m {figures} \| calls: 1 native, 1 parsed from text",
         line.getMessage(),
     )
 

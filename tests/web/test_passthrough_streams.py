@@ -237,7 +237,11 @@ async def test_a_backend_that_breaks_during_the_upload_is_told(left: Left) -> No
     call = Uploader(bridge(backend), "/v1/files", headers=CHUNKED)
     call.pieces.put_nowait((b"one", True))
     await call.done()
-    assert (call.status, call.json["error"]["code"], await left()) == (502, "broken_off", [])
+    assert (call.status, call.json["error"]["code"], await left()) == (
+        502,
+        "answer_interrupted",
+        [],
+    )
 
 
 async def test_an_answer_before_the_end_of_the_upload_is_not_held_back(left: Left) -> None:

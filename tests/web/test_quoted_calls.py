@@ -95,7 +95,7 @@ async def test_the_setting_lets_them_run(streamed: bool) -> None:
     [
         (QUOTED, "quoted: 1 (blockquote)"),
         (f"a `{JSON}`\n- {JSON}\n{QUOTED}", "quoted: 3 (blockquote 1, code 1, list 1)"),
-        (f"{QUOTED}\n\n{JSON}", "calls: 1 leaked | quoted: 1 (blockquote)"),
+        (f"{QUOTED}\n\n{JSON}", "calls: 1 parsed from text | quoted: 1 (blockquote)"),
     ],
 )
 async def test_each_is_in_the_line_of_the_log(

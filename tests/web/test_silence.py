@@ -192,7 +192,7 @@ async def test_a_refusal_that_comes_while_the_prompt_is_counted_is_a_real_status
         (httpx.Response(400, json={"error": {"message": "no such sampler"}}), "backend_refused"),
         (httpx.Response(500, json={"error": {"message": "oops"}}), "backend_failed"),
         (stream(b"<html>"), "bad_answer"),
-        (stream(b""), "broken_off"),
+        (stream(b""), "answer_interrupted"),
     ],
 )
 async def test_a_refusal_after_the_head_has_left_is_an_event(
