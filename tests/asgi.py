@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from proxy.web.connection import Receive, Scope, Send
+from tests.patience import HANGS
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -124,7 +125,7 @@ class Call(Received):
     def hang_up(self) -> None:
         self._left.set()
 
-    async def until(self, seen: Callable[["Call"], bool], seconds: float = 10.0) -> None:
+    async def until(self, seen: Callable[["Call"], bool], seconds: float = HANGS) -> None:
         """Waits until what was sent so far satisfies the question."""
         async with asyncio.timeout(seconds):
             while not seen(self):
@@ -132,7 +133,7 @@ class Call(Received):
                 assert not self.task.done() or seen(self), self.text
                 await self._news.wait()
 
-    async def done(self, seconds: float = 20.0) -> "Call":
+    async def done(self, seconds: float = HANGS) -> "Call":
         async with asyncio.timeout(seconds):
             await self.task
         return self

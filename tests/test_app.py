@@ -22,6 +22,7 @@ from tests.asgi import ask
 from tests.backend import END, Backend, models, stream, text
 from tests.bridge import bridge
 from tests.lifespan import Lifespan
+from tests.patience import HANGS
 from tests.process.fake_server import Conduct
 
 
@@ -41,7 +42,9 @@ async def test_all_that_the_calls_of_any_dialect_need_is_ready_soon_after_the_st
         cache.cache_clear()
     before = asyncio.all_tasks()
     async with Lifespan(bridge()) as lifespan:
-        _, running = await asyncio.wait(asyncio.all_tasks() - before - {lifespan.task}, timeout=30)
+        _, running = await asyncio.wait(
+            asyncio.all_tasks() - before - {lifespan.task}, timeout=HANGS
+        )
         assert not running
     compiled = markers._compiled.cache_info().misses
     for dialect in DIALECTS.values():

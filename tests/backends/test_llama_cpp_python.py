@@ -22,6 +22,7 @@ from proxy.settings import load
 from tests.asgi import ask
 from tests.backend import END, Backend, models, stream
 from tests.clock import Clock
+from tests.patience import HANGS
 
 CHAT = "/v1/chat/completions"
 QUESTION = parse(b'{"model": "m", "messages": []}')
@@ -82,7 +83,7 @@ async def test_a_refusal_and_a_client_that_left_let_the_next_one_in() -> None:
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     behind.answers[CHAT] = lambda _: stream()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANGS):
         response = await backend.send_chat(QUESTION, [])
     await response.stream.aclose()  # type: ignore[union-attr] # what an async transport gives
     # Twice: the turn of somebody else is not ended.

@@ -17,6 +17,7 @@ import pytest
 from proxy.backends import transport as network
 from proxy.backends.http import HttpClient, default_transport
 from proxy.errors import AnswerInterrupted, BackendTimeout, BridgeError, Overloaded, Unavailable
+from tests.patience import HANGS
 
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter
@@ -64,7 +65,7 @@ async def test_no_more_is_taken_in_than_somebody_asks_for() -> None:
         pieces = http.stream(response)
         assert 0 < len(await anext(pieces)) <= network.READ_SIZE
         before = -1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             while before != sent:
                 before = sent
                 await asyncio.sleep(0.1)
@@ -104,7 +105,7 @@ async def test_what_is_asked_for_comes_at_once() -> None:
         writer.write(HEAD % LONG + b"x" * LONG)
         await writer.drain()
 
-    async with serving(long) as (http, url), asyncio.timeout(10):
+    async with serving(long) as (http, url), asyncio.timeout(HANGS):
         body = await http.read(await http.send(get(url)), limit=2 * LONG)
     assert len(body) == LONG
 

@@ -267,5 +267,5 @@ async def test_leaving_while_the_log_is_waited_for(child: Logged) -> None:
 
 async def _left(call: Call) -> None:
     call.hang_up()
-    await call.done(5.0)
+    await call.done()
     assert not call.complete

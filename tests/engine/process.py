@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.acceptance.processes import Program, bare_environment, running
+from tests.patience import HANGS
 
-SECONDS = 30
+SECONDS = HANGS
 WELCOME = re.compile(
     r"llama-bridge listens on (http://127\.0\.0\.1:\d+)/v1\n.*Ctrl-C ends it\.", re.DOTALL
 )

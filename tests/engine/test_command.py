@@ -21,6 +21,7 @@ from tests import jsonc
 from tests.acceptance.processes import bare_environment
 from tests.engine.conversation import CONTENT, curl_line, endless
 from tests.engine.process import Proxy, serving
+from tests.patience import HANGS, PROMPT
 from tests.process.conftest import alive, nothing_left
 
 # Stands in for curl in the shell that reads the line, and shows what curl would have been given.
@@ -50,7 +51,7 @@ def pasted(line: str) -> httpx.Request:
 
 
 def test_the_line_to_paste_works(served: Proxy) -> None:
-    with httpx.Client(trust_env=False, timeout=30) as client:
+    with httpx.Client(trust_env=False, timeout=HANGS) as client:
         answer = client.send(pasted(curl_line(served.banner)))
     assert answer.status_code == 200
     [choice] = answer.json()["choices"]
@@ -90,7 +91,7 @@ class Reader:
     def __init__(self, url: str) -> None:
         body = json.dumps(endless(stream=True)).encode()
         parsed = httpx.URL(url)
-        self.socket = socket.create_connection((parsed.host, parsed.port), timeout=30)
+        self.socket = socket.create_connection((parsed.host, parsed.port), timeout=HANGS)
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: {parsed.netloc.decode()}\r\n"
             f"content-length: {len(body)}\r\n\r\n"
@@ -123,8 +124,8 @@ async def test_a_signal_ends_all_at_once_in_the_middle_of_a_stream(
         ours.program.process.send_signal(number)
         while reader.more():
             pass
-        ours.program.wait("end", 10)
-        assert time.monotonic() - began < 3
+        ours.program.wait("end", HANGS)
+        assert time.monotonic() - began < PROMPT
     assert ours.program.process.returncode == 0
     assert b"[DONE]" not in reader.read
     assert not reader.read.endswith(b"\r\n0\r\n\r\n")  # cut, not ended
@@ -137,7 +138,7 @@ async def test_a_killed_proxy_leaves_no_server_behind(ours: Proxy) -> None:
     assert any(str(ours.engine) in row for row in alive(group))
     with closing(Reader(ours.url)):
         ours.program.process.kill()
-        ours.program.wait("end", 10)
+        ours.program.wait("end", HANGS)
         await nothing_left(group)
 
 
@@ -145,7 +146,7 @@ def test_after_an_interrupt_at_rest_nothing_is_left(ours: Proxy) -> None:
     group = os.getpgid(ours.engine)
     began = time.monotonic()
     ours.program.process.send_signal(signal.SIGINT)
-    ours.program.wait("end", 10)
-    assert time.monotonic() - began < 3
+    ours.program.wait("end", HANGS)
+    assert time.monotonic() - began < PROMPT
     assert ours.program.process.returncode == 0
     assert alive(group) == []  # by the time it ends, not only soon after

@@ -20,8 +20,9 @@ from tests.acceptance.processes import bare_environment, running
 from tests.asgi import ask, without_id
 from tests.engine.bridges import before, opened, place
 from tests.engine.conversation import CALL, question, whole
+from tests.patience import HANGS
 
-SECONDS = 30
+SECONDS = HANGS
 
 
 WRONG_KEY = "Invalid API Key (the backend wants a key that it knows: BACKEND_API_KEY)"

@@ -12,10 +12,11 @@ from openai.types.chat import ChatCompletion, ParsedFunctionToolCall
 
 from tests.engine.conversation import CONTENT, PLAIN, THOUGHTS, TOOLS, question
 from tests.engine.process import Proxy
+from tests.patience import HANGS
 
 # Its helper takes no others.
 STRICT: list[Any] = [{"type": "function", "function": TOOLS[0]["function"] | {"strict": True}}]
-SECONDS = 60.0
+SECONDS = HANGS
 
 
 @pytest.fixture

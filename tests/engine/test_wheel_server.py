@@ -14,6 +14,7 @@ from proxy.errors import ChildFailed
 from proxy.llama_server import LaunchSpec, Supervisor, wheel_server
 from proxy.llama_server.config import options
 from proxy.llama_server.process.crash_diagnosis import diagnose
+from tests.patience import HANGS
 from tests.process.conftest import FAST, TINY, alive, nothing_left
 
 
@@ -31,7 +32,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANGS,
         check=False,
         env=dict(os.environ) | {"LLAMA_API_KEY": "k"},
     )

@@ -6,9 +6,9 @@ import asyncio
 import itertools
 import re
 import selectors
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -45,6 +45,12 @@ class Jumping(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.now
+
+
+def timed(act: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, float]:
+    """Run `act` on a clock that only waiting moves, and return its result and its seconds."""
+    with asyncio.Runner(loop_factory=Jumping) as runner:
+        return runner.run(act()), runner.get_loop().time()
 
 
 @dataclass(frozen=True)

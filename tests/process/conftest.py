@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from proxy.llama_server import LaunchSpec, Supervisor, Timeouts
+from tests.patience import HANGS
 from tests.process.fake_server import Conduct
 
 TINY = Path(__file__).parents[2] / "proxy/tiny_model/tiny-toolcaller.gguf"
@@ -62,11 +63,11 @@ def alive(group: int | None) -> list[str]:
     return shown
 
 
-async def nothing_left(group: int | None, within: float = 5) -> None:
+async def nothing_left(group: int | None, within: float = HANGS) -> None:
     await until(lambda: not alive(group), within)
 
 
-async def until(true: Callable[[], object], within: float = 15) -> None:
+async def until(true: Callable[[], object], within: float = HANGS) -> None:
     began = time.monotonic()
     while not true():
         assert time.monotonic() - began < within

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from proxy.llama_server import ProcessState, Timeouts
+from tests.patience import PROMPT
 from tests.process.conftest import TINY, Fake, alive, nothing_left, until
 from tests.process.fake_server import ROOT, Conduct, starts
 
@@ -101,7 +102,7 @@ async def test_stopping_is_bounded_and_leaves_nothing(
         await supervisor.ensure_ready()
         assert alive(supervisor.process_group)
         began = time.monotonic()
-    assert least <= time.monotonic() - began < least + 3
+    assert least <= time.monotonic() - began < least + PROMPT
     assert supervisor.state is ProcessState.STOPPED
     await nothing_left(supervisor.process_group)
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from proxy.cli import pid1
+from tests.patience import HANGS
 from tests.process.fake_server import ROOT
 
 # PR_SET_CHILD_SUBREAPER: whoever loses its parent below us becomes our child, as it would be
@@ -94,7 +95,7 @@ def test_orphans_are_buried() -> None:
     with container(ORPHAN) as process:
         assert process.stdout
         second = int(process.stdout.readline())
-        end = time.monotonic() + 10
+        end = time.monotonic() + HANGS
 
         def dead() -> list[str]:
             shown = subprocess.run(

@@ -26,6 +26,7 @@ from proxy.settings import Settings
 from tests.acceptance.processes import Program, running
 from tests.backend import chunk
 from tests.llama_server.config.test_gguf import LLAMA, made
+from tests.patience import HANGS, PROMPT
 from tests.process.conftest import alive, nothing_left
 from tests.process.fake_server import ROOT, Conduct, starts
 
@@ -125,14 +126,14 @@ def address(program: Program) -> str:
         found = re.search(r"llama-bridge listens on (\S+)/v1\n", program.output())
         return found[1] if found and "Ctrl-C ends it.\n" in program.output() else None
 
-    return program.wait_for(told, "banner", 30)
+    return program.wait_for(told, "banner", HANGS)
 
 
 def ended(program: Program, number: signal.Signals) -> None:
     began = time.monotonic()
     program.process.send_signal(number)
-    program.wait("end", 20)
-    assert time.monotonic() - began < 3
+    program.wait("end", HANGS)
+    assert time.monotonic() - began < PROMPT
     assert program.process.returncode == 0, program.evidence()
     assert "Traceback" not in program.output()
 
@@ -149,10 +150,12 @@ def test_it_serves_and_a_signal_ends_it_at_once_also_while_an_answer_streams(
         assert httpx.get(f"{url}/v1/models").json()["data"][0]["id"] == "the-model"
         with (
             ThreadPoolExecutor() as threads,
-            httpx.stream("POST", f"{url}/v1/chat/completions", json=QUESTION, timeout=20) as answer,
+            httpx.stream(
+                "POST", f"{url}/v1/chat/completions", json=QUESTION, timeout=HANGS
+            ) as answer,
         ):
-            silent = threads.submit(httpx.get, f"{url}/silent", timeout=20)
-            assert all(upstream.waiting.acquire(timeout=10) for _ in range(2))
+            silent = threads.submit(httpx.get, f"{url}/silent", timeout=HANGS)
+            assert all(upstream.waiting.acquire(timeout=HANGS) for _ in range(2))
             lines = answer.iter_lines()
             assert '"first"' in next(
                 line for line in lines if "content" in line and '""' not in line
@@ -171,7 +174,7 @@ def test_it_serves_and_a_signal_ends_it_at_once_also_while_an_answer_streams(
                 503,
                 "stopping",
             )
-        assert all(upstream.left.acquire(timeout=10) for _ in range(2))
+        assert all(upstream.left.acquire(timeout=HANGS) for _ in range(2))
 
 
 def test_a_client_that_leaves_after_its_upload_ends_the_work_of_the_backend(
@@ -181,7 +184,7 @@ def test_a_client_that_leaves_after_its_upload_ends_the_work_of_the_backend(
         url = httpx.URL(address(program))
         body = json.dumps(QUESTION).encode()
         for path in ("/v1/chat/completions", "/v1/completions", "/upstream/v1/embeddings"):
-            with socket.create_connection((url.host, url.port or 80), timeout=20) as client:
+            with socket.create_connection((url.host, url.port or 80), timeout=HANGS) as client:
                 head = (
                     f"POST {path} HTTP/1.1\r\nhost: {url.netloc.decode()}\r\n"
                     f"content-length: {len(body)}\r\n\r\n"
@@ -192,7 +195,7 @@ def test_a_client_that_leaves_after_its_upload_ends_the_work_of_the_backend(
                     received += client.recv(1000)
                 # It works as long as somebody listens.
                 assert not upstream.left.acquire(timeout=0.1)
-            assert upstream.left.acquire(timeout=10), path
+            assert upstream.left.acquire(timeout=HANGS), path
         assert [json.loads(upload)["messages"] for upload in upstream.uploads] == [
             QUESTION["messages"]
         ] * 3
@@ -273,7 +276,7 @@ def test_it_can_be_ended_while_its_child_starts(
     with start(
         LLAMA_SERVER=str(script), LLAMA_MODEL=str(made(tmp_path / "qwen.gguf", LLAMA))
     ) as program:
-        (pid,) = program.wait_for(lambda: starts(script) or None, "start of the child", 20)
+        (pid,) = program.wait_for(lambda: starts(script) or None, "start of the child", HANGS)
         group = os.getpgid(pid)
         for _ in range(times - 1):
             program.process.send_signal(signal.SIGINT)
@@ -299,7 +302,7 @@ def test_a_model_on_a_disk_that_is_not_mounted_is_named_and_the_proxy_stays(
 def test_a_mistyped_path_of_a_model_is_one_line(start: Start, tmp_path: Path) -> None:
     made(tmp_path / "coder.gguf", LLAMA)
     with start(LLAMA_MODEL=str(tmp_path / "codre.gguf")) as program:
-        program.wait("end", 20)
+        program.wait("end", HANGS)
         complaint = f"there is no file {tmp_path}/codre.gguf. In {tmp_path} there are: coder.gguf"
         assert program.output() == f"llama-bridge: LLAMA_MODEL: {complaint}\n"
         assert program.process.returncode != 0
@@ -336,8 +339,8 @@ def test_a_hangup_reads_the_configuration_anew(
         ):
             conf.write_text(text)
             program.process.send_signal(signal.SIGHUP)
-            program.wait_for(partial(_heard, program, said), said, 10)
-        program.wait_for(lambda: len(starts(script)) == 2 or None, "second start", 10)
+            program.wait_for(partial(_heard, program, said), said, HANGS)
+        program.wait_for(lambda: len(starts(script)) == 2 or None, "second start", HANGS)
         ended(program, signal.SIGTERM)
 
 

@@ -20,6 +20,7 @@ from proxy.errors import ChildFailed, ModelLoading, ShuttingDown
 from proxy.llama_server import EngineInfo, LaunchSpec, ProcessState, Supervisor, Timeouts
 from proxy.llama_server.process import gpu_check, supervisor
 from proxy.llama_server.process.state import ProcessEvent
+from tests.patience import HANGS
 from tests.process.conftest import FAST, Fake, nothing_left, until
 from tests.process.fake_server import starts
 
@@ -241,7 +242,7 @@ async def test_the_number_of_a_group_that_is_gone_may_belong_to_others(
 async def test_who_is_refused_by_a_child_that_lives_does_not_wait_for_ever(fake: Fake) -> None:
     async with fake(timings=Timeouts(grace=0.1)) as supervisor:
         before = await supervisor.ensure_ready()
-        await asyncio.wait_for(supervisor.wait_exit_noticed(before.url), 15)
+        await asyncio.wait_for(supervisor.wait_exit_noticed(before.url), HANGS)
         assert await supervisor.ensure_ready() == before
 
 
@@ -339,7 +340,7 @@ async def test_its_lines_are_told_as_they_come(fake: Fake) -> None:
     heard: list[str] = []
     async with fake(on_line=heard.append, says=["hello"]) as supervisor:
         await supervisor.ensure_ready()
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANGS):
             await until(lambda: "hello" in heard)
         assert "hello" in supervisor.log.tail
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.llama_server.process.server_process import WATCHDOG
+from tests.patience import HANGS
 from tests.process.conftest import nothing_left
 
 WAITS = "sleep 1000 & echo here >&2; wait"
@@ -107,7 +108,7 @@ def test_what_cannot_be_started_is_told(tmp_path: Path) -> None:
         [*WATCHDOG, "1", str(nothing)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        timeout=10,
+        timeout=HANGS,
         check=False,
     )
     assert told.stdout.decode() == f"cannot No such file or directory: {nothing}\n"

@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 
 from proxy.llama_server.process import watchdog
+from tests.patience import HANGS
 
 
 class Inside:
@@ -123,7 +124,7 @@ def test_it_is_a_program_of_its_own() -> None:
     ended = subprocess.run(
         [sys.executable, "-P", watchdog.__file__, "5", "/no/such/engine"],
         capture_output=True,
-        timeout=10,
+        timeout=HANGS,
         check=False,
     )
     assert (ended.stdout, ended.returncode) == (

@@ -10,6 +10,7 @@ from uvicorn.server import ServerState
 
 from proxy.app import Bridge
 from proxy.web import http_protocol
+from tests.patience import HANGS
 
 CHAT = "/v1/chat/completions"
 BODY = b'{"messages": [{"role": "user", "content": "hi"}]}'
@@ -33,7 +34,7 @@ class Raw:
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
         """One answer with a length, as a client reads it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {
                 name.lower(): value
@@ -47,7 +48,7 @@ class Raw:
 
     async def rest(self) -> bytes:
         """Until the server ends the connection."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             (said,) = await asyncio.gather(self._reader.read(), return_exceptions=True)
             return said if isinstance(said, bytes) else b""
 
@@ -84,7 +85,7 @@ class served:  # noqa: N801 - reads as a verb
         for client in self._clients:
             client.close()
         self._server.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             await asyncio.gather(*self._state.tasks, return_exceptions=True)
 
 

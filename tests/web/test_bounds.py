@@ -13,6 +13,7 @@ from proxy.web.connection import Connection, UploadBudget
 from tests.asgi import Call, ask
 from tests.backend import Backend, chunk, models, stream, text
 from tests.bridge import bridge
+from tests.patience import HANGS
 from tests.web.round_trip import BOTH, CHAT, Road, failed, refused, whole
 
 
@@ -107,7 +108,7 @@ async def test_a_client_that_trickles(monkeypatch: pytest.MonkeyPatch) -> None:
         {"method": "POST", "headers": []}, receive, sent.put, RequestStats("id", "POST", "/")
     )
     with pytest.raises(BridgeError, match="the rest of the request did not come"):
-        await asyncio.wait_for(slow.body(), 5)
+        await asyncio.wait_for(slow.body(), HANGS)
 
 
 async def test_a_name_that_would_write_lines_of_its_own(caplog: pytest.LogCaptureFixture) -> None:

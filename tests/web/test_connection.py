@@ -13,6 +13,7 @@ from proxy.completion.request_stats import RequestStats
 from proxy.errors import BodyTooLarge
 from proxy.web import connection as connections
 from proxy.web.connection import ClientDisconnected, Connection
+from tests.patience import HANGS
 
 GONE = {"type": "http.disconnect"}
 START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
@@ -110,7 +111,7 @@ async def test_work_ends_when_the_client_leaves_which_is_seen_only_after_its_bod
 
     asyncio.get_running_loop().call_soon(server.says, _piece(b"b", more=False))
     with pytest.raises(ClientDisconnected):
-        await asyncio.wait_for(server.connection.run_until_disconnected(work()), 5.0)
+        await asyncio.wait_for(server.connection.run_until_disconnected(work()), HANGS)
     assert cancelled == [1]
 
 

@@ -41,7 +41,7 @@ def _says(*pieces: Piece, reached: asyncio.Event) -> httpx.Response:
 
 async def _left(call: Call) -> None:
     call.hang_up()
-    await call.done(5.0)
+    await call.done()
     assert not call.complete
 
 
@@ -181,5 +181,5 @@ async def test_a_client_that_reads_nothing_at_all_holds_nothing_but_the_beginnin
 async def test_a_client_that_leaves_while_it_sends_its_question() -> None:
     call = Call(bridge(), CHAT, pieces=[], headers=[("content-length", "5")])
     call.hang_up()
-    await call.done(5.0)
+    await call.done()
     assert call.messages == []

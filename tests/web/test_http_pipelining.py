@@ -10,6 +10,7 @@ import pytest
 from proxy.web import http_protocol
 from tests.backend import END, Backend, Script, script_of, stream, text
 from tests.bridge import bridge
+from tests.patience import HANGS
 from tests.web.raw_http import BODY, CHAT, CHUNKED, HOST, LENGTH, Raw, get, post, served
 
 STREAMED = BODY[:-1] + b', "stream": true}'
@@ -30,12 +31,12 @@ class Waits:
 
 
 async def begun(client: Raw) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANGS):
         await client._reader.readuntil(b"begun")
 
 
 async def ends(waits: Waits) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANGS):
         while not waits.backend.closed:  # noqa: ASYNC110 - a script has no event for it
             await asyncio.sleep(0.01)
 
@@ -109,7 +110,7 @@ async def test_a_broken_body_cuts_the_answer_to_its_own_request(script: Backend)
     async with served(bridge(script)) as connect:
         client = await connect()
         await client.send(get("/", b"Accept: text/event-stream", CHUNKED) + b"5\r\n12345\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             assert (await client._reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
         await client.send(b"zz\r\n")
         assert b"HTTP/1.1" not in await client.rest()

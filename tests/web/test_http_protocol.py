@@ -11,6 +11,7 @@ import pytest
 from proxy.web import connection, http_protocol
 from tests.backend import Backend, Script, stream
 from tests.bridge import bridge
+from tests.patience import HANGS
 from tests.web.raw_http import (
     BODY,
     CHAT,
@@ -178,7 +179,7 @@ async def test_a_slow_client_is_waited_for_and_the_backend_with_it(script: Backe
         client = await connect()
         await client.send(get())
         held = [0, -1]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             while held[-1] != held[-2]:
                 await asyncio.sleep(0.1)
                 held.append(script_of(answer).sent)

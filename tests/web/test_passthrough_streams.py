@@ -13,6 +13,7 @@ import pytest
 from tests.asgi import Call
 from tests.backend import Backend, Script, script_of, stream
 from tests.bridge import bridge
+from tests.patience import HANGS
 
 CHUNKED = [("transfer-encoding", "chunked")]
 SIZED = [("content-length", "7")]
@@ -67,7 +68,7 @@ class Gradual(httpx.AsyncBaseTransport):
         return self.answer
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             while len(self.read) < count:
                 self.news.clear()
                 await self.news.wait()

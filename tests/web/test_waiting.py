@@ -19,6 +19,7 @@ from proxy.web.inflight import InflightRequests
 from tests.asgi import Call, ask
 from tests.backend import END, ROLE, Backend, chunk, models, stream, text
 from tests.bridge import bridge
+from tests.patience import HANGS
 from tests.web.round_trip import CHAT, QUESTION, Road, heard
 
 
@@ -160,7 +161,7 @@ async def test_it_looks_by_itself_while_there_is_anything_to_look_at(
     kept.start(it)
     for _ in range(2):
         looked.clear()
-        await asyncio.wait_for(looked.wait(), 5)
+        await asyncio.wait_for(looked.wait(), HANGS)
     kept.finish(it)
     for number in range(60):
         kept.start(other := waiting(f"req_{number}"))

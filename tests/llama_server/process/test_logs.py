@@ -17,6 +17,7 @@ from proxy.llama_server.process.logs import (
     ProcessLog,
     error_lines,
 )
+from tests.patience import HANGS
 
 
 def facts(*lines: str) -> EngineInfo:
@@ -95,7 +96,7 @@ async def test_a_pipe_as_lines_however_it_is_cut() -> None:
         os.write(write, piece)
         await anyio.lowlevel.checkpoint()
     os.close(write)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANGS):
         await lines.ended.wait()
     assert heard == ["one", "two", "", "�!", "xxxxxxxxxxy"]
     lines.close()  # twice does no harm
@@ -108,7 +109,7 @@ async def test_a_line_without_an_end_is_cut() -> None:
     with os.fdopen(write, "wb", buffering=0) as out:
         for _ in range(4):
             await anyio.to_thread.run_sync(out.write, b"x" * LINE_LIMIT)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANGS):
         await lines.ended.wait()
     assert len(heard) > 1
     assert sum(map(len, heard)) == 4 * LINE_LIMIT
