@@ -115,7 +115,7 @@ async def test_calls_hidden_in_the_thoughts_are_run(
     caplog.set_level(logging.INFO, "llama-bridge")
     calls = tuple(("bash", f'{{"command":"{command}"}}') for command in commands)
     assert await both(hiding, **one) == Answer(None, "I look at the files.", calls, "tool_calls")
-    assert f"| calls: {len(calls)} thoughts" in caplog.text
+    assert f"| calls: {len(calls)} parsed from reasoning" in caplog.text
 
 
 async def test_without_tools_nothing_is_a_call(bridge: Bridge) -> None:
