@@ -145,7 +145,7 @@ def test_a_stop_in_every_state(
         ended = now()
         assert (it.state, it.pid, stage.living) == (ProcessState.STOPPED, None, 0)
         if waiting:
-            assert await waiting == (at, "Stopping")
+            assert await waiting == (at, "ShuttingDown")
         await asyncio.sleep(1000)
         return ended, it.state.value
 
