@@ -33,8 +33,9 @@ unit: setup
 
 # Also cuts the texts of all other tests of the parser at every place. The tests of `unit` reach every
 # line of the parser, so only the tests and the server's supervision are traced here: tracing doubles the time.
+# The source is a path: to find a package by its name, coverage imports `proxy` and forgets it, and asyncio with it.
 exhaustive: setup
-	CUTS=every $(BIN)/coverage run --source=tests,proxy.llama_server -m pytest -q $(PARALLEL) tests/exhaustive tests/dialects tests/parsing
+	CUTS=every $(BIN)/coverage run --source=tests,proxy/llama_server -m pytest -q $(PARALLEL) tests/exhaustive tests/dialects tests/parsing
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
