@@ -1,5 +1,5 @@
-"""What a person reads when the proxy has started: where it listens, what it speaks for, and two
-things to paste.
+"""The banner that `serve` prints once it is ready: addresses, backend, model, and two snippets to
+paste.
 """
 
 import socket
@@ -11,7 +11,7 @@ from proxy.web.snippets import YOUR_MODEL, curl, opencode
 
 
 def address_for_clients(settings: Settings, port: int) -> str:
-    """Under which other machines reach us, where they may."""
+    """Return the base URL for clients, with a LAN address if other machines may connect."""
     host = settings.proxy_host
     if host == "0.0.0.0":
         host = _own_address(socket.AF_INET, "192.0.2.1", "127.0.0.1")
@@ -21,7 +21,7 @@ def address_for_clients(settings: Settings, port: int) -> str:
 
 
 def _own_address(family: socket.AddressFamily, far_away: str, alone: str) -> str:
-    """The address this machine would send from. Nothing is sent to find that out."""
+    """Return the address this machine sends from, or `alone` without a network. Sends nothing."""
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((far_away, 9))
@@ -31,48 +31,48 @@ def _own_address(family: socket.AddressFamily, far_away: str, alone: str) -> str
 
 
 def text(address: str, key: str | None, report: HealthReport) -> str:
-    if report.failed:  # nothing to try, and nothing to paste: the reason is what a person must read
+    """Return the banner for the state that `report` describes."""
+    if report.failed:  # snippets would only distract from the reason
         return "\n".join(
             [
                 f"llama-bridge listens on {address}/v1",
                 f"  cannot serve: {report.reason}",
                 "",
-                "Ctrl-C ends it.",
+                "Press Ctrl-C to stop.",
             ]
         )
     model = report.expected_model or YOUR_MODEL
     lines = [f"llama-bridge listens on {address}/v1", *_backend_lines(report)]
     if report.model == TINY_MODEL.stem:
         lines.append(
-            "           it is tiny and only shows the road; LLAMA_MODEL=/path/of/a.gguf gives "
-            "you a real one"
+            "           a tiny demo model; set LLAMA_MODEL=/path/to/model.gguf to use a real one"
         )
-    lines.append(f"  look on  {address}/ in a browser{_login_hint(key)}")
-    lines += ["", "Try it, from another terminal:", "", "  " + curl(address, key, model)]
+    lines.append(f"  status   {address}/ in a browser{_login_hint(key)}")
+    lines += ["", "Try it from another terminal:", "", "  " + curl(address, key, model)]
     lines += [
         "",
         (
-            "OpenCode: put this into opencode.json in your project (or "
-            "~/.config/opencode/opencode.json):"
+            "To use OpenCode, save this as opencode.json in your project "
+            "(or ~/.config/opencode/opencode.json):"
         ),
         "",
     ]
     lines += [
         opencode(address, key, model, report.expected_context, report.inputs or ()),
         "",
-        "Ctrl-C ends it.",
+        "Press Ctrl-C to stop.",
     ]
     if report.gpu_fix:
         lines += [
             "",
-            "The GPU of this machine is not used. This command installs an engine that uses it:",
+            "A GPU is present but unused. To install an engine that uses it:",
             f"  {report.gpu_fix}",
         ]
     return "\n".join(lines)
 
 
 def _login_hint(key: str | None) -> str:
-    return " (any name, the key as password)" if key else ""
+    return " (any user name, the key as password)" if key else ""
 
 
 def _backend_lines(report: HealthReport) -> list[str]:
@@ -80,15 +80,15 @@ def _backend_lines(report: HealthReport) -> list[str]:
         below = (
             []
             if report.expected_model
-            else [f"  {YOUR_MODEL}, below, stands for the name that GET /v1/models lists then"]
+            else [f"  replace {YOUR_MODEL} below with a name from GET /v1/models"]
         )
         return [
             f"  not ready yet: {report.reason}",
-            "  it serves as soon as the backend answers; GET /health tells",
+            "  requests work as soon as the backend responds; see GET /health",
             *below,
         ]
     where = f" on {report.device}" if report.device else ""
     context = f", context {report.context:,} tokens" if report.context else ""
-    model = report.model or "the client chooses; GET /v1/models lists them"
+    model = report.model or "chosen by the client; see GET /v1/models"
     lines = [f"  backend  {report.backend} at {report.url}", f"  model    {model}{where}{context}"]
-    return [*lines, f"  but      {report.reason}"] if report.reason else lines
+    return [*lines, f"  warning  {report.reason}"] if report.reason else lines

@@ -1,36 +1,36 @@
-"""Everything that can go wrong between a client and a model, as one tree; each leaf knows its
-status, its JSON, and whether it may pass: where it may not, the answer carries
-`x-should-retry: false`.
+"""The errors that a client can receive, as one tree.
+
+Each class knows its HTTP status, its JSON body and whether a retry can help. If a retry cannot
+help, the response carries `x-should-retry: false`.
 
 BridgeError
-├── ClientError             4xx: asking again the same way is useless
+├── ClientError             4xx: repeating the same request is useless
 │   ├── BadRequest          400 invalid_request
 │   │   ├── ContextOverflow 400 context_length_exceeded
 │   │   ├── BackendRefused  400 backend_refused
-│   │   ├── CrashesModel    400 crashes_model: the child crashed twice while it was its only request
-│   │   └── ToolChoiceUnmet 400 tool_choice_unmet: the model did not call the tool that had to be
-│   │                           called
+│   │   ├── CrashesModel    400 crashes_model: llama-server crashed twice on this request alone
+│   │   └── ToolChoiceUnmet 400 tool_choice_unmet: the model did not call the required tool
 │   ├── Unauthorized        401 invalid_api_key
 │   ├── OutOfCredit         402 insufficient_quota
 │   ├── Forbidden           403 forbidden
 │   ├── NotFound            404 not_found
 │   │   └── ModelNotFound   404 model_not_found
 │   ├── MethodNotAllowed    405 method_not_allowed
-│   ├── RequestTimeout      408 request_timeout: the rest of it never came
+│   ├── RequestTimeout      408 request_timeout: the rest of the body never arrived
 │   ├── BodyTooLarge        413 request_too_large
 │   ├── HeadTooLarge        431 head_too_large
-│   └── BackendStatusError  any other 4xx of the backend, passed on
-├── Unavailable             503 backend_unavailable: later it may work
+│   └── BackendStatusError  any other 4xx of the backend, passed through
+├── Unavailable             503 backend_unavailable: a later request may succeed
 │   ├── ModelLoading        503 model_loading
-│   ├── ModelUnloaded       503 model_unloaded: a GET loads no model
-│   ├── Overloaded          503 busy: as many requests as MAX_REQUESTS allows
+│   ├── ModelUnloaded       503 model_unloaded: a GET does not load a model
+│   ├── Overloaded          503 busy: MAX_REQUESTS are in flight
 │   └── ChildFailed         503 child_failed
-├── BackendFailed           5xx of the backend, passed on
-├── InvalidBackendResponse  502 bad_answer: neither SSE nor JSON, or nothing at all
+├── BackendFailed           5xx of the backend, passed through
+├── InvalidBackendResponse  502 bad_answer: neither SSE nor JSON, or empty
 ├── AnswerInterrupted       502 answer_interrupted: the answer stopped in the middle
-│   └── BackendDisconnected 502 answer_interrupted: because the server has gone
+│   └── BackendDisconnected 502 answer_interrupted: the connection was lost
 ├── BackendTimeout          504 backend_timeout
-├── ProxyLoop               508 loop: the request has been here before
+├── ProxyLoop               508 loop: the request passed through this proxy before
 └── ShuttingDown            503 stopping: this proxy is shutting down
 """
 
@@ -40,7 +40,7 @@ from typing import Any, ClassVar
 
 from proxy.printable import encodable
 
-# What OpenCode 1.18 looks for in the body of a refusal to decide that asking again may help.
+# OpenCode 1.18 retries a 4xx whose body contains one of these.
 _RETRY_WORDS = re.compile(
     r"429|500|502|503|504|524|"
     r"rate increased too quickly|rate[ _-]limit|too many requests|overloaded|"
@@ -56,7 +56,7 @@ _RETRY_WORDS = re.compile(
     r"(?:currently|temporarily) at capacity",
     re.IGNORECASE,
 )
-# What both OpenCode 1.18 and 2 look for in order to shorten the conversation.
+# OpenCode 1.18 and 2 compact the conversation if an error contains one of these.
 _OVERFLOW_WORDS = re.compile(
     r"context[ _](?:length|window|size)|(?:prompt|input) (?:is )?too long|too many tokens|"
     r"token limit|reduce the length|"
@@ -69,15 +69,18 @@ _LONG_NUMBER = re.compile(r"(?<![\d.,])\d{4,}(?![\d.,]*\d)|\d{4,}")
 _RETRYABLE_STATUSES = frozenset({408, 409, 425, 429})
 _PERMANENT_STATUSES = frozenset({501, 505, 508})
 _ECHO = re.compile(r"(Failed to parse \w[^:]*):.*", re.DOTALL)
-_SUMMARY_LIMIT = 300  # letters
-# Letters of a message that a client gets; a backend may put a whole conversation into it.
+_SUMMARY_LIMIT = 300  # characters
+# Characters of a message that reach the client: a backend may quote a whole conversation.
 _MESSAGE_LIMIT = 16_384
-_WORD_JOINER = "\u2060"  # has no width: the eye reads the words, a client's pattern does not
+_WORD_JOINER = "\u2060"  # invisible: a person still reads the words, a client's pattern misses them
 
 
 def neutralize(message: str) -> str:
-    """Return `message` without the words that clients act upon: for the first OpenCode asks again
-    for a minute, for the second it shortens a conversation that was not too long."""
+    """Return `message` with the words broken up that make OpenCode retry or compact.
+
+    Otherwise OpenCode repeats a hopeless request for a minute, or compacts a conversation that was
+    not too long.
+    """
     message = _LONG_NUMBER.sub(
         lambda found: f"{int(found[0]):,}" if len(found[0]) <= 18 else found[0],
         message[:_MESSAGE_LIMIT],
@@ -91,7 +94,7 @@ class BridgeError(Exception):
     status: int = 500
     type: str = "server_error"
     code: ClassVar[str] = "internal_error"
-    retryable: bool = True  # asked again, the answer may be another
+    retryable: bool = True  # whether repeating the request can succeed
 
     def __init__(
         self,
@@ -110,16 +113,17 @@ class BridgeError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What goes with the status.
+        """Return the response headers, with `x-should-retry: false` if a retry is useless.
 
-        OpenCode 2 and the SDKs of OpenAI and Anthropic heed `x-should-retry` before anything else.
+        OpenCode 2 and the OpenAI and Anthropic SDKs check this header before anything else.
         """
         return self._headers if self.retryable else self._headers | {"x-should-retry": "false"}
 
     @property
     def summary(self) -> str:
-        """For the log: one line, and nothing of what a model wrote (older llama.cpp puts it into
-        its errors).
+        """Return one line for the log, without text that a model wrote.
+
+        Older versions of llama.cpp quote the model's output in their errors.
         """
         return _ECHO.sub(r"\1", self.message.partition("\n")[0][:_SUMMARY_LIMIT])
 
@@ -156,8 +160,9 @@ class BadRequest(ClientError):
 
 
 class ContextOverflow(BadRequest):
-    """The one refusal whose words stay as they are: clients know the sentence and shorten the
-    conversation.
+    """The prompt does not fit into the context.
+
+    Its message is not neutralized: clients recognize the wording and compact the conversation.
     """
 
     code = "context_length_exceeded"
@@ -195,7 +200,7 @@ class Unauthorized(ClientError):
 
 
 class OutOfCredit(ClientError):
-    """No passing trouble (429), and no fault of the key (401): somebody has to pay."""
+    """The account has no credit left: neither a rate limit (429) nor an invalid key (401)."""
 
     status = 402
     type = "insufficient_quota"
@@ -240,7 +245,7 @@ class HeadTooLarge(ClientError):
 
 
 class BackendStatusError(ClientError):
-    """A refusal of the backend that needs no other words than its own."""
+    """A 4xx of the backend, passed through with its own status and message."""
 
     code = "backend_refused"
 
@@ -252,8 +257,9 @@ class BackendStatusError(ClientError):
         self.type = type
 
     def body(self) -> dict[str, Any]:
-        """A 429 is a passing trouble: its words stay, since clients also look in them for what
-        kind of limit it is.
+        """Return the JSON body; a 429 keeps its wording.
+
+        Clients read the kind of limit from the message of a 429.
         """
         return BridgeError.body(self) if self.status == 429 else super().body()
 
@@ -272,7 +278,7 @@ class ModelLoading(Unavailable):
 
 
 class ModelUnloaded(Unavailable):
-    """The next request that needs the model loads it; a request that only looks does not."""
+    """The model is unloaded, and this kind of request does not load it."""
 
     code = "model_unloaded"
 
@@ -309,16 +315,17 @@ class InvalidBackendResponse(BridgeError):
 
 
 class AnswerInterrupted(BridgeError):
-    """In the middle of an answer: the words and the type are the ones that make OpenCode ask
-    again.
-    """
+    """The answer stopped in the middle; the message and type make OpenCode retry."""
 
     status = 502
     code = "answer_interrupted"
 
 
 class BackendDisconnected(AnswerInterrupted):
-    """Who answered is no longer there. Our own child has another life, which may go on."""
+    """The connection to the backend was lost in the middle of an answer.
+
+    If the backend is our own llama-server, it is restarted and the answer can be resumed.
+    """
 
 
 class BackendTimeout(BridgeError):

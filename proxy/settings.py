@@ -1,9 +1,7 @@
-"""Every option once: its name, type, default and help.
+"""The settings: name, type, default and help of each.
 
-Each is an environment variable and a flag; what is set stays as it is.
-
-A flag wins over the environment. A secret may be written as @file, so that it stands in no process
-list.
+Every setting is an environment variable and a flag of `serve`; the flag takes precedence. A secret
+can be given as `@file`, which keeps it out of the process list.
 """
 
 import argparse
@@ -31,7 +29,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used: one line that says which and why."""
+    """A setting is invalid. The message names it and says why, in one line."""
 
 
 def _comma_separated(value: Any) -> Any:
@@ -211,8 +209,8 @@ class Settings(BaseModel):
         for origin in value:
             if origin not in ("*", "null") and not _ORIGIN.fullmatch(origin):
                 raise ValueError(
-                    f"{origin!r} is no origin; one is written https://chat.example.com, "
-                    f"without a path"
+                    f"invalid origin {origin!r}; write scheme and host without a path, such as "
+                    f"https://chat.example.com"
                 )
         return value
 
@@ -222,7 +220,7 @@ class Settings(BaseModel):
         if value == "none":
             return ()
         if (keys := _comma_separated(_from_file(value))) == ():
-            raise ValueError("there is no key in it; `none` leaves the door open")
+            raise ValueError("no key given; set it to `none` to disable authentication")
         return tuple(_text(key) for key in keys)
 
     @field_validator("backend_kind")
@@ -240,7 +238,7 @@ class Settings(BaseModel):
     def _allows_raw(cls, value: str, info: ValidationInfo) -> str:
         kind = "zen" if info.data.get("backend_url") == "zen" else info.data.get("backend_kind")
         if value == "raw" and kind not in ("auto", "llama_cpp", "llamacpp"):
-            raise ValueError(f"raw needs llama.cpp, and the backend is said to be {kind}")
+            raise ValueError(f"`raw` needs a llama.cpp backend, but BACKEND_KIND is {kind}")
         return value
 
     @field_validator("llama_server", "llama_server_conf")
@@ -266,8 +264,9 @@ class Settings(BaseModel):
 
     @property
     def backend_address(self) -> address.BackendAddress:
-        """With the one key that may go there: zen's own to zen alone, where `public` stands for
-        none.
+        """Return the backend's address with the API key to send there.
+
+        `ZEN_API_KEY` is sent to zen only. Without a key, zen expects the key `public`.
         """
         own = _secret(self.backend_api_key)
         is_zen = address.parse(self.backend_url).is_zen
@@ -280,7 +279,7 @@ class Settings(BaseModel):
 
     @property
     def api_keys(self) -> tuple[str, ...] | None:
-        """None where nothing was said of keys, empty where the door is open on purpose."""
+        """Return the clients' keys: None if unset, empty if authentication is disabled."""
         return (
             None
             if self.proxy_api_keys is None
@@ -297,16 +296,14 @@ def _secret(value: SecretStr | None) -> str | None:
 
 
 def _text(key: Any) -> Any:
-    """It must fit into the head of a request, and so must what a shell made of bytes that are no
-    text.
-    """
+    """Return `key`, or raise if it cannot be sent in an HTTP header."""
     if isinstance(key, str) and not key.isprintable():
         raise ValueError("a key must be one line of text")
     return key
 
 
 def _from_file(value: Any) -> Any:
-    """`@/run/secrets/key` stands for what that file holds."""
+    """Return the content of the file if `value` is `@file`, otherwise `value` itself."""
     if not isinstance(value, str) or not value.startswith("@"):
         return value
     path = Path(value[1:]).expanduser()
@@ -315,10 +312,11 @@ def _from_file(value: Any) -> Any:
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ValueError(f"cannot read {path}: it is no text") from None
+        raise ValueError(f"cannot read {path}: not a text file") from None
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add one flag for each setting to `parser`."""
     for name, field in Settings.model_fields.items():
         parser.add_argument(
             "--" + name.replace("_", "-"),
@@ -328,6 +326,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def load(environment: Mapping[str, str], flags: Mapping[str, str | None] | None = None) -> Settings:
+    """Return the settings from `environment` and `flags`; raise `SettingsError` on the first error.
+
+    An empty environment variable counts as unset, except `BACKEND_URL`, where it means `local`.
+    """
     given: dict[str, str] = {}
     for name in Settings.model_fields:
         flag = (flags or {}).get(name)

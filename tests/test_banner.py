@@ -95,12 +95,12 @@ def test_when_it_is_ready() -> None:
         "  backend  llama_cpp at http://127.0.0.1:9/v1",
         "  model    qwen on CUDA0, context 32,768 tokens",
     ]
-    assert lines[-1] == "Ctrl-C ends it."
+    assert lines[-1] == "Press Ctrl-C to stop."
 
 
 def test_what_is_not_known_is_not_told() -> None:
     text = banner.text(HERE, None, HealthReport("ok", "generic", "https://h/v1"))
-    assert text.splitlines()[2] == "  model    the client chooses; GET /v1/models lists them"
+    assert text.splitlines()[2] == "  model    chosen by the client; see GET /v1/models"
     command, config = pasted(text)
     assert json.loads(command[-1])["model"] == "your-model"
     assert config["model"] == "llama-bridge/your-model"
@@ -123,7 +123,7 @@ def test_what_is_to_be_done_before_it_serves_well() -> None:
     lines = banner.text(
         HERE, None, HealthReport("ok", "zen", "https://h/v1", reason="zen needs your own key")
     ).splitlines()
-    assert lines[3] == "  but      zen needs your own key"
+    assert lines[3] == "  warning  zen needs your own key"
 
 
 def test_when_it_is_not_ready() -> None:
@@ -133,9 +133,9 @@ def test_when_it_is_not_ready() -> None:
     assert text.splitlines()[:5] == [
         "llama-bridge listens on http://127.0.0.1:8081/v1",
         "  not ready yet: nothing answers at http://127.0.0.1:9",
-        "  it serves as soon as the backend answers; GET /health tells",
-        "  your-model, below, stands for the name that GET /v1/models lists then",
-        "  look on  http://127.0.0.1:8081/ in a browser",
+        "  requests work as soon as the backend responds; see GET /health",
+        "  replace your-model below with a name from GET /v1/models",
+        "  status   http://127.0.0.1:8081/ in a browser",
     ]
     assert pasted(text)[0][0] == "curl"
 
@@ -215,12 +215,12 @@ def test_the_context_of_one_conversation_also_before_it_is_ready(
 
 
 def test_the_page_and_the_tiny_model_are_told_to_those_who_start() -> None:
-    assert f"  look on  {HERE}/ in a browser\n" in banner.text(HERE, None, READY)
-    assert f"  look on  {HERE}/ in a browser (any name, the key as password)\n" in banner.text(
+    assert f"  status   {HERE}/ in a browser\n" in banner.text(HERE, None, READY)
+    assert f"  status   {HERE}/ in a browser (any user name, the key as password)\n" in banner.text(
         HERE, "lb-x", READY
     )
     assert "LLAMA_MODEL" not in banner.text(HERE, None, READY)
-    assert "LLAMA_MODEL=/path/of/a.gguf" in banner.text(
+    assert "LLAMA_MODEL=/path/to/model.gguf" in banner.text(
         HERE, None, replace(READY, model="tiny-toolcaller")
     )
 
@@ -239,7 +239,7 @@ def test_where_nothing_could_be_started_the_reason_is_all_that_is_shown() -> Non
         "llama-bridge listens on http://127.0.0.1:8081/v1",
         "  cannot serve: there is no file /x.gguf",
         "",
-        "Ctrl-C ends it.",
+        "Press Ctrl-C to stop.",
     ]
 
 
@@ -249,6 +249,6 @@ def test_an_unused_gpu_makes_the_command_for_it_the_last_line() -> None:
         HERE, None, replace(READY, models=[{"id": "y", "state": "stopped"}, model])
     ).splitlines()
     assert lines[-2:] == [
-        "The GPU of this machine is not used. This command installs an engine that uses it:",
+        "A GPU is present but unused. To install an engine that uses it:",
         "  python -m pip install x",
     ]

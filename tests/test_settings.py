@@ -177,7 +177,7 @@ def test_no_door_opens_by_an_empty_file(tmp_path: Path) -> None:
     for written in (f"@{tmp_path}/empty", ",", " "):
         with pytest.raises(
             SettingsError,
-            match=r"^PROXY_API_KEYS: there is no key in it; `none` leaves the door open$",
+            match=r"^PROXY_API_KEYS: no key given; set it to `none` to disable authentication$",
         ):
             load({"PROXY_API_KEYS": written})
 
@@ -259,7 +259,7 @@ def test_only_llama_cpp_has_a_raw_way(backend: dict[str, str], kind: str) -> Non
         load({"TOOL_PARSING": "raw", **backend})
     assert (
         str(error.value)
-        == f"TOOL_PARSING: raw needs llama.cpp, and the backend is said to be {kind}"
+        == f"TOOL_PARSING: `raw` needs a llama.cpp backend, but BACKEND_KIND is {kind}"
     )
     for known in ("auto", "llamacpp", "llama_cpp"):
         assert (
@@ -303,7 +303,7 @@ def test_a_wrong_setting_does_not_show_the_secrets_beside_it() -> None:
 def test_a_secret_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"\xff")
     with pytest.raises(
-        SettingsError, match=f"PROXY_API_KEYS: cannot read {tmp_path}/key: it is no text"
+        SettingsError, match=f"PROXY_API_KEYS: cannot read {tmp_path}/key: not a text file"
     ):
         load({"PROXY_API_KEYS": f"@{tmp_path}/key"})
 
@@ -315,7 +315,7 @@ def test_a_secret_that_is_no_text(tmp_path: Path) -> None:
 def test_what_is_no_origin(origin: str) -> None:
     with pytest.raises(
         SettingsError,
-        match=r"CORS_ORIGINS: '.*' is no origin; one is written https://chat.example.com",
+        match=r"CORS_ORIGINS: invalid origin '.*'; write scheme and host without a path, such as https://chat.example.com",
     ):
         load({"CORS_ORIGINS": origin})
 

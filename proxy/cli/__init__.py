@@ -1,1 +1,1 @@
-"""The command `llama-bridge`: one module for each of its commands."""
+"""The command line: one module per command."""

@@ -1,4 +1,4 @@
-"""`llama-bridge dialects`: how models write calls, with a sample of each."""
+"""`llama-bridge dialects`: list the tool-call dialects, with a sample of each."""
 
 import argparse
 from textwrap import indent
@@ -8,13 +8,11 @@ from proxy import dialects
 
 def run(_: argparse.Namespace) -> int:
     for one in dialects.DIALECTS.values():
-        print(
-            f"\n{one.name}{' (only if named, or with a hint)' if one.needs_hint else ''}\n\n"
-            f"{indent(one.sample, '    ')}\n"
-        )
+        limit = " (only if named, or hinted at by template or model)" if one.needs_hint else ""
+        print(f"\n{one.name}{limit}\n\n{indent(one.sample, '    ')}\n")
         spoken = {
             "markers": one.openers,
-            "or at the beginning": one.tentative_openers,
+            "only at the beginning": one.tentative_openers,
             "headers": one.headers,
             "template": one.template_markers,
         }

@@ -1,8 +1,7 @@
-"""`llama-bridge doctor`: what is set up here, what runs, where each model really runs, and what
-cures what is wrong.
+"""`llama-bridge doctor`: check the setup and the running server, and suggest fixes.
 
-It looks and changes nothing: the settings, llama-server.conf, the engine, the files of the models,
-and the llama-bridge that runs.
+It checks the settings, llama-server.conf, the engine, the model files and the running llama-bridge,
+and changes nothing.
 """
 
 import argparse
@@ -37,6 +36,7 @@ class Finding:
 
 
 def examine(settings: Settings, transport: httpx.BaseTransport | None = None) -> list[Finding]:
+    """Return the findings for `settings` and for the running llama-bridge, if there is one."""
     own_setup = (
         list(_own_setup(settings))
         if settings.starts_server
@@ -46,6 +46,7 @@ def examine(settings: Settings, transport: httpx.BaseTransport | None = None) ->
 
 
 def report(findings: list[Finding]) -> str:
+    """Return `findings` as an aligned table with the number of problems below."""
     width = max(len(finding.what) for finding in findings)
     between = "\n" + " " * (width + 6)
     lines = [
@@ -57,7 +58,8 @@ def report(findings: list[Finding]) -> str:
         f"{platform.system()} {platform.machine()}"
     )
     wrong = sum(finding.level == PROBLEM for finding in findings)
-    return "\n".join([system, *lines, f"{wrong or 'nothing'} to mend"])
+    summary = f"{wrong or 'no'} problem{'s' * (wrong != 1)} found"
+    return "\n".join([system, *lines, summary])
 
 
 def _own_setup(settings: Settings) -> Iterator[Finding]:
@@ -66,7 +68,7 @@ def _own_setup(settings: Settings) -> Iterator[Finding]:
     )
     try:
         catalog = load_catalog(settings)
-    except ValueError as error:  # of the configuration, or no engine: nothing can be started
+    except ValueError as error:  # an invalid configuration, or no engine: nothing can start
         yield Finding(PROBLEM, "set up", str(error))
         return
     yield Finding(
@@ -79,14 +81,14 @@ def _own_setup(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             OK, "engine", str(engine) if engine else "llama-server of the xllamacpp wheel"
         )
-    yield Finding(INFO, "GPU", visible_gpu() or "none that this system shows")
+    yield Finding(INFO, "GPU", visible_gpu() or "none visible to this system")
     yield from map(_file, catalog.models)
 
 
 def _how_many(catalog: Catalog) -> str:
     count = len(catalog.models)
     return (
-        f"{count} model{'s' * (count > 1)}, {catalog.models_max} at once; loaded first: "
+        f"{count} model{'s' * (count > 1)}, {catalog.models_max} loaded at once; default: "
         f"{catalog.default}"
     )
 
@@ -94,7 +96,7 @@ def _how_many(catalog: Catalog) -> str:
 def _file(model: ModelConfig) -> Finding:
     path = model.launch.model
     if not isinstance(path, Path):
-        return Finding(INFO, "file", f"{path} of Hugging Face, which llama-server itself fetches")
+        return Finding(INFO, "file", f"{path} on Hugging Face; llama-server downloads it")
     try:
         header = gguf.read(path)
     except (gguf.DamagedFile, OSError) as error:
@@ -108,9 +110,9 @@ def _file(model: ModelConfig) -> Finding:
     calls = (
         "embeddings"
         if header.is_embedding
-        else f"writes calls as {dialect}"
+        else f"dialect {dialect}"
         if dialect
-        else "its text will show how it writes calls"
+        else "dialect detected at run time"
     )
     return Finding(OK, "file", f"{path}: {', '.join(filter(None, [*described, calls]))}")
 
@@ -127,12 +129,12 @@ def _running(settings: Settings, transport: httpx.BaseTransport | None) -> Itera
         )
         yield Finding(OK, "running", f"{health.get('url') or 'ready'}: {answers}")
     else:
-        yield Finding(PROBLEM, "running", f"no request would be answered: {health.get('reason')}")
+        yield Finding(PROBLEM, "running", f"cannot answer requests: {health.get('reason')}")
     yield from map(_model_process, health.get("models") or [])
 
 
 def _model_process(model: Mapping[str, Any]) -> Finding:
-    """Where it really runs, as the engine itself has told."""
+    """Return the state of one model: device, layers, context and memory as the engine reports."""
     name, state = str(model["id"]), str(model["state"])
     if state != "ready":
         return Finding(

@@ -1,4 +1,4 @@
-"""`llama-bridge key`: show the key that clients from other machines need, or make a new one."""
+"""`llama-bridge key`: print the API key for clients on other machines, or create a new one."""
 
 import argparse
 import os
@@ -25,11 +25,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show_given(keys: Sequence[str], *, change: bool) -> int:
-    """What the environment says is what opens the door: the file of keys lies unused."""
+    """Print the keys of `PROXY_API_KEYS`, which replaces the key file; fail if there are none."""
     if change or not keys:
         fail(
-            f"PROXY_API_KEYS "
-            f"{'names the keys: change them there' if keys else 'leaves the door open'}"
+            "the keys come from PROXY_API_KEYS; change them there"
+            if keys
+            else "authentication is disabled by PROXY_API_KEYS=none"
         )
     print("\n".join(keys))
     return 0

@@ -1,4 +1,4 @@
-"""`llama-bridge logs`: print what the llama-servers of the llama-bridge that runs have written."""
+"""`llama-bridge logs`: print the output of the llama-servers of the running llama-bridge."""
 
 import argparse
 import os

@@ -1,5 +1,4 @@
-"""The command `llama-bridge`: serve (what it does when nothing is said), doctor, models, reload, \
-logs, parse, dialects, key."""
+"""Entry point of the command `llama-bridge`."""
 
 import argparse
 import os
@@ -15,50 +14,47 @@ from proxy.settings import SettingsError, add_flags, load
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="llama-bridge", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="llama-bridge",
+        description="Proxy for llama-server and other LLM backends that makes tool calls work.",
+    )
     parser.add_argument("--version", action="version", version=f"llama-bridge {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    add_flags(
-        commands.add_parser("serve", help="listen, and stand before the backend (the default)")
-    )
+    add_flags(commands.add_parser("serve", help="start the proxy (default)"))
     parse = commands.add_parser(
-        "parse", help="read what a model wrote from standard input, print the message it means"
+        "parse", help="convert a model's raw output on standard input into a message"
     )
-    parse.add_argument("--dialect", default="auto", help="how it writes calls; default: found out")
+    parse.add_argument("--dialect", default="auto", help="dialect of the output; default: auto")
     parse.add_argument(
         "--tools",
         metavar="FILE",
-        help="the `tools` of the request, as JSON; without them no call is looked for",
+        help="JSON file with the `tools` of the request; without it, calls stay text",
     )
     parse.add_argument("--thinking", default="tags", choices=("tags", "forced", "off"))
     parse.set_defaults(run=parse_command.run)
     commands.add_parser(
         "doctor",
-        help="look at what is set up here and what runs; say what is wrong, and what cures it",
+        help="check the setup and the running server, and suggest fixes",
     ).set_defaults(run=doctor.run)
     table = commands.add_parser(
-        "models", help="show the models in a folder: what each GGUF file tells of itself"
+        "models", help="list the GGUF files in a folder with their metadata"
     )
     table.add_argument("folder", metavar="DIR", nargs="?", default=".")
     table.set_defaults(run=models.run)
     commands.add_parser(
-        "reload", help="let the llama-bridge that runs read llama-server.conf anew"
+        "reload", help="make the running llama-bridge reread llama-server.conf"
     ).set_defaults(run=reload.run)
-    log = commands.add_parser(
-        "logs", help="show what the llama-servers of the llama-bridge that runs have written"
-    )
+    log = commands.add_parser("logs", help="print the output of the running llama-servers")
     log.add_argument("model", metavar="MODEL", nargs="?", default="")
-    log.add_argument(
-        "-f", "--follow", action="store_true", help="and each further line as it comes"
-    )
+    log.add_argument("-f", "--follow", action="store_true", help="keep printing new lines")
     log.set_defaults(run=logs.run)
     listed = commands.add_parser(
-        "dialects", help="how models write calls: a sample of each, and what speaks for it"
+        "dialects", help="list the tool-call dialects with a sample of each"
     )
     listed.set_defaults(run=dialects.run)
-    keys = commands.add_parser("key", help="show the key that clients from other machines need")
+    keys = commands.add_parser("key", help="print the API key for clients on other machines")
     keys.add_argument(
-        "--new", action="store_true", help="make a new one; the old one opens nothing any more"
+        "--new", action="store_true", help="create a new key; the old key stops working immediately"
     )
     keys.set_defaults(run=key.run)
     return parser
@@ -71,8 +67,8 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     arguments, unknown = _parser().parse_known_args(words)
     if unknown:
         fail(
-            f"{arguments.command} does not know {' '.join(unknown)}: "
-            f"`llama-bridge {arguments.command} --help` shows what it knows"
+            f"unrecognized argument{'s' * (len(unknown) > 1)}: {' '.join(unknown)} "
+            f"(see `llama-bridge {arguments.command} --help`)"
         )
     if arguments.command != "serve":
         sys.exit(_run_command(arguments))
@@ -89,7 +85,7 @@ def _run_command(arguments: argparse.Namespace) -> int:
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # as `| head` ends, when it has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code

@@ -1,4 +1,4 @@
-"""`llama-bridge models`: what lies in a folder, as a table, with what each file tells of itself."""
+"""`llama-bridge models`: list the GGUF files in a folder as a table of their metadata."""
 
 import argparse
 from pathlib import Path
@@ -17,21 +17,24 @@ _COLUMNS = (
     "quantisation",
     "context",
     "template",
-    "writes calls as",
+    "dialect",
 )
 
 
 def table(folder: Path) -> str:
+    """Return the models in `folder` as a table, then the files that were skipped."""
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder")
-    shelf = scan(folder)
-    rows = [_COLUMNS, *(_row(found) for found in shelf.models)]
+        raise ValueError(f"{folder} is not a folder")
+    contents = scan(folder)
+    rows = [_COLUMNS, *(_row(found) for found in contents.models)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_COLUMNS))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    return "\n".join([*(lines if shelf.models else [f"no models in {folder}"]), *_skipped(shelf)])
+    return "\n".join(
+        [*(lines if contents.models else [f"no models in {folder}"]), *_skipped(contents)]
+    )
 
 
 def _row(model: ModelFile) -> tuple[str, ...]:
@@ -56,7 +59,7 @@ def _row(model: ModelFile) -> tuple[str, ...]:
 
 
 def dialect_of(header: GgufHeader) -> str:
-    """What the template proves: it has in it what only the templates of that dialect have."""
+    """Return the dialect that the chat template proves, several joined by "or", or ""."""
     template = header.template or ""
     fitting = [
         name
@@ -67,7 +70,7 @@ def dialect_of(header: GgufHeader) -> str:
 
 
 def _skipped(folder: ModelFolder) -> list[str]:
-    return [printable(f"left out: {path}: {reason}") for path, reason in folder.damaged]
+    return [printable(f"skipped {path}: {reason}") for path, reason in folder.damaged]
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,4 @@
-"""What every command prints with: text made safe for a terminal, and errors that end the
-command.
-"""
+"""Terminal output shared by all commands: safe printing, and errors that end the command."""
 
 import sys
 from typing import NoReturn, TextIO
@@ -9,7 +7,7 @@ from proxy.printable import printable_lines
 
 
 def describe_error(error: ValueError | OSError) -> str:
-    """Which file, and why; not the number that the system has for it."""
+    """Return the file and the reason of `error`, without its errno."""
     return (
         f"{error.filename}: {error.strerror}"
         if isinstance(error, OSError) and error.filename
@@ -18,12 +16,14 @@ def describe_error(error: ValueError | OSError) -> str:
 
 
 def print_safe(text: str, stream: TextIO | None = None) -> None:
-    """Print what may hold names of files, or words of a model or a server: a terminal shows it,
-    and obeys nothing in it.
+    """Print `text` with control characters escaped.
+
+    It may contain file names or the output of a model, which must not control the terminal.
     """
     print(printable_lines(text), file=stream, flush=True)
 
 
 def fail(reason: str) -> NoReturn:
+    """Print `reason` to standard error and exit with status 2."""
     print_safe(f"llama-bridge: {reason}", sys.stderr)
     sys.exit(2)

@@ -1,4 +1,4 @@
-"""`llama-bridge parse`: read what a model wrote, print the message that it means."""
+"""`llama-bridge parse`: convert a model's raw output into a chat message."""
 
 import argparse
 import json
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
             if arguments.tools
             else "no tools are declared (--tools FILE)"
         )
-        print(f"llama-bridge: {missing}: calls in the text are left as text", file=sys.stderr)
+        print(f"llama-bridge: {missing}; calls stay text", file=sys.stderr)
     text = json.dumps(message, ensure_ascii=False, indent=2)
     print(text if text == printable_lines(text) else json.dumps(message, indent=2))
     return 0
@@ -39,7 +39,7 @@ def _tools(path: Path) -> list[Any]:
     try:
         tools = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(tools, list):
-        raise ValueError(f"{path} holds no list of tools")
+        raise ValueError(f"{path} does not contain a JSON list of tools")
     return tools

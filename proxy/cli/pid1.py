@@ -1,8 +1,8 @@
-"""As process 1 of a container we have duties that only the first process has: to bury whoever is
-left to it, and to pass on signals.
+"""Init process for containers, used when llama-bridge runs as process 1.
 
-So the first process does nothing else: it starts a second one, which is llama-bridge, and ends as
-that ends. Without it the dead would pile up, and a signal would find nobody who listens.
+Process 1 must reap orphaned processes and forward signals. It does only that: it forks a second
+process, which becomes llama-bridge, and exits with the same status. Without it, zombies would
+accumulate and signals without a handler would be ignored.
 """
 
 import os
@@ -20,11 +20,11 @@ FORWARDED_SIGNALS = (
 
 
 def fork_child() -> None:
-    """Returns in the second process.
+    """Fork, and return in the child only; the parent reaps until the child exits, then exits.
 
-    The first never returns. To be called before anything else was started.
+    Call this before anything else is started.
     """
-    # Until there is a handler that passes them on.
+    # No signal may arrive before there is a handler that forwards it.
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
     second = os.fork()
     if second == 0:
@@ -34,8 +34,9 @@ def fork_child() -> None:
 
 
 def reap_until_exit(second: int) -> int:
-    """Buries everybody until the second process is dead; its exit code, as a shell would tell
-    it.
+    """Forward signals to `second` and reap all children until it exits; return its exit code.
+
+    If a signal ended it, the code is 128 plus the signal's number, as in a shell.
     """
 
     def pass_on(number: int, _: FrameType | None) -> None:

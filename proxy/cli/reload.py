@@ -1,4 +1,4 @@
-"""`llama-bridge reload`: let the llama-bridge that runs read llama-server.conf again."""
+"""`llama-bridge reload`: make the running llama-bridge reread llama-server.conf."""
 
 import argparse
 import os

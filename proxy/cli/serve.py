@@ -1,4 +1,4 @@
-"""The HTTP server: its socket, its open files, what it says when it serves and how it ends."""
+"""`llama-bridge serve`: run the HTTP server, print the banner, reload on SIGHUP."""
 
 import asyncio
 import contextlib
@@ -22,14 +22,12 @@ from proxy.web.api_keys import ApiKeys
 from proxy.web.http_protocol import uvicorn_config
 from proxy.web.snippets import YOUR_KEY
 
-FILES = 10_240  # more, macOS does not allow
+FILES = 10_240  # the most that macOS allows
 logger = logging.getLogger("llama-bridge")
 
 
 class Server(uvicorn.Server):
-    """Says what it speaks for once it serves, and on Ctrl-C ends its answers at once instead of
-    waiting for them.
-    """
+    """uvicorn server that prints the banner when it is ready and ends open answers on shutdown."""
 
     def __init__(self, bridge: Bridge, listener: socket.socket) -> None:
         super().__init__(uvicorn_config(bridge))
@@ -61,9 +59,7 @@ class Server(uvicorn.Server):
         except BridgeError as error:
             logger.error("%s", error.message)
         else:
-            logger.info(
-                "llama-server.conf was read anew; changed: %s", ", ".join(changed) or "nothing"
-            )
+            logger.info("llama-server.conf reloaded; changed: %s", ", ".join(changed) or "nothing")
 
     async def _print_banner(self) -> None:
         bridge = self._bridge
@@ -74,26 +70,28 @@ class Server(uvicorn.Server):
         report = await bridge.health.report()
         settings = bridge.app_state.settings
         where = banner.address_for_clients(settings, self._listener.getsockname()[1])
-        bridge.app_state.inflight.show_line(
-            ""
-        )  # the banner is not written into the line that shows who waits
+        # Clear the progress line first, or the banner would be printed into it.
+        bridge.app_state.inflight.show_line("")
         text = banner.text(where, _banner_key(bridge.app_state.api_keys), report)
         print(printable_lines(text), flush=True)
 
     def _show(self, line: str) -> None:
-        """Show a line in the terminal, unless a waiting request is shown there."""
-        ledger = self._bridge.app_state.inflight
-        if not len(ledger):
-            ledger.show_line(line)
+        """Show `line` in the terminal unless the progress of a request is shown there."""
+        inflight = self._bridge.app_state.inflight
+        if not len(inflight):
+            inflight.show_line(line)
 
 
 def _banner_key(keys: ApiKeys) -> str | None:
-    """The banner may end in a log: a key that was given is not written there."""
+    """Return the key to print: a generated one, or a placeholder for a configured secret.
+
+    Banners end up in log files, which must not contain configured keys.
+    """
     return keys.generated or (YOUR_KEY if keys.keys else None)
 
 
 def allow_many_connections() -> None:
-    """macOS gives a program 256 open files; each request takes two."""
+    """Raise the limit of open files; macOS defaults to 256, and each request needs two."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(
@@ -103,23 +101,25 @@ def allow_many_connections() -> None:
 
 
 def listen(settings: Settings) -> socket.socket:
+    """Return the listening socket; the error of a failed bind says what to change."""
     host, port = settings.proxy_host, settings.proxy_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        # Python repeats the address.
+        # Python appends the address to the message.
         reason = (error.strerror or str(error)).partition(" (while")[0]
         port_is_why = error.errno in (errno.EADDRINUSE, errno.EACCES)
         cure = (
-            "Another program? PROXY_PORT chooses another port."
+            "stop the other program, or set PROXY_PORT to another port"
             if port_is_why
-            else "PROXY_HOST must be an address of this machine."
+            else "set PROXY_HOST to an address of this machine"
         )
-        raise OSError(f"cannot listen on {host}:{port}: {reason}. {cure}") from None
+        raise OSError(f"cannot listen on {host}:{port}: {reason}; {cure}") from None
 
 
 def serve(settings: Settings) -> int:
+    """Run the proxy until it is stopped, and return the exit code."""
     show = logging_setup.configure(settings)
     allow_many_connections()
     try:
@@ -131,9 +131,9 @@ def serve(settings: Settings) -> int:
     except (ValueError, OSError) as error:
         fail(describe_error(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # What was made so far stays: no collection looks at it again, which takes 20 ms each time.
+    # Everything created so far is permanent: exempt it from collections, which take 20 ms each.
     gc.freeze()
-    # All has ended by then; uvicorn only tells the signal once more.
+    # uvicorn raises the signal again after everything has shut down.
     with contextlib.suppress(KeyboardInterrupt):
         server = Server(bridge, listener)
         server.run(sockets=[listener])

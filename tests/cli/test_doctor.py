@@ -61,14 +61,13 @@ def test_with_nothing_configured() -> None:
     assert set_up == (
         "ok",
         "set up",
-        "no llama-server.conf, 1 model, 1 at once; loaded first: tiny-toolcaller",
+        "no llama-server.conf, 1 model, 1 loaded at once; default: tiny-toolcaller",
     )
     assert engine == ("ok", "engine", "llama-server of the xllamacpp wheel")
     assert gpu[:2] == ("--", "GPU")
     assert tiny[:2] == ("ok", "file")
     assert tiny[2].endswith(
-        "tiny-toolcaller.gguf: llama, F16, trained for 131,072 tokens, "
-        "its text will show how it writes calls"
+        "tiny-toolcaller.gguf: llama, F16, trained for 131,072 tokens, dialect detected at run time"
     )
     assert running == (
         "--",
@@ -94,23 +93,20 @@ def test_models_and_their_files(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     rows = {what: (mark, told) for mark, what, told in set_up}
     assert rows["set up"] == (
         "ok",
-        f"{home / 'llama-server.conf'}, 3 models, 1 at once; loaded first: coder",
+        f"{home / 'llama-server.conf'}, 3 models, 1 loaded at once; default: coder",
     )
     assert rows["engine"] == ("ok", str(engine))
-    assert rows["GPU"] == ("--", "none that this system shows")
+    assert rows["GPU"] == ("--", "none visible to this system")
     assert coder == (
         "ok",
         "file",
-        (
-            f"{home / 'coder.gguf'}: llama, Q4_K_M, trained for 4,096 tokens, "
-            f"writes calls as qwen3_coder"
-        ),
+        (f"{home / 'coder.gguf'}: llama, Q4_K_M, trained for 4,096 tokens, dialect qwen3_coder"),
     )
     assert vectors == ("ok", "file", f"{home / 'vectors.gguf'}: bert, unknown, embeddings")
     assert far == (
         "--",
         "file",
-        "owner/repo:Q4_K_M of Hugging Face, which llama-server itself fetches",
+        "owner/repo:Q4_K_M on Hugging Face; llama-server downloads it",
     )
 
 
@@ -177,7 +173,7 @@ def test_it_runs_and_cannot_answer() -> None:
     assert found(health(status="unavailable", reason="our llama-server has failed: x"))[-1] == (
         "!!",
         "running",
-        "no request would be answered: our llama-server has failed: x",
+        "cannot answer requests: our llama-server has failed: x",
     )
     assert found(health(url=None, backend=None, reason="asleep: the next request loads it"))[
         -1
@@ -213,9 +209,9 @@ def test_what_is_printed() -> None:
         "ok  running  ready",
         "!!  a-model  on the CPU",
         "             take another build",
-        "1 to mend",
+        "1 problem found",
     ]
-    assert doctor.report(findings[:1]).splitlines()[-1] == "nothing to mend"
+    assert doctor.report(findings[:1]).splitlines()[-1] == "no problems found"
 
 
 @pytest.mark.parametrize(
@@ -237,5 +233,5 @@ def test_as_a_command(
     assert (
         said.err.startswith("llama-bridge: ")
         if code == 2
-        else said.out.splitlines()[-1] == ("1 to mend" if code else "nothing to mend")
+        else said.out.splitlines()[-1] == ("1 problem found" if code else "no problems found")
     )

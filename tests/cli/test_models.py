@@ -23,7 +23,7 @@ def test_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main.main(["models", str(tmp_path)])
     assert ended.value.code == 0
-    head, *rows, left_out = capsys.readouterr().out.splitlines()
+    head, *rows, skipped = capsys.readouterr().out.splitlines()
     assert head.split() == [
         "name",
         "architecture",
@@ -31,9 +31,7 @@ def test_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "quantisation",
         "context",
         "template",
-        "writes",
-        "calls",
-        "as",
+        "dialect",
     ]
     cells = {row.split()[0]: " ".join(row.split()[1:]) for row in rows}
     assert cells["coder"].startswith("llama 0.0 MiB Q4_K_M 4,096 yes + images qwen3_coder")
@@ -42,12 +40,12 @@ def test_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cells["bare"] == "unknown 0.0 MiB unknown unknown none unknown"
     assert cells["big"] == "llama 3.0 GiB Q4_K_M 4,096 yes unknown"
     assert (
-        left_out
-        == f"left out: {tmp_path}/bad.gguf: it ends in the middle of its head; download it again"
+        skipped
+        == f"skipped {tmp_path}/bad.gguf: it ends in the middle of its head; download it again"
     )
 
 
 def test_nothing_there(tmp_path: Path) -> None:
     assert table(tmp_path) == f"no models in {tmp_path}"
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match="is not a folder"):
         table(tmp_path / "x")

@@ -42,9 +42,7 @@ def test_what_a_model_wrote_is_read_from_standard_input(types: Type, capsys: Out
     message = json.loads(out)
     assert (message["role"], message["reasoning_content"]) == ("assistant", "hm")
     assert message["content"].endswith(CALL)  # without tools nothing is a call
-    assert err == (
-        "llama-bridge: no tools are declared (--tools FILE): calls in the text are left as text\n"
-    )
+    assert err == ("llama-bridge: no tools are declared (--tools FILE); calls stay text\n")
 
 
 @pytest.mark.parametrize("tools", [[], [{"type": "function"}]])
@@ -56,7 +54,7 @@ def test_a_list_without_a_tool_in_it_is_said_to_be_one(
     assert run("parse", "--tools", str(tmp_path / "tools.json")) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["content"] == CALL
-    assert err.endswith("tools.json declares no tools: calls in the text are left as text\n")
+    assert err.endswith("tools.json declares no tools; calls stay text\n")
 
 
 def test_with_tools_a_call_is_a_call(types: Type, capsys: Output, tmp_path: Path) -> None:
@@ -95,9 +93,9 @@ def test_bytes_that_are_no_text_do_not_stop_it(
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
-        (b"{}", "tools.json holds no list of tools"),
-        (b"[", "tools.json is no JSON: "),
-        (b"\xff", "tools.json is no JSON: "),
+        (b"{}", "tools.json does not contain a JSON list of tools"),
+        (b"[", "tools.json is not valid JSON: "),
+        (b"\xff", "tools.json is not valid JSON: "),
         (None, "tools.json: No such file"),
     ],
 )

@@ -12,7 +12,7 @@ from tests.patience import HANGS
 
 SECONDS = HANGS
 WELCOME = re.compile(
-    r"llama-bridge listens on (http://127\.0\.0\.1:\d+)/v1\n.*Ctrl-C ends it\.", re.DOTALL
+    r"llama-bridge listens on (http://127\.0\.0\.1:\d+)/v1\n.*Press Ctrl-C to stop\.", re.DOTALL
 )
 ENGINE = re.compile(r"is ready: in [\d.]+ s, process (\d+)")
 

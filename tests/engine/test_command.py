@@ -72,7 +72,7 @@ def test_the_doctor_says_where_the_model_runs(served: Proxy, tmp_path: Path) -> 
     assert re.search(
         r"^ok  tiny-toolcaller +ready: \w+, context 32,768 in 2 slots, \d+ MiB$", told, re.MULTILINE
     )
-    assert told.endswith("\nnothing to mend\n")
+    assert told.endswith("\nno problems found\n")
 
 
 def test_the_banner_tells_what_answers(served: Proxy) -> None:

@@ -124,7 +124,7 @@ def address(program: Program) -> str:
 
     def told() -> str | None:
         found = re.search(r"llama-bridge listens on (\S+)/v1\n", program.output())
-        return found[1] if found and "Ctrl-C ends it.\n" in program.output() else None
+        return found[1] if found and "Press Ctrl-C to stop.\n" in program.output() else None
 
     return program.wait_for(told, "banner", HANGS)
 
