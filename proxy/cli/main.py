@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from proxy import __version__
@@ -19,10 +19,42 @@ def _parser() -> argparse.ArgumentParser:
         description="Proxy for llama-server and other LLM backends that makes tool calls work.",
     )
     parser.add_argument("--version", action="version", version=f"llama-bridge {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    add_flags(commands.add_parser("serve", help="start the proxy (default)"))
-    parse = commands.add_parser(
-        "parse", help="convert a model's raw output on standard input into a message"
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+
+    def add(
+        name: str, summary: str, run: Callable[[argparse.Namespace], int] | None = None
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
+        command.set_defaults(run=run)
+        return command
+
+    start = add("serve", "start the proxy (default)")
+    start.usage = "llama-bridge serve [OPTIONS]"
+    add_flags(start)
+    add("doctor", "check the setup and the running server, and suggest fixes", doctor.run)
+    add("reload", "reread llama-server.conf in the running llama-bridge", reload.run)
+    log = add("logs", "print the output of the running llama-servers", logs.run)
+    log.add_argument("model", metavar="MODEL", nargs="?", default="", help="default: all models")
+    log.add_argument("-f", "--follow", action="store_true", help="keep printing new lines")
+    keys = add("key", "print the API key for clients on other machines", key.run)
+    keys.add_argument(
+        "--new",
+        action="store_true",
+        help="create a new key; the old key stops working immediately",
+    )
+    table = add("models", "list the models in a folder", models.run)
+    table.add_argument(
+        "folder",
+        metavar="FOLDER",
+        nargs="?",
+        default=".",
+        help="folder with GGUF files; default: the current one",
+    )
+    add("dialects", "list the tool-call dialects with a sample of each", dialects.run)
+    parse = add(
+        "parse", "convert raw model output on standard input into a message", parse_command.run
     )
     parse.add_argument("--dialect", default="auto", help="dialect of the output; default: auto")
     parse.add_argument(
@@ -30,33 +62,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="JSON file with the `tools` of the request; without it, calls stay text",
     )
-    parse.add_argument("--thinking", default="tags", choices=("tags", "forced", "off"))
-    parse.set_defaults(run=parse_command.run)
-    commands.add_parser(
-        "doctor",
-        help="check the setup and the running server, and suggest fixes",
-    ).set_defaults(run=doctor.run)
-    table = commands.add_parser(
-        "models", help="list the GGUF files in a folder with their metadata"
+    parse.add_argument(
+        "--thinking",
+        default="tags",
+        choices=("tags", "forced", "off"),
+        help="how reasoning is marked; default: tags",
     )
-    table.add_argument("folder", metavar="DIR", nargs="?", default=".")
-    table.set_defaults(run=models.run)
-    commands.add_parser(
-        "reload", help="make the running llama-bridge reread llama-server.conf"
-    ).set_defaults(run=reload.run)
-    log = commands.add_parser("logs", help="print the output of the running llama-servers")
-    log.add_argument("model", metavar="MODEL", nargs="?", default="")
-    log.add_argument("-f", "--follow", action="store_true", help="keep printing new lines")
-    log.set_defaults(run=logs.run)
-    listed = commands.add_parser(
-        "dialects", help="list the tool-call dialects with a sample of each"
-    )
-    listed.set_defaults(run=dialects.run)
-    keys = commands.add_parser("key", help="print the API key for clients on other machines")
-    keys.add_argument(
-        "--new", action="store_true", help="create a new key; the old key stops working immediately"
-    )
-    keys.set_defaults(run=key.run)
     return parser
 
 
