@@ -1,5 +1,5 @@
 # make run    sets everything up and serves         make check  the fast loop          make test   the gate
-# make setup  the private environment and nothing else; does nothing while requirements.lock stays the same
+# make setup  the private environment and nothing else; does nothing while its two files stay the same
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
@@ -72,8 +72,9 @@ test-fuzz-http: setup
 
 setup:
 	@cmp -s requirements.lock .venv/requirements.lock || $(MAKE) --no-print-directory .venv
+	@cmp -s pyproject.toml .venv/pyproject.toml || $(MAKE) --no-print-directory install
 
-.PHONY: .venv
+.PHONY: .venv install
 .venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "llama-bridge needs Python 3.11 or newer. Found: $$({ $(PYTHON) --version || echo none; } 2>/dev/null)."; \
@@ -85,8 +86,12 @@ setup:
 	@echo "Making the private environment .venv (once, about a minute) ..."
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@cp requirements.lock .venv/requirements.lock
+
+# The entry point of the command is in pyproject.toml.
+install:
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@cp pyproject.toml .venv/pyproject.toml
 
 # Needs uv (pip install uv). The lock holds every platform and the hash of every file.
 # Of gguf the tests read one table, which needs none of its dependencies: with them the environment is twice as large.
