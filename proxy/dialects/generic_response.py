@@ -2,7 +2,7 @@
 member of it.
 
 SAMPLE:
-{"response": "CallWriter are written in the same way: {\\"tool_call\\": …}"}
+{"response": "Calls are written in the same way: {\\"tool_call\\": …}"}
 
 Seen only where it is named or the model is known for it: anybody may ask for such JSON.
 """

@@ -1,10 +1,17 @@
-"""Each dialect written as its models write it: calls in, text out."""
+"""Renderers: calls in, and the text out in which the models of a dialect write them.
+
+A dialect is written after its own sample, unless it has a renderer here: because the sample does
+not show how several calls, or values of other types, are written.
+"""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
+
+from proxy.dialects import DIALECTS
 
 Arguments: TypeAlias = dict[str, Any]
 Render: TypeAlias = Callable[[Sequence[tuple[str, Arguments]]], str]
@@ -272,24 +279,12 @@ class Written:
     unsayable: tuple[str, ...] = ()  # what a text cannot hold: it means something else there
 
 
-WRITTEN: Mapping[str, Written] = {
+_OWN: Mapping[str, Written] = {
     # A lone CR before the newline of the markup is the end of a line as Windows writes it.
     "qwen3_coder": Written(qwen, ("\n</tool_call>", "</function>"), unsayable=("\\r'", '\\r"')),
-    "hermes": Written(
-        partial(objects, opener="<tool_call>\n", closer="\n</tool_call>"),
-        ("\n</tool_call>", "}", "}"),
-    ),
-    "glm": Written(partial(pairs, call="tool_call"), ("\n</tool_call>",)),
     "hy": Written(
         partial(pairs, call="tool_call:opensource", suffix=":opensource", gap=""),
         ("</tool_call:opensource>",),
-    ),
-    "iquest": Written(partial(pairs, call="iquest_tool_call"), ("\n</iquest_tool_call>",)),
-    "longcat_pairs": Written(
-        partial(pairs, call="longcat_tool_call", prefix="longcat_"), ("\n</longcat_tool_call>",)
-    ),
-    "k2_horizon": Written(
-        partial(pairs, call="ifm|tool_call", prefix="ifm|"), ("\n</ifm|tool_call>",)
     ),
     "laguna": Written(laguna, ("\n</user>",)),
     "seed_oss": Written(
@@ -377,27 +372,6 @@ WRITTEN: Mapping[str, Written] = {
         ),
         (plamo("end_tool_requests"), plamo("end_tool_request"), plamo("end_tool_arguments"), "}"),
     ),
-    "minicpm5": Written(
-        partial(
-            tagged,
-            outer="|",
-            function='<function name="{}">|</function>',
-            parameter='<param name="{}">|</param>',
-        ),
-        ("</function>",),
-    ),
-    "iquest_json": Written(
-        partial(objects, opener="<iquest_tool_call>\n", closer="\n</iquest_tool_call>"),
-        ("\n</iquest_tool_call>", "}"),
-    ),
-    "longcat": Written(
-        partial(objects, opener="<longcat_tool_call>", closer="</longcat_tool_call>"),
-        ("</longcat_tool_call>", "}"),
-    ),
-    "k2_horizon_json": Written(
-        partial(objects, opener="<ifm|tool_call>", closer="</ifm|tool_call>"),
-        ("</ifm|tool_call>", "}"),
-    ),
     "jamba": Written(
         partial(array, opener="<tool_calls>", closer="</tool_calls>"), ("</tool_calls>", "]")
     ),
@@ -408,11 +382,6 @@ WRITTEN: Mapping[str, Written] = {
         partial(array, opener="<|tool_call|>", closer="<|/tool_call|>"), ("<|/tool_call|>", "]")
     ),
     "firefunction": Written(partial(array, opener=" functools"), ("]",)),
-    "internlm2": Written(
-        partial(objects, opener="<|action_start|><|plugin|>\n", closer="<|action_end|>"),
-        ("<|action_end|>", "}"),
-    ),
-    "gigachat3": Written(partial(objects, opener="function call<|role_sep|>\n", closer=""), ("}",)),
     "lfm2": Written(
         partial(python, opener="<|tool_call_start|>[", closer="]<|tool_call_end|>"),
         ("<|tool_call_end|>", "]"),
@@ -435,7 +404,6 @@ WRITTEN: Mapping[str, Written] = {
         ),
         ("\n```", "]"),
     ),
-    "functionary": Written(partial(named, outer="¦¦", block=">>>{}\n¦¦\n"), ("}\n",)),
     "llama3": Written(
         lambda calls: (
             "<|python_tag|>" + "; ".join(objects([call], arguments="parameters") for call in calls)
@@ -444,4 +412,41 @@ WRITTEN: Mapping[str, Written] = {
     ),
     "pythonic": Written(partial(python, opener="[", closer="]"), ("]",), weak=True),
     "generic_json": Written(array, ("]",), weak=True),
+}
+
+
+_ARGUMENTS = '{"path": "notes.md"}'
+_PARAMETER = re.compile(r"<[^<]*path.*?notes\.md[^>]*>\n?", re.DOTALL)
+_CLOSERS = re.compile(r"\n?(?:<[^<>]*>|[^\s<])")
+
+
+def from_sample(sample: str) -> Written:
+    """Write calls one after the other, each as `sample` does."""
+    tool = "read_file" if "read_file" in sample else "write_file"
+    inline = _PARAMETER.search(sample)
+    shown = _ARGUMENTS if inline is None or _ARGUMENTS in sample else inline[0]
+    head, _, tail = sample.partition(shown)
+
+    def write(name: str, arguments: Arguments) -> str:
+        written = (
+            as_json(arguments)
+            if shown == _ARGUMENTS
+            else "".join(
+                shown.replace("path", key).replace("notes.md", raw(value))
+                for key, value in arguments.items()
+            )
+        )
+        return head.replace(tool, name) + written + tail
+
+    closers = _CLOSERS.findall("}" * (shown == _ARGUMENTS) + tail)
+    return Written(
+        lambda calls: "\n".join(write(name, arguments) for name, arguments in calls),
+        tuple(reversed(closers)),
+    )
+
+
+WRITTEN: Mapping[str, Written] = {
+    name: _OWN.get(name) or from_sample(dialect.sample)
+    for name, dialect in DIALECTS.items()
+    if name not in ("generic_response", "thoughts")  # they write no calls
 }
