@@ -6,8 +6,9 @@ import pytest
 
 from proxy.dialects import Parser
 from proxy.parsing.events import CallArguments, CallEnd, Content, Reasoning
+from tests.dialects.renderers import WRITTEN
 from tests.dialects.table import LIST, TOOLS, calls, half, read
-from tests.parsing.cuts import Seen, always, events_of, seen, single_cuts
+from tests.parsing.cuts import Call, Seen, always, events_of, seen, single_cuts
 
 DRONES = '{"name": "list_drones", "arguments": {}}'
 HALF_FERN = half("log_water", '{"plant":"fern')
@@ -77,3 +78,9 @@ def test_a_call_with_thousands_of_arguments_keeps_them_all() -> None:
     many = {f"k{number}": number for number in range(5_000)}
     text = f'<tool_call>{{"name": "plan_route", "arguments": {json.dumps(many)}}}</tool_call>'
     assert seen(events_of(Parser(TOOLS), [text])).calls[0].arguments == many
+
+
+def test_a_value_that_holds_a_call_whose_tags_begin_alike() -> None:
+    inner = WRITTEN["deepseek_dsml"].render([("list_drones", {})])
+    text = WRITTEN["deepseek_dsml"].render([("write_note", {"path": "a", "body": inner})])
+    assert read(text) == calls(Call("write_note", {"path": "a", "body": inner}))
