@@ -4,11 +4,14 @@ was asked.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import httpx
+import respx
 
 Piece = bytes | float | asyncio.Event | Exception
 """Bytes are sent, a number is a pause in seconds, an event is waited for, an error breaks the
@@ -38,52 +41,68 @@ class Script(httpx.AsyncByteStream):
         self.closed = True
 
 
-Answer = httpx.Response | Exception | asyncio.Event
+Answer = Any
+"""A response, an error, a function of the request, or a list of these."""
 
 
-@dataclass
-class Backend(httpx.AsyncBaseTransport):
-    """`answers` by path; each may be a response, an error, a function of the request, or a list
-    of these, used in turn.
+def _in_turn(answers: list[Answer]) -> Iterator[Answer]:
+    yield from answers
+    while True:
+        yield answers[-1]
+
+
+class Backend(httpx.MockTransport):
+    """Transport to a server that answers by path, scripted with respx; other paths are 404.
+
+    A request is in `asked` from its arrival, not only when it was answered as in `router.calls`.
     """
 
-    answers: dict[str, Any] = field(default_factory=dict)
-    asked: list[httpx.Request] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
-    open: bool = True
+    def __init__(self, answers: Mapping[str, Answer] = MappingProxyType({})) -> None:
+        super().__init__(self._receive)
+        self.router = respx.Router()
+        self.asked: list[httpx.Request] = []
+        self.open = True
+        self.on(answers)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    def on(self, answers: Mapping[str, Answer]) -> None:
+        """Answer the paths of `answers` so from now on; of a list one after the other, the last
+        one again and again.
+        """
+        for path, answer in answers.items():
+            # Not `path=path`, which takes `//x//` for a host.
+            route = self.router.route(path__regex=f"^{re.escape(path)}$")
+            if isinstance(answer, httpx.Response):
+                route.mock(return_value=answer)
+            elif isinstance(answer, list):
+                route.mock(side_effect=_in_turn(answer))
+            else:
+                route.mock(side_effect=answer)
+
+    def become(self, answers: Mapping[str, Answer]) -> None:
+        """Answer only the paths of `answers` from now on."""
+        self.router.clear()
+        self.on(answers)
+
+    async def _receive(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
-        assert isinstance(request.stream, httpx.AsyncByteStream)
-        self.bodies.append(b"".join([piece async for piece in request.stream]))
-        answer: Any = self.answers.get(
-            request.url.path, httpx.Response(404, json={"error": {"message": "File Not Found"}})
+        try:
+            response = await self.router.async_handler(request)
+        except respx.models.AllMockedAssertionError:
+            response = httpx.Response(404, json={"error": {"message": "File Not Found"}})
+        # respx has read it, and what is read cannot be streamed again.
+        return httpx.Response(
+            response.status_code, headers=response.headers, stream=response.stream
         )
-        if isinstance(answer, list):
-            answer = answer.pop(0) if len(answer) > 1 else answer[0]
-        if callable(answer) and not isinstance(answer, httpx.Response):
-            answer = answer(request)
-        if asyncio.iscoroutine(answer):
-            answer = await answer
-        if isinstance(answer, Exception):
-            raise answer
-        assert isinstance(answer, httpx.Response)
-        response: httpx.Response = answer
-        if not isinstance(response.stream, Script):
-            response = httpx.Response(
-                answer.status_code, headers=answer.headers, stream=Script([answer.content])
-            )
-        return response
 
     async def aclose(self) -> None:
         self.open = False
 
+    @property
+    def bodies(self) -> list[bytes]:
+        return [request.content for request in self.asked]
+
     def questions(self, path: str = "/v1/chat/completions") -> list[Any]:
-        return [
-            json.loads(body)
-            for request, body in zip(self.asked, self.bodies, strict=True)
-            if request.url.path == path
-        ]
+        return [json.loads(request.content) for request in self.asked if request.url.path == path]
 
 
 def models(*names: str, owner: str = "somebody", **headers: str) -> httpx.Response:

@@ -141,7 +141,7 @@ async def test_any_other_refusal_is_not_asked_again() -> None:
     with pytest.raises(BackendRefused, match="bad"):
         await backend.send_chat(_question(), [])
     assert len(script.questions()) == 1
-    script.answers[CHAT] = httpx.Response(401, json={"error": "Unauthorized"})
+    script.on({CHAT: httpx.Response(401, json={"error": "Unauthorized"})})
     with pytest.raises(BackendStatusError, match="Unauthorized"):
         await backend.send_chat(_question(), [])
 
@@ -179,7 +179,7 @@ async def test_an_unknown_name_does_not_cost_a_look_at_the_models_per_chat(
         assert await backend.resolve_model(name) == "m"
     assert sum(request.url.path == MODELS for request in script.asked) <= 2
     clock[0] += 31
-    script.answers[MODELS] = models("m", "unknown")
+    script.on({MODELS: models("m", "unknown")})
     assert await backend.resolve_model("unknown") == "unknown"
 
 
@@ -229,7 +229,7 @@ async def test_a_server_without_a_list_is_not_asked_for_it_at_each_chat(
         assert await backend.resolve_model(name) == name  # two chats at once look once
         clock[0] += 0.9 if name == "a" else 1.1
     assert len(script.asked) == looks
-    script.answers[MODELS] = models("m")
+    script.on({MODELS: models("m")})
     backend.invalidate()
     assert await backend.resolve_model("a") == "m"
 
@@ -289,7 +289,7 @@ async def test_it_is_found_out_once_and_anew_after_a_refusal() -> None:
     assert first[0] is first[1]
     assert len(script.asked) == 1
     detection.mark_stale()
-    script.answers[MODELS] = models("m")
+    script.on({MODELS: models("m")})
     assert type(await detection.backend()) is Generic
 
 

@@ -178,15 +178,17 @@ async def test_whoever_comes_meanwhile_waits_for_the_answer() -> None:
 
 async def test_another_server_at_the_same_address_is_found_out_when_the_first_is_gone() -> None:
     chat = "/v1/chat/completions"
-    behind = Backend(
-        {"/v1/models": models("m", owner="vllm"), chat: lambda _: stream(*text("hi"), *END)}
-    )
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return stream(*text("hi"), *END)
+
+    behind = Backend({"/v1/models": models("m", owner="vllm"), chat: answer})
     app = create_app(load({"BACKEND_URL": "http://10.0.0.5"}), transport=behind)
     question = {"messages": [{"role": "assistant", "content": "", "reasoning_content": "r"}]}
     assert (await ask(app, chat, question)).status == 200
-    behind.answers[chat] = [httpx.ConnectError("refused"), behind.answers[chat]]
+    behind.on({chat: [httpx.ConnectError("refused"), answer]})
     assert (await ask(app, chat, question)).json["error"]["code"] == "backend_unavailable"
-    behind.answers |= GREETINGS["ollama"] | {"/v1/models": models("n", owner="library")}
+    behind.on(GREETINGS["ollama"] | {"/v1/models": models("n", owner="library")})
     assert (await ask(app, chat, question)).status == 200
     vllm, *_, ollama = behind.questions()
     assert [list(asked["messages"][0])[-1] for asked in (vllm, ollama)] == [

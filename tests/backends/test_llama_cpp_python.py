@@ -69,7 +69,7 @@ async def test_its_kind_is_not_checked_while_it_answers(monkeypatch: pytest.Monk
     await asyncio.sleep(0)
     assert len(behind.asked) == asked
     await answer.aclose()
-    behind.answers["/v1/models"] = models("m", owner="vllm")
+    behind.on({"/v1/models": models("m", owner="vllm")})
     assert (await detection.backend()).kind == "vllm"  # the doubt has lasted
 
 
@@ -77,12 +77,12 @@ async def test_a_refusal_and_a_client_that_left_let_the_next_one_in() -> None:
     backend, behind = server(**{CHAT: httpx.Response(400, json={"error": "no"})})
     with pytest.raises(BackendRefused):
         await backend.send_chat(QUESTION, [])
-    behind.answers[CHAT] = lambda _: asyncio.sleep(60)
+    behind.on({CHAT: lambda _: asyncio.sleep(60)})
     waiting = asyncio.create_task(backend.send_chat(QUESTION, []))
     await asyncio.sleep(0.01)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    behind.answers[CHAT] = lambda _: stream()
+    behind.on({CHAT: lambda _: stream()})
     async with asyncio.timeout(HANGS):
         response = await backend.send_chat(QUESTION, [])
     await response.stream.aclose()  # type: ignore[union-attr] # what an async transport gives

@@ -84,14 +84,12 @@ class Replaced:
     async def replace(self) -> None:
         self._clock.now += 2
         if self._refused:
-            self.backend.answers = dict.fromkeys(
-                (MODELS, PROPS, CHAT), httpx.ConnectError("refused")
-            )
+            self.backend.become(dict.fromkeys((MODELS, PROPS, CHAT), httpx.ConnectError("refused")))
             assert (await ask(self.app, CHAT, QUESTION)).json["error"][
                 "code"
             ] == "backend_unavailable"
             self._clock.now += 2
-        self.backend.answers = dict(SERVERS[self._second])
+        self.backend.become(SERVERS[self._second])
 
 
 PAIRS = pytest.mark.parametrize(("first", "second"), list(permutations(SERVERS, 2)))
@@ -140,7 +138,7 @@ async def test_one_refused_chat_is_enough(first: str, second: str, clock: Clock)
     it = Replaced(first, second, clock, refused=False)
     assert (await ask(it.app, CHAT, QUESTION)).status == 200
     await it.replace()
-    it.backend.answers[CHAT] = [no_model("m"), answered]
+    it.backend.on({CHAT: [no_model("m"), answered]})
     assert [(await ask(it.app, CHAT, QUESTION)).status for _ in range(2)] == [404, 200]
     assert ("return_progress" in it.backend.questions(CHAT)[-1]) is (second == "llama_cpp")
 
@@ -149,7 +147,7 @@ async def test_a_refusal_that_fits_costs_one_look_and_nothing_is_unlearned(clock
     backend = Backend(dict(SERVERS["vllm"]))
     app = bridge(backend, backend_kind="auto")
     refused = httpx.Response(400, json={"error": {"message": "stream_options is not supported"}})
-    backend.answers[CHAT] = [refused, answered]
+    backend.on({CHAT: [refused, answered]})
     for _ in range(3):
         assert (await ask(app, CHAT, QUESTION)).status == 200
     assert ["stream_options" in asked for asked in backend.questions(CHAT)] == [
@@ -168,7 +166,7 @@ async def test_pages_that_a_server_never_had_cost_nothing(clock: Clock) -> None:
         backend = Backend(dict(SERVERS[kind]))
         app = bridge(backend, backend_kind="auto")
         await ask(app, CHAT, QUESTION)
-        backend.answers[missing] = NOT_FOUND
+        backend.on({missing: NOT_FOUND})
         clock.now += 31
         counts: list[int] = []
         for _ in range(4):
@@ -184,7 +182,7 @@ async def test_a_trouble_of_the_moment_costs_nothing(status: int, clock: Clock) 
     backend = Backend(dict(SERVERS["vllm"]))
     app = bridge(backend, backend_kind="auto")
     await ask(app, CHAT, QUESTION)
-    backend.answers[CHAT] = httpx.Response(status, json={"error": {"message": "later"}})
+    backend.on({CHAT: httpx.Response(status, json={"error": {"message": "later"}})})
     asked = len(backend.asked)
     for _ in range(3):
         assert (await ask(app, CHAT, QUESTION)).status == status
@@ -200,20 +198,22 @@ async def test_the_template_of_another_model_at_the_same_address_is_read(clock: 
         return (await app.app_state.backend()).model_hint("m").template
 
     assert await template() == "<|im_start|>"
-    backend.answers[PROPS] = httpx.Response(200, json={"chat_template": "[INST]"})
+    backend.on({PROPS: httpx.Response(200, json={"chat_template": "[INST]"})})
     assert await template() == "<|im_start|>"  # no request asks for it each time
     clock.now += TEMPLATE_TTL + 1
     assert await template() == "[INST]"
-    backend.answers[PROPS] = httpx.ReadTimeout("busy")
+    backend.on({PROPS: httpx.ReadTimeout("busy")})
     clock.now += TEMPLATE_TTL + 1
     asked = len(backend.asked)
     # It stays, and is not asked for each time.
     assert [await template(), await template()] == ["[INST]", "[INST]"]
     assert [request.url.path for request in backend.asked[asked:]].count(PROPS) == 1
-    backend.answers |= {
-        PROPS: httpx.Response(200, json={"chat_template": "<start>"}),
-        CHAT: [no_model("m"), answered],
-    }
+    backend.on(
+        {
+            PROPS: httpx.Response(200, json={"chat_template": "<start>"}),
+            CHAT: [no_model("m"), answered],
+        }
+    )
     # After a refusal it is read at once.
     assert [await template(), await template()] == ["[INST]", "<start>"]
 
@@ -269,7 +269,7 @@ async def test_a_failure_holds_for_a_moment_only(clock: Clock) -> None:
     backend = Backend({MODELS: httpx.ConnectError("refused")})
     app = bridge(backend, backend_kind="auto")
     assert (await ask(app, CHAT, QUESTION)).status == 503
-    backend.answers = dict(SERVERS["vllm"])
+    backend.become(SERVERS["vllm"])
     assert (await ask(app, CHAT, QUESTION)).status == 503
     clock.now += ERROR_TTL
     assert (await ask(app, CHAT, QUESTION)).status == 200

@@ -180,7 +180,7 @@ async def test_the_model_that_was_chosen_is_shown_before_zen_can_be_reached() ->
 )
 async def test_families(name: str, wire: Any) -> None:
     backend, behind = zen()
-    behind.answers["/zen/v1/models"] = models(name)
+    behind.on({"/zen/v1/models": models(name)})
     assert [model.only_endpoint for model in await backend.models()] == [wire]
 
 

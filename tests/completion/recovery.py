@@ -88,10 +88,12 @@ def llama(
         COMPLETION: refuses("nobody should ask this") if completion is None else completion,
     }
     road = Road(*answers, others=others, **{"backend_kind": "llama_cpp"} | options)
-    road.script.answers[TEMPLATE] = (
-        (lambda _: template(json.loads(road.script.bodies[-1])))
-        if template is renders
-        else template
+    road.script.on(
+        {
+            TEMPLATE: (lambda request: renders(json.loads(request.content)))
+            if template is renders
+            else template
+        }
     )
     return road
 

@@ -251,7 +251,7 @@ async def test_what_was_spent_counts(streamed: bool) -> None:
     road = llama(
         dies(*text(PROSE[:9])), stream(ROLE, *text(PROSE[9:]), STOP, usage, event("[DONE]"))
     )
-    road.script.answers[TOKENIZE] = httpx.Response(200, json={"tokens": [1, 2, 3]})
+    road.script.on({TOKENIZE: httpx.Response(200, json={"tokens": [1, 2, 3]})})
     call = await ask(road, streamed=streamed, max_tokens=100)
     told = payloads(call.body)[-2]["usage"] if streamed else call.json["usage"]
     assert (told["prompt_tokens"], told["completion_tokens"], told["total_tokens"]) == (27, 43, 70)
@@ -268,7 +268,7 @@ async def test_what_was_spent_counts(streamed: bool) -> None:
 )
 async def test_where_nobody_counts_nothing_was_spent(streamed: bool, told: httpx.Response) -> None:
     road = llama(dies(*text(PROSE[:9])), answers(PROSE[9:]))
-    road.script.answers[TOKENIZE] = told
+    road.script.on({TOKENIZE: told})
     assert heard(await ask(road, streamed=streamed, max_tokens=100)).content == PROSE
     assert [question["max_tokens"] for question in asked(road)] == [100, 100]
 

@@ -173,7 +173,7 @@ async def test_with_two_questions_under_way_the_log_does_not_say_whose_it_is(chi
     other.set()
     assert heard(await waiting.done()).content == "b"
     assert len(asked(road)) == 3
-    road.script.answers[CHAT] = logs(child, SAID)  # and now it is alone again
+    road.script.on({CHAT: logs(child, SAID)})  # and now it is alone again
     assert watered(await road.begin(tools=TOOLS).done())
     assert len(asked(road)) == 4
 

@@ -184,7 +184,7 @@ async def test_raw_from_the_start(
     caplog.set_level("INFO", "llama-bridge")
     road = llama(answers(), backend_kind=kind, tool_parsing="raw")
     listed = {"data": [{"id": "m", "owned_by": "llamacpp"}]}
-    road.script.answers["/v1/models"] = httpx.Response(200, json=listed)
+    road.script.on({"/v1/models": httpx.Response(200, json=listed)})
     assert watered(await ask(road, streamed=streamed))
     (question,) = asked(road)
     assert is_raw(question)

@@ -44,7 +44,7 @@ async def test_in_two_lives(case: dict[str, Any]) -> None:
         at = chance.randrange(len(text) + 1)
         lives = said(text[:at], httpx.ReadError("reset")), said(text[at:], *end)
         road = llama(*lives, THINKING=case["thinking"])
-        road.script.answers[MODELS] = models(hint.model if hint else "m")
+        road.script.on({MODELS: models(hint.model if hint else "m")})
         answer = seen(heard(await road.ask(streamed=number % 2 == 0, **asked)))
         if len(road.script.questions()) == 2:
             assert problems(case, answer) == [], at

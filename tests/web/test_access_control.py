@@ -236,10 +236,8 @@ async def test_a_page_that_was_not_let_in_though_others_were() -> None:
 
 
 async def test_what_the_backend_says_of_pages_is_not_passed_on() -> None:
-    script = Backend(
-        {"/v1/models": models("m", **{"access-control-allow-origin": "*", "vary": "Accept"})}
-    )
-    script.answers["/props"] = script.answers["/v1/models"]
+    answer = models("m", **{"access-control-allow-origin": "*", "vary": "Accept"})
+    script = Backend({"/v1/models": answer, "/props": answer})
     call = await ask(bridge(script, cors_origins="*"), "/props", headers=[FRIEND])
     assert [
         value

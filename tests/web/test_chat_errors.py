@@ -11,7 +11,7 @@ import pytest
 
 from proxy.backends.detection import ERROR_TTL
 from tests.asgi import Call, ask
-from tests.backend import END, stream, text
+from tests.backend import END, models, stream, text
 from tests.bridge import bridge
 from tests.clock import Clock
 from tests.web.round_trip import BOTH, CHAT, MODELS, Heard, Road, heard, refused
@@ -167,9 +167,7 @@ async def test_a_backend_that_is_down_is_found_when_it_comes(
     answer = await road.ask(streamed=streamed)
     assert refused(answer)[0] == 503
     assert "10.0.0.5:1" in answer.text
-    road.script.answers[MODELS] = httpx.Response(
-        200, json={"data": [{"id": "m", "owned_by": "llamacpp"}]}
-    )
+    road.script.on({MODELS: models("m", owner="llamacpp")})
     clock.now += ERROR_TTL
     assert heard(await road.ask(streamed=streamed)) == Heard("a", finish="stop")
     assert ("return_progress" in road.script.questions()[0]) == (kind == "auto")

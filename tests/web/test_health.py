@@ -150,7 +150,7 @@ async def test_a_backend_is_found_when_it_comes_and_missed_when_it_goes(
             ]
         }
     )
-    script.answers["/props"] = httpx.Response(200, json=PROPS)
+    script.on({"/props": httpx.Response(200, json=PROPS)})
     app, clock, told = bridge(script, backend_kind="auto"), Clock(monkeypatch), []
     for _ in range(4):
         told.append((await ask(app, "/health")).json["backend"])

@@ -23,7 +23,7 @@ class Waits:
     def __init__(self, script: Backend) -> None:
         self.goes_on = asyncio.Event()
         self.answer = stream(*text("begun"), self.goes_on, *text(" and done"), *END)
-        script.answers[CHAT] = self.answer
+        script.on({CHAT: self.answer})
 
     @property
     def backend(self) -> Script:
@@ -149,7 +149,7 @@ async def test_the_answers_come_in_the_order_of_the_requests(script: Backend) ->
         client = await connect()
         await client.send(ASK + get() + post(BODY, LENGTH, b"Connection: close"))
         await begun(client)
-        script.answers[CHAT] = lambda _: stream(*text("last"), *END)
+        script.on({CHAT: lambda _: stream(*text("last"), *END)})
         waits.goes_on.set()
         first, _, behind = (await client.rest()).partition(b"0\r\n\r\n")
         assert b"and done" in first

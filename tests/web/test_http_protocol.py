@@ -159,7 +159,7 @@ async def test_an_old_client_gets_no_chunks(script: Backend) -> None:
     """HTTP/1.0: an answer without a length ends with the connection; one with a length is as
     ever.
     """
-    script.answers["/props"] = stream(b"one", b"two")
+    script.on({"/props": stream(b"one", b"two")})
     async with served(bridge(script)) as connect:
         client = await connect()
         await client.send(b"GET /props HTTP/1.0\r\n" + HOST + b"\r\n")
@@ -174,7 +174,7 @@ async def test_an_old_client_gets_no_chunks(script: Backend) -> None:
 
 async def test_a_slow_client_is_waited_for_and_the_backend_with_it(script: Backend) -> None:
     answer = stream(*[b"x" * 65_536] * 400)
-    script.answers["/props"] = answer
+    script.on({"/props": answer})
     async with served(bridge(script)) as connect:
         client = await connect()
         await client.send(get())

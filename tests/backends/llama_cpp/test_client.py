@@ -312,7 +312,7 @@ async def test_a_prompt_that_is_none(said: Any) -> None:
 
 async def test_a_backend_that_lists_no_models_is_asked_without_one() -> None:
     raw, script = way(template=httpx.Response(200, json={"prompt": "p"}), completion=stream())
-    script.answers[MODELS] = httpx.Response(404)
+    script.on({MODELS: httpx.Response(404)})
     await raw.send_completion(parse(b'{"messages": []}'), [], [])
     assert "model" not in script.questions(COMPLETION)[0]
 
