@@ -1,7 +1,7 @@
-"""llama-bridge: one clean OpenAI contract in front of any model server.
+"""llama-bridge: a proxy that gives every model server the same OpenAI API.
 
-The public names: `create_app` makes the ASGI application, `parse` and `Parser` read what a model
-wrote.
+Public names: `create_app` makes the ASGI application; `parse` and `Parser` read the text of a
+model.
 """
 
 from proxy.app import create_app

@@ -1,4 +1,4 @@
-"""python -m proxy"""
+"""Entry point of `python -m proxy`."""
 
 from proxy.cli.main import main
 

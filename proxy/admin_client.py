@@ -1,6 +1,4 @@
-"""Commands that ask a llama-bridge that runs already, on this machine, where the settings say
-that it listens.
-"""
+"""Client for a running llama-bridge on this machine, used by `doctor`, `reload` and `logs`."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,15 +9,15 @@ import httpx
 from proxy.settings import Settings
 from proxy.web import key_file
 
-_TIMEOUT = httpx.Timeout(30, read=None)  # a log that is followed may be silent for hours
+_TIMEOUT = httpx.Timeout(30, read=None)  # no read timeout: a followed log may be silent for hours
 
 
 class NotRunning(ValueError):
-    """Nobody answers, or it refuses; the message says which."""
+    """No llama-bridge responds at the configured address, or it refuses; the message says which."""
 
 
 def health(settings: Settings, transport: httpx.BaseTransport | None = None) -> dict[str, Any]:
-    """Also when it says that no request would be answered."""
+    """Return the JSON of `GET /health`, also if its status is an error."""
     with _client(settings, transport) as client:
         answer = _request(client, "GET", "/health")
     with suppress(ValueError):
@@ -96,7 +94,7 @@ def _request(
 
 
 def _not_reachable(client: httpx.Client, error: Exception) -> NotRunning:
-    reason = str(error).rpartition("] ")[2]  # without the number that the system has for it
+    reason = str(error).rpartition("] ")[2]  # without the errno
     return NotRunning(
         f"no llama-bridge answers at {client.base_url}: {reason}. PROXY_PORT says where it listens."
     )

@@ -1,4 +1,4 @@
-"""Opens the rooms and says which path leads where."""
+"""The ASGI application: builds every part from the settings and maps paths to endpoints."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ from proxy.web.state import AppState
 
 
 class Bridge(RequestMiddleware):
-    """The whole application. What it speaks for can be asked of it before anybody has come in."""
+    """The ASGI application, with what the command line needs before the first request."""
 
     def __init__(self, app_state: AppState, pool: ModelPool | None) -> None:
         self.app_state = app_state
@@ -83,24 +83,26 @@ class Bridge(RequestMiddleware):
             stack.push_async_callback(self.app_state.http.aclose)
             if self.pool is not None:
                 await stack.enter_async_context(self.pool)
-            # A model that is loaded at the start loads meanwhile.
+            # Meanwhile the models marked for preloading load.
             await asyncio.to_thread(self.app_state.parsers.warm_up)
             warming = asyncio.create_task(self._warm_up_further())
             stack.callback(warming.cancel)
             yield
 
     async def _warm_up_further(self) -> None:
-        """Requests are served meanwhile, and the shutdown waits for one step only."""
+        """Warm up the remaining parsers while requests are served; shutdown waits for one step at
+        most.
+        """
         for step in self.app_state.parsers.further_warm_ups():
             await asyncio.to_thread(step)
 
     @property
     def supervisor(self) -> Supervisor | None:
-        """Of the model that is loaded first."""
+        """Return the supervisor of the default model, or None if the backend is remote."""
         return self.pool.supervisor(self.pool.catalog.default) if self.pool is not None else None
 
     async def reload(self, connection: Connection) -> None:
-        """llama-server.conf is read anew. A broken file changes nothing, and says why."""
+        """Handle `POST /reload`: reread llama-server.conf; a broken file changes nothing."""
         if connection.scope["method"] != "POST":
             raise MethodNotAllowed(
                 "the configuration is read anew with POST", headers={"allow": "POST"}
@@ -109,11 +111,11 @@ class Bridge(RequestMiddleware):
         await connection.respond(200, body, [(b"content-type", b"application/json")])
 
     async def reload_config(self) -> list[str]:
-        """Read llama-server.conf again, apply it, and return the names of the models that changed.
+        """Reread llama-server.conf, apply it, and return the names of the models that changed.
 
-        The files are read, and the engine is asked for its options, in a thread; the old
-        configuration serves meanwhile. The new one is applied in one step. One reload at a time, in
-        the order of the calls: the last one to be called decides.
+        A thread reads the files and asks the engine for its options while the old configuration
+        serves. The new one is applied in one step. Reloads run one at a time, in the order of the
+        calls.
         """
         if self.pool is None:
             raise BadRequest("there is nothing to read anew: the backend is named by BACKEND_URL")
@@ -126,7 +128,7 @@ class Bridge(RequestMiddleware):
 
 
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Bridge:
-    """The application; a transport stands in for the network, in tests."""
+    """Return the application for `settings`; tests pass a `transport` in place of the network."""
     provider: Provider
     kinds: tuple[type[Backend], ...]
     pool = None
@@ -165,7 +167,10 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
 
 
 def load_catalog(settings: Settings) -> Catalog:
-    """ConfigurationError tells all that is wrong in llama-server.conf, with file and line."""
+    """Return the models that llama-server.conf and the settings describe.
+
+    Raises ConfigurationError with file and line of everything that is wrong.
+    """
     path = settings.llama_server_conf or next(
         (provider for provider in config_paths() if provider.exists()), None
     )
@@ -181,12 +186,14 @@ def load_catalog(settings: Settings) -> Catalog:
 
 
 def config_paths() -> tuple[Path, ...]:
-    """In the folder where we were started, else beside the key."""
+    """Return the default paths of llama-server.conf: the current folder, then next to the key
+    file.
+    """
     return Path("llama-server.conf"), key_file.default_path().with_name("llama-server.conf")
 
 
 def load_api_keys(settings: Settings) -> ApiKeys:
-    """Beyond loopback the door is never open by chance: a key is made where none was given."""
+    """Return the keys that clients must send; beyond loopback, generate one if none is set."""
     if settings.api_keys is not None or not settings.listens_beyond_loopback:
         return ApiKeys(settings.api_keys or ())
     file = key_file.default_path()

@@ -1,6 +1,4 @@
-"""How the log is written: for a person or for a program, and in a terminal with one line below
-it that says who waits.
-"""
+"""Logging as text or JSON, with a status line at the bottom of a terminal."""
 
 import asyncio
 import datetime
@@ -16,12 +14,12 @@ from proxy.printable import printable_lines
 from proxy.settings import Settings
 
 _ERASE = "\r\x1b[2K"
-# Some write headers down, and so keys.
+# Their messages may contain headers, and so API keys.
 _MUTED = ("uvicorn", "uvicorn.error", "httpx", "httpcore", "asyncio")
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line; of a request, all its figures."""
+    """Formats one JSON object per line; a request line includes all its figures."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(
@@ -38,8 +36,8 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """What a line says of files, models, clients and servers may hold anything: it stays one
-    entry, and paints no terminal.
+    """Formats each record as one entry and escapes control characters, which could repaint a
+    terminal.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -47,7 +45,7 @@ class TextFormatter(logging.Formatter):
 
 
 class TerminalHandler(logging.StreamHandler[TextIO]):
-    """Paints its last line anew whenever something else was written."""
+    """Writes records above a status line, which it repaints after each record."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -71,7 +69,7 @@ class TerminalHandler(logging.StreamHandler[TextIO]):
 
 
 def configure(settings: Settings, stream: TextIO | None = None) -> Callable[[str], None]:
-    """Begins to write; what comes back shows a line to whoever sits before a terminal."""
+    """Install the log handler, and return a function that sets the terminal's status line."""
     stream = stream or sys.stderr
     terminal = TerminalHandler(stream)
     terminal.setFormatter(
@@ -95,7 +93,7 @@ async def show_loading(
     reason: Callable[[], str | None],
     every: float = 1.0,
 ) -> None:
-    """Wait for `opened`, and show the seconds that it takes."""
+    """Wait for `opened`, and show the elapsed seconds meanwhile."""
     loading, began = asyncio.ensure_future(opened), time.monotonic()
     try:
         while not (await asyncio.wait({loading}, timeout=every))[0]:

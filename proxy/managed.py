@@ -1,5 +1,5 @@
-"""Our own children as the place where a backend is: each request gets the child of its model,
-when its turn has come.
+"""Provider for managed llama-server processes: a request gets the process of its model when it is
+its turn.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from proxy.llama_server.process.state import describe
 
 @dataclass(frozen=True)
 class ManagedProvider:
-    """All of them.
+    """Provider for the managed models.
 
-    A request without a seat only looks: it gets the child that is ready, and loads none.
+    A request without a lease only observes: it gets a process that is ready and loads none.
     """
 
     pool: ModelPool
     default_model: str | None = None  # BACKEND_MODEL
 
     async def address(self) -> BackendAddress:
-        """Return the address of the ready child.
+        """Return the address of a ready process.
 
-        Waits for one that is on its way; ModelUnloaded where none is.
+        Waits for a process that is starting; raises ModelUnloaded if there is none.
         """
         try:
             async with asyncio.timeout(self._representative.timeouts.wait):
@@ -55,7 +55,7 @@ class ManagedProvider:
             f"no model is loaded, and GET loads none: the next chat request loads {self.model()}."
         )
 
-    # Only a request with a seat is answered.
+    # Only a request with a lease is answered.
     async def admit(self, claim: ContextClaim) -> None:  # noqa: ARG002
         return None
 
@@ -67,7 +67,7 @@ class ManagedProvider:
         return await self.address()
 
     async def wait_for_restart(self) -> bool:
-        return False  # only who has a seat is answered
+        return False  # only a request with a lease is answered
 
     def unavailable_reason(self) -> str | None:
         representative = self._representative
@@ -156,8 +156,8 @@ class ManagedProvider:
 
     @property
     def _representative(self) -> Supervisor:
-        """The child that stands for all: the one that is ready, or on its way, or the one that
-        would be loaded.
+        """Return the supervisor that represents all: the ready one, else one that is starting or
+        has failed, else the default model's.
         """
         ready = self.pool.ready_supervisor()
         if ready is not None:
@@ -172,7 +172,7 @@ class ManagedProvider:
 
 @dataclass(frozen=True)
 class ManagedLease:
-    """One request's place."""
+    """The lease of one request on a managed model."""
 
     provider: ManagedProvider
     lease: Lease

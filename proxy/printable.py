@@ -1,8 +1,8 @@
-"""Text from outside (file names, metadata, models, clients, servers) made safe to print, to log and
-to encode.
+r"""Escaping of text from outside (file names, metadata, models, clients, servers) before it is
+printed, logged or encoded.
 
-Escape sequences in it would repaint a terminal or forge lines of a log, and a file name that is not
-UTF-8 cannot be encoded at all. What cannot be shown is written as in a Python string: `\\x1b`.
+Escape sequences could repaint a terminal or forge log lines, and file names that are not UTF-8
+cannot be encoded. Unprintable characters are written as in a Python string: `\\x1b`.
 """
 
 import re
@@ -11,14 +11,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def encodable(text: str) -> str:
-    """Return the text with what UTF-8 cannot encode escaped; all else stays, control characters
-    too.
+    """Return `text` with characters that UTF-8 cannot encode escaped, and control characters
+    kept.
     """
     return _SURROGATE.sub(_escaped, text) if _SURROGATE.search(text) else text
 
 
 def printable(text: str) -> str:
-    """Return the text as one line that a terminal shows and does not obey."""
+    """Return `text` as one line without control characters."""
     return (
         text
         if text.isprintable()
@@ -27,7 +27,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return the text with its lines and tabs as they are, and each line printable."""
+    """Return `text` with control characters escaped, except newlines and tabs."""
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
@@ -36,7 +36,9 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _escape(letter: str) -> str:
-    """A byte of a file name that is not UTF-8 is shown as that byte."""
+    """Return the escape sequence of one character; a byte of a file name that is not UTF-8 is shown
+    as that byte.
+    """
     code = ord(letter)
     return (
         f"\\x{code - 0xDC00:02x}"

@@ -1,8 +1,8 @@
-"""Who may come in, by the head of the request alone.
+"""Access control by request headers: Host, Origin, fetch metadata, API key, proxy loops.
 
-A web page anywhere must not reach a model server at home: neither by a name that it points at us
-(Host), nor by a form, an image or a script of its own (Origin, Sec-Fetch-Site). A browser sends a
-cached login along with all of these: a key opens nothing for them.
+A web page must not reach a model server at home: neither through a DNS name that points to it
+(Host), nor through a form, image or script (Origin, Sec-Fetch-Site). Browsers attach cached
+credentials to all of these, so a key alone does not protect.
 """
 
 import ipaddress
@@ -43,7 +43,7 @@ class AccessControl:
         )
 
     def check(self, connection: Connection) -> None:
-        """Raises why this request may not come in."""
+        """Raise the error that refuses this request, if it must not be served."""
         sent, scope = connection.headers, connection.scope
         if loop_ids := [value for name, value in sent if name == LOOP_HEADER]:
             raise ProxyLoop(_LOOP if self._app_state.http.loop_id in loop_ids else _CHAINED)
@@ -74,7 +74,7 @@ class AccessControl:
             )
 
     def cors_headers(self, connection: Connection) -> RawHeaders:
-        """What lets a page read the answer that CORS_ORIGINS lets in; nothing for all others."""
+        """Return the CORS headers for an allowed origin, or none."""
         origin = headers.first(connection.headers, b"origin")
         if origin is None or not self._is_allowed_origin(origin):
             return []
@@ -95,8 +95,8 @@ class AccessControl:
         ]
 
     def is_preflight(self, connection: Connection) -> bool:
-        """A browser asks whether a page may ask, and we may answer; it never sends a key with
-        that.
+        """Return whether this is a CORS preflight from an allowed origin; preflights carry no
+        key.
         """
         origin = headers.first(connection.headers, b"origin")
         method = headers.first(connection.headers, b"access-control-request-method")
@@ -148,9 +148,7 @@ class AccessControl:
 
 
 def own_host_names() -> tuple[str, ...]:
-    """Return the names of this machine, as it knows them itself and as mDNS announces it in the
-    LAN.
-    """
+    """Return this machine's hostname, its short form, and its mDNS name."""
     name = socket.gethostname().lower()
     short = name.partition(".")[0]
     return (name, short, f"{short}.local") if short else ()
@@ -163,12 +161,12 @@ def _accepted(sent: RawHeaders) -> bytes:
 def _is_loopback(scope: Scope) -> bool:
     try:
         address = ipaddress.ip_address(scope["client"][0])
-    except (ValueError, TypeError):  # nobody said who it is
+    except (ValueError, TypeError):  # the server gave no address, or not an IP address
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _host_name(host: str) -> str:
-    """Without the port, and without the brackets of IPv6."""
+    """Return `host` without the port and the brackets of IPv6."""
     name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
     return name.strip("[]").lower().removesuffix(".")

@@ -1,6 +1,4 @@
-"""The keys that open the door, and what somebody reads who has none: where to find one depends
-on where he sits.
-"""
+"""API keys: which are accepted, and the error for a request without one."""
 
 import base64
 import binascii
@@ -16,26 +14,26 @@ _REQUIRED = "a key of this proxy is needed, as authorization: Bearer KEY"
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    keys: tuple[str, ...] = ()  # empty: the door is open
-    file: Path | None = None  # where the one lies that was made; None where they were given
+    keys: tuple[str, ...] = ()  # empty: no authentication
+    file: Path | None = None  # file of the generated key; None if the keys were configured
 
     @property
     def generated(self) -> str | None:
-        """The one that may be shown: whoever gave keys has them, and did not ask to see them in
-        a log.
-        """
+        """Return the generated key, which may be printed; configured keys are kept out of logs."""
         return self.keys[0] if self.keys and self.file is not None else None
 
     def accepts(self, sent: RawHeaders) -> bool:
         if not self.keys:
             return True
         given = _sent_key(sent)
-        # All, whichever fits.
+        # Compare with all keys, so that the time does not reveal which one matched.
         return sum(hmac.compare_digest(given, key.encode()) for key in self._current()) > 0
 
     def _current(self) -> tuple[str, ...]:
-        """`llama-bridge key --new` changes the one that was made: what lies in the file is what
-        opens, and nothing where it is gone.
+        """Return the keys that are valid now.
+
+        A generated key is read from its file each time, so `llama-bridge key --new` takes effect
+        immediately. If the file is gone, no key is valid.
         """
         if self.file is None:
             return self.keys
@@ -46,7 +44,7 @@ class ApiKeys:
         return (key,) if key else ()
 
     def missing_key_message(self, *, is_local: bool) -> str:
-        """From another machine nothing is told of this one's files."""
+        """Return the message of the 401, with local file names for a local client only."""
         if not is_local:
             where = "" if self.file is not None else ", or ask whoever set PROXY_API_KEYS there"
             return f'{_REQUIRED}: run "llama-bridge key" on the server{where}'
@@ -70,9 +68,7 @@ def _sent_key(sent: RawHeaders) -> bytes:
 
 
 def _password(token: str) -> bytes:
-    """What a browser asked for: the key in either of the two fields, whatever stands beside a
-    key that is the password.
-    """
+    """Return the key from Basic credentials: the password, or the user name if it is empty."""
     try:
         name, _, password = base64.b64decode(token.strip(), validate=True).partition(b":")
     except (binascii.Error, ValueError):

@@ -1,13 +1,10 @@
-"""HTTP as bytes come in: uvicorn's protocol, with an end to what it takes from a client that nobody
-has let in yet.
+"""uvicorn's HTTP protocol with limits on what an unauthenticated client can make it hold.
 
-A head has a size, a number of headers and a time in which it must be complete; so has what stands
-between the pieces of a body (chunk extensions, trailers). What the parser refuses is answered in
-the one shape of every error.
+A request head is limited in size, number of headers and time; chunk extensions and trailers are
+limited as well. Requests that the parser rejects get an error in the usual JSON shape.
 
-Every state of a connection ends in time: before a request and after an answer, inside a head,
-inside a body that is not read any more. A body that is read has a time of its own
-(connection.BODY_SECONDS), and so has an answer.
+Every connection state ends in time: idle, inside a head, inside a body that is no longer read. A
+body that is being read has its own timeout (connection.BODY_SECONDS), and so does an answer.
 """
 
 import asyncio
@@ -30,20 +27,19 @@ from proxy.web.middleware import ALLOWED_METHODS
 HEAD_LIMIT = 64 * 1024
 HEADERS_LIMIT = 100
 HEAD_TIMEOUT = 20.0
-IDLE_TIMEOUT = 5  # between two requests
-# In which a client may go on sending a body that was refused; cut at once, it would not read why.
+IDLE_TIMEOUT = 5  # seconds between two requests
+# Seconds in which a client may continue to send a refused body. If the connection were closed at
+# once, the client could not read the error.
 UNREAD_TIMEOUT = 5.0
 MAX_PIPELINED = 8
-PIPELINED_BODY_LIMIT = 64 * 1024  # of a request that waits behind another
-_WRITE_BUFFER = 4 * 1024  # per client; the rest waits with the backend
-# Left alone it grows to megabytes, all of it written for a client that reads nothing.
+PIPELINED_BODY_LIMIT = 64 * 1024  # for a request that waits behind another one
+_WRITE_BUFFER = 4 * 1024  # bytes per client; the rest stays with the backend
+# The kernel would let it grow to megabytes for a client that does not read.
 _KERNEL_BUFFER = 64 * 1024
 
 
 def uvicorn_config(application: Any) -> uvicorn.Config:
-    """How uvicorn serves: it adds nothing of its own to an answer, believes no header of a
-    proxy, and logs nothing.
-    """
+    """Return uvicorn's configuration: no headers of its own, no trust in proxy headers, no logs."""
     return uvicorn.Config(
         application,
         http=LimitedHttpProtocol,
@@ -60,21 +56,23 @@ def uvicorn_config(application: Any) -> uvicorn.Config:
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """Counts what has come since the parser last got anywhere with it."""
+    """Limits heads, pipelined requests and time; counts the bytes that the parser has not yet
+    accepted.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._unparsed_bytes = 0
         self._in_head = True
         self._in_message = False
-        # uvicorn's own `cycle` is the last that came.
+        # uvicorn's own `cycle` is the newest request.
         self._running: RequestResponseCycle | None = None
         self._refusal: BridgeError | None = None
-        # The answer after those that are due; then the connection ends.
+        # Sent after the answers that are due; then the connection is closed.
         self._pending_refusal: BridgeError | None = None
         self._timeout: asyncio.TimerHandle | None = None
 
-    # As uvicorn has it: nothing else comes.
+    # uvicorn passes no other transport.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.set_write_buffer_limits(_WRITE_BUFFER)
@@ -93,17 +91,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._pending_refusal is not None:
-            return  # nothing more is read, but that the client leaves is noticed
+            return  # read no more, but still notice when the client disconnects
         self._unparsed_bytes += len(data)
         self._feed(data)
         if self._unparsed_bytes > HEAD_LIMIT and not self.transport.is_closing():
             self._refuse(_too_large())
 
     def _feed(self, data: bytes) -> None:
-        """As uvicorn does.
+        """Feed the parser.
 
-        Who offers another protocol (Java's client: HTTP/2) is answered in this one, as if he had
-        not: the parser would take his body for the first words of that protocol."""
+        If a client offers a protocol upgrade (Java's client offers HTTP/2), answer as if it had
+        not. The parser would take the body for data of the new protocol, so the head is fed again
+        without the offer.
+        """
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -115,7 +115,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"
             ]
             self.parser = httptools.HttpRequestParser(self)
-            # What comes after the last request is nobody's.
+            # Ignore bytes after the last request.
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self._feed(b"\r\n".join([*head, b"", data[offer.args[0] :]]))
         except httptools.HttpParserError:
@@ -123,12 +123,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._unset_keepalive_if_required()  # blank lines are no reason to wait longer
+        # blank lines between requests must not extend the idle timeout
+        self._unset_keepalive_if_required()
         self._in_head = self._in_message = True
         self._set_timeout(HEAD_TIMEOUT, self._head_timed_out)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # what comes after the body speaks for nobody
+        if self._in_head:  # ignore trailers after the body
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -161,12 +162,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 f"more than {MAX_PIPELINED} requests were sent at once over one connection"
             )
         if self._refusal is not None:
-            raise self._refusal  # the parser stops, and asks for an answer below
+            raise self._refusal  # the parser stops, and `send_400_response` sends the error
         if self.parser.should_upgrade():
-            return  # it is read once more, without the offer
+            return  # the head is fed again without the upgrade offer
         self._in_head = False
         super().on_headers_complete()
-        # uvicorn stops behind a request that waits, and would not see the client leave.
+        # uvicorn pauses reading behind a waiting request, and would not notice a disconnect.
         self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -204,11 +205,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._in_message = False
         self._cancel_timeout()
         super().on_message_complete()
-        if not self._is_responding:  # it was answered before all of it had come
+        if not self._is_responding:  # the answer was complete before the body
             self._set_timeout(IDLE_TIMEOUT, self.transport.close)
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()  # begins with the next request, or waits for one
+        super().on_response_complete()  # starts the next pipelined request, or waits for one
         if self._is_responding or self.transport.is_closing():
             return
         if self._pending_refusal is not None:
@@ -238,13 +239,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 )
             )
         else:
-            self.transport.close()  # nothing was asked
+            self.transport.close()  # no request was started
 
     def _refuse(self, error: BridgeError) -> None:
-        """The connection ends with this, behind the answers to the requests before it."""
+        """Answer with `error` after the requests before it, then close the connection."""
         in_body = self._in_message and not self._in_head
         if in_body and self.cycle is not self._running:
-            self.pipeline.popleft()  # the newest: it is this one
+            self.pipeline.popleft()  # the newest entry is this request
         if self._is_responding and not (in_body and self.cycle is self._running):
             self._cancel_timeout()
             self._pending_refusal = error
@@ -252,8 +253,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._respond_and_close(error)
 
     def _respond_and_close(self, error: BridgeError) -> None:
-        """An answer to the same request that has begun already is cut: nothing can be said in
-        the middle of it.
+        """Send `error` and close the connection.
+
+        If the answer to the same request has begun, it is only cut: an error cannot be sent inside
+        it.
         """
         stats = RequestStats(new_request_id(), "-", "-", status=error.status, error=error.summary)
         running = self._running if self._is_responding else None
@@ -282,9 +285,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
 
 def _without_chunks(cycle: RequestResponseCycle, app: Any) -> Any:
-    """Wrap an application for a client of HTTP/1.0: an answer without a length ends with the
-    connection, not with a chunk.
-    """
+    """Wrap `app` for an HTTP/1.0 client: an answer without a length ends with the connection."""
 
     async def run(scope: Any, receive: Any, send: Any) -> None:
         ends_with_connection = False
@@ -297,7 +298,7 @@ def _without_chunks(cycle: RequestResponseCycle, app: Any) -> Any:
                 )
                 cycle.chunked_encoding = False if ends_with_connection else None
             elif ends_with_connection:
-                # Whatever comes is right.
+                # Any length is right.
                 cycle.expected_content_length = len(message.get("body", b""))
             await send(message)
 
