@@ -26,21 +26,17 @@ def health(settings: Settings, transport: httpx.BaseTransport | None = None) -> 
             return told
         if isinstance(told, dict) and told.keys() == {"status"}:
             raise NotRunning(
-                f"the llama-bridge at {client.base_url} tells no more without its key: "
-                f"PROXY_API_KEYS gives it one."
+                f"the llama-bridge at {client.base_url} requires an API key; set PROXY_API_KEYS"
             )
     raise NotRunning(
-        f"something else than a llama-bridge answers at {client.base_url}. "
-        f"PROXY_PORT says where ours listens."
+        f"another server responds at {client.base_url}; set PROXY_PORT to the port of llama-bridge"
     )
 
 
 def reload(settings: Settings, transport: httpx.BaseTransport | None = None) -> str:
     with _client(settings, transport) as client:
         changed = _check_status(_request(client, "POST", "/reload")).json()["changed"]
-    return (
-        f"read anew; changed: {', '.join(changed)}" if changed else "read anew; nothing has changed"
-    )
+    return f"reloaded; changed: {', '.join(changed)}" if changed else "reloaded; nothing changed"
 
 
 def logs(
@@ -96,7 +92,7 @@ def _request(
 def _not_reachable(client: httpx.Client, error: Exception) -> NotRunning:
     reason = str(error).rpartition("] ")[2]  # without the errno
     return NotRunning(
-        f"no llama-bridge answers at {client.base_url}: {reason}. PROXY_PORT says where it listens."
+        f"no llama-bridge at {client.base_url}: {reason}; is it running, and is PROXY_PORT right?"
     )
 
 
@@ -106,5 +102,5 @@ def _check_status(answer: httpx.Response) -> httpx.Response:
     try:
         message = answer.json()["error"]["message"]
     except (ValueError, KeyError, TypeError):
-        message = f"it answers {answer.status_code}"
+        message = f"unexpected status {answer.status_code}"
     raise NotRunning(str(message))

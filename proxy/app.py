@@ -104,9 +104,7 @@ class Bridge(RequestMiddleware):
     async def reload(self, connection: Connection) -> None:
         """Handle `POST /reload`: reread llama-server.conf; a broken file changes nothing."""
         if connection.scope["method"] != "POST":
-            raise MethodNotAllowed(
-                "the configuration is read anew with POST", headers={"allow": "POST"}
-            )
+            raise MethodNotAllowed("method not allowed; use POST", headers={"allow": "POST"})
         body = orjson.dumps({"changed": await self.reload_config()})
         await connection.respond(200, body, [(b"content-type", b"application/json")])
 
@@ -118,12 +116,12 @@ class Bridge(RequestMiddleware):
         calls.
         """
         if self.pool is None:
-            raise BadRequest("there is nothing to read anew: the backend is named by BACKEND_URL")
+            raise BadRequest("nothing to reload: the backend is set by BACKEND_URL")
         async with self._reload_lock:
             try:
                 catalog = await asyncio.to_thread(load_catalog, self.app_state.settings)
             except ValueError as error:
-                raise BadRequest(f"the configuration is unchanged: {error}") from None
+                raise BadRequest(f"configuration not reloaded: {error}") from None
             return self.pool.reload(catalog)
 
 
@@ -175,9 +173,7 @@ def load_catalog(settings: Settings) -> Catalog:
         (provider for provider in config_paths() if provider.exists()), None
     )
     if settings.llama_server_conf is not None and not settings.llama_server_conf.exists():
-        raise ConfigurationError(
-            f"LLAMA_SERVER_CONF: there is no file {settings.llama_server_conf}"
-        )
+        raise ConfigurationError(f"LLAMA_SERVER_CONF: no such file: {settings.llama_server_conf}")
     server = str(settings.llama_server) if settings.llama_server else None
     wishes = CatalogSettings(
         settings.llama_model, server, TINY_MODEL, lambda name: dialects.select((name,))

@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [([], "read anew; nothing has changed"), (["a", "b"], "read anew; changed: a, b")],
+    [([], "reloaded; nothing changed"), (["a", "b"], "reloaded; changed: a, b")],
 )
 def test_reload(changed: list[str], said: str) -> None:
     running = Running(httpx.Response(200, json={"changed": changed}))
@@ -50,17 +50,17 @@ def test_reload(changed: list[str], said: str) -> None:
     ("answer", "said"),
     [
         (REFUSED, r"^c\.conf:3: nonsense$"),
-        (httpx.Response(500, text="x"), "^it answers 500$"),
-        (httpx.Response(500, json=[]), "^it answers 500$"),
+        (httpx.Response(500, text="x"), "^unexpected status 500$"),
+        (httpx.Response(500, json=[]), "^unexpected status 500$"),
         (
             httpx.ConnectError("[Errno 111] Connection refused"),
-            r"answers at http://127\.0\.0\.1:8081: Connection refused\. PROXY_PORT",
+            r"no llama-bridge at http://127\.0\.0\.1:8081: Connection refused; is it running",
         ),
         (
             httpx.ConnectError("refused"),
             (
-                r"^no llama-bridge answers at http://127\.0\.0\.1:8081: "
-                r"refused\. PROXY_PORT says where"
+                r"^no llama-bridge at http://127\.0\.0\.1:8081: "
+                r"refused; is it running, and is PROXY_PORT right\?$"
             ),
         ),
     ],

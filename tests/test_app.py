@@ -122,7 +122,7 @@ def test_what_is_started_when_it_is_named(tmp_path: Path) -> None:
 
 
 def test_a_configuration_that_is_named_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"LLAMA_SERVER_CONF: there is no file .*no\.conf"):
+    with pytest.raises(ConfigurationError, match=r"LLAMA_SERVER_CONF: no such file: .*no\.conf"):
         create_app(load({"LLAMA_SERVER_CONF": str(tmp_path / "no.conf")}))
 
 
@@ -146,5 +146,5 @@ async def test_a_named_server_has_no_log_and_nothing_to_read_anew() -> None:
     refused = await ask(app, "/reload", method="POST")
     assert (refused.status, refused.json["error"]["message"]) == (
         400,
-        "there is nothing to read anew: the backend is named by BACKEND_URL",
+        "nothing to reload: the backend is set by BACKEND_URL",
     )

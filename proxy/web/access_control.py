@@ -20,13 +20,13 @@ _UNIQUE_HEADERS = frozenset(
     {b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-length"}
 )
 _PREFLIGHT_TTL = b"600"  # seconds
-_LOOP = "this request has been here before: BACKEND_URL leads back to this proxy"
+_LOOP = "proxy loop: BACKEND_URL leads back to this proxy; set it to the model server's URL"
 _CHAINED = (
-    "the BACKEND_URL of one llama-bridge leads to another one: "
-    "it should name the model server itself, or clients should be pointed at "
+    "the BACKEND_URL of one llama-bridge is another llama-bridge; "
+    "set it to the model server's URL, or point clients at "
     "the other llama-bridge"
 )
-_BASIC = 'Basic realm="llama-bridge: any name, and the key as password", charset="UTF-8"'
+_BASIC = 'Basic realm="llama-bridge: any user name, the key as password", charset="UTF-8"'
 
 
 class AccessControl:
@@ -56,8 +56,7 @@ class AccessControl:
         host = headers.first(sent, b"host") or ""
         if not self._is_own_host(_host_name(host), scope):
             raise Forbidden(
-                f"{_host_name(host)!r} is no name of this server; if it should be, "
-                f"add it to ALLOWED_HOSTS"
+                f"unknown host {_host_name(host)!r}; add it to ALLOWED_HOSTS to accept it"
             )
         self._check_origin(sent, host, scope["method"])
         if (
@@ -118,8 +117,8 @@ class AccessControl:
                 mode != "navigate" or method not in ("GET", "HEAD")
             ):
                 raise Forbidden(
-                    "other web pages may not use this server; if they should, "
-                    "name their origin in CORS_ORIGINS"
+                    "other web pages may not use this server; "
+                    "add their origin to CORS_ORIGINS to allow it"
                 )
             return
         _, _, from_host = origin.partition("://")
@@ -129,8 +128,8 @@ class AccessControl:
             and not self._is_allowed_origin(origin)
         ):
             raise Forbidden(
-                f"web pages of {origin!r} may not use this server; if they should, "
-                f"add it to CORS_ORIGINS"
+                f"web pages of {origin!r} may not use this server; "
+                f"add the origin to CORS_ORIGINS to allow it"
             )
 
     def _is_allowed_origin(self, origin: str) -> bool:

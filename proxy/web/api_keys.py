@@ -9,7 +9,7 @@ from pathlib import Path
 from proxy.web import headers
 from proxy.web.headers import RawHeaders
 
-_REQUIRED = "a key of this proxy is needed, as authorization: Bearer KEY"
+_REQUIRED = "missing or invalid API key; send `Authorization: Bearer KEY`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,14 @@ class ApiKeys:
     def missing_key_message(self, *, is_local: bool) -> str:
         """Return the message of the 401, with local file names for a local client only."""
         if not is_local:
-            where = "" if self.file is not None else ", or ask whoever set PROXY_API_KEYS there"
-            return f'{_REQUIRED}: run "llama-bridge key" on the server{where}'
+            where = "" if self.file is not None else ", or use a key of its PROXY_API_KEYS"
+            return f"{_REQUIRED}. To see the key, run `llama-bridge key` on the server{where}."
         if self.file is None:
-            return (
-                f"{_REQUIRED}: one of those that PROXY_API_KEYS named when this proxy was started"
-            )
+            return f"{_REQUIRED} with one of the keys that PROXY_API_KEYS had at startup"
         return (
-            f'{_REQUIRED}: it lies in {_tilde_path(self.file)}, and "llama-bridge key" shows it; '
-            f'in opencode.json it is provider, llama-bridge, options, "apiKey": "KEY"'
+            f"{_REQUIRED}. The key is in {_tilde_path(self.file)}, and `llama-bridge key` "
+            f"prints it. "
+            f"In opencode.json it is `provider.llama-bridge.options.apiKey`."
         )
 
 

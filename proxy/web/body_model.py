@@ -1,8 +1,7 @@
-"""The model that a body names, found while the body is still arriving: no more of it is read than
-that takes.
+"""Reads the `model` field of a JSON body while the body is still arriving.
 
-Each byte is looked at once, and a body that arrives quickly is read in slices: other requests are
-served in between.
+Reads no further than needed and looks at each byte once. A body that arrives quickly is read in
+slices, so that other requests are served in between.
 """
 
 import asyncio
@@ -11,8 +10,8 @@ from collections.abc import AsyncIterator
 
 import orjson
 
-_LIMIT = 4 * 1024 * 1024  # who names no model within this much has none
-_SLICE = 16 * 1024  # a few milliseconds, whatever is in it
+_LIMIT = 4 * 1024 * 1024  # bytes; a body without `model` up to here counts as having none
+_SLICE = 16 * 1024  # bytes; takes a few milliseconds at most
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _TO_TOKEN = re.compile(rb'[^"{}\[\],:]*+')
 _TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
@@ -21,18 +20,16 @@ _DEEPER = {b"{"[0]: 1, b"["[0]: 1, b"}"[0]: -1, b"]"[0]: -1}
 
 
 class ModelFieldScanner:
-    """A reader of JSON that knows only depth: it looks for `"model": "…"` in the outermost
-    object.
-    """
+    """JSON scanner that tracks depth only, and looks for `"model": "…"` in the outermost object."""
 
     def __init__(self) -> None:
         self._depth = 0
-        self._string: list[bytes] | None = None  # what came of a string that has not ended yet
+        self._string: list[bytes] | None = None  # parts of an unfinished string
         self._escape = b""  # a backslash at the end of the last piece
         self._last_tokens: list[bytes] = []  # the last two tokens of the outermost object
 
     def feed(self, piece: bytes) -> str | None:
-        """Return the name once it is whole."""
+        """Scan `piece`, and return the model name once it is complete."""
         text, at = self._escape + piece, 0
         self._escape = b""
         while at < len(text):
@@ -46,7 +43,7 @@ class ModelFieldScanner:
         return None
 
     def _read_string(self, parts: list[bytes], text: bytes, at: int) -> int:
-        # It also matches nothing.
+        # The pattern also matches the empty string.
         end = _IN_STRING.match(text, at).end()  # type: ignore[union-attr]
         if self._depth == 1:
             parts.append(text[at:end])
@@ -60,7 +57,8 @@ class ModelFieldScanner:
 
     def _read_token(self, text: bytes, at: int) -> int:
         to = _TO_TOKEN if self._depth == 1 else _TO_BRACKET
-        end = to.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
+        # type: ignore[union-attr] # the pattern also matches the empty string
+        end = to.match(text, at).end()
         if end < len(text):
             if text[end] == _QUOTE:
                 self._string = []
@@ -77,7 +75,7 @@ class ModelFieldScanner:
 
 
 async def read_model_field(pieces: AsyncIterator[bytes]) -> tuple[str | None, AsyncIterator[bytes]]:
-    """The name, and the whole body once more."""
+    """Return the model name, if there is one, and an iterator over the whole body."""
     scan, read, size = ModelFieldScanner(), list[bytes](), 0
     name: str | None = None
     async for piece in pieces:
@@ -86,7 +84,7 @@ async def read_model_field(pieces: AsyncIterator[bytes]) -> tuple[str | None, As
         try:
             name = await _scan_piece(scan, piece)
         except ValueError:
-            break  # no JSON: the backend will say so
+            break  # not JSON: the backend will report it
         if name is not None or size > _LIMIT:
             break
 

@@ -1,8 +1,8 @@
-"""The hot path: a client's question, the backend's answer, translated while it streams.
+"""Endpoint for chat completions: parses the request, opens the answer, streams or collects it.
 
-The head of a streamed answer leaves when the backend has accepted the question, so that a refusal
-is still a real status. A backend that stays silent is not waited for without end: after a while the
-head leaves with a first comment.
+The response headers of a stream are sent once the backend has accepted the request, so that a
+refusal still gets a real status. If the backend stays silent for too long, they are sent with a
+first comment.
 """
 
 import asyncio
@@ -40,9 +40,9 @@ _STREAM_HEADERS = [
 
 @dataclass(frozen=True, slots=True)
 class StreamStartTimeouts:
-    """How long a silent backend is waited for before the head of a streamed answer leaves."""
+    """How long to wait for the backend before the headers of a stream are sent."""
 
-    # Then a backend that counts tokens is asked whether the prompt fits at all.
+    # After this, ask a backend that can count tokens whether the prompt fits.
     before_counting: float = 5.0
     without_count: float = 20.0
 
@@ -54,9 +54,7 @@ class Chat:
 
     async def __call__(self, connection: Connection) -> None:
         if connection.scope["method"] != "POST":
-            raise MethodNotAllowed(
-                "chat completions are asked with POST", headers={"allow": "POST"}
-            )
+            raise MethodNotAllowed("method not allowed; use POST", headers={"allow": "POST"})
         raw = await connection.body()
         request = await offload(len(raw), questions.parse, raw)
         connection.stats.model, connection.stats.is_generation = request.model, True
@@ -80,9 +78,10 @@ class Chat:
 
         def note_result() -> None:
             connection.stats.recovery_steps = recovery.steps
-            connection.stats.warning = backend.warning_for(request)  # by now its models are known
+            # the backend's models are known by now
+            connection.stats.warning = backend.warning_for(request)
 
-        # From below, and all of it, also for a client that leaves meanwhile.
+        # Callbacks run in reverse order, also if the client disconnects meanwhile.
         async with contextlib.AsyncExitStack() as cleanup:
             cleanup.callback(note_result)
             cleanup.callback(backend.provider.release)
@@ -131,7 +130,9 @@ class Chat:
         await connection.end()
 
     def _heartbeat_payload(self, pipeline: ResponsePipeline) -> Callable[[], bytes]:
-        """What a client gets that hears nothing for long."""
+        """Return the function that makes the payload for a client that has received nothing for
+        a while.
+        """
         if self._app_state.settings.progress == "off":
             return lambda: sse.PING
         return lambda: pipeline.heartbeat(self._app_state.inflight.waiting_reason)
@@ -139,9 +140,9 @@ class Chat:
     async def _wait_for_headers(
         self, backend: Backend, request: ChatRequest, opening: asyncio.Task[None]
     ) -> bool:
-        """Whether the backend has accepted the question; False when it is silent for too long.
+        """Return whether the backend has accepted the request in time; raise its refusal.
 
-        Raises its refusal.
+        False means that it is still silent.
         """
         timeouts, started_at = self._timeouts, time.monotonic()
         if not await _finishes(opening, timeouts.before_counting):
@@ -190,7 +191,7 @@ class Chat:
 async def _open(
     stats: RequestStats, backend: Backend, request: ChatRequest, completion: CompletionSession
 ) -> None:
-    await backend.provider.address()  # a model that has to be loaded first is waited for here
+    await backend.provider.address()  # waits until the model is loaded
     with stats.measure_wait():
         await backend.admit(request)
     await completion.open()
@@ -205,8 +206,9 @@ def _route_request(request: ChatRequest) -> RouteRequest:
 
 
 def _token_counts(stats: RequestStats, recovery: Recovery) -> tuple[int, int]:
-    """How many tokens the question had, and how many of them the backend knew from before: not
-    where it was asked twice.
+    """Return the prompt tokens and the cached ones among them, or (0, 0) if they are unreliable.
+
+    They are unreliable if estimated, or if recovery sent further requests.
     """
     usage = stats.usage
     return (
@@ -217,10 +219,7 @@ def _token_counts(stats: RequestStats, recovery: Recovery) -> tuple[int, int]:
 
 
 async def _report_shutdown(connection: Connection, pipeline: ResponsePipeline) -> None:
-    """Tell the client of a stream that its answer stops here.
-
-    A client that does not read is not waited for.
-    """
+    """Send the error event of a shutdown, without waiting for a client that does not read."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_SHUTDOWN_WRITE_TIMEOUT):
             await connection.write(

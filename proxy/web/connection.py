@@ -1,7 +1,7 @@
-"""One request of a client and the answer to it, over ASGI's two callables.
+"""One request and its response over ASGI: body limits, keep-alive, disconnect detection.
 
-uvicorn swallows what is sent after the client has left, so somebody must listen for that; and a
-stream that is silent for long must show that it lives.
+uvicorn discards what is sent after the client has disconnected, so a task must wait for the
+disconnect. A stream that is silent for long must send comments to stay open.
 """
 
 import asyncio
@@ -21,21 +21,22 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BODY_LIMIT = 64 * 1024 * 1024
-UPLOADS_LIMIT = BODY_LIMIT + 8 * 1024 * 1024  # the largest leaves room for those of everyday
-# Without a piece of the body, or behind what a client of SLOWEST would have sent.
+# bytes; leaves room for small requests beside the largest
+UPLOADS_LIMIT = BODY_LIMIT + 8 * 1024 * 1024
+# Seconds without data, or behind a client that sends at MIN_UPLOAD_RATE.
 BODY_TIMEOUT = 30.0
-MIN_UPLOAD_RATE = 1024  # bytes a second
+MIN_UPLOAD_RATE = 1024  # bytes per second
 PING_INTERVAL = 10.0
 NO_CONTENT = 204
 
 
 class ClientDisconnected(Exception):
-    """The client hung up: nobody waits for the answer."""
+    """The client disconnected; no response is needed."""
 
 
 @dataclass(slots=True)
 class UploadBudget:
-    """What is held of bodies that are not whole yet, of all connections together."""
+    """The bytes of unfinished request bodies, over all connections."""
 
     used: int = 0  # bytes
 
@@ -54,7 +55,7 @@ class Connection:
         self.headers: RawHeaders = list(scope["headers"])
         self.started = False
         self.ended = False
-        self.shutting_down = False  # this process is about to end
+        self.shutting_down = False  # the process is about to exit
         self._upload_budget = upload_budget or UploadBudget()
         self._receive = receive
         self._send = send
@@ -64,10 +65,8 @@ class Connection:
         self._sent_at = 0.0
 
     async def body(self) -> bytes:
-        """All of it.
-
-        Many large ones at once are not held: each alone has its limit, and all of them together
-        have one.
+        """Return the whole body; raise if this body, or all unfinished bodies together, exceed
+        the limit.
         """
         return await self.read_all(self.stream_body())
 
@@ -79,15 +78,15 @@ class Connection:
                 size += len(piece)
                 self._upload_budget.used += len(piece)
                 if self._upload_budget.used > UPLOADS_LIMIT:
-                    raise Overloaded("too many large requests are being sent at once")
+                    raise Overloaded("too many large requests at the same time; retry later")
                 pieces.append(piece)
             return b"".join(pieces)
         finally:
             self._upload_budget.used -= size
 
     def stream_body(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Who reads it sees the client leave meanwhile, as
-        ClientDisconnected.
+        """Iterate over the body as it arrives; raise ClientDisconnected if the client
+        disconnects.
         """
         announced = first(self.headers, b"content-length") or ""
         if announced.isdecimal() and int(announced) > BODY_LIMIT:
@@ -105,7 +104,9 @@ class Connection:
                 ):
                     message = await self._receive()
             except TimeoutError:
-                raise RequestTimeout("the rest of the request did not come") from None
+                raise RequestTimeout(
+                    "the rest of the request body did not arrive in time"
+                ) from None
             waited += time.monotonic() - began
             size += len(message.get("body", b""))
             if size > BODY_LIMIT:
@@ -118,9 +119,9 @@ class Connection:
                 yield piece
 
     async def wait_disconnected(self) -> None:
-        """Returns when the client has left.
+        """Return when the client has disconnected.
 
-        There is one reader at a time: first of the body, then of this.
+        There must be one reader at a time: first of the body, then this.
         """
         if self._body_is_read:
             await self._uploaded.wait()
@@ -128,14 +129,12 @@ class Connection:
             pass
 
     async def run_until_disconnected(self, work: Awaitable[None]) -> None:
-        """Does the work; where the client leaves first, the work is cancelled, and with it all
-        that it waits for.
-        """
+        """Run `work`, and cancel it if the client disconnects first."""
         working = asyncio.ensure_future(work)
         leaving = asyncio.ensure_future(self.wait_disconnected())
         try:
             await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-            # A server also says so when it has all of the answer.
+            # Servers also signal a disconnect when the response is complete.
             if not working.done() and not self.ended:
                 raise ClientDisconnected
             await working
@@ -157,7 +156,7 @@ class Connection:
         await self._write({"type": "http.response.body", "body": data})
 
     async def respond(self, status: int, body: bytes, headers: RawHeaders) -> None:
-        # RFC 9110, 8.6: none where no body can be.
+        # RFC 9110, 8.6: no content-length where there can be no body.
         length = [(b"content-length", b"%d" % len(body))] if status != NO_CONTENT else []
         await self.start(status, [*headers, *length])
         await self.end(b"" if self.scope["method"] == "HEAD" else body)
@@ -166,9 +165,7 @@ class Connection:
     async def keepalive(
         self, payload: Callable[[], bytes] = lambda: sse.PING
     ) -> AsyncIterator[None]:
-        """Within, a sign of life leaves whenever nothing was sent for ten seconds: a comment,
-        which nobody reads.
-        """
+        """Within this context, send `payload()` whenever nothing was sent for ten seconds."""
         beat = asyncio.create_task(self._heartbeat(payload))
         try:
             yield
@@ -182,7 +179,7 @@ class Connection:
             if wait > 0:
                 await asyncio.sleep(wait)
             elif self._sending:
-                # The client is slow, not the backend: it has something to read.
+                # The client is slow, not the backend: it still has data to read.
                 await asyncio.sleep(1.0)
             else:
                 await self.write(payload())
@@ -197,11 +194,11 @@ class Connection:
 
 
 def _too_large() -> BodyTooLarge:
-    return BodyTooLarge(f"the request is larger than {BODY_LIMIT:,} bytes")
+    return BodyTooLarge(f"the request body is larger than {BODY_LIMIT:,} bytes")
 
 
 class Endpoint:
-    """What answers a connection, as the ASGI application that a router asks for."""
+    """Adapter from a function of a Connection to the ASGI application that a router expects."""
 
     def __init__(self, answer: Callable[[Connection], Awaitable[None]]) -> None:
         self._answer = answer

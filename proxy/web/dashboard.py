@@ -1,7 +1,7 @@
-"""`/`: what runs here, who is answered and how to connect.
+"""Endpoint `/`: status, requests in flight, and client setup.
 
-One page for a browser, the same as JSON for everybody else, and as a stream of what has changed for
-the page that stays open."""
+Serves a page to browsers, JSON to other clients, and a stream of changes to an open page.
+"""
 
 import asyncio
 import base64
@@ -22,13 +22,15 @@ from proxy.web.state import AppState
 
 REFRESH_INTERVAL = 1.0
 MAX_WATCHERS = 32
-_MAX_AGE, _MAX_AGE_UNHEALTHY = 15.0, 2.0  # how old what the backend told of itself may be
+_MAX_AGE, _MAX_AGE_UNHEALTHY = 15.0, 2.0  # seconds; how old the backend's report may be
 _PAGE = Path(__file__).with_name("dashboard.html").read_bytes()
 _NO_STORE = (b"cache-control", b"no-store")
 
 
 def _policy(page: bytes) -> bytes:
-    """Nothing but what stands in the page itself is run, and nobody is asked but us."""
+    """Return a Content-Security-Policy that runs only the page's own inline code and connects
+    only here.
+    """
     inside = [
         part
         for kind in (b"style", b"script")
@@ -60,11 +62,9 @@ class Dashboard:
 
     async def __call__(self, connection: Connection) -> None:
         if connection.scope["method"] not in ("GET", "HEAD"):
-            raise MethodNotAllowed(
-                "this page is only looked at, with GET", headers={"allow": "GET, HEAD"}
-            )
+            raise MethodNotAllowed("method not allowed; use GET", headers={"allow": "GET, HEAD"})
         accepted = headers.first(connection.headers, b"accept") or ""
-        # HEAD has no body that could go on.
+        # A response to HEAD has no body to stream.
         if "text/event-stream" in accepted and connection.scope["method"] == "GET":
             await self._stream_events(connection)
         elif "text/html" in accepted:
@@ -81,7 +81,7 @@ class Dashboard:
 
     async def _stream_events(self, connection: Connection) -> None:
         if self._watchers >= MAX_WATCHERS:
-            raise Overloaded(f"{MAX_WATCHERS} pages are open already")
+            raise Overloaded(f"{MAX_WATCHERS} dashboards are open already; close one")
         self._watchers += 1
         try:
             await connection.start(
@@ -93,7 +93,7 @@ class Dashboard:
             self._watchers -= 1
 
     async def _push_changes(self, connection: Connection) -> None:
-        """All of it once, then what is not what it was."""
+        """Send the whole snapshot once, then only what has changed."""
         pushed: dict[str, Any] = {}
         async with connection.keepalive():
             while True:
@@ -117,9 +117,9 @@ class Dashboard:
         }
 
     def _client_setup(self, connection: Connection, report: HealthReport) -> dict[str, str]:
-        """Under the name that this browser has for us.
+        """Return the snippets for a client, with the address that this browser used.
 
-        The key is never shown: who reads this has it.
+        The API key is replaced with a placeholder: the browser's user already has it.
         """
         address = (
             f"{connection.scope.get('scheme', 'http')}://"

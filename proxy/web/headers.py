@@ -1,6 +1,4 @@
-"""Which headers go on to the other side, both ways: all but those that speak of one connection,
-or that are secrets of one side.
-"""
+"""Header filtering in both directions: drops hop-by-hop headers and the secrets of each side."""
 
 import re
 from collections.abc import Iterable
@@ -34,11 +32,11 @@ _BODY_HEADERS = frozenset(
         b"expect",
     }
 )
-_WITHOUT_BODY = frozenset({204, 304})  # a length there speaks of another answer
+_WITHOUT_BODY = frozenset({204, 304})  # here a content-length would describe another response
 
 
 def to_backend(headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes]) -> RawHeaders:
-    """The client's own key and cookies stay here."""
+    """Return the headers to forward; the client's API key and cookies are not forwarded."""
     return [
         (name, value)
         for name, value in _end_to_end(headers)
@@ -49,17 +47,18 @@ def to_backend(headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes]
 def to_backend_without_body(
     headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes]
 ) -> RawHeaders:
-    """For a question whose body we write anew."""
+    """Return the headers to forward with a body that the proxy writes itself."""
     return [
         (name, value) for name, value in to_backend(headers, dropped) if name not in _BODY_HEADERS
     ]
 
 
 def to_client(status: int, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """Duplicates and their order are kept.
+    """Return the headers to pass to the client, in order and with duplicates.
 
-    Who may read us from another web page is not for the backend to say, and what would break the
-    head of our answer stays outside: it would break the whole answer."""
+    CORS headers of the backend are dropped, and so are headers that would make the response
+    invalid.
+    """
     raw = list(headers)
     sent = [
         (name, value) for name, value in _end_to_end(raw) if not name.startswith(b"access-control-")
@@ -70,7 +69,7 @@ def to_client(status: int, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders
         if name != b"content-length" and _NAME.fullmatch(name) and not _CONTROL.search(value)
     ]
     length = first(sent, b"content-length")
-    # Then the length was not the one that counted.
+    # With chunked encoding, the content-length was not the one that counted.
     in_chunks = any(name.lower() == b"transfer-encoding" for name, _ in raw)
     if length is None or not length.isdecimal() or in_chunks or status in _WITHOUT_BODY:
         return others

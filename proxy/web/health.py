@@ -1,4 +1,4 @@
-"""`/health`: whether a request would be served now, by what, and if not, why."""
+"""Endpoint `/health`: whether requests can be served now, by what, or why not."""
 
 import time
 from dataclasses import asdict, dataclass, replace
@@ -18,22 +18,22 @@ _MIN_INTERVAL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """As JSON it is the body of /health."""
+    """The state of the backend; `as_dict` is the body of `/health`."""
 
     status: str  # ok | unavailable
     backend: str | None = None
     url: str | None = None
     model: str | None = None
     context: int | None = None
-    # What the model takes: text, image, audio; None if unknown.
+    # Input modalities (text, image, audio); None if unknown.
     inputs: tuple[str, ...] | None = None
-    # Whether the model's template shows tools to the model; None if unknown.
+    # Whether the chat template handles tools; None if unknown.
     tools: bool | None = None
     device: str | None = None
     reason: str | None = None
-    # Our own children: state, device, layers, context, memory.
+    # Managed models: state, device, layers, context, memory.
     models: list[dict[str, Any]] | None = None
-    waiting: tuple[str, ...] = ()  # what those are told who wait for more than a moment
+    waiting: tuple[str, ...] = ()  # why requests wait, for those that wait noticeably long
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -44,14 +44,12 @@ class HealthReport:
 
     @property
     def expected_model(self) -> str | None:
-        """The model; a child of ours is known by name before it is ready."""
+        """Return the model name; a managed model is known before it is ready."""
         return self.model or next((str(model["id"]) for model in self.models or []), None)
 
     @property
     def expected_context(self) -> int | None:
-        """The context of one conversation; that of our own model is known from its options
-        before it is ready.
-        """
+        """Return the context of one conversation; for a managed model, known before it is ready."""
         known = [
             model.get("context")
             for model in self.models or []
@@ -61,14 +59,14 @@ class HealthReport:
 
     @property
     def failed(self) -> bool:
-        """No child could be started, and none is on its way."""
+        """Whether every managed model has failed to start."""
         return bool(self.models) and all(
             model.get("state") == "failed" for model in self.models or []
         )
 
     @property
     def gpu_fix(self) -> str | None:
-        """The command that puts an unused GPU to work."""
+        """Return the command that makes use of an unused GPU, or None."""
         return next((str(model["cure"]) for model in self.models or [] if model.get("cure")), None)
 
     @property
@@ -84,9 +82,7 @@ class Health:
         self._refreshing = SingleFlight(self._refresh)
 
     async def __call__(self, connection: Connection) -> None:
-        """Answer with the whole report, or without a key, where one is needed, with the status
-        alone.
-        """
+        """Respond with the report; with its status alone if the required API key is missing."""
         report = await self.report()
         may_read = self._app_state.api_keys.accepts(connection.headers)
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
@@ -94,8 +90,8 @@ class Health:
         await connection.respond(200 if report.ok else 503, body, headers)
 
     async def report(self, max_age: float = 0.0) -> HealthReport:
-        """However many ask, the backend is asked once a second; also when a child of ours has
-        changed.
+        """Return a report that is at most a second old, or `max_age`; newer if a managed model
+        has changed.
         """
         report, old = (
             self._last_report,
@@ -123,7 +119,7 @@ class Health:
                 "ok",
                 model=place.model(),
                 context=known.context if known else None,
-                reason="asleep: the next request loads it",
+                reason="unloaded; the next request loads it",
             )
         try:
             address = await place.address()
@@ -148,10 +144,7 @@ class Health:
         )
 
     async def _describe_backend(self) -> tuple[Backend, BackendInfo]:
-        """Ask the backend.
-
-        Where its answer does not fit its kind, another server may be there now: then ask that one.
-        """
+        """Describe the backend; detect again if its answer does not fit its kind."""
         backend = await self._app_state.backend()
         try:
             return backend, await backend.describe()

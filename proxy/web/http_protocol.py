@@ -140,12 +140,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._refusal = _too_large()
         elif not self.url.startswith(b"/"):
             self._refusal = BadRequest(
-                "what is asked for must be written as a path; this server is no proxy to other "
-                "places"
+                "the request target must be a path; this server does not proxy to other places"
             )
         elif self.parser.get_method() == b"CONNECT":
             self._refusal = MethodNotAllowed(
-                "this server opens no tunnels", headers={"allow": ALLOWED_METHODS}
+                "CONNECT is not supported", headers={"allow": ALLOWED_METHODS}
             )
         elif self.parser.get_http_version() not in (
             "1.0",
@@ -155,11 +154,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             [b"chunked"],
         ):
             self._refusal = BadRequest(
-                "this server speaks HTTP/1.1, and of the transfer codings only `chunked`"
+                "unsupported HTTP version or transfer coding; use HTTP/1.1, and `chunked` or none"
             )
         elif len(self.pipeline) >= MAX_PIPELINED:
             self._refusal = BadRequest(
-                f"more than {MAX_PIPELINED} requests were sent at once over one connection"
+                f"more than {MAX_PIPELINED} pipelined requests on one connection"
             )
         if self._refusal is not None:
             raise self._refusal  # the parser stops, and `send_400_response` sends the error
@@ -192,8 +191,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             and len(self.cycle.body) + len(body) > PIPELINED_BODY_LIMIT
         ):
             self._refusal = BadRequest(
-                f"a request behind one that is not answered yet may have a body of "
-                f"{PIPELINED_BODY_LIMIT:,} bytes"
+                f"the body of a pipelined request may have at most {PIPELINED_BODY_LIMIT:,} bytes"
             )
             raise self._refusal
         super().on_body(body)
@@ -220,7 +218,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._set_timeout(UNREAD_TIMEOUT, self.transport.close)
 
     def send_400_response(self, _msg: str) -> None:
-        self._refuse(self._refusal or BadRequest("this is no HTTP request that has one meaning"))
+        self._refuse(self._refusal or BadRequest("malformed HTTP request"))
 
     def _set_timeout(self, seconds: float, otherwise: Any) -> None:
         self._cancel_timeout()
@@ -235,7 +233,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._unparsed_bytes or self._in_message:
             self._refuse(
                 RequestTimeout(
-                    f"the head of the request was not complete after {HEAD_TIMEOUT:.0f} seconds"
+                    f"the request headers were not complete after {HEAD_TIMEOUT:.0f} seconds"
                 )
             )
         else:
@@ -309,5 +307,5 @@ def _without_chunks(cycle: RequestResponseCycle, app: Any) -> Any:
 
 def _too_large() -> HeadTooLarge:
     return HeadTooLarge(
-        f"the head of a request may have {HEADERS_LIMIT} headers and {HEAD_LIMIT:,} bytes"
+        f"request headers too large; the limit is {HEADERS_LIMIT} headers and {HEAD_LIMIT:,} bytes"
     )

@@ -1,6 +1,4 @@
-"""Which requests are being answered, the last of those that were, and a word on every one that
-waits for long.
-"""
+"""Requests in flight, a history of finished ones, and reports about those that wait."""
 
 import asyncio
 import time
@@ -12,16 +10,16 @@ from proxy.completion.request_stats import RequestStats, logger
 
 HISTORY = 50
 TICK_INTERVAL = 1.0
-REPORT_AFTER = 5.0  # what nobody has to be told of
+REPORT_AFTER = 5.0  # seconds; shorter waits are not reported
 REPORT_INTERVAL = 10.0
 
 
 class InflightRequests:
     def __init__(self, unavailable_reason: Callable[[], str | None]) -> None:
-        self.finished: deque[dict[str, Any]] = deque(maxlen=HISTORY)  # the newest first
+        self.finished: deque[dict[str, Any]] = deque(maxlen=HISTORY)  # newest first
         self.show_line: Callable[[str], None] = lambda _: (
             None
-        )  # what a terminal shows now, in one line
+        )  # sets the status line of the terminal
         self._unavailable_reason = unavailable_reason
         self._requests: dict[str, RequestStats] = {}
         self._reported_at: dict[str, float] = {}
@@ -45,13 +43,13 @@ class InflightRequests:
             self.show_line("")
 
     def snapshot(self) -> list[dict[str, Any]]:
-        """The longest first."""
+        """Return the requests in flight, the oldest first."""
         return [
             stats.as_dict() | {"waits": self._reason(stats)} for stats in self._requests.values()
         ]
 
     def waiting_reasons(self) -> list[str]:
-        """What those are told who wait for more than a moment."""
+        """Return why requests wait, for those that wait longer than `REPORT_AFTER`."""
         now = time.monotonic()
         return [
             reason
@@ -63,7 +61,7 @@ class InflightRequests:
         return self._reason(self._requests[id]) if id in self._requests else None
 
     def _reason(self, stats: RequestStats) -> str | None:
-        """One line; None where the answer has begun."""
+        """Return why `stats` waits, in one line; None once its answer has started."""
         if not stats.is_waiting:
             return None
         now = time.monotonic()
@@ -74,14 +72,14 @@ class InflightRequests:
         waited = f"{now - stats.started_at:.0f} s"
         if reason := self._unavailable_reason():
             return f"{reason.partition(chr(10))[0]}, waited {waited}"
-        return f"nothing from the backend for {waited}"
+        return f"no response from the backend for {waited}"
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(TICK_INTERVAL, self._tick)
         self.report_waiting()
 
     def report_waiting(self) -> None:
-        """Once a second while there is anything to look at."""
+        """Log and show waiting requests; called once a second while there are any."""
         now = time.monotonic()
         for id, stats in self._requests.items():
             if (

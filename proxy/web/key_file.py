@@ -1,6 +1,4 @@
-"""The key that clients need: made at the first start that needs one, kept where only its owner
-reads it.
-"""
+"""File of the generated API key, created on first use and readable by its owner only."""
 
 import logging
 import os
@@ -22,7 +20,7 @@ def read_or_create(path: Path) -> str:
         if key := path.read_text().strip():
             if (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
                 logger.warning(
-                    "%s can be read by other users of this machine (mode %o): chmod 600 %s",
+                    "%s is readable by other users (mode %o); run `chmod 600 %s`",
                     path,
                     mode,
                     path,
@@ -32,17 +30,17 @@ def read_or_create(path: Path) -> str:
         pass
     except UnicodeDecodeError:
         raise ValueError(
-            f"{path} is no text, so it holds no key; `llama-bridge key --new` makes another"
+            f"{path} is not a text file; run `llama-bridge key --new` to replace it"
         ) from None
     return create(path)
 
 
 def create(path: Path) -> str:
-    """Replaces the old one in one step: nobody ever reads half a key."""
+    """Generate a key and replace the file atomically."""
     key = "lb-" + secrets.token_urlsafe(24)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_suffix(".new")
-    new.unlink(missing_ok=True)  # one that is left over would keep its mode
+    new.unlink(missing_ok=True)  # a leftover file would keep its mode
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(key + "\n")

@@ -1,6 +1,6 @@
-"""`/logs`: what our children have written, and what we have said about them.
+"""Endpoint `/logs`: the output of the managed llama-servers, and log lines about them.
 
-Followed as events while it comes.
+With `follow`, new lines are sent as events.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,13 +27,11 @@ class Logs:
         asked = parse_qs(connection.scope["query_string"].decode("latin-1"))
         name = asked.get("model", [""])[0]
         if not self._feeds:
-            raise NotFound(
-                "there is no log here: the backend is a server that somebody else looks after"
-            )
+            raise NotFound("no logs: llama-bridge did not start this backend")
         chosen = {name: self._feeds[name]} if name in self._feeds else self._feeds
         if name and name not in self._feeds:
             raise ModelNotFound(
-                f"there is no model {name!r} here; the logs are of: {', '.join(self._feeds)}",
+                f"unknown model {name!r}; there are logs of: {', '.join(self._feeds)}",
                 param="model",
             )
         if asked.get("follow", ["0"])[0] not in ("0", "false"):

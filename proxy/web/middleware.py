@@ -1,6 +1,4 @@
-"""The door: which request this is, whether it may come in, and one shape for everything that
-goes wrong behind it.
-"""
+"""Middleware for every request: id, access control, request limit, error responses, log line."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +15,7 @@ from proxy.web.state import AppState
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-UNCOUNTED_PATHS = frozenset({"/", "/health"})  # whoever only looks at us takes nobody's place
+UNCOUNTED_PATHS = frozenset({"/", "/health"})  # status requests do not count towards MAX_REQUESTS
 
 
 class RequestMiddleware:
@@ -38,7 +36,7 @@ class RequestMiddleware:
             await self._request(scope, receive, send)
 
     def close(self) -> None:
-        """Ends every answer that is under way: the process is about to end."""
+        """Cancel every request in flight, because the process is about to exit."""
         self._closing = True
         for task, connection in self._running.items():
             connection.shutting_down = True
@@ -54,7 +52,7 @@ class RequestMiddleware:
         own_headers += self._access_control.cors_headers(connection)
         scope["connection"] = connection
         task = asyncio.current_task()
-        assert task is not None  # a server calls us in one
+        assert task is not None  # ASGI servers call this in a task
         self._running[task] = connection
         try:
             await self._dispatch(connection, receive, send)
@@ -66,11 +64,16 @@ class RequestMiddleware:
             if not self._closing:
                 raise
             await _respond_error(connection, ShuttingDown("this proxy is shutting down"))
-        # A defect of ours: it is logged whole, and the client has an answer all the same.
+        # A defect in llama-bridge: log it in full, and still respond.
         except Exception:
-            logger.exception("%s failed; please report it", id, extra={"figures": {"id": id}})
+            logger.exception(
+                "%s failed with an internal error; please report it",
+                id,
+                extra={"figures": {"id": id}},
+            )
             await _respond_error(
-                connection, BridgeError(f"llama-bridge itself failed; its log says more under {id}")
+                connection,
+                BridgeError(f"internal error in llama-bridge; see its log for request {id}"),
             )
         finally:
             del self._running[task]
@@ -80,17 +83,15 @@ class RequestMiddleware:
     async def _dispatch(self, connection: Connection, receive: Receive, send: Send) -> None:
         scope, inflight = connection.scope, self._app_state.inflight
         self._access_control.check(connection)
-        # The backend would show the headers that it got, its key among them.
+        # The response would contain the forwarded headers, among them the backend's key.
         if scope["method"] == "TRACE":
-            raise MethodNotAllowed("TRACE is not served", headers={"allow": ALLOWED_METHODS})
+            raise MethodNotAllowed("TRACE is not supported", headers={"allow": ALLOWED_METHODS})
         if self._access_control.is_preflight(connection):
             await connection.respond(204, b"", [])
             return
         if scope["path"] not in UNCOUNTED_PATHS:
             if len(inflight) >= (limit := self._app_state.settings.max_requests):
-                raise Overloaded(
-                    f"as many requests are being answered as MAX_REQUESTS allows: {limit}"
-                )
+                raise Overloaded(f"too many requests in flight (MAX_REQUESTS={limit}); retry later")
             inflight.start(connection.stats)
         await self._app(scope, receive, send)
 
@@ -98,7 +99,7 @@ class RequestMiddleware:
 async def _respond_error(connection: Connection, error: BridgeError) -> None:
     connection.stats.error = connection.stats.error or error.summary
     if connection.started:
-        return  # without an end: the client sees that something is missing
+        return  # without an end: the client notices that the response is incomplete
     body = orjson.dumps(connection.stats.with_request_id(error.body()))
     extra = [
         (name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()
@@ -107,7 +108,7 @@ async def _respond_error(connection: Connection, error: BridgeError) -> None:
 
 
 def _with_headers(own_headers: RawHeaders, send: Send) -> Send:
-    """Of what we say ourselves, nothing is said by the backend too."""
+    """Wrap `send` to add `own_headers`, which replace the backend's headers of the same name."""
 
     async def sends(message: Scope) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""`/v1/models`: always the same shape, whatever shape the backend's list has."""
+"""Endpoint `/v1/models`: one JSON shape for the model list of every backend."""
 
 import orjson
 
@@ -16,7 +16,7 @@ class Models:
 
     async def __call__(self, connection: Connection) -> None:
         if connection.scope["method"] not in ("GET", "HEAD"):
-            raise MethodNotAllowed("models are listed with GET", headers={"allow": "GET, HEAD"})
+            raise MethodNotAllowed("method not allowed; use GET", headers={"allow": "GET, HEAD"})
         backend = await self._app_state.backend()
         models = await backend.models(max_age=1.0)
         wanted = connection.scope["path_params"].get("id")
@@ -28,7 +28,7 @@ class Models:
             )
             if found is None:
                 raise ModelNotFound(
-                    f"there is no model {wanted!r} here; GET /v1/models lists them", param="model"
+                    f"unknown model {wanted!r}; GET /v1/models lists the models", param="model"
                 )
             body = orjson.dumps(_as_json(found))
         await connection.respond(200, body, _JSON)

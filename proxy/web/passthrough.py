@@ -1,4 +1,4 @@
-"""Everything that is not ours: bytes and headers as they are, both ways, while they come."""
+"""Passthrough endpoint: forwards requests that have no endpoint of their own, byte for byte."""
 
 from collections.abc import AsyncIterator
 
@@ -14,7 +14,7 @@ from proxy.web.connection import Connection
 from proxy.web.state import AppState
 
 UPSTREAM = "/upstream"
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, 9.2.1: they change nothing
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, 9.2.1
 
 
 class Forwarder:
@@ -43,9 +43,7 @@ class Forwarder:
         scope = connection.scope
         url = address.url_for(path)
         if url is None:
-            raise NotFound(
-                f"{path} lies outside the API of {address.host}, and nothing else is asked there"
-            )
+            raise NotFound(f"{path} is outside the API of {address.host} and is not forwarded")
         if query := scope["query_string"].decode("latin-1"):
             url += "?" + query
         sent = with_authorization(
@@ -54,7 +52,7 @@ class Forwarder:
         try:
             return httpx.Request(scope["method"], url, headers=sent, content=content)
         except httpx.InvalidURL as error:
-            raise BadRequest(f"this path cannot be asked for: {error}") from None
+            raise BadRequest(f"invalid path: {error}") from None
 
     async def _answer(
         self, connection: Connection, path: str, content: AsyncIterator[bytes] | None
@@ -67,7 +65,7 @@ class Forwarder:
             async with backend.exclusive():
                 response = await self._send(connection, backend, path, content)
                 whole = await self._relay(connection, response)
-            # It has worked, not only told of itself.
+            # A completed answer to a POST proves that the model works.
             if whole and response.status_code == 200 and connection.scope["method"] == "POST":
                 backend.provider.report_success()
         finally:
@@ -76,10 +74,10 @@ class Forwarder:
     async def _admit(
         self, connection: Connection, backend: Backend, content: AsyncIterator[bytes]
     ) -> AsyncIterator[bytes]:
-        """Wait until the request may use the whole context: what it asks for is not read here, so
-        it cannot be counted.
+        """Wait until the request may use the whole context, and return its body.
 
-        Its body is read before, so that a client that leaves while it waits is noticed.
+        The request's size is unknown, because its body is not parsed. The body is read before the
+        wait, so that a disconnect is noticed.
         """
         body = await connection.read_all(content)
         await backend.provider.address()
@@ -96,11 +94,11 @@ class Forwarder:
         content: AsyncIterator[bytes] | None,
     ) -> httpx.Response:
         address = await backend.provider.address()
-        # What has no body can be asked twice.
+        # A request without a body can be repeated.
         send = self._app_state.http.send_retryable if content is None else self._app_state.http.send
         try:
             return await send(self._request(connection, backend, address, path, content))
-        except Unavailable:  # nobody was there, so nothing of the body has been read
+        except Unavailable:  # the connection failed, so none of the body was read
             if (other := await backend.provider.failover(address)) is None:
                 raise
         return await send(self._request(connection, backend, other, path, content))
@@ -108,9 +106,9 @@ class Forwarder:
     async def _route_request(
         self, method: str, content: AsyncIterator[bytes] | None
     ) -> tuple[RouteRequest | None, AsyncIterator[bytes] | None]:
-        """Where there are several models, the body says which one is meant.
+        """Return the route for the managed model that the body names, and the body to forward.
 
-        A request that only looks loads and keeps none.
+        Requests with a safe method do not load a model.
         """
         known = self._app_state.provider.models()
         if known is None or method in _SAFE_METHODS:
@@ -123,12 +121,11 @@ class Forwarder:
         return RouteRequest(name), content
 
     async def _relay(self, connection: Connection, response: httpx.Response) -> bool:
-        """Whether the answer came to its end."""
+        """Send the backend's response to the client, and return whether it was complete."""
         try:
             if not 200 <= response.status_code < 600:
                 raise InvalidBackendResponse(
-                    f"the backend answered with a status that means nothing here: "
-                    f"{response.status_code}"
+                    f"the backend responded with an invalid status: {response.status_code}"
                 )
             await connection.start(
                 response.status_code, headers.to_client(response.status_code, response.headers.raw)
@@ -139,8 +136,7 @@ class Forwarder:
             if not connection.started:
                 raise
             connection.stats.error = error.summary
-            # Without an end: the server closes the connection, and the client sees that something
-            # is missing.
+            # Without an end: the server closes the connection, so the client notices.
             return False
         finally:
             await response.aclose()

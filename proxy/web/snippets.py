@@ -1,12 +1,12 @@
-"""What a person pastes to connect a client: a command line, and a configuration of OpenCode."""
+"""Snippets that connect a client: a curl command and an opencode.json."""
 
 import json
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
-YOUR_KEY = "YOUR-KEY"  # one of those that were given
-YOUR_MODEL = "your-model"  # where nobody knows yet what there will be
+YOUR_KEY = "YOUR-KEY"  # placeholder for a configured key
+YOUR_MODEL = "your-model"  # placeholder while the model is unknown
 _TOOL = {
     "type": "function",
     "function": {
@@ -19,7 +19,7 @@ _TOOL = {
         },
     },
 }
-# `ollama`, `lmstudio` and `vllm` are names that OpenCode 2 gives to servers of its own.
+# OpenCode 2 uses `ollama`, `lmstudio` and `vllm` for its own providers.
 _PROVIDER = "llama-bridge"
 _OUTPUT_TOKENS = 8192
 _MAX_KEPT = 8000
@@ -52,13 +52,11 @@ def curl(address: str, key: str | None, model: str) -> str:
 def opencode(
     address: str, key: str | None, model: str, context: int | None, inputs: Sequence[str] = ()
 ) -> str:
-    """Return an opencode.json that OpenCode 1.18.24 and later, and 2, accept.
+    """Return an opencode.json, with comments, for OpenCode 1.18.24 and later, and for 2.
 
-    They read it with comments.
-
-    `provider` is the shape of 1.x and `providers` that of 2; neither may hold a key of the other.
-    Without `limit` 2 takes a model for one of 200,000 tokens. `inputs` are what the model takes
-    beside text, such as `image`.
+    `provider` is the shape of 1.x and `providers` that of 2; neither may contain a key of the
+    other. Without `limit`, OpenCode 2 assumes a context of 200,000 tokens. `inputs` are further
+    modalities of the model, such as `image`.
     """
     context = context or _UNKNOWN_CONTEXT
     output = min(_OUTPUT_TOKENS, context // 4)
@@ -95,10 +93,10 @@ def opencode(
 
 
 def _compaction(usable: int, output: int) -> dict[str, Any]:
-    """When OpenCode shortens a conversation: not before the room for an answer is all that is left.
+    """Return compaction settings that use the context until only the answer's room is left.
 
-    The defaults of 2 leave 20,000 tokens free and keep 15,000, which in a window of 32,768 is too
-    early, and then again at once: what is kept must leave room for the system prompt, the tools
-    (about 8,000 tokens) and the summary.
+    The defaults of OpenCode 2 leave 20,000 tokens free and keep 15,000. In a context of 32,768 that
+    compacts too early, and then again immediately: what is kept must leave room for the system
+    prompt, the tools (about 8,000 tokens) and the summary.
     """
     return {"reserved": output, "buffer": output, "keep": {"tokens": min(_MAX_KEPT, usable // 6)}}

@@ -1,4 +1,4 @@
-"""What every route needs to know, made once when the house is opened."""
+"""State shared by all endpoints, created once by the application."""
 
 from dataclasses import dataclass, field
 
@@ -25,6 +25,6 @@ class AppState:
     memory_budget: MemoryBudget = field(default_factory=MemoryBudget)
 
     async def backend(self, route: RouteRequest | None = None) -> Backend:
-        """Who answers; with a wish, for one request, whose place has to be left."""
+        """Return the backend; with `route`, one whose lease must be released after the request."""
         backend = await self.detection.backend()
         return backend if route is None else backend.for_request(self.provider.acquire(route))

@@ -73,8 +73,8 @@ def test_with_nothing_configured() -> None:
         "--",
         "running",
         (
-            "no llama-bridge answers at http://127.0.0.1:8081: refused. "
-            "PROXY_PORT says where it listens."
+            "no llama-bridge at http://127.0.0.1:8081: refused; is it running, "
+            "and is PROXY_PORT right?"
         ),
     )
 
@@ -175,12 +175,12 @@ def test_it_runs_and_cannot_answer() -> None:
         "running",
         "cannot answer requests: our llama-server has failed: x",
     )
-    assert found(health(url=None, backend=None, reason="asleep: the next request loads it"))[
+    assert found(health(url=None, backend=None, reason="unloaded; the next request loads it"))[
         -1
     ] == (
         "ok",
         "running",
-        "ready: coder, asleep: the next request loads it",
+        "ready: coder, unloaded; the next request loads it",
     )
 
 
@@ -195,7 +195,7 @@ def test_it_runs_and_cannot_answer() -> None:
 def test_somebody_else_answers_there(answer: httpx.Response) -> None:
     mark, what, told = found(answer)[-1]
     assert (mark, what) == ("--", "running")
-    assert told.startswith("something else than a llama-bridge answers at http://127.0.0.1:8081.")
+    assert told.startswith("another server responds at http://127.0.0.1:8081; ")
 
 
 def test_what_is_printed() -> None:

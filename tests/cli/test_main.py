@@ -283,7 +283,7 @@ def test_a_key_file_that_is_no_text(capsys: Output, tmp_path: Path) -> None:
     kept.write_bytes(b"\xff\xfe")
     for words in (("key",), ("--backend-url", "http://127.0.0.1:9", "--proxy-host", "0.0.0.0")):
         assert run(*words) == 2
-        assert complaint(capsys).startswith(f"{kept} is no text, so it holds no key")
+        assert complaint(capsys).startswith(f"{kept} is not a text file; ")
 
 
 def test_which_key_the_banner_shows() -> None:

@@ -35,7 +35,7 @@ async def test_when_nothing_is_loaded_health_says_so_and_wakes_nobody(tmp_path: 
         await until(app.app_state.provider.is_unloaded)
         told = (await ask(app, "/health")).json
         assert (told["status"], told["model"], told["context"]) == ("ok", "one", 4096)
-        assert told["reason"] == "asleep: the next request loads it"
+        assert told["reason"] == "unloaded; the next request loads it"
         assert {model["state"] for model in told["models"]} == {"stopped"}
 
 

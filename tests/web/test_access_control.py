@@ -49,7 +49,7 @@ async def test_where_the_key_lies_is_told_to_those_who_sit_here(
     assert call.status == 401
     message = call.json["error"]["message"]
     assert ("llama-bridge/key" in message) is here
-    assert ('run "llama-bridge key" on the server' in message) is not here
+    assert ("run `llama-bridge key` on the server" in message) is not here
     assert (tmp_path / "llama-bridge/key").read_text().strip() not in call.text
 
 

@@ -74,13 +74,13 @@ def test_what_somebody_reads_who_has_none(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HOME", "/home/me1234")
     made = ApiKeys(("lb-x",), Path("/home/me1234/.config/llama-bridge/key"))
     here, far = made.missing_key_message(is_local=True), made.missing_key_message(is_local=False)
-    assert 'it lies in ~/.config/llama-bridge/key, and "llama-bridge key" shows it' in here
-    assert '"apiKey": "KEY"' in here
-    assert far.endswith('run "llama-bridge key" on the server')
+    assert "The key is in ~/.config/llama-bridge/key, and `llama-bridge key` prints it" in here
+    assert "provider.llama-bridge.options.apiKey" in here
+    assert far.endswith("run `llama-bridge key` on the server")
     assert "/srv/key" in ApiKeys(("lb-x",), Path("/srv/key")).missing_key_message(is_local=True)
     assert "one of those that PROXY_API_KEYS named" in GIVEN.missing_key_message(is_local=True)
     assert (
-        'run "llama-bridge key" on the server, or ask whoever set PROXY_API_KEYS'
+        "run `llama-bridge key` on the server, or ask whoever set PROXY_API_KEYS"
         in GIVEN.missing_key_message(is_local=False)
     )
     for text in (here, far):

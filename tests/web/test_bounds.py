@@ -27,7 +27,7 @@ async def test_as_many_at_once_as_are_allowed() -> None:
     third = await ask(app, "/props")
     status, error = refused(third)
     assert (status, error["code"], third.headers["retry-after"]) == (503, "busy", "1")
-    assert error["message"] == "as many requests are being answered as MAX_REQUESTS allows: 2"
+    assert error["message"] == "too many requests in flight (MAX_REQUESTS=2); retry later"
     assert [(await ask(app, path)).status for path in ("/health", "/")] == [200, 200]
     gate.set()
     for call in calls:
@@ -107,7 +107,7 @@ async def test_a_client_that_trickles(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Connection(
         {"method": "POST", "headers": []}, receive, sent.put, RequestStats("id", "POST", "/")
     )
-    with pytest.raises(BridgeError, match="the rest of the request did not come"):
+    with pytest.raises(BridgeError, match="the rest of the request body did not arrive in time"):
         await asyncio.wait_for(slow.body(), HANGS)
 
 

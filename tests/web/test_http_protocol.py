@@ -82,7 +82,7 @@ async def test_many_requests_at_once_over_one_connection(connect: Connect) -> No
     await client.send(get() * 5)
     assert [(await client.answer())[2] for _ in range(5)] == [b"p"] * 5
     await client.send(get() * 50)
-    assert b"more than 8 requests were sent at once" in await client.rest()
+    assert b"more than 8 pipelined requests" in await client.rest()
 
 
 async def test_who_sends_half_a_head_and_waits_is_dropped(

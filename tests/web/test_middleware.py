@@ -126,7 +126,7 @@ async def test_a_name_that_somebody_points_at_us_is_refused(path: str) -> None:
     backend = Backend()
     call = await ask(bridge(backend), path, headers=[("host", "rebind.example.com:8081")])
     assert is_error(call, 403, "forbidden")
-    assert "'rebind.example.com' is no name of this server" in call.json["error"]["message"]
+    assert "unknown host 'rebind.example.com'" in call.json["error"]["message"]
     assert backend.asked == []
 
 
@@ -235,7 +235,10 @@ async def test_a_road_that_leads_back_to_us_is_named(path: str, kind: str) -> No
     mirror.app = bridge(mirror, backend_kind=kind)
     call = await ask(mirror.app, path, QUESTION, method="GET" if path == "/v1/models" else "POST")
     assert call.status == (503 if path == "/health" else 508)
-    assert "this request has been here before: BACKEND_URL leads back to this proxy" in call.text
+    assert (
+        "proxy loop: BACKEND_URL leads back to this proxy; set it to the model server's URL"
+        in call.text
+    )
 
 
 class Before(httpx.AsyncBaseTransport):
@@ -258,7 +261,7 @@ async def test_one_proxy_before_another_is_named_too(path: str) -> None:
     app = bridge(Before(bridge(behind)))
     call = await ask(app, path, QUESTION, method="GET" if path == "/v1/models" else "POST")
     assert call.status == (503 if path == "/health" else 508)
-    assert "the BACKEND_URL of one llama-bridge leads to another one" in call.text
+    assert "the BACKEND_URL of one llama-bridge is another llama-bridge" in call.text
     assert behind.asked == []
 
 
@@ -300,10 +303,14 @@ async def test_a_defect_of_ours_is_told_without_its_secrets(
     assert is_error(call, 500, "internal_error")
     id = call.headers["x-request-id"]
     assert (
-        call.json["error"]["message"] == f"llama-bridge itself failed; its log says more under {id}"
+        call.json["error"]["message"]
+        == f"internal error in llama-bridge; see its log for request {id}"
     )
     told = next(record for record in caplog.records if record.exc_info)
-    assert (told.levelno, told.getMessage()) == (logging.ERROR, f"{id} failed; please report it")
+    assert (told.levelno, told.getMessage()) == (
+        logging.ERROR,
+        f"{id} failed with an internal error; please report it",
+    )
     assert "RuntimeError: the inside" in caplog.text
 
 

@@ -82,8 +82,7 @@ async def test_an_unknown_model(asked: str) -> None:
     assert error(call) == (404, "model_not_found")
     assert call.json["error"]["param"] == "model"
     assert (
-        call.json["error"]["message"]
-        == f"there is no model {asked!r} here; GET /v1/models lists them"
+        call.json["error"]["message"] == f"unknown model {asked!r}; GET /v1/models lists the models"
     )
 
 

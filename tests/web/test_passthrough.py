@@ -252,7 +252,7 @@ async def test_a_stranger_is_asked_for_nothing_beside_its_api(path: str) -> None
     backend = Backend({"/v1/models": models("m")})
     call = await target(bridge(backend, backend_url=PUBLIC), path).done()
     assert (call.status, call.json["error"]["code"]) == (404, "not_found")
-    assert "lies outside the API of api.example.com" in call.json["error"]["message"]
+    assert "is outside the API of api.example.com" in call.json["error"]["message"]
     assert backend.asked == []
 
 

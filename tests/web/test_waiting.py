@@ -129,10 +129,10 @@ async def test_what_is_said_of_a_model_that_loads_and_of_a_backend_that_says_not
     assert kept.waiting_reasons() == ["our llama-server is starting, waited 7 s"] * 2
     assert shown[-1] == "our llama-server is starting, waited 7 s (and 1 more)"
     reasons.pop(0)
-    assert kept.waiting_reasons() == ["nothing from the backend for 7 s"] * 2
-    assert [row["waits"] for row in kept.snapshot()] == ["nothing from the backend for 7 s"] * 2 + [
-        None
-    ] * 2
+    assert kept.waiting_reasons() == ["no response from the backend for 7 s"] * 2
+    assert [row["waits"] for row in kept.snapshot()] == [
+        "no response from the backend for 7 s"
+    ] * 2 + [None] * 2
     assert kept.waiting_reason("req_z") is None
     for it in records:
         kept.finish(it)
