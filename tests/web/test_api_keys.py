@@ -76,7 +76,7 @@ def test_what_somebody_reads_who_has_none(monkeypatch: pytest.MonkeyPatch) -> No
     here, far = made.missing_key_message(is_local=True), made.missing_key_message(is_local=False)
     assert "The key is in ~/.config/llama-bridge/key, and `llama-bridge key` prints it" in here
     assert "provider.llama-bridge.options.apiKey" in here
-    assert far.endswith("run `llama-bridge key` on the server")
+    assert far.endswith("run `llama-bridge key` on the server.")
     assert "/srv/key" in ApiKeys(("lb-x",), Path("/srv/key")).missing_key_message(is_local=True)
     assert "one of those that PROXY_API_KEYS named" in GIVEN.missing_key_message(is_local=True)
     assert (
