@@ -32,7 +32,7 @@ def test_the_key_that_goes_with_a_question(environment: dict[str, str], key: str
 
 @pytest.mark.parametrize("url", ["http://opencode.ai/zen/v1", "http://example.com"])
 def test_never_in_the_clear_through_the_world(url: str) -> None:
-    with pytest.raises(SettingsError, match=r"plain http"):
+    with pytest.raises(SettingsError, match=r"plain HTTP"):
         load({"BACKEND_URL": url, **BOTH})
 
 

@@ -1,6 +1,4 @@
-"""Where a backend is: the base of its API, what stands before the base, and whether a stranger
-runs it.
-"""
+"""Address of a backend: API base URL, key, and whether it is a public host."""
 
 import ipaddress
 import re
@@ -11,9 +9,9 @@ import httpx
 
 ZEN_HOST = "opencode.ai"
 ZEN = f"https://{ZEN_HOST}/zen/v1"
-NO_KEY = "public"  # so zen is told that there is none
+NO_KEY = "public"  # zen expects this key from clients without one
 _VERSION = re.compile(r"v\d+")
-_PARENT_SEGMENT = re.compile(r"[/\\]\.\.($|[/\\;])")  # `..`, as lenient servers read it
+_PARENT_SEGMENT = re.compile(r"[/\\]\.\.($|[/\\;])")  # `..`, also as lenient servers read it
 _PRIVATE_SUFFIXES = (
     "localhost",
     ".localhost",
@@ -24,7 +22,7 @@ _PRIVATE_SUFFIXES = (
     ".home.arpa",
     ".intranet",
 )
-_CARRIER_NAT = ipaddress.ip_network("100.64.0.0/10")  # Tailscale and the like hand these out
+_CARRIER_NAT = ipaddress.ip_network("100.64.0.0/10")  # used by Tailscale and similar networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class BackendAddress:
         )
 
     def url_for(self, path: str) -> str | None:
-        """The URL for a path of ours; None where asking would leave the base of a public host."""
+        """Return the URL for a path of ours, or None if it is outside the API of a public host."""
         if not path.startswith("/") or (self.is_public and _PARENT_SEGMENT.search(unquote(path))):
             return None
         if path == "/v1" or path.startswith("/v1/"):
@@ -69,25 +67,27 @@ class BackendAddress:
 
 
 def parse(url: str, key: str | None = None) -> BackendAddress:
-    """A last segment `v<digits>` is the base of the API, else `/v1` is added.
+    """Return the address for BACKEND_URL; `/v1` is added unless the URL ends in a version.
 
-    ValueError says what is wrong.
+    Raises ValueError if the URL is invalid.
     """
     try:
         parsed = httpx.URL(ZEN if url == "zen" else url if "://" in url else f"http://{url}")
-        parsed.raw_host.decode("ascii").encode("idna")  # as a resolver will
+        parsed.raw_host.decode("ascii").encode("idna")  # as a resolver will do
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise ValueError(f"{url!r} is no URL: {error}") from None
+        raise ValueError(f"invalid URL {url!r}: {error}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ValueError(f"{url!r} must begin with http:// or https:// and name a host")
+        raise ValueError(
+            f"invalid URL {url!r}: it must start with http:// or https:// and name a host"
+        )
     if parsed.query or parsed.fragment or parsed.userinfo:
-        raise ValueError(f"{url!r} must not hold a user, a query or a fragment")
+        raise ValueError(f"invalid URL {url!r}: it must not contain a user, query or fragment")
     path = parsed.path.rstrip("/")
     if not _VERSION.fullmatch(path.rpartition("/")[2]):
         path += "/v1"
     address = BackendAddress(str(parsed.copy_with(path=path)), key)
     if key and parsed.scheme == "http" and address.is_public:
         raise ValueError(
-            f"a key is never sent to a public host over plain http: use https for {parsed.host}"
+            f"refusing to send an API key over plain HTTP; use https for {parsed.host}"
         )
     return address

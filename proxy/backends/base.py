@@ -1,6 +1,6 @@
-"""How every backend is asked.
+"""Base class of all backends.
 
-A kind that is odd in some way is a subclass in a file of its own, with only its oddities.
+A kind of server with peculiarities is a subclass in its own file, which contains only these.
 """
 
 import contextlib
@@ -40,11 +40,11 @@ from proxy.parsing.dialect import ModelHint
 
 Headers = Sequence[tuple[bytes, bytes]]
 FetchPath = Callable[[str], Awaitable[bytes]]
-"""What stands at a path of a server at home; nothing where nothing is."""
+"""Fetches a path of a private server; returns empty bytes if there is nothing."""
 
-# Some doors in the world stay shut to who does not say who he is.
+# Some hosts refuse requests without a user agent.
 _USER_AGENT = (b"user-agent", b"llama-bridge")
-_TRANSIENT_STATUSES = (429, 502, 503, 504)  # such a status says nothing about the kind of server
+_TRANSIENT_STATUSES = (429, 502, 503, 504)  # these tell nothing about the kind of server
 MODELS_TTL = 30.0  # seconds
 _MODELS_MIN_TTL = 1.0  # seconds
 _UNKNOWN_NAMES_LIMIT = 1000
@@ -66,15 +66,15 @@ class Backend:
         self.http = http
         self.provider = provider
         self.default_model = default_model
-        self.parses_text = parses_text  # calls that a model writes as text are found
+        self.parses_text = parses_text  # tool calls in the text are parsed
         self._models: list[ModelInfo] = []
         self._models_fetched_at = float("-inf")
-        # A look at the models failed: a chat does not look again before.
+        # After a failed request for the models, a chat does not repeat it before this time.
         self._list_failed_until = float("-inf")
-        self._unknown_names: set[str | None] = set()  # names that a fresh list did not have
+        self._unknown_names: set[str | None] = set()  # names that a fresh list did not contain
 
     def for_request(self, provider: Provider) -> Self:
-        """This backend for one request, where it has a place of its own."""
+        """Return this backend with the provider of one request."""
         if provider is self.provider:
             return self
         other = copy(self)
@@ -83,26 +83,23 @@ class Backend:
 
     @classmethod
     def matches(cls, _seen: ModelsResponse) -> bool:
-        """Whether the answer to GET /models shows this kind."""
+        """Return whether the response to `GET /models` identifies this kind."""
         return False
 
     @classmethod
     async def probe(cls, _look: FetchPath) -> bool:
-        """Whether a server at home whose models show nothing says by other ways that it is of
-        this kind.
-        """
+        """Return whether a private server is of this kind, if its model list does not show it."""
         return False
 
     async def send_chat(self, request: ChatRequest, headers: Headers) -> httpx.Response:
-        """The accepted question: an answer with status 200, its body unread.
+        """Send a chat request, and return the response with status 200 and its body unread.
 
-        A refusal is raised as what it means.
+        A refusal is raised as the error it means. Fields that the server refuses are left out, and
+        the request is repeated.
         """
         model = await self.resolve_model(request.model)
         headers = self.request_headers(request, headers)
-        capabilities = (
-            self.capabilities
-        )  # several may be asking while the first of them learns better
+        capabilities = self.capabilities  # concurrent requests may change them meanwhile
         body = await offload(request.size, build_body, request, capabilities, model)
         while True:
             try:
@@ -128,13 +125,13 @@ class Backend:
         return response
 
     def request_headers(self, _request: ChatRequest, headers: Headers) -> Headers:
-        """What goes with a question besides its body."""
+        """Return the headers of a chat request."""
         return headers
 
     def relax(self, error: BridgeError, capabilities: Capabilities) -> Capabilities | None:
-        """How to ask again without what was refused, if that can be left out.
+        """Return capabilities without the refused feature, or None if it is required.
 
-        What holds for every question is remembered.
+        A refusal that holds for every request is remembered.
         """
         if not (change := relaxation.relax(error.message, capabilities)):
             return None
@@ -142,12 +139,12 @@ class Backend:
         return replace(capabilities, **change)
 
     def warning_for(self, request: ChatRequest) -> str:
-        """What a person should read in the log about this question, if anything."""
+        """Return what the log should say about this request, or ""."""
         fields = ignored_by(request, self.capabilities)
-        return f"{self.kind} does not read {', '.join(fields)}" if fields else ""
+        return f"{self.kind} ignores {', '.join(fields)}" if fields else ""
 
     def model_hint(self, asked: str | None) -> ModelHint:
-        """What is known of the model that answers, beside its answer."""
+        """Return what is known about the model that answers."""
         known = [name for name in (asked, self.default_model) if has_model(self._models, name)]
         return ModelHint(
             model=(known or [model.id for model in self._models[:1]] or [asked])[0] or ""
@@ -155,27 +152,25 @@ class Backend:
 
     @property
     def busy(self) -> bool:
-        """Whether any further question, also one about the server itself, would cut an answer."""
+        """Whether any further request, even for information, would interrupt an answer."""
         return False
 
     def invalidate(self) -> None:
-        """Read again what is known of the server: it may be another one of the same kind."""
+        """Forget what is known about the server: another one of the same kind may have replaced
+        it.
+        """
         self._models_fetched_at = self._list_failed_until = float("-inf")
 
     def uses_context(self, _path: str) -> bool:
-        """Whether a request that passes through to `path` takes part of the context that all
-        requests share.
-        """
+        """Return whether a passthrough request to `path` uses the context that requests share."""
         return False
 
     def exclusive(self) -> contextlib.AbstractAsyncContextManager[object]:
-        """Around what is asked by the pass-through, where only one question may be under way."""
+        """Context for a passthrough request, for servers that allow only one request at a time."""
         return contextlib.nullcontext()
 
     def raw_mode(self) -> RawMode | None:
-        """How to get an answer without the backend's own parser, where it has one that can be
-        left out.
-        """
+        """Return how to request an answer without the backend's own parser, or None."""
         return None
 
     def response_reader(self, tools: tuple[Any, ...] = ()) -> ResponseReader:
@@ -186,12 +181,10 @@ class Backend:
         return map_error(status, body, headers)
 
     async def admit(self, request: ChatRequest) -> None:
-        """Wait until the server has room for this request, where it has to be waited for."""
+        """Wait until the server has room for this request."""
 
     async def check_overflow(self, _request: ChatRequest) -> bool:
-        """Raises ContextOverflow where the prompt is known to be too large; True where it is
-        known to fit.
-        """
+        """Raise ContextOverflow if the prompt does not fit; return True if it is known to fit."""
         return False
 
     async def models(self, max_age: float = MODELS_TTL) -> list[ModelInfo]:
@@ -210,9 +203,9 @@ class Backend:
         )
 
     async def resolve_model(self, asked: str | None) -> str | None:
-        """Return the model that a client means.
+        """Return the name of the model that a client means by `asked`.
 
-        A name that is not in the list is looked for once in a fresh one, not at each chat.
+        An unknown name is looked up once in a fresh list, not at every chat.
         """
         models = await self._models_if_known(MODELS_TTL)
         if not has_model(models, asked) and asked not in self._unknown_names:
@@ -222,17 +215,16 @@ class Backend:
             self._unknown_names.add(asked)
         try:
             return choose_model(models, asked, self.default_model)
-        except ModelNotFound:  # it may have been loaded since: nothing is lost by another look
+        except ModelNotFound:  # it may have been loaded since
             return choose_model(
                 await self._models_if_known(_MODELS_MIN_TTL), asked, self.default_model
             )
 
     async def _models_if_known(self, max_age: float) -> list[ModelInfo]:
-        """Return the models as far as they are known: a chat may be answered though the list is
-        not.
+        """Return the models as far as they are known; a chat can be answered without the list.
 
-        A server that refuses the list has none: it is asked again when a list would be. One that
-        fails may be busy generating.
+        A server that refuses the list is asked again when the list would expire. One that fails may
+        be busy generating.
         """
         if time.monotonic() < self._list_failed_until:
             return self._models
@@ -245,22 +237,25 @@ class Backend:
             return self._models
 
     async def describe(self, max_age: float = 0.0) -> BackendInfo:
-        """A quick question that also shows whether a request would be served now."""
+        """Return model, context and modalities; also shows whether a request would be served
+        now.
+        """
         models = await self.models(max_age)
         name = self.default_model
-        with contextlib.suppress(BridgeError):  # several, and none was chosen: the client names one
+        # several models, none configured: the client chooses
+        with contextlib.suppress(BridgeError):
             name = choose_model(models, None, self.default_model)
         known = next((model for model in models if model.id == name), ModelInfo(""))
         return BackendInfo(model=name, context=known.context, inputs=known.inputs)
 
     async def get_json(self, path: str) -> Any:
-        """A look at what is there now: nobody is waited for who has just gone."""
+        """Return the JSON at `path`, without waiting for a server that was just lost."""
         return await self._read_json(
             await self.http.send_retryable(probe_request(await self.provider.address(), path))
         )
 
     async def optional_json(self, path: str, body: Any = None) -> Any:
-        """What is good to know, and may be missing: None then."""
+        """Return the JSON at `path`, or None if it cannot be had."""
         address = await self.provider.address()
         if address.url_for(path) is None:
             return None
@@ -281,8 +276,8 @@ class Backend:
         except orjson.JSONDecodeError:
             raise InvalidBackendResponse(
                 (
-                    "the backend answered with something that is no JSON; "
-                    "is BACKEND_URL the base of its API?"
+                    "the backend's response is not JSON; "
+                    "check that BACKEND_URL is the base of its API"
                 ),
                 retryable=False,
             ) from None
@@ -291,7 +286,7 @@ class Backend:
         address = await self.provider.address()
         try:
             return await self.http.send_retryable(request(address))
-        # Nobody there, or nobody who answered: it may just have died.
+        # The connection failed: a managed process may just have exited.
         except (Unavailable, BackendDisconnected):
             if (other := await self.provider.failover(address)) is None:
                 raise
@@ -304,7 +299,7 @@ class Backend:
 
 
 def probe_request(address: BackendAddress, path: str, body: Any = None) -> httpx.Request:
-    """A quick question of our own."""
+    """Return a request for information, with short timeouts."""
     headers, extensions = with_authorization(address, [_USER_AGENT]), {"timeout": PROBE_TIMEOUTS}
     return httpx.Request(
         "GET" if body is None else "POST",
@@ -328,9 +323,7 @@ def _post_request(
 
 def _url(path: str, address: BackendAddress) -> str:
     if (url := address.url_for(path)) is None:
-        raise NotFound(
-            f"{path} lies outside the API of {address.host}, and nothing else is asked there"
-        )
+        raise NotFound(f"{path} is outside the API of {address.host} and is not requested")
     return url
 
 

@@ -1,9 +1,8 @@
-"""The payload of an event as a parsed chunk.
+"""Parses the payload of an event into a chunk, and repairs damaged strings.
 
-What a backend damages inside a string is repaired: a bare control character stays, bytes that are
-no UTF-8 become U+FFFD. Some backends cut an emoji into two halves, each an escaped surrogate in a
-delta of its own. A half is no letter: it waits for the other one, and one that stays alone becomes
-U+FFFD.
+Bare control characters are kept, and invalid UTF-8 becomes U+FFFD. Some backends split an emoji
+into two escaped surrogates in separate deltas. The first half is held for the second, and a lone
+half becomes U+FFFD.
 """
 
 import json
@@ -14,16 +13,16 @@ import orjson
 from proxy import exact_json
 
 MAX_DEPTH = 100
-"""No chunk of any server is nested deeper.
+"""Depth that no chunk of any server reaches.
 
-What is could neither be walked through nor be written again.
+Deeper ones could neither be walked nor serialized.
 """
 
-_PADDING = bytes(range(33)) + b"\x7f\xef\xbb\xbf"  # blanks, control characters, a byte order mark
+_PADDING = bytes(range(33)) + b"\x7f\xef\xbb\xbf"  # whitespace, control characters, byte order mark
 
 
 class InvalidChunk(ValueError):
-    """A payload that begins as a JSON object and is none: a piece of the answer is lost."""
+    """A payload begins as a JSON object but is not valid: a piece of the answer is lost."""
 
 
 class ChunkParser:
@@ -31,9 +30,9 @@ class ChunkParser:
         self._half_surrogates: dict[tuple[object, str], str] = {}
 
     def parse(self, payload: bytes) -> dict[str, Any] | None:
-        """Return the chunk, or None for what is no chunk: blank data, pings.
+        """Return the chunk, or None for payloads that are not chunks, such as pings.
 
-        Raise InvalidChunk for a damaged one.
+        Raises InvalidChunk for a damaged chunk.
         """
         try:
             chunk = exact_json.loads(payload)
@@ -48,7 +47,7 @@ class ChunkParser:
             and payload.count(b"{") + payload.count(b"[") > MAX_DEPTH
             and _is_too_deep(chunk)
         ):
-            raise InvalidChunk(f"a chunk that is nested more than {MAX_DEPTH} levels deep")
+            raise InvalidChunk(f"a chunk nested more than {MAX_DEPTH} levels deep")
         return chunk if is_clean else self._join_object(chunk, ())
 
     def _join_object(self, chunk: dict[str, Any], provider: tuple[object, ...]) -> dict[str, Any]:
@@ -76,8 +75,8 @@ class ChunkParser:
 
 
 def _repaired(payload: bytes) -> Any:
-    """Return the object in a payload that is no strict JSON, or None where the payload does not
-    begin as one.
+    """Return the object in a payload that is not strict JSON, or None if it does not begin like
+    one.
     """
     payload = payload.strip(_PADDING)
     if not payload.startswith(b"{"):
@@ -85,7 +84,7 @@ def _repaired(payload: bytes) -> Any:
     try:
         return json.loads(_decoded(payload), strict=False)
     except (ValueError, RecursionError):
-        raise InvalidChunk("a chunk that is no valid JSON") from None
+        raise InvalidChunk("a chunk that is not valid JSON") from None
 
 
 def _decoded(payload: bytes) -> str:
@@ -106,8 +105,8 @@ def _is_too_deep(chunk: dict[str, Any]) -> bool:
 
 
 def _position_key(item: Any, at: int) -> object:
-    """The same choice or call stands at different places of different chunks: its index tells
-    which it is.
+    """Return the key of a list item: its `index`, because chunks hold the same choice or call at
+    different positions.
     """
     index = item.get("index", at) if isinstance(item, dict) else at
     return index if isinstance(index, int | str) else at

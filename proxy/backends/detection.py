@@ -1,7 +1,7 @@
-"""Which kind of server answers: one GET of its models, which are wanted anyway.
+"""Detects the kind of server from its model list, which is needed anyway.
 
-A server at home whose models show nothing is looked at more closely. Nothing depends on getting it
-right: an answer is read by its shape, and the plainest way of asking suits everybody.
+A private server whose list is ambiguous is probed further. A wrong result is harmless: answers are
+read by their shape, and plain requests work with every server.
 """
 
 import contextlib
@@ -22,20 +22,19 @@ from proxy.errors import BackendFailed, BackendTimeout, BridgeError
 
 ERROR_TTL = 1.0  # seconds
 RECHECK_INTERVAL = 30.0  # seconds
-_STARTING_STATUSES = (502, 503, 504)  # so says a gateway before it, or a server that still loads
+_STARTING_STATUSES = (502, 503, 504)  # from a gateway, or a server that is still loading
 
 
 class Detection:
-    """Gives the backend.
+    """Provides the backend; detects its kind at the first request, and again when there is reason
+    to.
 
-    What it is, is found out at the first question, and checked again when there is reason to.
+    1. After a refusal, or a lost or refused connection: before the next request, which waits for
+    it. 2. Every RECHECK_INTERVAL seconds while there are requests: in the background.
 
-    1. After a refusal, a lost or a refused connection: before the next request, which waits for it.
-    2. Every KEPT seconds while there are requests: beside them, none waits.
-
-    So another server that takes over the address is known one failed request later, or after KEPT
-    seconds where all of its answers fit. However many requests wait, the server is asked once, and
-    where it gives no answer that holds for HELD seconds.
+    So another server at the same address is noticed after one failed request, or after
+    RECHECK_INTERVAL if all of its answers fit. Concurrent requests share one detection, and a
+    failed one holds for ERROR_TTL.
     """
 
     def __init__(
@@ -63,8 +62,8 @@ class Detection:
         if self._known is None or self._stale_marks != self._checked_marks:
             try:
                 return await self._check.result()
-            # It generates, or is not up yet: it is asked as before, else plainly, and found out
-            # later.
+            # The server is generating or still starting: keep the known kind, or the fallback, and
+            # detect later.
             except (BackendTimeout, BackendFailed):
                 return self._known or self._fallback
         if len(self._kinds) > 1 and time.monotonic() - self._checked_at > RECHECK_INTERVAL:
@@ -72,13 +71,13 @@ class Detection:
         return self._known
 
     def mark_stale(self) -> None:
-        """Call this when another server may have taken the place of the known one."""
+        """Call this when another server may have replaced the known one."""
         self._stale_marks += 1
 
     async def _redetect(self) -> Backend:
         known, doubts = self._known, self._stale_marks
         if known is not None and known.busy:
-            return known  # it may not be asked now
+            return known  # it must not be asked now
         try:
             async with known.exclusive() if known is not None else contextlib.nullcontext():
                 kind = await self._detect()
@@ -105,7 +104,7 @@ class Detection:
                 if await kind.probe(lambda path: self._fetch(address, path)):
                     return kind
         if response.status_code in _STARTING_STATUSES:
-            raise BackendFailed("what stands there does not answer yet")
+            raise BackendFailed("the server is not ready yet")
         return self._kinds[-1]
 
     async def _fetch(self, address: BackendAddress, path: str) -> bytes:

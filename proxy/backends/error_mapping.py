@@ -1,6 +1,4 @@
-"""What a backend means when it does not answer: a status and a body in any shape become one of
-our errors.
-"""
+"""Maps an error response of a backend, in any shape, to one of our errors."""
 
 import re
 from collections.abc import Mapping
@@ -33,8 +31,8 @@ _OVERFLOW = re.compile(
     r"reduce the length of the messages",
     re.IGNORECASE,
 )
-_SEARCH_LIMIT = 16_384  # letters of a message; what it means stands at its beginning
-_WEB_PAGE = "the backend answered with a web page, not with an error that explains itself"
+_SEARCH_LIMIT = 16_384  # characters; the meaning is at the beginning of a message
+_WEB_PAGE = "the backend responded with a web page instead of an error message"
 _NO_REASON = "the backend gave no reason"
 
 
@@ -58,9 +56,9 @@ def _map(
     kept = retry_headers(headers)
     if status == 503 and "loading model" in message.lower():
         return ModelLoading(message)
-    if status >= 600:  # no HTTP status; a client could not be answered with it
+    if status >= 600:  # not an HTTP status, so it cannot be passed on
         return InvalidBackendResponse(
-            f"the backend answered with status {status}: {message}", headers=kept
+            f"the backend responded with status {status}: {message}", headers=kept
         )
     if status >= 500 and body.lstrip().startswith(b"<"):
         return InvalidBackendResponse(message, headers=kept)
@@ -80,19 +78,19 @@ def _map(
     if (elsewhere := headers.get("location")) is not None:
         return InvalidBackendResponse(
             (
-                f"the backend has moved to {elsewhere.partition('?')[0]}: nothing is sent there "
-                f"unless BACKEND_URL names it"
+                f"the backend redirects to {elsewhere.partition('?')[0]}; redirects are not "
+                f"followed, so set BACKEND_URL to it if you trust it"
             ),
             retryable=False,
         )
-    return InvalidBackendResponse(f"the backend answered with status {status}: {message}")
+    return InvalidBackendResponse(f"the backend responded with status {status}: {message}")
 
 
 def _advice(status: int, message: str) -> str:
     if status == 401:
-        return " (the backend wants a key that it knows: BACKEND_API_KEY)"
+        return " (set BACKEND_API_KEY to a key that the backend accepts)"
     if status == 404 and message in (_WEB_PAGE, _NO_REASON):
-        return " (status 404: is BACKEND_URL the base of its API?)"
+        return " (status 404; check that BACKEND_URL is the base of its API)"
     return ""
 
 
@@ -105,7 +103,7 @@ def retry_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def parse_error_body(body: bytes) -> tuple[str, dict[str, Any]]:
-    """The message of an error and its fields: an object, a text, `detail`, an SSE event, a web
+    """Return the message and the fields of an error body: JSON, text, an SSE event, or a web
     page.
     """
     text = body.decode("utf-8", "replace").strip()
@@ -144,7 +142,7 @@ def _fields(parsed: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _location_and_reason(item: Any) -> str:
-    """One of several, as FastAPI tells them: `body.messages: Field required`."""
+    """Return one validation error in FastAPI's shape as `body.messages: Field required`."""
     if (
         not isinstance(item, dict)
         or not isinstance(place := item.get("loc"), list)

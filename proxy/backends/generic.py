@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's chat completions and is nothing that we know better."""
+"""Any server with OpenAI's chat completions API that is not recognized as another kind."""
 
 from proxy.backends.base import Backend
 

@@ -1,1 +1,1 @@
-"""One answer to one chat request, from the first attempt to its last byte: no ASGI."""
+"""One answer to one chat request, from the first attempt to the last byte, without ASGI."""

@@ -1,8 +1,6 @@
-"""What is kept of an answer while it leaves, so that the same answer, got another way, can be
-joined to it.
+"""The text of an answer that has been sent, kept so that a recovered answer can be joined to it.
 
-All answers together may keep so much; one that finds no room keeps nothing, and its break is a
-break.
+All answers share one memory budget. An answer that exceeds it keeps nothing and cannot be resumed.
 """
 
 import sys
@@ -13,17 +11,17 @@ LIMIT = 8 * 1024 * 1024
 
 @dataclass(slots=True)
 class MemoryBudget:
-    """For all answers that are under way."""
+    """The bytes that all answers in flight keep."""
 
     used: int = 0  # bytes
 
 
 class AnswerState:
-    """Of one answer."""
+    """The kept text of one answer."""
 
     def __init__(self, budget: MemoryBudget | None) -> None:
-        """Without a room nobody will ask for it."""
-        self.is_complete = budget is not None  # nothing was forgotten
+        """Without a `budget` nothing is kept, and the answer cannot be resumed."""
+        self.is_complete = budget is not None  # nothing was discarded
         self._budget = budget or MemoryBudget()
         self._used = 0
         self._lists: dict[int, list[str]] = {}
@@ -40,7 +38,7 @@ class AnswerState:
             self.discard()
 
     def discard(self) -> None:
-        """Nothing of it is of use any more."""
+        """Free the kept text; the answer can no longer be resumed."""
         self.is_complete = False
         self._budget.used -= self._used
         self._used = 0

@@ -1,5 +1,7 @@
-"""One choice of an answer: what the backend says and what we find in its text, numbered
-together; also where it is said twice.
+"""One choice of an answer: merges the backend's calls with those found in the text and numbers
+them.
+
+Also joins a repeated or continued answer to what the client already has.
 """
 
 from collections.abc import Iterable
@@ -26,12 +28,12 @@ from proxy.parsing.events import (
     TextEvent,
 )
 
-TOO_LONG = "a call of more than 4 MiB could not be compared with its copy: a tool may run twice"
+TOO_LONG = "a call over 4 MiB could not be compared with its duplicate; a tool may run twice"
 
 
 @dataclass(slots=True)
 class _OpenCall:
-    """A call that has begun and has no end yet."""
+    """A call without its end."""
 
     finder: object
     number: int
@@ -51,9 +53,9 @@ class Choice:
         self.finish: str | None = None
         self.announced = 0
         self.whole_calls = 0
-        self.cut_calls = 0  # calls that ended in the middle
-        self._content: list[str] = []  # the text as it came, also what is still held back
-        self._reasoning: list[str] = []  # what came as thoughts
+        self.cut_calls = 0  # calls that broke off
+        self._content: list[str] = []  # the text as received, including text still held back
+        self._reasoning: list[str] = []  # the reasoning as received
         self._parser = parser
         self._max_calls = 1 if request.single_call else None
         self._names = DeclaredNames(request.tools)
@@ -63,27 +65,25 @@ class Choice:
         self._stats = stats
         self._answer_state = answer_state
         self._duplicates = DuplicateFilter()
-        # By who found it and its number there.
+        # By finder and its own index.
         self._numbers: dict[tuple[object, int], int | None] = {}
         self._sent: dict[type[Content | Reasoning], list[str]] = {Content: [], Reasoning: []}
         self._filters = {Content: ResumeFilter(""), Reasoning: ResumeFilter("")}
         self._open: dict[int, _OpenCall] = {}
-        self._calls_to_repeat: list[
-            tuple[_OpenCall, ResumeFilter]
-        ] = []  # those that are to be said again
-        self._call_filters: dict[
-            int, ResumeFilter
-        ] = {}  # calls that are said again, by their number
+        # Calls that a restarted answer must repeat, and the repeated ones by number.
+        self._calls_to_repeat: list[tuple[_OpenCall, ResumeFilter]] = []
+        self._call_filters: dict[int, ResumeFilter] = {}
         self._is_recovered = False
         self._reasoning_in_text = False
-        self._has_content = False  # of what was said
-        self._call_lost = False  # a call that the client has half of is not said again
+        self._has_content = False  # in the restarted answer
+        # the restarted answer does not repeat a call that the client has in part
+        self._call_lost = False
 
     def take(self, event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs]:
         events = self._events(event)
         if self._call_lost:
             raise AnswerInterrupted(
-                "the answer broke off in a call, and was given anew without it (connection lost)"
+                "the answer broke off in a call that the new answer lacks (connection lost)"
             )
         return events
 
@@ -129,7 +129,7 @@ class Choice:
 
     @property
     def is_resumable(self) -> bool:
-        """Whether another answer could be joined to what the client has of this one."""
+        """Whether a further answer can be joined to what the client has."""
         return self._answer_state.is_complete
 
     @property
@@ -142,8 +142,10 @@ class Choice:
 
     @property
     def cannot_prefill(self) -> bool:
-        """A call that the backend itself began has no text that could be gone on with, and
-        thoughts in the text no place.
+        """Whether the answer cannot be continued from its text.
+
+        A call that the backend parsed has no text to continue, and reasoning inside the text has no
+        place in a prompt.
         """
         return (
             self._reasoning_in_text
@@ -152,19 +154,21 @@ class Choice:
         )
 
     def is_prefix_of(self, events: Iterable[TextEvent]) -> bool:
-        """Whether what the client has may be the beginning of these: thoughts may be left out, a
-        call of the backend's would be.
+        """Return whether `events` may continue what the client has.
+
+        They may lack the reasoning, but not a call that the backend parsed.
         """
         content = "".join(event.text for event in events if isinstance(event, Content))
         return not self.cannot_prefill and content.startswith("".join(self._sent[Content]))
 
     def continue_(self) -> None:
-        """The next that comes is what follows."""
+        """Expect the continuation of this answer."""
         self._is_recovered, self.finish = True, None
 
     def continue_reasoning(self, parser: Parser | None) -> Iterable[TextEvent | Logprobs]:
-        """What follows belongs to the thoughts, and comes as text: as text its parser must also
-        see those before it.
+        """Expect the continuation of the reasoning, which arrives as text.
+
+        The parser must also read the reasoning before it as text, so that is fed first.
         """
         reasoning = self.reasoning
         self.restart(parser)
@@ -172,21 +176,22 @@ class Choice:
         return self.take(Content(reasoning))
 
     def restart(self, parser: Parser | None) -> None:
-        """The next that comes is the whole answer anew: what the client has of it is left out."""
+        """Expect the whole answer again, and leave out what the client already has."""
         self.continue_()
         self._parser = parser
         self._duplicates = DuplicateFilter()
         self._content, self._reasoning, self._reasoning_in_text = [], [], False
         self._filters = {kind: ResumeFilter("".join(sent)) for kind, sent in self._sent.items()}
-        # Now: it may be forgotten meanwhile.
+        # A copy, because the kept arguments may be discarded.
         open_calls = [(half, ResumeFilter("".join(half.arguments))) for half in self._open.values()]
         self._calls_to_repeat, self._open = [*open_calls, *self._calls_to_repeat], {}
 
     @property
     def diverged(self) -> bool:
-        """It was given anew in other words, and there is no call in it: nobody could join the two.
+        """Whether a restarted answer differs in its text and has no call, so that it cannot be
+        joined.
 
-        Thoughts alone do not count.
+        A difference in the reasoning alone is accepted.
         """
         text_differs = self._filters[Content].has_unmatched or (
             self._filters[Reasoning].has_unmatched and not self._has_content
@@ -267,8 +272,9 @@ class Choice:
         return [CallEnd(number, whole)]
 
     def _id(self, given: str | None) -> str:
-        """The model's own id, unless the conversation has it already: clients and templates tell
-        calls apart by it.
+        """Return the model's own id, or a new one if the conversation has it already.
+
+        Clients and templates tell calls apart by their ids.
         """
         id = given if given and given not in self._ids else new_id("call_")
         self._ids.add(id)

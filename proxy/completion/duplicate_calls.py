@@ -1,8 +1,8 @@
-"""The same call, parsed by the backend and written in the text of one answer, is one call.
+"""Removes duplicate calls: one parsed by the backend and the same one written in the text.
 
-Calls of the two kinds are paired one to one, by name and arguments. Whichever comes second is held
-until it is whole and compared; calls behind it wait for their turn, so that the order stays. Two
-equal calls of one kind are two calls.
+Calls of the two kinds are paired one to one, by name and arguments. The second is held until it is
+complete and compared. Later calls wait behind it, so that the order is kept. Two equal calls of one
+kind are two calls.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from proxy.parsing.window import HELD_LIMIT
 
 CallEvent: TypeAlias = CallStart | CallArguments | CallEnd
 Finder: TypeAlias = object
-"""The reader that found a call; its indexes are its own."""
+"""The source of a call; indexes count per source."""
 
 
 @dataclass(slots=True)
@@ -40,21 +40,20 @@ class _SeenCall:
 
 
 class DuplicateFilter:
-    """Takes the calls of one choice in the order in which they come; gives out those that are no
-    copies.
-    """
+    """Takes the calls of one choice in order, and returns those that are not duplicates."""
 
     def __init__(self) -> None:
-        self.is_unsure = False  # a call was too long to be compared: both were given out
-        self._open: dict[tuple[Finder, int], _SeenCall] = {}  # without an end
+        self.is_unsure = False  # a call was too long to compare, so both copies were sent
+        self._open: dict[tuple[Finder, int], _SeenCall] = {}  # calls without an end
         self._held: deque[_SeenCall] = deque()
-        # Given out, by kind and name, without an end.
+        # Sent calls without an end, by kind and name.
         self._sent_open: Counter[tuple[bool, str]] = Counter()
-        # Given out whole, and nothing was their copy.
+        # Sent complete calls without a duplicate yet.
         self._sent_whole: Counter[tuple[bool, str]] = Counter()
-        self._digests: Counter[tuple[tuple[bool, str], bytes]] = Counter()  # of these
-        self._kept_size = 0  # letters of arguments
-        self._gave_up = False  # nothing is compared any more
+        # of the arguments of those
+        self._digests: Counter[tuple[tuple[bool, str], bytes]] = Counter()
+        self._kept_size = 0  # characters of arguments
+        self._gave_up = False  # the comparison has been given up
 
     @property
     def holds_native(self) -> bool:
@@ -72,7 +71,9 @@ class DuplicateFilter:
                 return list(self._ended(self._open.pop((finder, event.index)), event))
 
     def end(self) -> Iterator[tuple[Finder, CallEvent]]:
-        """No more will come: what is whole and still held is no copy; half a call is left out."""
+        """Return the held calls at the end of the answer: complete ones are no duplicates,
+        partial ones are dropped.
+        """
         for call in self._held:
             if call.end is not None and call.end.whole:
                 yield from self._emit(call)
@@ -124,9 +125,10 @@ class DuplicateFilter:
                 yield from self._emit(call)
 
     def _is_copy(self, call: _SeenCall) -> bool | None:
-        """None while it cannot be known.
+        """Return whether `call` is a duplicate, or None while that is unknown.
 
-        Half a call beside a whole one of its name is left out like a copy: no client can run it.
+        A partial call beside a complete one of its name counts as a duplicate: no client can run
+        it.
         """
         if not self._may_have_original(call):
             return False
@@ -156,7 +158,7 @@ class DuplicateFilter:
             self._remember(call)
 
     def _remember(self, call: _SeenCall) -> None:
-        """Remember what was given out to its end."""
+        """Remember a call that was sent to its end."""
         if call.end is not None and call.end.whole:
             self._sent_whole[call.kind] += 1
             if not self._gave_up:
@@ -169,15 +171,15 @@ class DuplicateFilter:
 
 
 def _digest(call: _SeenCall) -> bytes:
-    """The arguments as a value: order of keys, blanks, escapes and forms of one number make no
-    difference.
+    """Return a digest of the arguments as a value, regardless of key order, whitespace, escapes
+    and number formats.
     """
     text = call.arguments.getvalue()
     try:
         value = json.loads(text, parse_float=_number, strict=False)
         text = json.dumps(value, sort_keys=True)
     except (ValueError, RecursionError):
-        pass  # it is compared as it stands
+        pass  # compared as written
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest()
 
 

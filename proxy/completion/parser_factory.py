@@ -1,4 +1,4 @@
-"""Makes the parser of an answer: from the settings, the request and what is known of the model."""
+"""Makes the parser of an answer from the settings, the request and what is known of the model."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from proxy.parsing.dialect import ReasoningTags
 from proxy.parsing.parser import ThinkingMode
 from proxy.settings import Settings
 
-_TOOLS = ({"name": "write_file"},)  # which the samples of the dialects call
+_TOOLS = ({"name": "write_file"},)  # the tool in the samples of the dialects
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class ParserFactory:
     def parser(
         self, request: ChatRequest, backend: Backend, known: ThinkingMode | None = None
     ) -> Parser:
-        """Return a new parser. `known` says how the answer begins, if the prompt shows it."""
-        said = backend.provider.dialect()  # of this model, in llama-server.conf
+        """Return a new parser. `known` tells how the answer begins, if the prompt shows it."""
+        said = backend.provider.dialect()  # `dialect` of this model in llama-server.conf
         return Parser(
             request.tools,
             (said,) if said else self.settings.tool_dialect,
@@ -35,25 +35,24 @@ class ParserFactory:
         )
 
     def warm_up(self) -> None:
-        """Compile what every answer is searched for.
+        """Compile the patterns that every answer needs.
 
-        That takes some tenths of a second: call it in a thread, before the first request.
+        This takes some tenths of a second: call it in a thread, before the first request.
         """
         for tools in ((), _TOOLS):
             self._try(tools, "a\n")
 
     def further_warm_ups(self) -> Iterator[Callable[[], None]]:
-        """Yield steps that compile what only the calls of one dialect need, at most some hundredths
-        of a second each.
+        """Yield steps that compile the patterns of one dialect each, in a few hundredths of a
+        second.
         """
         for dialect in select(self.settings.tool_dialect):
             yield partial(self._try, _TOOLS, dialect.sample)
 
     async def warm_up_for(self, request: ChatRequest, backend: Backend) -> None:
-        """Compile in a thread what the answers of a model with its own kind of reasoning are
-        searched for.
+        """Compile in a thread what a model with its own kind of reasoning needs.
 
-        That takes a fifth of a second and half a megabyte, so it waits for the first request to
+        This takes a fifth of a second and half a megabyte, so it happens at the first request to
         such a model.
         """
         thoughts, tools = reasoning_tags(backend.model_hint(request.model)), bool(request.tools)

@@ -1,5 +1,5 @@
-"""One per answer, no I/O: bytes of the backend → chunks → events → a parser per choice → bytes
-for the client.
+"""The pipeline of one answer, without I/O: backend bytes → chunks → events → parser → client
+bytes.
 """
 
 import contextlib
@@ -39,9 +39,9 @@ from proxy.protocols.openai_chat import FINISH_REASONS, CompletionWriter, Stream
 MakeParser = Callable[[], Parser]
 MapError = Callable[[int, bytes, Mapping[str, str]], BridgeError]
 _BYTES_PER_TOKEN = 4
-_STEP_BUDGET = 8192  # letters that are read before others have their turn; a few milliseconds
-_EVENT_COST = 128  # an event costs as much as so many letters
-WHOLE_LIMIT = 32 * 1024 * 1024  # of an answer that leaves in one piece
+_STEP_BUDGET = 8192  # characters per step, a few milliseconds; then other requests have their turn
+_EVENT_COST = 128  # an event counts as this many characters
+WHOLE_LIMIT = 32 * 1024 * 1024  # characters of an answer that is sent in one piece
 
 
 class ResponsePipeline:
@@ -55,9 +55,9 @@ class ResponsePipeline:
         stats: RequestStats,
         answer_state: AnswerState,
     ) -> None:
-        self.started = False  # the backend has said something that is no error
-        self.eof_seen = False  # it has said that there is no more
-        self.complete = False  # the answer is whole
+        self.started = False  # the backend has sent something other than an error
+        self.eof_seen = False  # the backend has ended its answer
+        self.complete = False  # the whole answer was sent
         self._response_reader = response_reader
         self._map_error = map_error
         self._writer = writer
@@ -67,16 +67,18 @@ class ResponsePipeline:
         self._answer_state = answer_state
         self._decoder = sse.Decoder()
         self._chunks = ChunkParser()
-        # What has come and is not read yet; each step says what it cost.
+        # Input that was received and not yet processed; each step yields its cost.
         self._work: deque[Iterator[int]] = deque()
         self._choices: dict[int, Choice] = {}
         self._ids = set(request.used_call_ids)
         self._prefill_tokens = 0
 
     def feed(self, data: bytes = b"") -> bytes:
-        """Return what the client gets for these bytes, or for what `is_behind`.
+        """Process `data`, and return the bytes for the client.
 
-        Raises the error that the backend reports in the middle of its answer."""
+        Call it without data to continue with a backlog. Raises the error that the backend reports
+        inside its answer.
+        """
         try:
             payloads = self._decoder.feed(data)
         except sse.LineTooLong as error:
@@ -85,21 +87,19 @@ class ResponsePipeline:
 
     @property
     def has_backlog(self) -> bool:
-        """Whether more has come than was read in one step: feed it once more, after others have
-        had their turn.
-        """
+        """Whether input is left: call `feed` again after other requests have had their turn."""
         return bool(self._work)
 
     def feed_eof(self) -> bytes:
-        """The backend has no more to say: its last line may have no end."""
+        """Process the end of the backend's response; its last line may lack a newline."""
         return self._enqueue(self._last_line())
 
     def feed_whole(self, completion: dict[str, Any]) -> bytes:
-        """An answer that came all at once."""
+        """Process an answer that arrived as one JSON object."""
         return self._enqueue(self._read_chunk(completion))
 
     def feed_output(self, text: str) -> bytes:
-        """The answer as the model wrote it."""
+        """Process the raw text of the model as a complete answer."""
         return self._enqueue(
             cost for event in (Content(text), Finish("stop")) for cost in self._take(0, event)
         )
@@ -120,24 +120,26 @@ class ResponsePipeline:
             raise AnswerInterrupted(f"the backend sent {error} (connection lost)") from None
 
     def _last_line(self) -> Iterator[int]:
-        # A line without its end: the connection was closed inside it.
+        # The connection may have been closed inside the last line.
         with contextlib.suppress(InvalidChunk):
             yield from self._read(self._decoder.close())
 
     def end(self) -> bytes:
-        """The backend has no more to say."""
+        """End the answer, and return the last bytes for the client.
+
+        Raises if the backend ended too early, or if a restarted answer cannot be joined.
+        """
         self._work.append(self._last_line())
         self._drain(math.inf)
         if self.eof_seen and not self._is_finished(choices=1):
             self._work.append(self._events(self._response_reader.end()))
             self._drain(math.inf)
-        if not self._is_finished(choices=1):  # some make one answer where several were asked for
-            raise BackendDisconnected(
-                "the backend ended its answer before it was finished (connection lost)"
-            )
+        # some servers return one choice although several were requested
+        if not self._is_finished(choices=1):
+            raise BackendDisconnected("the backend ended its answer before it was finished (connection lost)")
         if not self._is_consistent():
             raise AnswerInterrupted(
-                "the answer broke off, and was given anew in other words (connection lost)"
+                "the answer broke off, and the new answer differs (connection lost)"
             )
         return self._finish()
 
@@ -147,7 +149,7 @@ class ResponsePipeline:
         )
 
     def _is_consistent(self) -> bool:
-        """With what was held back it shows whether an answer that was given twice is one."""
+        """Flush the parsers, and return whether a restarted answer matches what was sent."""
         for index, choice in self._choices.items():
             self._write(index, choice.close(choice.finish or "stop"))
         return not any(choice.diverged for choice in self._choices.values())
@@ -163,9 +165,8 @@ class ResponsePipeline:
         return self._end_with_usage()
 
     def heartbeat(self, waiting_reason: Callable[[str], str | None]) -> bytes:
-        """For a person who waits: what is being done, as a thought.
-
-        A comment once the answer has begun.
+        """Return a keep-alive payload: progress as reasoning while the client waits, otherwise a
+        comment.
         """
         if (words := waiting_reason(self._stats.id)) is None:
             return sse.PING
@@ -173,13 +174,14 @@ class ResponsePipeline:
         return self._writer.take()
 
     def abort(self, error: BridgeError) -> bytes:
-        """The answer stops here.
+        """End the answer because of `error`.
 
-        A call that was sent may already be running: its answer is finished, nothing is asked again.
-        Without one the client is told, and asks again. Never does a truncated answer look finished.
+        If a complete call was sent, the answer is finished as `tool_calls`: the call may already be
+        running, so a retry would repeat it. Otherwise the client gets the error. A truncated answer
+        never looks complete.
         """
         if self._is_finished(self._request.choices) and self._is_consistent():
-            return self._finish()  # nothing of it was lost
+            return self._finish()  # nothing was lost
         for index, choice in self._choices.items():
             self._write(index, choice.close("error"))
         if not any(choice.whole_calls for choice in self._choices.values()):
@@ -191,8 +193,8 @@ class ResponsePipeline:
         return self._end_with_usage()
 
     def _unmet_tool_choice(self) -> str | None:
-        """Return why the finished answer is not what `tool_choice` demands; an answer that was
-        cut is what it is.
+        """Return why the finished answer does not satisfy `tool_choice`, or None; a truncated
+        answer satisfies it.
         """
         choices = self._choices.values()
         if any(
@@ -213,8 +215,8 @@ class ResponsePipeline:
 
     @property
     def can_finish(self) -> bool:
-        """Whether what has come can be finished: the backend has said the finish, or a call is
-        whole.
+        """Whether the answer can be finished: the finish reason has arrived, or a call is
+        complete.
         """
         return self._is_finished(self._request.choices) or any(
             choice.whole_calls for choice in self._choices.values()
@@ -222,9 +224,7 @@ class ResponsePipeline:
 
     @property
     def resumable_choice(self) -> Choice | None:
-        """What may be got another way: one choice, not finished, of which no call has left and
-        nothing was forgotten.
-        """
+        """The choice that recovery may continue: the only one, unfinished, without a sent call."""
         choice = self._choice(0)
         is_one = self._request.choices == len(self._choices) == 1
         return (
@@ -244,7 +244,10 @@ class ResponsePipeline:
         parser: Parser | None,
         prefill_tokens: int = 0,
     ) -> None:
-        """Other bytes follow, of another answer; so many tokens of this one stand in its prompt."""
+        """Continue with the bytes of another response.
+
+        `prefill_tokens` is the number of tokens of this answer in the new prompt.
+        """
         self._response_reader, self._decoder, self.eof_seen, self._prefill_tokens = (
             response_reader,
             sse.Decoder(),
@@ -253,9 +256,9 @@ class ResponsePipeline:
         )
         self._work.clear()
         match how:
-            case "goes on":
+            case "continue":
                 choice.continue_()
-            case "goes on thinking":
+            case "continue reasoning":
                 self._write(0, choice.continue_reasoning(parser))
             case _:
                 choice.restart(parser)
@@ -314,7 +317,7 @@ class ResponsePipeline:
             )
             self._writer.write(index, event)
         if self._stats.output_chars > WHOLE_LIMIT and isinstance(self._writer, CompletionWriter):
-            raise AnswerInterrupted(f"the answer has more than {WHOLE_LIMIT:,} letters, and no end")
+            raise AnswerInterrupted(f"the answer is longer than {WHOLE_LIMIT:,} characters")
 
     def _end_with_usage(self) -> bytes:
         usage = self._stats.usage
@@ -330,10 +333,11 @@ class ResponsePipeline:
 
 
 def _finish_reason(choice: Choice) -> str:
-    """With a whole call the client has something to run, wherever the answer was cut.
+    """Return the finish reason for the client.
 
-    With nothing but half a call it was cut, whatever the backend says: the model, or a stop
-    sequence, ended it there."""
+    With a complete call it is `tool_calls`, wherever the answer was cut. With only a partial call
+    it is `length`, whatever the backend reports.
+    """
     if choice.whole_calls:
         return "tool_calls"
     finish = (

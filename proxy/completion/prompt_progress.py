@@ -1,18 +1,18 @@
-"""How far a backend has read a prompt, in a sentence for whoever waits."""
+"""Progress of prompt processing, as a sentence for a client that waits."""
 
 from dataclasses import dataclass
 
 from proxy.parsing.events import Progress
 
-_MIN_INTERVAL = 0.5  # seconds between two reports; less tells nothing
+_MIN_INTERVAL = 0.5  # seconds between two reports, fewer give no reliable speed
 
 
 @dataclass(slots=True)
 class PromptProgress:
     done: int
     total: int
-    updated_at: float  # when it was heard, in seconds
-    initial: int  # what the cache held already
+    updated_at: float  # monotonic time of the last report
+    initial: int  # tokens that were cached
     started_at: float
 
     @classmethod
@@ -29,7 +29,7 @@ class PromptProgress:
     def describe(self, now: float) -> str:
         words = f"prompt {self.done:,} of {self.total:,} ({self.fraction:.0%})".replace("%", " %")
         if self.done <= self.initial or self.updated_at - self.started_at < _MIN_INTERVAL:
-            return words  # one report tells no speed
+            return words  # one report gives no speed
         speed = (self.done - self.initial) / (self.updated_at - self.started_at)
         left = max(0.0, (self.total - self.done) / speed - (now - self.updated_at))
         return f"{words}, {speed:,.0f} tok/s, about {int(left):,} s left"

@@ -1,13 +1,12 @@
-"""How an answer is got all the same when the backend's own parser has given up over it, or our own
-child has died under it.
+"""Recovery policy: how to obtain an answer after the backend's parser failed or our process exited.
 
-The answer itself, if it is at hand; else it is asked for once more: with softer schemas, without
-the parser, or in the child's next life. Never more than two further questions, never after a call
-has left: it may be running already.
+First choice is the output itself, if the server's log or error contains it. Otherwise a further
+request is sent: with relaxed schemas, without the backend's parser, or to the restarted process. At
+most two further requests are sent, and none after a call was sent, because it may be running.
 
-What the client already has stands at the end of the new question, so that only what follows comes.
-Where the template does not take it that way the answer is given anew, and what the client has of it
-is left out (`Choice.begins_again`).
+What the client already has is put at the end of the new prompt, so that the model continues it. If
+the template does not support that, the whole answer is requested again, and the known part is left
+out (`Choice.restart`).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -43,7 +42,7 @@ _MAX_ATTEMPTS = 2
 
 @dataclass(frozen=True, slots=True)
 class RecoveredText:
-    """An answer that is at hand, and what it is read with."""
+    """The recovered output of a failed answer, and the parser to read it with."""
 
     text: str
     parser: Parser
@@ -51,20 +50,20 @@ class RecoveredText:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Another answer, and how it joins what came before."""
+    """A further response, and how it joins what was sent."""
 
     response: httpx.Response
     resume: Resume
-    thinking: ThinkingMode | None = None  # where it is known from the prompt
-    prefill_tokens: int = 0  # tokens of the answer that stand in its question
+    thinking: ThinkingMode | None = None  # how the answer begins, if the prompt shows it
+    prefill_tokens: int = 0  # tokens of the answer that are in its prompt
 
 
 @dataclass(frozen=True, slots=True)
 class _NextRequest:
-    """What is asked, and how its answer joins."""
+    """A further request, and how its answer joins what was sent."""
 
     request: ChatRequest
-    resume: Resume = "begins again"
+    resume: Resume = "restart"
     prefill_tokens: int = 0
 
 
@@ -77,7 +76,7 @@ class Recovery:
         request: ChatRequest,
         headers: Headers,
     ) -> None:
-        self.steps: list[str] = []  # that were gone, for the log
+        self.steps: list[str] = []  # taken so far, for the log
         self._parsers, self._settings = parsers, parsers.settings
         self._backend = backend
         self._request = request
@@ -88,9 +87,10 @@ class Recovery:
         self.answer_state = AnswerState(
             budget if self._raw is not None or self._settings.starts_server else None
         )
-        self._last_sender: SendRaw | None = None  # it was asked last; None is natively
-        self._raw_senders: list[tuple[str, SendRaw]] = []  # that are still to be gone
-        # Only the backend's own grammar can promise one.
+        # the last raw sender used; None after a plain request
+        self._last_sender: SendRaw | None = None
+        self._raw_senders: list[tuple[str, SendRaw]] = []  # not yet tried
+        # Only the backend's own grammar can guarantee a call.
         if self._raw is not None and not requires_tool_call(request.body):
             self._raw_senders.append(("raw", self._raw.send_chat))
             if can_use_completion(request.body):
@@ -99,15 +99,14 @@ class Recovery:
     async def first_attempt(self) -> Attempt:
         if self._tool_parsing == "raw" and self._raw is None:
             raise BadRequest(
-                f"TOOL_PARSING=raw needs llama.cpp, and the backend is of another kind: "
-                f"{self._backend.kind}"
+                f"TOOL_PARSING=raw needs a llama.cpp backend, but this one is {self._backend.kind}"
             )
         if self._raw_senders and (
             self._tool_parsing == "raw" or has_own_grammar(self._request.body)
         ):
             _, ask = self._raw_senders.pop(0)
             return await self._send_raw(ask, _NextRequest(self._request))
-        return Attempt(await self._backend.send_chat(self._request, self._headers), "begins again")
+        return Attempt(await self._backend.send_chat(self._request, self._headers), "restart")
 
     def close(self) -> None:
         self.answer_state.discard()
@@ -115,7 +114,7 @@ class Recovery:
             self._raw.close_window(self._log_window)
 
     async def warm_up(self) -> None:
-        """Make ready what the answer is read with, now that the model is known."""
+        """Compile what the parser needs, now that the model is known."""
         await self._parsers.warm_up_for(self._request, self._backend)
 
     def parser(self, thinking: ThinkingMode | None = None) -> Parser:
@@ -130,8 +129,9 @@ class Recovery:
         )
 
     async def recover_output(self, error: BridgeError, choice: Choice) -> RecoveredText | None:
-        """Only with a whole call in it: whether others were cut, and what of them is missing,
-        only the backend could say.
+        """Return the model's output from the error or the log, if it contains only complete calls.
+
+        If a call in it were cut, only the backend could supply the rest.
         """
         if isinstance(error, BackendDisconnected) or self._raw is None or self._log_window is None:
             return None
@@ -143,21 +143,23 @@ class Recovery:
             "forced" if reasoning and text.lstrip().startswith(reasoning) else None
         )
         trial = self.parser(thinking)
-        # Nothing in it is completed: it may have been cut.
+        # Complete nothing in it, as if it were cut.
         events = [*trial.feed(text), *trial.close("length")]
         ends = [event.whole for event in events if isinstance(event, CallEnd)]
         if not ends or not all(ends) or not choice.is_prefix_of(events):
             return None
-        self.steps.append("from its log or error")
+        self.steps.append("from log or error")
         return RecoveredText(text, self.parser(thinking))
 
     async def next_attempt(self, error: BridgeError, choice: Choice) -> Attempt | None:
-        """Another question for the same answer; None where nothing is left to ask."""
+        """Send a further request for the same answer; return None if there is nothing left to
+        try.
+        """
         if len(self.steps) == _MAX_ATTEMPTS:
             return None
         if isinstance(error, BackendDisconnected):
             return await self._after_restart(choice)
-        assert self._raw is not None  # or nobody would have seen its parser give up
+        assert self._raw is not None  # otherwise its parser failure would not have been recognized
         self._move_log_window()
         relaxed = relax_schemas(self._request.body)
         if (
@@ -165,11 +167,9 @@ class Recovery:
             and self._raw.is_schema_failure(error)
             and relaxed != self._request.body
         ):
-            self.steps.append("softer schemas")
+            self.steps.append("relaxed schemas")
             self._request = replace(self._request, body=relaxed)
-            return Attempt(
-                await self._backend.send_chat(self._request, self._headers), "begins again"
-            )
+            return Attempt(await self._backend.send_chat(self._request, self._headers), "restart")
         if not self._raw_senders:
             return None
         step, ask = self._raw_senders.pop(0)
@@ -179,12 +179,14 @@ class Recovery:
         )
 
     async def _after_restart(self, choice: Choice) -> Attempt | None:
-        """It goes on if the template takes what was said, and no grammar is needed; otherwise it
-        is asked as it was.
+        """Request the answer from the restarted process.
+
+        The answer is continued if the template allows it and no grammar is needed; otherwise it is
+        restarted.
         """
         if not await self._backend.provider.wait_for_restart():
             return None
-        self.steps.append("its next life")
+        self.steps.append("after restart")
         self._move_log_window()
         if self._raw is not None and not requires_tool_call(self._request.body):
             next_request = await self._prefilled(self._raw, choice)
@@ -192,7 +194,7 @@ class Recovery:
                 return await self._send_raw(self._last_sender or self._raw.send_chat, next_request)
         if self._last_sender is not None:
             return await self._send_raw(self._last_sender, _NextRequest(self._request))
-        return Attempt(await self._backend.send_chat(self._request, self._headers), "begins again")
+        return Attempt(await self._backend.send_chat(self._request, self._headers), "restart")
 
     def _move_log_window(self) -> None:
         if self._raw is not None and self._log_window is not None:
@@ -203,8 +205,8 @@ class Recovery:
         opened = await ask(
             next_request.request, self._headers, markers(self._settings.tool_dialect)
         )
-        inside = next_request.resume == "goes on thinking" or (
-            next_request.resume == "begins again" and self._opens_reasoning(opened.prompt)
+        inside = next_request.resume == "continue reasoning" or (
+            next_request.resume == "restart" and self._opens_reasoning(opened.prompt)
         )
         return Attempt(
             opened.response,
@@ -219,7 +221,9 @@ class Recovery:
         )
 
     async def _prefilled(self, raw: RawMode, choice: Choice) -> _NextRequest | None:
-        """The question with what was said at its end, if the template takes it that way."""
+        """Return the request with the sent text at the end of its prompt, or None if the
+        template does not allow it.
+        """
         sent = choice.text or choice.reasoning
         if not sent or choice.cannot_prefill or not can_prefill(self._request.body):
             return None
@@ -235,7 +239,9 @@ class Recovery:
         except BridgeError:
             return None
         return (
-            _NextRequest(request, "goes on" if choice.text else "goes on thinking", prefill_tokens)
+            _NextRequest(
+                request, "continue" if choice.text else "continue reasoning", prefill_tokens
+            )
             if taken
             else None
         )

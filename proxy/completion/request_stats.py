@@ -1,5 +1,4 @@
-"""What is known of one request while it is answered, and the one line that a person reads of it:
-figures only, never content, never keys."""
+"""Statistics of one request, and its log line: figures only, never content or keys."""
 
 import contextlib
 import logging
@@ -17,13 +16,13 @@ from proxy.printable import printable
 
 logger = logging.getLogger("llama-bridge")
 
-_PATH_LIMIT = 200  # letters
+_PATH_LIMIT = 200  # characters
 _CHARS_PER_TOKEN = 4
 _MIN_WAIT_LOGGED = 0.05  # seconds
 
 
 def new_request_id() -> str:
-    """Without digits: clients look for the numbers of a status in whatever they are told."""
+    """Return a random request id without digits: some clients search errors for status codes."""
     return "req_" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(12))
 
 
@@ -35,22 +34,22 @@ class RequestStats:
     started_at: float = field(default_factory=time.monotonic)
     status: int | None = None
     model: str | None = None
-    is_generation: bool = False  # what is answered comes word by word, after the prompt was read
-    # Why it has not been sent to the backend yet.
+    is_generation: bool = False  # the answer is generated, after the prompt was processed
+    # Why the request has not been sent to the backend yet.
     waiting_reason: Callable[[], str | None] = lambda: None
-    wait_seconds: float = 0.0  # seconds, for other requests on its model
-    prompt_progress: PromptProgress | None = None  # as far as the backend tells
+    wait_seconds: float = 0.0  # time spent waiting for other requests on the model
+    prompt_progress: PromptProgress | None = None  # as reported by the backend
     usage: Usage | None = None
-    estimated: bool = False  # the backend counted nothing
+    estimated: bool = False  # the backend reported no usage
     output_chars: int = 0
-    first_output_at: float | None = None  # when the first of the answer arrived
+    first_output_at: float | None = None  # when the first output arrived
     last_output_at: float | None = None
-    calls: Counter[str] = field(default_factory=Counter)  # how each was found
-    # Calls that are text, by the rule that says so.
+    calls: Counter[str] = field(default_factory=Counter)  # by how each was found
+    # Calls that stayed text, by rule.
     quoted: Counter[str] = field(default_factory=Counter)
-    recovery_steps: list[str] = field(default_factory=list)  # that had to be gone to get the answer
-    error: str = ""  # what went wrong, if anything
-    warning: str = ""  # what a person should know of this backend
+    recovery_steps: list[str] = field(default_factory=list)  # taken to obtain the answer
+    error: str = ""  # empty if nothing failed
+    warning: str = ""  # what the user should know about this backend
 
     def add_output(self, chars: int = 0) -> None:
         self.last_output_at = time.monotonic()
@@ -66,7 +65,7 @@ class RequestStats:
 
     @contextlib.contextmanager
     def measure_wait(self) -> Iterator[None]:
-        """Measure what happens inside as time that the request waited for others."""
+        """Count the time inside this context as waiting for other requests."""
         began = time.monotonic()
         try:
             yield
@@ -75,15 +74,15 @@ class RequestStats:
 
     @property
     def is_waiting(self) -> bool:
-        """For the first of its answer."""
+        """Whether no output has arrived yet."""
         return self.first_output_at is None and (self.is_generation or self.status is None)
 
     def with_request_id(self, body: dict[str, Any]) -> dict[str, Any]:
-        """An error that names the line in the log where more may stand."""
+        """Return an error body with the request id, which leads to the log line."""
         return {"error": body["error"] | {"request_id": self.id}}
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs, and for the page. What is not known yet is None."""
+        """Return all figures, for programs and the dashboard; unknown values are None."""
         usage = self.usage
         return {
             "id": self.id,
@@ -147,7 +146,7 @@ class RequestStats:
         return words
 
     def _rate(self) -> float | None:
-        """None of what came at once."""
+        """Return tokens per second, or None if the output arrived at once."""
         made = (
             self.usage.completion
             if self.usage is not None
@@ -164,6 +163,6 @@ class RequestStats:
 
 
 def _by_rule(quoted: Counter[str]) -> str:
-    """`blockquote`, or with figures where one alone says too little: `code 1, list 2`."""
+    """Return the counts by rule: `blockquote`, or `code 1, list 2` for several."""
     only = len(quoted) == 1
     return ", ".join(rule if only else f"{rule} {count}" for rule, count in sorted(quoted.items()))

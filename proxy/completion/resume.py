@@ -1,22 +1,24 @@
-"""How the answer of a further attempt joins what the client already has."""
+"""How a further answer joins what the client already has."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Resume: TypeAlias = Literal["goes on", "goes on thinking", "begins again"]
-"""How an answer that is got another way joins what came before."""
+Resume: TypeAlias = Literal["continue", "continue reasoning", "restart"]
+"""How the answer of a further attempt relates to the one before."""
 
 
 @dataclass(slots=True)
 class ResumeFilter:
-    """What the client already has, against the same said again."""
+    """Drops the part of a repeated text that the client already has."""
 
     text: str
-    position: int = 0  # so much of it was said again
+    position: int = 0  # characters that were repeated so far
     differs: bool = False
 
     def unsent(self, text: str) -> str:
-        """What of this text it does not have. Nothing more, once the two have parted."""
+        """Return the part of `text` that the client does not have; nothing once the texts
+        differ.
+        """
         left = len(self.text) - self.position
         if not left:
             return text

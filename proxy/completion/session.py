@@ -1,4 +1,4 @@
-"""The backend's answer, from the question to its end, also where it has to be got another way."""
+"""One answer from the first request to the backend until its end, including recovery."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ _SSE_PREFIXES = (b"data:", b":", b"event:", b"id:", b"retry:", b"error:")
 
 
 class CompletionSession:
-    """Opened when the first of it that is no error has come, then read to its end."""
+    """Opens the answer, streams or collects it, and recovers from errors."""
 
     def __init__(self, backend: Backend, pipeline: ResponsePipeline, recovery: Recovery) -> None:
         self.pipeline = pipeline
@@ -29,13 +29,13 @@ class CompletionSession:
         self._response: httpx.Response | None = None
         self._body: AsyncIterator[bytes] | None = None
         self._output: AsyncGenerator[bytes, None] | None = None
-        self._buffered: list[bytes] = []  # what came while it was opened
-        self._first_error: BridgeError | None = None  # for which it had to be got another way
+        self._buffered: list[bytes] = []  # bytes that arrived while it was opened
+        self._first_error: BridgeError | None = None  # the error that made recovery necessary
 
     async def open(self) -> None:
         try:
             attempt = await self._recovery.first_attempt()
-            self._response = attempt.response  # closed also if the client leaves now
+            self._response = attempt.response  # closed also if the client disconnects now
             await self._recovery.warm_up()
             if attempt.thinking is not None:
                 self.pipeline.use_parser(self._recovery.parser(attempt.thinking))
@@ -44,9 +44,10 @@ class CompletionSession:
             await self._recover_opening(error)
 
     async def _recover_opening(self, error: BridgeError) -> None:
-        """Recover from an error that came before anything was sent.
+        """Recover from an error before anything was sent.
 
-        An answer that needs no recovery is finished, in whatever pieces it and the error came."""
+        If the answer received so far can be finished, it is finished.
+        """
         try:
             await self._recover(error)
         except BridgeError as cause:
@@ -55,9 +56,11 @@ class CompletionSession:
             self._output = _single(self.pipeline.abort(cause))
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """What the client gets, to the end. A break in the middle is part of it."""
+        """Iterate over the bytes for the client, including the error of an answer that breaks
+        off.
+        """
         while True:
-            assert self._output is not None  # it was opened
+            assert self._output is not None  # `open` was called
             try:
                 while self._buffered:
                     yield self._buffered.pop(0)
@@ -76,8 +79,8 @@ class CompletionSession:
         return b"".join([data async for data in self.stream()])
 
     async def close(self) -> None:
-        """What comes after the last word of an answer is only read so that the connection can be
-        used again.
+        """Close the response; after a complete answer, read the rest so that the connection can
+        be reused.
         """
         self._recovery.close()
         try:
@@ -97,9 +100,8 @@ class CompletionSession:
                 return
 
     async def _recover(self, error: BridgeError) -> None:
-        """Opens the answer that takes the place of the one that failed.
-
-        Raises what cannot be helped.
+        """Start the answer that replaces the failed one, or raise the error that explains the
+        failure.
         """
         if not self._recovery.can_recover(error):
             raise error
@@ -117,15 +119,15 @@ class CompletionSession:
                     return
                 break
             except CrashesModel:
-                raise  # nobody should ask again
+                raise  # a retry would crash the model again
             except BridgeError as another:
                 failure = another
-        raise self._first_error  # what the backend said first is what explains it
+        raise self._first_error  # the first error is the one that explains the failure
 
     async def _open_next(self, failure: BridgeError, choice: Choice) -> bool:
         if (recovered := await self._recovery.recover_output(failure, choice)) is not None:
             self.pipeline.resume(
-                choice, "begins again", self._recovery.response_reader(), recovered.parser
+                choice, "restart", self._recovery.response_reader(), recovered.parser
             )
             await self._start(self._drain(self.pipeline.feed_output(recovered.text)))
         elif (attempt := await self._recovery.next_attempt(failure, choice)) is not None:
@@ -165,12 +167,12 @@ class CompletionSession:
         else:
             raise InvalidBackendResponse(
                 (
-                    "the backend answered with something that is neither a stream of events nor "
-                    "JSON; is BACKEND_URL the base of its API?"
+                    "the backend's response is neither an event stream nor "
+                    "JSON; check that BACKEND_URL is the base of its API"
                 ),
                 retryable=False,
             )
-        # A client that reads slowly keeps us here for long, with thousands of others.
+        # Free the pieces: a slow client can keep this generator alive for long.
         start = piece = b""
         async for data in reading:
             yield data
@@ -191,9 +193,7 @@ class CompletionSession:
             yield data
 
     async def _drain(self, data: bytes) -> AsyncGenerator[bytes, None]:
-        """What is left of the answer when the backend has no more to say; others have their turn
-        in between.
-        """
+        """Yield the backlog in steps, so that other requests have their turn, then the end."""
         while self.pipeline.has_backlog:
             yield data
             await asyncio.sleep(0)
@@ -201,21 +201,19 @@ class CompletionSession:
         yield data + self.pipeline.end()
 
     async def _read_whole(self, start: bytes, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
-        """Not a stream: an answer that came at once, or an error that calls itself 200."""
+        """Read a response that is not a stream: a whole answer, or an error with status 200."""
         read = bytearray(start)
         async for piece in pieces:
             read += piece
             if len(read) > WHOLE_LIMIT:
                 raise InvalidBackendResponse(
-                    f"the backend sent more than {WHOLE_LIMIT:,} bytes at once"
+                    f"the backend's response is larger than {WHOLE_LIMIT:,} bytes"
                 )
         body = bytes(read)
         try:
             whole = ChunkParser().parse(body)
         except InvalidChunk:
-            raise BackendDisconnected(
-                "the backend's answer broke off in the middle (connection lost)"
-            ) from None
+            raise BackendDisconnected("the backend's answer broke off (connection lost)") from None
         if whole is None or not whole.get("choices"):
             raise self._backend.map_error(_status(whole), body, {})
         return whole
@@ -226,7 +224,7 @@ async def _single(data: bytes) -> AsyncGenerator[bytes, None]:
 
 
 def _status(completion: Any) -> int:
-    """Of an error that calls itself 200."""
+    """Return the status of an error that was sent with status 200."""
     error = completion.get("error", completion) if isinstance(completion, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, int) and 400 <= code < 600 else 502

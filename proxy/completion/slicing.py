@@ -1,4 +1,4 @@
-"""An event with a long text in pieces, so that others have their turn in between."""
+"""Splits long events, so that other requests have their turn in between."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,14 +12,12 @@ from proxy.parsing.events import (
     TextEvent,
 )
 
-# Letters of one event that are read at once; a backend may send megabytes as one piece.
+# Characters of one event that are processed at once; a backend may send megabytes as one chunk.
 SLICE = 2048
 
 
 def sliced(event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs | Finish]:
-    """The event, in pieces where its text is long: what a client gets is the same, however it is
-    cut.
-    """
+    """Return the event, split if its text is long; the client receives the same either way."""
     if not isinstance(event, Content | Reasoning | CallArguments) or len(event.text) <= SLICE:
         return [event]
     return (

@@ -57,8 +57,7 @@ class ModelFieldScanner:
 
     def _read_token(self, text: bytes, at: int) -> int:
         to = _TO_TOKEN if self._depth == 1 else _TO_BRACKET
-        # type: ignore[union-attr] # the pattern also matches the empty string
-        end = to.match(text, at).end()
+        end = to.match(text, at).end()  # type: ignore[union-attr]  # matches the empty string too
         if end < len(text):
             if text[end] == _QUOTE:
                 self._string = []

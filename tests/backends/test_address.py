@@ -39,7 +39,7 @@ def test_the_base_of_the_api(url: str, base: str) -> None:
     ],
 )
 def test_what_is_no_address(url: str) -> None:
-    with pytest.raises(ValueError, match=r"is no URL|must"):
+    with pytest.raises(ValueError, match=r"invalid URL"):
         address.parse(url)
 
 
@@ -84,7 +84,7 @@ def test_outside_its_base_a_stranger_is_asked_nothing() -> None:
 
 
 def test_a_key_never_goes_to_a_stranger_in_the_clear() -> None:
-    with pytest.raises(ValueError, match="plain http"):
+    with pytest.raises(ValueError, match="plain HTTP"):
         address.parse("http://example.com/v1", "secret")
     assert address.parse("https://example.com/v1", "secret").key == "secret"
     assert address.parse("http://10.0.0.5/v1", "secret").key == "secret"

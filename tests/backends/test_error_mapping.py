@@ -52,7 +52,7 @@ def _error(message: str, **fields: Any) -> bytes:
         (b'error: {"message":"m"}', "m"),
         (
             b"<html><body>502",
-            "the backend answered with a web page, not with an error that explains itself",
+            "the backend responded with a web page instead of an error message",
         ),
         (b" plain text ", "plain text"),
         (b"[1]", "[1]"),
@@ -125,7 +125,7 @@ def test_the_field_that_is_wrong(body: bytes, param: str | None) -> None:
 def test_whose_key_is_wrong() -> None:
     assert (
         map_error(401, b'{"error":"Unauthorized"}', {}).message
-        == "Unauthorized (the backend wants a key that it knows: BACKEND_API_KEY)"
+        == "Unauthorized (set BACKEND_API_KEY to a key that the backend accepts)"
     )
 
 
@@ -139,7 +139,9 @@ def test_whose_key_is_wrong() -> None:
     ],
 )
 def test_an_address_that_leads_nowhere_is_doubted(status: int, body: bytes, hint: bool) -> None:
-    assert ("is BACKEND_URL the base of its API?" in map_error(status, body, {}).message) is hint
+    assert (
+        "check that BACKEND_URL is the base of its API" in map_error(status, body, {}).message
+    ) is hint
 
 
 async def test_nothing_follows_a_redirect() -> None:
@@ -168,8 +170,8 @@ def test_where_it_has_moved_to() -> None:
         308, b"", {"location": "https://elsewhere.example/v1/chat/completions?token=x"}
     )
     words = (
-        "the backend has moved to https://elsewhere.example/v1/chat/completions: "
-        "nothing is sent there unless BACKEND_URL names it"
+        "the backend redirects to https://elsewhere.example/v1/chat/completions; "
+        "redirects are not followed, so set BACKEND_URL to it if you trust it"
     )
     assert (error.status, error.message) == (502, words)
 

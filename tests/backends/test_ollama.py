@@ -107,7 +107,7 @@ async def test_a_refusal_that_nothing_can_be_left_out_for() -> None:
 def test_what_it_ignores_is_said() -> None:
     backend, _ = ollama()
     ignored = parse(b'{"messages": [], "tool_choice": "required", "n": 2, "temperature": 1}')
-    assert backend.warning_for(ignored) == "ollama does not read n, tool_choice"
+    assert backend.warning_for(ignored) == "ollama ignores n, tool_choice"
     for kept in (b'"tool_choice": "auto"', b'"tool_choice": "none"', b'"n": 1'):
         assert backend.warning_for(parse(b'{"messages": [], %s}' % kept)) == ""
 
@@ -178,7 +178,7 @@ async def test_the_line_in_the_log_says_what_it_ignores(caplog: pytest.LogCaptur
     )
     with caplog.at_level("INFO"):
         await ask(app, CHAT, {"messages": [], "n": 2, "top_k": 4})
-    assert caplog.messages[-1].endswith("| ollama does not read n, top_k")
+    assert caplog.messages[-1].endswith("| ollama ignores n, top_k")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Our own child dies in the middle of an answer: its next life goes on where that one stopped,
+"""Our own child dies in the middle of an answer: after restart goes on where that one stopped,
 and the client sees one clean answer.
 """
 
@@ -93,7 +93,7 @@ async def test_before_a_word_was_said_it_is_asked_again(
     assert first == second
     (line,) = caplog.records
     assert line.levelname == "INFO"
-    assert line.getMessage().endswith("| calls: 1 recovered | recovered: its next life")
+    assert line.getMessage().endswith("| calls: 1 recovered | recovered: after restart")
 
 
 @BOTH
@@ -132,7 +132,7 @@ async def test_it_may_die_twice(
     assert heard(await ask(road, streamed=streamed)).content == PROSE
     assert last_message(asked(road)[2])["content"] == PROSE[:20]
     assert lives.begun == 3
-    assert caplog.records[0].getMessage().endswith("| recovered: its next life, its next life")
+    assert caplog.records[0].getMessage().endswith("| recovered: after restart, after restart")
 
 
 @BOTH

@@ -71,7 +71,7 @@ async def test_one_block_is_the_answer(
     assert (
         caplog.records[0]
         .getMessage()
-        .endswith("| calls: 1 recovered | recovered: from its log or error")
+        .endswith("| calls: 1 recovered | recovered: from log or error")
     )
     # The block of the question before is not the one of this.
     assert watered(await ask(road, streamed=streamed))

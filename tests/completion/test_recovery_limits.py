@@ -137,7 +137,7 @@ async def test_a_schema_that_makes_no_grammar_is_softened(
     first, second = asked(road)
     assert (first["tools"], second["tools"], second["tool_choice"]) == (STRICT, SOFT, choice)
     assert (
-        caplog.records[0].getMessage().endswith("| calls: 1 recovered | recovered: softer schemas")
+        caplog.records[0].getMessage().endswith("| calls: 1 recovered | recovered: relaxed schemas")
     )
 
 
@@ -255,7 +255,6 @@ async def test_another_kind_of_server_has_no_raw_way(streamed: bool) -> None:
         status, told = refused(await ask(road, streamed=streamed))
         assert (status, told["code"]) == (400, "invalid_request")
         assert (
-            told["message"]
-            == "TOOL_PARSING=raw needs llama.cpp, and the backend is of another kind: generic"
+            told["message"] == "TOOL_PARSING=raw needs a llama.cpp backend, but this one is generic"
         )
     assert road.script.questions() == []

@@ -116,7 +116,7 @@ async def killed_on_its_way(bridge: Bridge, caplog: pytest.LogCaptureFixture) ->
     met, *_ = [
         (heard, answer)
         for heard, answer, way in [await _killed(bridge, caplog) for _ in range(4)]
-        if way == "its next life"
+        if way == "after restart"
     ]
     return met
 

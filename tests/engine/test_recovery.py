@@ -117,7 +117,7 @@ async def test_the_parser_does_give_up(odd: Bridge) -> None:
 
 async def test_the_log_of_our_own_child_has_the_answer(odd: Bridge, lines: Lines) -> None:
     assert await both(odd) == CALL
-    assert lines.ends() == {"calls: 1 recovered | recovered: from its log or error"}
+    assert lines.ends() == {"calls: 1 recovered | recovered: from log or error"}
 
 
 async def test_another_server_is_asked_once_more(named: Bridge, lines: Lines) -> None:
@@ -135,7 +135,7 @@ async def test_thoughts_that_were_said_are_not_said_again(thinking: Bridge, line
     """What the log shows begins after them."""
     answer = await both(thinking, text="List the files, please. /think")
     assert (answer.content, answer.thoughts, answer.calls) == (CONTENT, THOUGHTS, CALL.calls)
-    assert lines.ends() == {"calls: 1 recovered | recovered: from its log or error"}
+    assert lines.ends() == {"calls: 1 recovered | recovered: from log or error"}
 
 
 async def test_and_another_server_goes_on_from_them(thinking: Bridge, lines: Lines) -> None:
@@ -147,7 +147,7 @@ async def test_and_another_server_goes_on_from_them(thinking: Bridge, lines: Lin
 
 @pytest.mark.parametrize(
     ("bridge", "ways"),
-    [("native", "softer schemas"), ("odd", "softer schemas, from its log or error")],
+    [("native", "relaxed schemas"), ("odd", "relaxed schemas, from log or error")],
     indirect=["bridge"],
 )
 async def test_a_schema_that_makes_no_grammar(bridge: Bridge, ways: str, lines: Lines) -> None:
@@ -159,7 +159,7 @@ async def test_a_schema_that_makes_no_grammar(bridge: Bridge, ways: str, lines: 
 
 async def test_a_call_that_must_come_with_such_a_schema(native: Bridge, lines: Lines) -> None:
     assert await both(native, tools=[UNRESOLVED], tool_choice="required") == CALL
-    assert lines.ends() == {"calls: 1 recovered | recovered: softer schemas"}
+    assert lines.ends() == {"calls: 1 recovered | recovered: relaxed schemas"}
 
 
 @pytest.mark.parametrize("bridge", ["native", "leaking", "odd", "named"], indirect=True)

@@ -25,7 +25,7 @@ from tests.patience import HANGS
 SECONDS = HANGS
 
 
-WRONG_KEY = "Invalid API Key (the backend wants a key that it knows: BACKEND_API_KEY)"
+WRONG_KEY = "Invalid API Key (set BACKEND_API_KEY to a key that the backend accepts)"
 
 
 @pytest.mark.parametrize("key", ["", "wrong"])

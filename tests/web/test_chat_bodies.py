@@ -142,7 +142,7 @@ async def test_what_is_neither_a_stream_nor_json(streamed: bool, body: str, size
     )
     assert (status, error["code"]) == (502, "bad_answer")
     assert body not in error["message"]
-    assert error["message"].endswith("is BACKEND_URL the base of its API?")
+    assert error["message"].endswith("check that BACKEND_URL is the base of its API")
 
 
 @BOTH

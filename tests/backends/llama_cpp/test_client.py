@@ -337,6 +337,6 @@ async def test_at_a_public_host_only_its_api_is_asked() -> None:
     raw, script = way(FixedProvider(BackendAddress("https://api.example.com/v1")), chat=stream())
     opened = await raw.send_chat(QUESTION, [], [])
     assert opened.prompt is None
-    with pytest.raises(NotFound, match="lies outside the API"):
+    with pytest.raises(NotFound, match="is outside the API"):
         await raw.send_completion(QUESTION, [], [])
     assert {request.url.path for request in script.asked} == {MODELS, CHAT}
