@@ -1,6 +1,6 @@
-"""Who answers: how to ask each kind of server, and what is odd about its reply.
+"""Backends: one file per kind of server with its request format and peculiarities.
 
-One file each, one line here.
+A new kind is one file, and one entry in `KINDS`.
 """
 
 import re
@@ -15,28 +15,28 @@ from proxy.backends.ollama import Ollama
 from proxy.backends.vllm import Vllm
 from proxy.backends.zen import Zen
 
-# In the order in which they are tried; the last one takes all.
+# In the order of detection; the last one matches everything.
 KINDS: tuple[type[Backend], ...] = (Zen, LlamaCpp, Vllm, LlamaCppPython, LmStudio, Ollama, Generic)
 
 
 def canonical_kind(wanted: str) -> str:
-    """The name of a kind, however it is written: llamacpp, LM Studio, llama-cpp-python.
+    """Return the name of a kind, however it is written (llamacpp, LM Studio, llama-cpp-python).
 
-    ValueError names those that exist.
+    Raises ValueError with the known names.
     """
     for name in ("auto", *(kind.kind for kind in KINDS)):
         if _letters(name) == _letters(wanted):
             return name
     raise ValueError(
-        f"{wanted!r} is no kind of server that is known here: auto, "
+        f"unknown backend kind {wanted!r}; use one of auto, "
         f"{', '.join(kind.kind for kind in KINDS)}"
     )
 
 
 def kinds_at(address: BackendAddress, wanted: str) -> tuple[type[Backend], ...]:
-    """Those that may answer there.
+    """Return the kinds that may be at `address`.
 
-    More than one must be found out by asking; zen is known by its name and never probed.
+    If there is more than one, detection decides; zen is known by its host and never probed.
     """
     if wanted == "auto":
         return (Zen,) if address.is_zen else KINDS

@@ -1,4 +1,4 @@
-"""One HTTP client for all backends; every foreign error is translated here, once."""
+"""HTTP client for all backends; translates errors of the network library into ours."""
 
 import re
 import secrets
@@ -13,8 +13,8 @@ from proxy.errors import BackendDisconnected, BackendTimeout, BridgeError, Unava
 LOOP_HEADER = b"x-llama-bridge"
 TIMEOUTS = {"connect": 10.0, "read": 600.0, "write": 600.0, "pool": None}
 PROBE_TIMEOUTS = {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": None}
-# No limit on connections: httpx's own 100 would queue the 101st stream. Few are kept: its pool is
-# searched at each request.
+# No limit on connections, because httpx's default of 100 would queue the 101st stream. Few are kept
+# alive, because the pool is searched at each request.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=4.0)
 _DNS_ERROR = re.compile(
     "name or service not known|name resolution|nodename nor servname|no address associated",
@@ -25,8 +25,8 @@ _NO_RESPONSE_ERRORS = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteEr
 
 
 def default_transport(url: str, *, public: bool) -> httpx.AsyncBaseTransport:
-    """A public host may lie behind the proxy that the environment names; a server at home never
-    does.
+    """Return the transport for `url`; only a public host is reached through the environment's
+    HTTP proxy.
     """
     if not public and url.startswith("http:"):
         return Transport(_LIMITS)
@@ -42,35 +42,38 @@ def _unreachable(provider: str, why: str) -> str:
     if "SSL" in why:
         reason = _SSL_DETAILS.sub("", why)
         return (
-            f"no secure connection to {provider} ({reason}): is it https at all, "
-            f"and does this machine know its certificate? "
-            "SSL_CERT_FILE can name it"
+            f"no secure connection to {provider} ({reason}); check that it uses https. "
+            f"If its certificate is private, "
+            f"set SSL_CERT_FILE"
         )
     if _DNS_ERROR.search(why):
-        return f"{provider} cannot be found: is this machine connected, and is BACKEND_URL right?"
-    return f"nothing answers at {provider}: is the backend running, and is BACKEND_URL right?"
+        return f"cannot resolve {provider}; check the network connection and BACKEND_URL"
+    return f"cannot connect to {provider}; check that the backend is running and BACKEND_URL"
 
 
 class HttpClient:
     def __init__(
         self, transport: httpx.AsyncBaseTransport, on_stale: Callable[[], None] = lambda: None
     ) -> None:
-        # Every request carries it; who meets it again is asked by itself.
+        # Every request carries this id; receiving it again means that a proxy points at itself.
         self.loop_id = secrets.token_hex(8).encode()
         self._transport = transport
-        # Called when another server may have taken the place of the known one.
+        # Called when another server may have replaced the known one.
         self.on_stale = on_stale
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        """The head of the answer; the body is still to be read, or closed."""
+        """Send `request`, and return the response with its body still to be read or closed."""
         try:
             return await self._send_once(request)
         except httpx.TransportError as error:
             raise self._map_error(error, request) from error
 
     async def send_retryable(self, request: httpx.Request) -> httpx.Response:
-        """As `send`, for a question that may be asked twice: a kept connection may have been closed
-        at the other end, and this shows only when no answer comes at all."""
+        """Send a request that may be repeated.
+
+        A kept connection may have been closed by the server, which shows only when there is no
+        response; then the request is sent once more.
+        """
         try:
             return await self._send_once(request)
         except _NO_RESPONSE_ERRORS:
@@ -85,7 +88,7 @@ class HttpClient:
         return await self._transport.handle_async_request(request)
 
     async def read(self, response: httpx.Response, limit: int = 4 * 1024 * 1024) -> bytes:
-        """A short body, whole. Beyond the limit the rest is left unread."""
+        """Read a short body; beyond `limit` the rest is left unread."""
         pieces: list[bytes] = []
         size = 0
         try:
@@ -99,19 +102,19 @@ class HttpClient:
         return b"".join(pieces)[:limit]
 
     async def stream(self, response: httpx.Response) -> AsyncIterator[bytes]:
-        """The bytes as they come, undecoded."""
-        assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
+        """Iterate over the raw bytes of the body."""
+        # an async transport returns no other
+        assert isinstance(response.stream, httpx.AsyncByteStream)
         try:
             async for piece in response.stream:
                 yield piece
         except httpx.ReadTimeout as error:
             raise BackendTimeout(
-                "the backend has sent nothing for 10 minutes (request timeout)"
+                "the backend sent nothing for 10 minutes (request timeout)"
             ) from error
         except httpx.TransportError as error:
             raise BackendDisconnected(
-                "the connection to the backend was lost in the middle of the answer "
-                "(connection lost)"
+                "lost the connection to the backend in the middle of the answer (connection lost)"
             ) from error
 
     async def aclose(self) -> None:
@@ -125,18 +128,17 @@ class HttpClient:
                 return Unavailable(_unreachable(place, str(error)))
             case httpx.WriteTimeout():
                 return BackendTimeout(
-                    f"{place} has not taken the request within "
+                    f"{place} did not accept the request within "
                     f"{request.extensions['timeout']['write']:.0f} seconds"
                 )
             case httpx.TimeoutException():
                 return BackendTimeout(
-                    f"{place} has sent nothing for {request.extensions['timeout']['read']:.0f} "
-                    f"seconds"
+                    f"{place} sent nothing for {request.extensions['timeout']['read']:.0f} seconds"
                 )
             case httpx.UnsupportedProtocol() | httpx.ProxyError():
                 return Unavailable(f"{place} cannot be reached: {error}")
             case _:
                 self.on_stale()
                 return BackendDisconnected(
-                    f"{place} closed the connection without an answer (connection lost)"
+                    f"{place} closed the connection without a response (connection lost)"
                 )

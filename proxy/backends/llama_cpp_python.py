@@ -1,10 +1,9 @@
 """llama-cpp-python's server.
 
-It answers one question at a time, and by default whoever else asks, be it for its models, cuts the
-answer that is under way. So questions wait for each other here, and nothing else is asked
-meanwhile. It punishes every repetition unless told not to, which JSON and tags do not survive. It
-never counts tokens in a stream, and a stream that fails before its first word is empty: the reason
-is told only to who does not stream.
+It processes one request at a time, and by default any other request, even for the model list,
+interrupts the answer in progress. So requests are serialized here. Its default repeat penalty
+breaks JSON and tags. It reports no usage in a stream, and a stream that fails at once is empty: the
+reason is available only without streaming.
 """
 
 import asyncio
@@ -23,9 +22,9 @@ from proxy.chat_request.backend_body import Capabilities, build_body
 from proxy.chat_request.request import ChatRequest
 from proxy.errors import BackendFailed, BackendRefused, BridgeError
 
-# It calls a question that it cannot read its own failure, and tells everything that the question
-# might have been.
-_SEARCH_LIMIT = 16_384  # letters; the first of the errors is enough
+# It reports an invalid request as an internal error, followed by everything that the request might
+# have been.
+_SEARCH_LIMIT = 16_384  # characters; the first error is enough
 _UNREADABLE = re.compile(
     r"""\d+ validation errors?:\n.*?'loc': \('body', (?P<place>'[^']*'(, \d+)*)"""
     r""".*?'msg': (["'])(?P<reason>.*?)\3""",
@@ -55,14 +54,15 @@ class LlamaCppPython(Backend):
     async def send_chat(self, request: ChatRequest, headers: Headers) -> httpx.Response:
         await self._lock.acquire()
         try:
-            # Somebody else keeps it busy, or it does not list its models.
+            # The server is busy with a client outside this proxy, or has no model list.
             with contextlib.suppress(BridgeError):
                 await super().models()
             response = await super().send_chat(request, headers)
-        except BaseException:  # also a client that leaves: its turn goes to the next
+        except BaseException:  # also if the client disconnects: the next request must get its turn
             self._lock.release()
             raise
-        assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
+        # an async transport returns no other
+        assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _ExclusiveStream(
             response.stream, self._lock.release, lambda: self._raise_refusal(request, headers)
         )
@@ -75,7 +75,7 @@ class LlamaCppPython(Backend):
         ):
             place = unreadable["place"].replace(", ", ".").replace("'", "")
             return BackendRefused(
-                f"{place} is not as llama-cpp-python takes it: {unreadable['reason']}", param=place
+                f"llama-cpp-python rejects {place}: {unreadable['reason']}", param=place
             )
         return error
 
@@ -96,12 +96,12 @@ class LlamaCppPython(Backend):
     async def models(self, max_age: float = MODELS_TTL) -> list[ModelInfo]:
         if self.busy:
             return self._models
-        async with self._lock:  # a look that is under way would cut an answer too
+        async with self._lock:  # a request for the list would interrupt an answer too
             return await super().models(max_age)
 
 
 class _ExclusiveStream(httpx.AsyncByteStream):
-    """An answer at whose end the next question may be asked."""
+    """Response body that releases the lock when it is closed."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """LM Studio.
 
-Its list holds every model on the disk, whether loaded or not, and no limits; its own API tells
-both. It answers 200 under any path, so a status proves nothing. A tool_choice must be one word, and
-JSON must have a schema.
+Its OpenAI model list contains every model on disk, loaded or not, without limits; its own API
+reports both. It returns 200 for any path, so a status proves nothing. A tool_choice must be a word,
+and JSON output requires a schema.
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ from proxy.backends.base import Backend, FetchPath
 from proxy.backends.models import ModelInfo, list_items, model_name
 from proxy.chat_request.backend_body import Capabilities
 
-# It ships with one, so that the only model to talk to is never the only one in the list.
+# LM Studio ships with an embedding model, so the list never has a single entry.
 _EMBEDDING_TYPES = ("embeddings", "embedding")
 
 
@@ -48,7 +48,7 @@ def _merge(
 
 
 def _inputs(shown: dict[str, Any]) -> tuple[str, ...] | None:
-    """As the older of its APIs tells it, and the newer."""
+    """Return the input modalities, from the older or newer version of its API."""
     kind, capabilities = shown.get("type"), shown.get("capabilities")
     vision = capabilities.get("vision") if isinstance(capabilities, dict) else None
     if kind == "vlm" or vision is True:
@@ -61,7 +61,7 @@ def _name(item: dict[str, Any]) -> Any:
 
 
 def _loaded_models(listed: list[dict[str, Any]]) -> dict[Any, int | None]:
-    """The models in memory and how much each holds, as both of its APIs tell it."""
+    """Return the context of each loaded model, from the older or newer version of its API."""
     loaded: dict[Any, int | None] = {}
     for item in listed:
         if item.get("state") == "loaded":

@@ -1,4 +1,4 @@
-"""The models list of a backend, in every shape that was seen, and which of them a client means."""
+"""Parses model lists in every shape that backends use, and picks the model that a client means."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,10 @@ class ModelInfo:
     owned_by: str = "unknown"
     context: int | None = None
     aliases: tuple[str, ...] = ()
-    loaded: bool = False  # it is in memory now, where the server tells
-    inputs: tuple[str, ...] | None = None  # what it takes: text, image, audio
+    loaded: bool = False  # in memory now, if the server reports that
+    inputs: tuple[str, ...] | None = None  # modalities: text, image, audio
     only_endpoint: str | None = (
-        None  # the path that it answers under, where this is not /chat/completions
+        None  # the path that this model requires instead of /chat/completions
     )
 
 
@@ -29,7 +29,9 @@ def parse_models(listed: Any) -> list[ModelInfo]:
 
 
 def list_items(listed: Any) -> list[dict[str, Any]]:
-    """A list object, a bare array, Ollama's `models`, bare names, no data at all."""
+    """Return the items of a list object, a bare array, Ollama's `models`, bare names, or
+    nothing.
+    """
     if isinstance(listed, dict):
         listed = listed.get("data") or listed.get("models")
     return (
@@ -60,13 +62,13 @@ def _model(name: str, fields: dict[str, Any]) -> ModelInfo:
         if isinstance(aliases, list)
         else (),
         inputs=_inputs(fields.get("architecture")),
-        # llama.cpp as a router of several.
+        # llama.cpp's router reports it.
         loaded=isinstance(status, dict) and status.get("value") == "loaded",
     )
 
 
 def _inputs(architecture: Any) -> tuple[str, ...] | None:
-    """As llama.cpp tells it, and OpenRouter."""
+    """Return the input modalities as llama.cpp and OpenRouter report them."""
     listed = architecture.get("input_modalities") if isinstance(architecture, dict) else None
     return (
         tuple(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else None
@@ -78,8 +80,10 @@ def has_model(models: list[ModelInfo], name: str | None) -> bool:
 
 
 def choose_model(models: list[ModelInfo], requested: str | None, default: str | None) -> str | None:
-    """With an unchanged client, switching the backend still works: an unknown name means the
-    chosen, the only or the loaded model.
+    """Return the model for a request: the named one, else the default, the only or the loaded
+    model.
+
+    So an unchanged client keeps working after a switch of the backend.
     """
     chosen = requested if has_model(models, requested) else default
     if chosen:
@@ -93,7 +97,7 @@ def choose_model(models: list[ModelInfo], requested: str | None, default: str | 
         return requested
     raise ModelNotFound(
         (
-            f"the backend has no model {requested!r}; name one of these or set BACKEND_MODEL: "
+            f"unknown model {requested!r}; use one of these, or set BACKEND_MODEL to one: "
             f"{usable_names(models)}"
         ),
         param="model",
@@ -110,8 +114,8 @@ def _check_endpoint(models: list[ModelInfo], chosen: str) -> None:
         names = usable_names(models)
         raise BackendRefused(
             (
-                f"{chosen!r} answers only under {wire}, not under /chat/completions; "
-                f"these answer here: {names}"
+                f"{chosen!r} is only available at {wire}, not at /chat/completions; "
+                f"available here: {names}"
             ),
             param="model",
         )

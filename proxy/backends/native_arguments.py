@@ -1,8 +1,8 @@
-"""The arguments of a call that the backend parsed itself, in whatever pieces they come.
+"""Streams the arguments of a call that the backend parsed.
 
-They pass byte for byte, with three exceptions. The last brace waits until the call is known to be
-whole. What is no object yet may become one (`null`, an object inside a string). A string where the
-tool's schema excludes strings is converted, as `typed` converts what a model wrote as text.
+They pass byte for byte, with three exceptions. The last brace is held until the call is known to be
+complete. Something that is not an object is held, because it may become one (`null`, an object
+inside a string). A string where the tool's schema excludes strings is converted, as `typed` does.
 """
 
 import json
@@ -18,31 +18,32 @@ _INSIDE = re.compile(r'[^"\\]*')
 
 
 class NativeArguments:
-    """The text of one JSON object in pieces; what `feed` gives out is never a whole object,
-    `end` gives the rest.
+    """The text of one JSON object, in pieces.
+
+    `feed` never returns a complete object; `end` returns the rest.
     """
 
     def __init__(self, schema: ValueSchema | None = None) -> None:
         self._schema = schema
         self._outside = _OUTSIDE if schema is None else _OUTSIDE_WITH_COMMAS
-        self._is_object = False  # as an object
-        self.closed = False  # that object
-        # What begins as no object; or the last brace, and what follows it.
+        self._is_object = False  # the text is an object
+        self.closed = False  # the object is closed
+        # Text that is not an object, or the last brace and what follows it.
         self._held_back: list[str] = []
         self._held_back_size = 0
-        # The objects and arrays around this place; True for an object.
+        # The enclosing objects and arrays; True for an object.
         self._open: list[tuple[ValueSchema | None, bool]] = []
-        self._value = schema  # what is known of the value that comes next
+        self._value = schema  # schema of the next value
         self._expects_key = False
         self._in_string = False
-        self._escaped = False  # the last letter was a backslash in a string
-        # The string that is being read, if it is a key or has to be converted.
+        self._escaped = False  # the last character was a backslash in a string
+        # The current string, if it is a key or must be converted.
         self._captured: list[str] | None = None
         self._captured_size = 0
-        self._captured_from = 0  # where in the present piece it begins, or goes on
-        self._converts = False  # it is not given out as it stands
+        self._captured_from = 0  # where it starts, or continues, in the current piece
+        self._converts = False  # the current string is converted
         self._out: list[str] = []
-        # Letters of the present piece before this index are in `_out`, or will not leave.
+        # Characters of the current piece before this index are in `_out`, or dropped.
         self._emitted_to = 0
 
     def feed(self, text: str) -> str:
@@ -58,19 +59,19 @@ class NativeArguments:
         return self._scan(text)
 
     def end(self) -> str:
-        """Return what was held back: the call is whole."""
+        """Return the held text; the call is complete."""
         rest = "".join(self._held_back)
         self._held_back = []
         return rest.rstrip() if self._is_object else self._unwrapped(rest.strip())
 
     def abort(self) -> str:
-        """Return what was held back of a call that is not whole, but never its last brace."""
+        """Return the held text of an incomplete call, but never its last brace."""
         captured, self._captured = self._captured, None
         return '"' + "".join(captured) if captured is not None and self._converts else ""
 
     def is_whole(self, *, cut: bool) -> bool:
-        """Whether nothing is missing, given that no more will come; `cut`: because the answer
-        was cut.
+        """Return whether the arguments are complete at the end; `cut` means that the answer was
+        cut.
         """
         if self._is_object:
             return self.closed
@@ -80,7 +81,7 @@ class NativeArguments:
         try:
             json.loads(text)
         except (ValueError, RecursionError):
-            # Words are passed on, so that the client can refuse them.
+            # Plain words are passed on, so that the client can reject them.
             return not cut and text[0] not in '"['
         return True
 
@@ -94,13 +95,13 @@ class NativeArguments:
             self._held_back = ["}"]
             return ""
         self._is_object = self.closed = (
-            True  # it passes as it is: no object any more, whatever follows
+            True  # passed on unchanged from here: it is no longer an object
         )
         return kept
 
     @property
     def _is_passing(self) -> bool:
-        """Whether the text stands in a string that leaves as it is."""
+        """Whether the text is inside a string that is passed on unchanged."""
         return self._in_string and not self._escaped and self._captured is None
 
     def _scan(self, text: str) -> str:
@@ -109,7 +110,7 @@ class NativeArguments:
         self._escaped = False
         while at < size:
             match = (_INSIDE if self._in_string else self._outside).match(text, at)
-            assert match is not None  # the patterns match the empty text
+            assert match is not None  # the patterns also match the empty string
             at = match.end()
             if at == size:
                 break
@@ -126,7 +127,7 @@ class NativeArguments:
         return self._flush_piece(text)
 
     def _flush_piece(self, text: str) -> str:
-        """Return what of a piece leaves at its end. A captured string goes on in the next piece."""
+        """Return what the piece contributes; a captured string continues in the next piece."""
         if not self._converts:
             self._out.append(text[self._emitted_to :])
         if self._captured is not None:
@@ -138,7 +139,7 @@ class NativeArguments:
         return "".join(self._out)
 
     def _quote(self, text: str, at: int) -> None:
-        """Begin or end a string; its quote precedes `at`."""
+        """Start or end a string; its quote precedes `at`."""
         self._in_string = not self._in_string
         if self._in_string:
             self._converts = (
@@ -158,7 +159,7 @@ class NativeArguments:
                 self._key(raw)
 
     def _bracket(self, letter: str) -> bool:
-        """Follow the nesting. Return whether the arguments are closed."""
+        """Track the nesting, and return whether the arguments are closed."""
         if letter in "{[":
             self._open.append((self._value, letter == "{"))
             self._next_value()
@@ -183,7 +184,7 @@ class NativeArguments:
         self._value = around.member(_decoded(raw)) if around is not None else None
 
     def _converted(self, raw: str) -> str:
-        assert self._value is not None  # or nothing would have to be converted
+        assert self._value is not None  # otherwise nothing would be converted
         value = typed(_decoded(raw), self._value.kinds)
         return f'"{raw}"' if value.startswith('"') else value
 
@@ -201,7 +202,7 @@ class NativeArguments:
 
 
 def _decoded(raw: str) -> str:
-    """The letters of a JSON string; as they stand, if they are none."""
+    """Return the text of a JSON string, or `raw` if it is invalid."""
     try:
         return str(json.loads(f'"{raw}"', strict=False))
     except ValueError:

@@ -1,8 +1,7 @@
-"""Calls that the backend parsed itself, in whatever pieces it hands them over, as the same events
-that our own parser makes.
+"""Converts calls that the backend parsed into the same events that our parser makes.
 
-One per choice. `native_arguments` describes how their arguments pass; a repeated name or id does
-not reach the client twice.
+One reader per choice. A repeated name or id does not reach the client twice. See `native_arguments`
+for the arguments.
 """
 
 import json
@@ -16,9 +15,7 @@ from proxy.parsing.schema import ValueSchema
 from proxy.parsing.window import HELD_LIMIT
 
 SchemaOf: TypeAlias = Callable[[str], ValueSchema | None]
-"""The schema of a tool's arguments by the tool's name; None where no string in them has to be
-converted.
-"""
+"""Returns the schema of a tool's arguments, or None if no string in them must be converted."""
 
 
 @dataclass
@@ -28,7 +25,7 @@ class _NativeCall:
     name: str = ""
     started: bool = False
     ended: bool = False
-    early: list[str] = field(default_factory=list)  # arguments that came before the name
+    early: list[str] = field(default_factory=list)  # arguments that arrived before the name
     early_size: int = 0
     arguments: NativeArguments = field(default_factory=NativeArguments)
 
@@ -37,8 +34,8 @@ class NativeCallReader:
     def __init__(self, schema_of: SchemaOf = lambda _: None) -> None:
         self._schema_of = schema_of
         self._calls: dict[object, _NativeCall] = {}
-        self._open: dict[int, _NativeCall] = {}  # those without an end, by their index
-        # Of these, those that are complete: whole as soon as another call begins.
+        self._open: dict[int, _NativeCall] = {}  # calls without an end, by index
+        # Complete ones among them: they end as soon as another call starts.
         self._closed: dict[int, _NativeCall] = {}
         self._last: _NativeCall | None = None
 
@@ -46,7 +43,7 @@ class NativeCallReader:
         function = delta.get("function")
         said = function if isinstance(function, dict) else delta if "name" in delta else {}
         call, events = self._call_for(delta, said)
-        if call.ended or call.early_size > HELD_LIMIT:  # nothing has named it in all that time
+        if call.ended or call.early_size > HELD_LIMIT:  # too long without a name
             return events
         if isinstance(given := delta.get("id"), str) and given:
             call.id = call.id or given
@@ -72,9 +69,10 @@ class NativeCallReader:
         return events
 
     def end(self, finish: str) -> list[TextEvent]:
-        """End what has begun: the backend says that the choice is finished.
+        """End the calls, because the backend has reported the finish of the choice.
 
-        A call is whole if nothing of it is missing, also where the answer was cut behind it."""
+        A call is complete if its arguments are, even if the answer was cut after it.
+        """
         events: list[TextEvent] = []
         for call in [call for call in self._open.values() if call.name]:
             events += self._start(call)
@@ -83,12 +81,12 @@ class NativeCallReader:
 
     @property
     def are_whole(self) -> bool:
-        """Whether nothing is missing of any call, as far as the arguments show it."""
+        """Whether no call lacks anything, as far as its arguments show."""
         return all(call.name and call.arguments.closed for call in self._open.values())
 
     def has_nameless(self, finish: str) -> bool:
-        """Whether a call has come without a name: with arguments, or with nothing but an id
-        where the backend says that it calls.
+        """Return whether a call without a name has arguments, or an id where the backend
+        announced calls.
         """
         announced = finish in ("tool_calls", "function_call")
         return any(
@@ -99,9 +97,7 @@ class NativeCallReader:
     def _call_for(
         self, delta: dict[str, Any], function: dict[str, Any]
     ) -> tuple[_NativeCall, list[TextEvent]]:
-        """The call that a delta speaks of; a new one shows that those before it that are
-        complete are whole.
-        """
+        """Return the call that a delta belongs to; a new call ends the complete ones before it."""
         index, given = delta.get("index"), delta.get("id")
         new_id = isinstance(given, str) and given != ""
         key: object
@@ -117,7 +113,7 @@ class NativeCallReader:
                 and function.get("name")
                 and function.get("arguments")
             ):
-                # Or, without ids, that the one before was complete.
+                # Without ids, a further name shows that the call before is complete.
                 self._calls[index, len(self._calls)] = self._calls.pop(index)
         elif new_id:
             key = given
@@ -145,7 +141,7 @@ class NativeCallReader:
         return [CallStart(call.index, call.id, call.name, "native")]
 
     def _buffer(self, call: _NativeCall, arguments: str) -> list[TextEvent]:
-        """A call starts when its name and something of its arguments have come, in either order."""
+        """Start the call once its name and the first arguments have arrived, in either order."""
         if arguments:
             call.early.append(arguments)
             call.early_size += len(arguments)

@@ -1,8 +1,7 @@
-"""Ollama, by its OpenAI-compatible API.
+"""Ollama, through its OpenAI-compatible API.
 
-It reads thoughts under another name, takes parts of a text for several messages, and ignores in
-silence much of what it is asked for. Above all it cuts a prompt that is too long, oldest first, and
-tells nobody.
+It uses another field for reasoning, takes the parts of a message for several messages, and silently
+ignores many fields. Above all, it silently cuts the beginning of a prompt that is too long.
 """
 
 from dataclasses import replace
@@ -18,7 +17,7 @@ from proxy.chat_request.request import ChatRequest
 from proxy.errors import BridgeError
 
 _BYTES_PER_TOKEN = 4
-_RECHECK_AFTER = 1.0  # seconds after the first
+_RECHECK_AFTER = 1.0  # seconds after the first list
 
 
 class Ollama(Backend):
@@ -59,8 +58,9 @@ class Ollama(Backend):
         return isinstance(version, dict) and "version" in version
 
     async def models(self, max_age: float = MODELS_TTL) -> list[ModelInfo]:
-        """What it holds is not known before the first question has loaded a model: so there is a
-        second look, and no third.
+        """Return the models; list them once more after the first request.
+
+        The context of a model is known only once it is loaded.
         """
         seen = self._models_fetched_at
         if (
@@ -75,8 +75,8 @@ class Ollama(Backend):
         return await super().models(max_age)
 
     async def list_models(self) -> list[ModelInfo]:
-        """What is loaded tells how much it holds; the length that a model was trained for is not
-        what it gets here.
+        """Return the models with the context that the loaded ones actually have, not the trained
+        one.
         """
         running = {
             model_name(item): item.get("context_length")
@@ -96,7 +96,8 @@ class Ollama(Backend):
 
     def relax(self, error: BridgeError, capabilities: Capabilities) -> Capabilities | None:
         if "does not support thinking" in error.message:
-            return replace(capabilities, reasoning_effort=False)  # another model of this server may
+            # another model of this server may support it
+            return replace(capabilities, reasoning_effort=False)
         return super().relax(error, capabilities)
 
     def warning_for(self, request: ChatRequest) -> str:
@@ -111,8 +112,8 @@ class Ollama(Backend):
         if not context or request.size // _BYTES_PER_TOKEN <= context:
             return super().warning_for(request)
         return (
-            f"ollama holds {context:,} tokens and cuts longer prompts in silence; "
-            f"OLLAMA_CONTEXT_LENGTH gives it more"
+            f"ollama has a context of {context:,} tokens and silently cuts longer prompts; "
+            f"set OLLAMA_CONTEXT_LENGTH to raise it"
         )
 
 
@@ -140,7 +141,7 @@ def _inputs(shown: Any) -> tuple[str, ...] | None:
 
 
 def _num_ctx(shown: Any) -> int | None:
-    """From the parameters of the model's own file: `num_ctx 8192`."""
+    """Return `num_ctx` from the parameters of the Modelfile."""
     parameters = shown.get("parameters") if isinstance(shown, dict) else None
     for line in parameters.splitlines() if isinstance(parameters, str) else []:
         words = line.split()

@@ -1,6 +1,6 @@
-"""Where a backend is at this moment.
+"""Provides the address of a backend and, for a managed server, the lease of each request.
 
-Our own child must first be made ready, and has another port after each start.
+A managed server must be started first, and has another port after each start.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,99 +13,100 @@ from proxy.backends.models import ModelInfo
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """What a request asks of a place that has several models."""
+    """What a request needs from a provider with several models."""
 
     model: str | None = None
     tools: bool = False
-    auxiliary: bool = False  # a chat without tools: a title, a summary
-    fingerprint: str | None = None  # the same for the same question asked again
+    auxiliary: bool = False  # a chat without tools, such as a title or summary
+    fingerprint: str | None = None  # equal for a repeated request
 
 
 @dataclass(frozen=True, slots=True)
 class ContextClaim:
-    """What a request takes of the model's context."""
+    """The part of the context that a request needs."""
 
-    # Counts the tokens of the prompt; without it all of the context is taken.
+    # Counts the tokens of the prompt; without it the request claims the whole context.
     count: Callable[[], Awaitable[int | None]] | None = None
-    output: int | None = None  # tokens; None: as many as there is room for
+    output: int | None = None  # tokens; None: as many as fit
     tools: bool = False
     choices: int = 1
-    session: str | None = None  # the same for all requests of one conversation
+    session: str | None = None  # equal for all requests of a conversation
 
 
 class ServerLog(Protocol):
-    position: int  # so many lines
+    position: int  # number of lines so far
 
     def since(self, position: int) -> Sequence[str]:
-        """What came after so many."""
+        """Return the lines after `position`."""
 
 
 class Provider(Protocol):
     async def address(self) -> BackendAddress:
-        """Waits until somebody can answer there, where we can do something about it."""
+        """Return the address; a managed server is waited for until it is ready."""
 
     async def admit(self, claim: ContextClaim) -> None:
-        """Wait until the request fits into the context beside those that run, where we start
-        them all. `leave` releases it.
+        """Wait until the request fits into the context beside the running ones.
+
+        Only a managed server limits this. `release` frees the context.
         """
 
     def waiting_reason(self) -> str | None:
         """Return why the request is not admitted yet, in one line."""
 
     async def failover(self, refused: BackendAddress) -> BackendAddress | None:
-        """Nobody answered at that address: where to ask once more, if there is such a place."""
+        """Return the address to retry after a connection to `refused` failed, or None."""
 
     async def wait_for_restart(self) -> bool:
-        """An answer broke off: whether somebody else can be asked for the rest of it.
-
-        Waits for that one.
+        """Wait for the restart after an answer broke off; return whether the answer can be
+        requested again.
         """
 
     def unavailable_reason(self) -> str | None:
-        """Why nobody answers there now, as far as it is known without asking."""
+        """Return why the server cannot answer now, as far as known without asking it."""
 
     def device(self) -> str | None:
-        """What the model runs on, as far as it is known."""
+        """Return the device that the model runs on, if known."""
 
     def report_success(self, prompt: int = 0, cached: int = 0) -> None:
-        """An answer was finished: whoever looks after the place may want to know, also how many
-        tokens the question had and how many of them were known, where that was told."""
+        """Record that an answer was completed, with its prompt tokens and the cached ones, if
+        known.
+        """
 
     def acquire(self, route: RouteRequest) -> "Provider":
-        """Where this one request is answered. `leave` ends it."""
+        """Return the provider for one request; `release` ends it."""
 
     def release(self) -> None:
-        """The request has its answer, or does not want one any more."""
+        """Release the lease of a request that has its answer or was cancelled."""
 
     def model(self) -> str | None:
-        """The model that answers here, where that is not for the request to say."""
+        """Return the name of the model, if the request does not choose it."""
 
     def dialect(self) -> str | None:
-        """How the model here writes calls, where somebody has said so."""
+        """Return the configured dialect of the model, if there is one."""
 
     def models(self) -> list[ModelInfo] | None:
-        """All that can be asked for, where it is known without asking."""
+        """Return all models, if known without asking the server."""
 
     def details(self) -> list[dict[str, Any]] | None:
-        """Each model's state, for /health."""
+        """Return the state of each model, for `/health`."""
 
     def is_unloaded(self) -> bool:
-        """Nothing is loaded, and the next request will load it."""
+        """Return whether nothing is loaded, and the next request will load a model."""
 
     def log(self) -> ServerLog | None:
-        """What the server writes down, where we see it."""
+        """Return the output of the server, if it is managed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FixedProvider:
-    """A server that somebody else looks after."""
+    """Provider for a server at a fixed address, which llama-bridge does not manage."""
 
     target: BackendAddress
 
     async def address(self) -> BackendAddress:
         return self.target
 
-    # Others may use that server too: it has to see to that itself.
+    # Other clients may use the server too, so it must limit itself.
     async def admit(self, claim: ContextClaim) -> None:  # noqa: ARG002
         return None
 
@@ -124,11 +125,11 @@ class FixedProvider:
     def device(self) -> str | None:
         return None
 
-    # Nobody here looks after it.
+    # There is nothing to manage.
     def report_success(self, prompt: int = 0, cached: int = 0) -> None:  # noqa: ARG002
         return None
 
-    # The server there has the models that it has.
+    # The server chooses its model itself.
     def acquire(self, route: RouteRequest) -> Provider:  # noqa: ARG002
         return self
 

@@ -1,7 +1,6 @@
-"""What a refusal says that can be left out or said another way, so that the same question is asked
-once more.
+"""Derives from a refusal which optional field or message form to leave out in a second attempt.
 
-Each of these is something that a client sends to every server, and that no answer depends on.
+Clients send each of these to every server, and no answer depends on them.
 """
 
 import re
@@ -13,7 +12,7 @@ _UNKNOWN = re.compile(
     r"unsupported|not (supported|permitted|allowed)|unknown|unrecogni[sz]ed|unexpected|extra",
     re.IGNORECASE,
 )
-_SEARCH_LIMIT = 16_384  # letters: a message may repeat a whole conversation
+_SEARCH_LIMIT = 16_384  # characters; a message may quote a whole conversation
 _OPTIONAL_FIELDS = ("store", "strict", "prompt_cache_key")
 _ALTERNATION = re.compile(r"roles must alternate", re.IGNORECASE)
 _PREFILL = re.compile(
@@ -23,9 +22,9 @@ _PREFILL = re.compile(
 
 
 def relax(message: str, capabilities: Capabilities) -> dict[str, Any]:
-    """Return the fields of `needs` that a refusal with this message changes.
+    """Return the capabilities that a refusal with this message rules out.
 
-    Its reason is expected at its beginning.
+    The reason is expected at the beginning of the message.
     """
     message = message[:_SEARCH_LIMIT]
     if "stream_options" in message:

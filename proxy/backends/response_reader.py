@@ -1,5 +1,5 @@
-"""What a backend answered, read by its shape and not by its kind: chunks of a stream, or a whole
-completion as one big delta.
+"""Reads the JSON of an answer by its shape, not by the kind of backend: chunks, or a whole
+completion.
 """
 
 from collections.abc import Collection, Iterator
@@ -22,30 +22,30 @@ from proxy.parsing.events import (
 from proxy.parsing.schema import ValueSchema
 
 ChoiceEvent: TypeAlias = tuple[int, Event]
-"""An event and the choice it belongs to."""
+"""The index of a choice, and an event of it."""
 
 
 _PASSTHROUGH_FIELDS = ("refusal", "annotations", "audio")
 _NAMELESS_ERROR = {
-    "message": "the backend sent a tool call without a name, which no client can run",
+    "message": "the backend sent a tool call without a name",
     "code": 502,
 }
 
 
 class ResponseReader:
-    """One per answer: it remembers which calls of which choice have begun."""
+    """Converts the chunks of one answer into events."""
 
     def __init__(self, tools: tuple[Any, ...] = ()) -> None:
         self._names = DeclaredNames(tools)
         self._schemas: dict[str, ValueSchema | None] = {}
         self._calls: dict[int, NativeCallReader] = {}
-        # Choices whose calls stand in `tool_calls`: a `function_call` beside them says them again.
+        # Choices with `tool_calls`: a `function_call` beside them is a duplicate.
         self._with_tool_calls: set[int] = set()
-        # Of each choice: what has come in deltas, and in messages.
+        # Fields seen per choice: in deltas, and in messages.
         self._seen_fields: dict[int, tuple[set[str], set[str]]] = {}
-        # An object has called itself something else than a whole completion.
+        # An object has declared itself a chunk.
         self._in_chunks = False
-        self._ends_with_usage = False  # the last object was the usage alone
+        self._ends_with_usage = False  # the last object contained only usage
 
     def read(self, chunk: dict[str, Any]) -> Iterator[ChoiceEvent]:
         if error := chunk.get("error") or _unlabelled_error(chunk):
@@ -71,14 +71,16 @@ class ResponseReader:
         self._ends_with_usage = usage is not None and not choices
 
     def end(self) -> Iterator[ChoiceEvent]:
-        """What is certain of a choice that got no finish, when the backend has said that there is
-        no more: behind the usage, calls whose arguments are closed are whole."""
+        """Finish choices without a finish reason at the end of the response.
+
+        If usage was reported, calls with closed arguments are complete.
+        """
         for index, calls in self._calls.items() if self._ends_with_usage else ():
             if calls.are_whole:
                 yield from self._finish(index, "tool_calls")
 
     def _plain_completion(self, text: str, chunk: dict[str, Any]) -> Iterator[ChoiceEvent]:
-        """llama.cpp's own route for plain text."""
+        """Read a chunk of llama.cpp's `/completion`."""
         if text:
             yield 0, Content(text)
         if chunk.get("stop") is True:
@@ -92,9 +94,11 @@ class ResponseReader:
     def _choice(
         self, index: int, choice: dict[str, Any], *, repeats: bool
     ) -> Iterator[ChoiceEvent]:
-        """`repeats`: the object calls itself a whole completion and follows chunks, as the last one
-        of MiniMax does. A `message` behind deltas repeats them, too. Of both, only fields that have
-        not come yet are new."""
+        """Read a choice, and skip the fields that repeat earlier ones.
+
+        `repeats`: the object is a whole completion after chunks, as MiniMax sends at the end. A
+        `message` after deltas repeats them too.
+        """
         in_deltas, in_messages = self._seen_fields.get(index) or self._seen_fields.setdefault(
             index, (set(), set())
         )
@@ -114,7 +118,7 @@ class ResponseReader:
         if isinstance(logprobs, dict) and not (repeats and "logprobs" in in_deltas):
             in_deltas.add("logprobs")
             yield index, Logprobs(logprobs)
-        # Some say "" in every chunk.
+        # Some backends send "" in every chunk.
         if isinstance(reason := choice.get("finish_reason"), str) and reason:
             yield from self._finish(index, reason)
 
@@ -128,14 +132,14 @@ class ResponseReader:
             if reason != "content_filter" and any(
                 isinstance(event, CallEnd) and not event.whole for event in ends
             ):
-                reason = "length"  # llama-cpp-python calls a cut call whole
+                reason = "length"  # llama-cpp-python reports a cut call as complete
         yield index, Finish(reason)
 
     def _delta(
         self, index: int, delta: dict[str, Any], known: set[str], left_out: Collection[str]
     ) -> Iterator[ChoiceEvent]:
-        """Read what has come, and note it in `known`: the names of fields, `calls` for calls of
-        either form.
+        """Read a delta, and add the names of its fields to `known`; `calls` stands for both call
+        formats.
         """
         if "reasoning" not in left_out and (thought := _reasoning_text(delta)):
             known.add("reasoning")
@@ -169,7 +173,7 @@ class ResponseReader:
                 yield index, event
 
     def _schema(self, name: str) -> ValueSchema | None:
-        """What `NativeCallReader` converts by."""
+        """Return the schema by which `NativeCallReader` converts, or None."""
         if name not in self._schemas:
             declared = self._names.parameters(name)
             schema = ValueSchema([declared], declared)
@@ -178,17 +182,17 @@ class ResponseReader:
 
 
 def _unlabelled_error(chunk: dict[str, Any]) -> dict[str, Any] | None:
-    """vLLM before 0.10.1 says it flatly.
+    """Return the error in an object without an `error` field, or None.
 
-    Ollama reads an error in the middle of an answer as an answer, and sends on what is left of it:
-    nothing."""
+    vLLM before 0.10.1 sends a flat error object. Ollama turns an error of its cloud into an empty
+    chunk.
+    """
     if chunk.get("object") == "error":
         return chunk
     if chunk.get("system_fingerprint") == "fp_ollama" and chunk.get("model") == "":
         return {
             "message": (
-                "the backend broke off with an error that it does not tell; "
-                "its own log does (connection lost)"
+                "the backend failed without an error message; see its log (connection lost)"
             )
         }
     return None
@@ -204,7 +208,7 @@ def _reasoning_text(delta: dict[str, Any]) -> str:
             for item in details
             if isinstance(item, dict)
         )
-    parts = delta.get("content")  # Mistral: thoughts are parts of the content
+    parts = delta.get("content")  # Mistral puts reasoning into the parts of the content
     return (
         "".join(_text(part.get("thinking")) for part in parts if isinstance(part, dict))
         if isinstance(parts, list)
@@ -213,7 +217,7 @@ def _reasoning_text(delta: dict[str, Any]) -> str:
 
 
 def _text(content: Any) -> str:
-    if isinstance(content, list):  # parts, as some servers echo them
+    if isinstance(content, list):  # parts, as some servers send them
         return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
 
@@ -223,7 +227,7 @@ def _count(value: Any) -> int:
 
 
 def _usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
-    """Beside the choices, in one of them (Moonshot), or in a corner of its own (Groq)."""
+    """Return the usage from the chunk, a choice (Moonshot) or `x_groq` (Groq)."""
     choices, corner = chunk.get("choices"), chunk.get("x_groq")
     places = [chunk, *(choices if isinstance(choices, list) else []), corner]
     found = (place.get("usage") for place in places if isinstance(place, dict))
@@ -233,7 +237,7 @@ def _usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _cached_tokens(chunk: dict[str, Any], prompt: int) -> int:
-    """Tokens that llama.cpp knew. Older builds tell only how many they have read."""
+    """Return the cached prompt tokens of llama.cpp; older builds report only the processed ones."""
     timings = chunk.get("timings")
     if not isinstance(timings, dict):
         return 0

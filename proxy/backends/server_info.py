@@ -1,4 +1,4 @@
-"""What a server tells of itself, and what its list of models shows."""
+"""Data classes for what a server reports about itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
-    """What a backend tells of itself."""
+    """Description of a backend."""
 
     model: str | None = None
     context: int | None = None
     template_has_tools: bool | None = None
-    advice: str | None = None  # what a person should do before it serves well
-    inputs: tuple[str, ...] | None = None  # what the model takes: text, image, audio
+    advice: str | None = None  # what the user should do before it serves well
+    inputs: tuple[str, ...] | None = None  # modalities: text, image, audio
 
 
 @dataclass(frozen=True, slots=True)
 class ModelsResponse:
-    """What a server's answer to GET /models shows of it."""
+    """A response to `GET /models`, used to detect the kind of server."""
 
     headers: Mapping[str, str]
     items: list[dict[str, Any]]

@@ -1,4 +1,4 @@
-"""One attempt for all that wait for its outcome."""
+"""Runs one attempt for all callers that wait for its result."""
 
 import asyncio
 import time
@@ -9,11 +9,10 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Runs `attempt` at most once at a time, however many wait for it.
+    """Runs `attempt` at most once at a time, and gives all callers its result.
 
-    A caller that is cancelled does not cancel it for the others; when the last one has left, it
-    ends too. An error holds for `held` seconds: who comes in that time gets it too. Otherwise the
-    next caller starts the next attempt.
+    A cancelled caller does not cancel it for the others; when the last caller has gone, it is
+    cancelled. An error is returned for `error_ttl` seconds before the next attempt.
     """
 
     def __init__(
@@ -21,7 +20,7 @@ class SingleFlight(Generic[T]):
     ) -> None:
         self._attempt, self._error_ttl = attempt, error_ttl
         self._task: asyncio.Task[T] | None = None
-        self._failed_at = float("-inf")  # when, where the last attempt did
+        self._failed_at = float("-inf")  # time of the last failure
         self._waiters = 0
 
     async def result(self) -> T:
@@ -33,10 +32,10 @@ class SingleFlight(Generic[T]):
             self._waiters -= 1
             if self._waiters == 0 and not task.done():
                 task.cancel()
-                self._task = None  # who comes now starts another one
+                self._task = None  # the next caller starts another attempt
 
     def start(self) -> None:
-        """Let an attempt run to its end, whether anyone waits for it or not."""
+        """Run an attempt to its end, even if no caller waits for it."""
         self._waiters += 1
         self._current().add_done_callback(self._release)
 
@@ -44,7 +43,7 @@ class SingleFlight(Generic[T]):
         self._waiters -= 1
 
     def _current(self) -> asyncio.Task[T]:
-        """Return the attempt that runs, or the last one while its error holds, or a new one."""
+        """Return the running attempt, the last one while its error holds, or a new one."""
         if self._task is None or (
             self._task.done() and time.monotonic() - self._failed_at >= self._error_ttl
         ):
@@ -53,6 +52,6 @@ class SingleFlight(Generic[T]):
         return self._task
 
     def _end(self, task: asyncio.Task[T]) -> None:
-        # Retrieved, also when everyone who waited has left.
+        # Retrieve the exception, also if no caller is left.
         failed = not task.cancelled() and task.exception() is not None
         self._failed_at = time.monotonic() if failed else float("-inf")

@@ -1,7 +1,7 @@
-"""The connection to a server at home: of what it sends, no more is taken in than somebody asks for.
+"""Transport to a private server that reads only what is consumed.
 
-An event loop reads ahead, a quarter of a megabyte for each connection, and also for a client that
-reads nothing. Here the rest waits in the kernel, and with it the backend.
+asyncio streams read a quarter of a megabyte ahead for each connection, even for a client that does
+not read. Here the rest stays in the kernel, and the backend waits.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ import httpx
 
 from proxy.errors import Overloaded
 
-# Read at 150 MB a second; with twice as much a thousand clients that do not read cost 15 MB more.
+# Reads 150 MB/s; with twice the size, a thousand clients that do not read would cost 15 MB more.
 READ_SIZE = 4 * 1024
 
 
 def _keepalive() -> Iterator[tuple[int, int, int]]:
-    """Notice a cut link: probe a connection that is silent for 30 s every 10 s, and give it up
-    after 6 probes without an answer.
+    """Yield the socket options that detect a dead link: probe after 30 s of silence, give up
+    after 6 probes.
     """
     yield socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
-    # macOS calls the first TCP_KEEPALIVE.
+    # macOS calls the first one TCP_KEEPALIVE.
     seconds = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
     yield from (
         (socket.IPPROTO_TCP, getattr(socket, name), value)
@@ -43,7 +43,7 @@ class _SocketStream(httpcore.AsyncNetworkStream):
         self._socket = connected
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        # What lies there already comes at once: others have their turn all the same.
+        # Available data is returned at once, so give other tasks a turn.
         await asyncio.sleep(0)
         async with _mapped_errors(httpcore.ReadTimeout, httpcore.ReadError, timeout):
             return await asyncio.get_running_loop().sock_recv(
@@ -58,8 +58,8 @@ class _SocketStream(httpcore.AsyncNetworkStream):
         self._socket.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """Asked of a kept connection: one that has something to say without being asked has been
-        closed at the other end.
+        """Return whether an idle connection is readable, which means that the server has closed
+        it.
         """
         if info != "is_readable":
             return None
@@ -74,7 +74,7 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
         host: str,
         port: int,
         timeout: float | None = None,
-        # Nobody here asks for one, nor for options.
+        # httpcore passes neither.
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
@@ -84,7 +84,7 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
             )
             share = timeout / len(found) if timeout is not None else None
             for at in found[:-1]:
-                # A TimeoutError too: each has its share of the time.
+                # Also TimeoutError: each address gets its share of the time.
                 with contextlib.suppress(OSError):
                     async with asyncio.timeout(share):
                         return await _connect(*at)
@@ -93,15 +93,16 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
 
 class Transport(httpx.AsyncHTTPTransport):
     def __init__(self, limits: httpx.Limits) -> None:
-        # No more is asked of a pool.
+        # httpx uses no other part of a pool.
         self._pool = ConnectionPool(limits)  # type: ignore[assignment]
 
 
 class ConnectionPool:
-    """Each is in use by one request, or kept for the next, or closed.
+    """Pool in which a connection is used by one request, kept for the next, or closed.
 
-    The library's own pool loses one for ever where a request is cancelled at a moment that it does
-    not expect: right after the connection, or while an answer is closed."""
+    httpcore's own pool leaks a connection if a request is cancelled right after connecting, or
+    while a response is closed.
+    """
 
     def __init__(self, limits: httpx.Limits) -> None:
         self._limits = limits
@@ -111,7 +112,7 @@ class ConnectionPool:
         connection = await self._acquire(request.url.origin)
         try:
             response = await connection.handle_async_request(request)
-        except BaseException:  # also a client that leaves: nobody else would close it
+        except BaseException:  # also if the client disconnects: the connection must be closed here
             await connection.aclose()
             raise
         body = _ResponseBody(response.stream, connection, self)
@@ -150,7 +151,7 @@ class ConnectionPool:
 
 
 class _ResponseBody:
-    """Of an answer. Who reads it closes it, once, however it ends."""
+    """Body of a response; closing it releases the connection once."""
 
     def __init__(
         self, body: Any, connection: httpcore.AsyncHTTPConnection, connections: ConnectionPool
@@ -173,9 +174,9 @@ async def _connect(family: int, kind: int, protocol: int, _: str, address: Any) 
     try:
         connecting = socket.socket(family, kind, protocol)
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):  # ours, not the backend's
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # our limit, not the backend's
             raise Overloaded(
-                "this proxy has no file descriptor left for a connection to the backend: "
+                "this proxy has no file descriptor left for a connection to the backend; "
                 "raise `ulimit -n`"
             ) from error
         raise
@@ -184,7 +185,7 @@ async def _connect(family: int, kind: int, protocol: int, _: str, address: Any) 
         for option in SOCKET_OPTIONS:
             connecting.setsockopt(*option)
         await asyncio.get_running_loop().sock_connect(connecting, address)
-    except BaseException:  # also who leaves, or has waited too long: nobody else would close it
+    except BaseException:  # also on cancellation and timeout
         connecting.close()
         raise
     return _SocketStream(connecting)

@@ -1,8 +1,8 @@
-"""vLLM: close to OpenAI's own words.
+"""vLLM: close to OpenAI's API.
 
-Started without its parser of calls it refuses every question that offers tools and leaves the
-choice to the model. The same tools with `tool_choice: "none"` stand in the prompt all the same, the
-model writes its calls as text, and we read text.
+Without `--enable-auto-tool-choice` it refuses requests whose tools the model may choose. With
+`tool_choice: "none"` the tools are still in the prompt, so the model writes calls as text, which we
+parse.
 """
 
 from dataclasses import replace

@@ -1,9 +1,8 @@
-"""OpenCode's zen: a gateway to many providers, each model bound to one way of speaking.
+"""OpenCode's zen: a gateway to many providers; each model is bound to one API.
 
-It sends every question of a conversation to the same provider by the session's name, and refuses
-who names none; its errors are told by their type, under statuses that mean something else to
-clients; its free models answer OpenCode alone. Who asks is passed on as it is: nobody here pretends
-to be OpenCode.
+It routes a conversation by its session header and refuses requests without one. Its errors are
+identified by type, under statuses that mislead clients. Its free models serve OpenCode only; the
+client's user agent is passed on as it is, never faked.
 """
 
 import re
@@ -21,18 +20,18 @@ from proxy.chat_request.session_id import session_id
 from proxy.errors import BackendRefused, BackendStatusError, BridgeError, ModelNotFound, OutOfCredit
 
 _SESSION, _AGENT = b"x-opencode-session", b"user-agent"
-# OpenCode 2 gives a sub-agent the session of its parent in the second and third.
+# OpenCode 2 puts the parent session of a sub-agent into the second and third.
 _SESSIONS_OF_CLIENTS = (b"x-opencode-session-id", b"x-session-id", b"x-session-affinity")
-# The list does not tell which model speaks what. Families are named here, never models.
+# The model list does not tell which API a model has. Match families, not single models.
 _WIRES = {
     re.compile(r"gpt-(?!oss)|o\d"): "/responses",
     re.compile(r"claude-|qwen3\.\d"): "/messages",
     re.compile(r"gemini-"): "/models/{id}:generateContent",
 }
-_KEY = "zen needs your own key: set ZEN_API_KEY, from https://opencode.ai/auth"
+_KEY = "zen needs your own key; get one at https://opencode.ai/auth and set ZEN_API_KEY"
 _PAID = (
-    f"{_KEY}, and choose a model that is not free: the free ones answer OpenCode alone, "
-    f"and llama-bridge does not pretend to be it"
+    f"{_KEY}, and choose a paid model; the free ones serve OpenCode only, "
+    f"and llama-bridge does not impersonate it"
 )
 _STATUSES = {
     "AuthError": 401,
@@ -79,9 +78,9 @@ class Zen(Backend):
             if type(error) is BackendRefused and "type" in fields:
                 error.type = kind
             return error
-        if "not supported for format" in message:  # a family that is not named above
+        if "not supported for format" in message:  # a family that is missing in _WIRES
             error = BackendRefused(
-                f"{message}; these models answer here: {usable_names(self._models)}", param="model"
+                f"{message}; available here: {usable_names(self._models)}", param="model"
             )
         elif said == 404:
             error = ModelNotFound(message, param="model")
@@ -92,7 +91,7 @@ class Zen(Backend):
             error = BackendStatusError(
                 explained, status=said, type=kind, headers=retry_headers(headers)
             )
-        error.type = kind  # clients know these words
+        error.type = kind  # clients know these types
         return error
 
     async def list_models(self) -> list[ModelInfo]:
@@ -101,7 +100,9 @@ class Zen(Backend):
         ]
 
     async def describe(self, max_age: float = MODELS_TTL) -> BackendInfo:
-        """Not at every look at /health: it is a server in the world."""
+        """Describe the backend from cached models: `/health` must not query a public server each
+        time.
+        """
         facts = await super().describe(max_age)
         address = await self.provider.address()
         return (

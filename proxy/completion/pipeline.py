@@ -136,7 +136,9 @@ class ResponsePipeline:
             self._drain(math.inf)
         # some servers return one choice although several were requested
         if not self._is_finished(choices=1):
-            raise BackendDisconnected("the backend ended its answer before it was finished (connection lost)")
+            raise BackendDisconnected(
+                "the backend ended its answer before it was finished (connection lost)"
+            )
         if not self._is_consistent():
             raise AnswerInterrupted(
                 "the answer broke off, and the new answer differs (connection lost)"

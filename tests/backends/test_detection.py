@@ -160,7 +160,7 @@ def test_spellings(written: str, kind: str) -> None:
 
 
 def test_what_is_no_kind() -> None:
-    with pytest.raises(ValueError, match=r"'tgi' is no kind .* zen, llama_cpp, vllm"):
+    with pytest.raises(ValueError, match=r"unknown backend kind 'tgi'.* zen, llama_cpp, vllm"):
         canonical_kind("tgi")
 
 

@@ -76,7 +76,7 @@ def test_an_unknown_name_means_the_chosen_or_the_only_model() -> None:
 
 
 def test_several_and_none_chosen() -> None:
-    with pytest.raises(ModelNotFound, match=r"BACKEND_MODEL: a, b"):
+    with pytest.raises(ModelNotFound, match=r"BACKEND_MODEL to one: a, b"):
         choose_model(TWO, "x", None)
 
 
@@ -94,7 +94,7 @@ def test_an_unknown_name_means_the_model_that_is_loaded() -> None:
 def test_a_model_that_speaks_otherwise_is_not_asked() -> None:
     mixed = [ModelInfo("a"), ModelInfo("b", only_endpoint="/messages")]
     assert choose_model(mixed, "x", None) == "a"
-    with pytest.raises(BackendRefused, match=r"'b' answers only under /messages, .*: a$"):
+    with pytest.raises(BackendRefused, match=r"'b' is only available at /messages, .*: a$"):
         choose_model(mixed, "b", None)
 
 

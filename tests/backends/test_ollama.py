@@ -118,8 +118,8 @@ async def test_a_prompt_that_it_will_cut_is_said() -> None:
     assert backend.warning_for(long) == ""
     await backend.models()
     assert backend.warning_for(long) == (
-        "ollama holds 4,096 tokens and cuts longer prompts in silence; "
-        "OLLAMA_CONTEXT_LENGTH gives it more"
+        "ollama has a context of 4,096 tokens and silently cuts longer prompts; "
+        "set OLLAMA_CONTEXT_LENGTH to raise it"
     )
     assert backend.warning_for(parse(b'{"messages": []}')) == ""
 

@@ -269,7 +269,7 @@ async def test_a_server_that_does_not_take_the_question() -> None:
         request = httpx.Request(
             "POST", url, content=b"x" * 50_000_000, extensions=get(url, write=0.2).extensions
         )
-        with pytest.raises(BackendTimeout, match="has not taken the request within 0 seconds"):
+        with pytest.raises(BackendTimeout, match="did not accept the request within 0 seconds"):
             await http.send(request)
         over.set()
 

@@ -18,7 +18,7 @@ from proxy.settings import load
 from tests.asgi import ask
 from tests.backend import Backend, models, stream
 
-NEEDS_KEY = "zen needs your own key: set ZEN_API_KEY, from https://opencode.ai/auth"
+NEEDS_KEY = "zen needs your own key; get one at https://opencode.ai/auth and set ZEN_API_KEY"
 CHAT = "/zen/v1/chat/completions"
 QUESTION = parse(
     b'{"model": "glm-5.2", "messages": [{"role": "system", "content": "s"}, {"role": "user", '
@@ -121,11 +121,11 @@ async def test_models_of_another_wire_are_listed_as_such_and_refused() -> None:
     }
     with pytest.raises(
         BackendRefused,
-        match=r"'gpt-5.5' answers only under /responses.* these answer here: glm-5.2, kimi-k3$",
+        match=r"'gpt-5.5' is only available at /responses.* available here: glm-5.2, kimi-k3$",
     ) as caught:
         await backend.send_chat(parse(b'{"model": "gpt-5.5", "messages": []}'), [])
     assert (caught.value.status, behind.questions(CHAT)) == (400, [])
-    with pytest.raises(ModelNotFound, match=r"BACKEND_MODEL: glm-5.2, kimi-k3$"):
+    with pytest.raises(ModelNotFound, match=r"BACKEND_MODEL to one: glm-5.2, kimi-k3$"):
         await backend.resolve_model("my-model")
     with pytest.raises(BackendRefused, match="/messages"):
         await zen("claude-opus-5")[0].resolve_model("my-model")
@@ -163,9 +163,7 @@ async def test_the_model_that_was_chosen_is_shown_before_zen_can_be_reached() ->
     report = await create_app(
         load({"BACKEND_URL": "zen", "BACKEND_MODEL": "glm-5.2"}), transport=behind
     ).health.report()
-    reason = (
-        "https://opencode.ai cannot be found: is this machine connected, and is BACKEND_URL right?"
-    )
+    reason = "cannot resolve https://opencode.ai; check the network connection and BACKEND_URL"
     assert (report.status, report.model, report.reason) == ("unavailable", "glm-5.2", reason)
 
 

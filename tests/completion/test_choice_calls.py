@@ -47,7 +47,7 @@ def test_and_when_the_backend_itself_says_it_again() -> None:
 def test_half_a_call_that_is_told_otherwise_breaks_off(again: str) -> None:
     told = Told().says(*native('{"plant":"fern","l'))
     told.again()
-    with pytest.raises(AnswerInterrupted, match=r"given anew without it \(connection lost\)"):
+    with pytest.raises(AnswerInterrupted, match=r"that the new answer lacks \(connection lost\)"):
         told.text(again, 1)
     told.choice.close("error")
     assert told.calls == [("water", '{"plant":"fern","l')]

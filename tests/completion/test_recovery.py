@@ -254,7 +254,7 @@ async def test_half_a_call_that_is_told_otherwise_breaks_off(streamed: bool) -> 
     half = native(0, '{"plant":"moss', id="c9", name="water")
     call = await ask(llama(gives_up(half), answers()), streamed=streamed)
     _, told = failed(call) if streamed else refused(call)
-    assert "given anew without it (connection lost)" in told["message"]
+    assert "that the new answer lacks (connection lost)" in told["message"]
 
 
 # thoughts were said

@@ -21,9 +21,7 @@ from tests.engine.slots import at_work, idle
 from tests.patience import PROMPT
 
 BROKEN = {
-    "message": (
-        "the connection to the backend was lost in the middle of the answer (connection lost)"
-    ),
+    "message": ("lost the connection to the backend in the middle of the answer (connection lost)"),
     "type": "server_error",
     "param": None,
     "code": "answer_interrupted",

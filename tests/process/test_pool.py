@@ -243,7 +243,7 @@ async def test_names(stable: Stable) -> None:
     assert it.resolve("unknown", "x").name == "a"
     with pytest.raises(
         ModelNotFound,
-        match=r"there is no model 'unknown'; name one of these or set BACKEND_MODEL: a, b",
+        match=r"there is no model 'unknown'; name one of these or set BACKEND_MODEL to one: a, b",
     ):
         it.resolve("unknown")
     async with it:

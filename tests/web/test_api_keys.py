@@ -78,9 +78,11 @@ def test_what_somebody_reads_who_has_none(monkeypatch: pytest.MonkeyPatch) -> No
     assert "provider.llama-bridge.options.apiKey" in here
     assert far.endswith("run `llama-bridge key` on the server.")
     assert "/srv/key" in ApiKeys(("lb-x",), Path("/srv/key")).missing_key_message(is_local=True)
-    assert "one of those that PROXY_API_KEYS named" in GIVEN.missing_key_message(is_local=True)
+    assert "with one of the keys that PROXY_API_KEYS had" in GIVEN.missing_key_message(
+        is_local=True
+    )
     assert (
-        "run `llama-bridge key` on the server, or ask whoever set PROXY_API_KEYS"
+        "run `llama-bridge key` on the server, or use a key of its PROXY_API_KEYS"
         in GIVEN.missing_key_message(is_local=False)
     )
     for text in (here, far):

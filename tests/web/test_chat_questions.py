@@ -197,7 +197,7 @@ async def test_with_several_models_and_none_chosen_they_are_listed(streamed: boo
         await Road(others={MODELS: models("b", "a")}).ask(streamed=streamed, model="unknown")
     )
     assert (status, error["code"], error["param"]) == (404, "model_not_found", "model")
-    assert error["message"].endswith("BACKEND_MODEL: a, b")
+    assert error["message"].endswith("BACKEND_MODEL to one: a, b")
 
 
 @pytest.mark.parametrize(

@@ -99,11 +99,11 @@ async def test_a_llama_cpp_of_a_stranger_is_not_asked_beside_its_api() -> None:
     [
         (
             Backend({"/v1/models": httpx.ConnectError("refused")}),
-            "nothing answers at http://10.0.0.5:1: is the backend running",
+            "cannot connect to http://10.0.0.5:1; check that the backend is running",
         ),
         (
             Backend({"/v1/models": httpx.ReadTimeout("slow")}),
-            "http://10.0.0.5:1 has sent nothing for 2 seconds",
+            "http://10.0.0.5:1 sent nothing for 2 seconds",
         ),
         (Backend({"/v1/models": LOADING}), "Loading model"),
         (llama_cpp(LOADING), "Loading model"),
@@ -115,11 +115,11 @@ async def test_a_llama_cpp_of_a_stranger_is_not_asked_beside_its_api() -> None:
         ),
         (
             Backend({"/v1/models": httpx.Response(200, text="<html>")}),
-            "the backend answered with something that is no JSON",
+            "the backend's response is not JSON",
         ),
         (
             llama_cpp(httpx.Response(200, json=[])),
-            "the backend calls itself llama.cpp, but GET /props tells no props",
+            "the backend claims to be llama.cpp, but GET /props is not a JSON object",
         ),
     ],
 )

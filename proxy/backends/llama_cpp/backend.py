@@ -1,9 +1,8 @@
-"""llama.cpp's llama-server: our own child, or one that somebody else runs.
+"""llama.cpp's llama-server, managed or not.
 
-It sends nothing before it has read the whole prompt, unless it is asked for its progress; it takes
-a tool_choice that names a tool for "auto"; it answers 500 to questions that can never be answered;
-it counts the tokens of each choice by themselves; and a request with X-Conversation-Id goes on
-generating when the client has left.
+It sends nothing before the prompt is processed, unless asked for progress. It treats a tool_choice
+that names a tool as "auto". It answers 500 to requests that can never succeed. It reports usage per
+choice. A request with X-Conversation-Id keeps generating after the client has disconnected.
 """
 
 import asyncio
@@ -34,8 +33,8 @@ from proxy.errors import (
 from proxy.parsing.dialect import ModelHint
 from proxy.parsing.events import Finish, Usage
 
-# Template, schema, history, image: asked again, the answer is the same, so a client must not ask
-# again.
+# Template, schema, history or image errors: a repeated request fails again, so clients must not
+# retry.
 _PERMANENT = re.compile(
     r"JSON schema error|failed to parse grammar|Failed to initialize samplers|"
     r"Unable to generate parser|While executing|Jinja|jinja|"
@@ -43,8 +42,7 @@ _PERMANENT = re.compile(
     r"Unknown reasoning format"
 )
 _COUNT_TIMEOUT = 5.0  # seconds
-# What is posted there generates nothing. Every other path may, so that it takes the context of a
-# conversation.
+# POST requests to these paths generate nothing. Every other path may use the context.
 _CONTEXT_FREE_PATHS = re.compile(
     r"/(tokenize|detokenize|apply-template|input_tokens|count_tokens|embeddings?|rerank|"
     r"reranking|props|lora-adapters|slots/\d+)/?$"
@@ -55,9 +53,8 @@ _RANDOM_FAILURE = re.compile(r"does not match the expected|Failed to parse input
 class _LlamaCppReader(ResponseReader):
     """Adds up the tokens of several choices.
 
-    The usage of a choice follows its finish and does not say whose it is. So a report belongs to
-    the choice that finished last, and a further one for the same choice takes the place of the one
-    before.
+    The usage of a choice follows its finish without naming it, so a report belongs to the choice
+    that finished last, and a further report for the same choice replaces the one before.
     """
 
     def __init__(self, tools: tuple[Any, ...] = ()) -> None:
@@ -119,7 +116,7 @@ class LlamaCpp(Backend):
         self._raw_mode.invalidate()
 
     async def send_chat(self, request: ChatRequest, headers: Headers) -> httpx.Response:
-        await self._raw_mode.chat_template()  # it tells how the model writes; asked once
+        await self._raw_mode.chat_template()  # tells which dialect the model uses; cached
         return await super().send_chat(request, headers)
 
     def model_hint(self, asked: str | None) -> ModelHint:
@@ -141,15 +138,15 @@ class LlamaCpp(Backend):
         )
 
     async def check_overflow(self, request: ChatRequest) -> bool:
-        """It counts while it is busy with others; its own refusal would only come when a slot is
-        free.
+        """The count is available while the server is busy; its own refusal comes only when a
+        slot is free.
         """
         return await self._prompt_tokens_if_fitting(request) is not None
 
     async def _prompt_tokens_if_fitting(self, request: ChatRequest) -> int | None:
-        """Return the tokens of the prompt, or None if the server does not count them.
+        """Return the tokens of the prompt, or None if they cannot be counted.
 
-        Raises ContextOverflow if they are too many.
+        Raises ContextOverflow if they exceed the context.
         """
         try:
             async with asyncio.timeout(_COUNT_TIMEOUT):
@@ -164,7 +161,7 @@ class LlamaCpp(Backend):
                     None,
                 )
         except (TimeoutError, BridgeError):
-            return None  # it was only asked in order to know early
+            return None  # the count is only an early check
         if prompt is None or context is None:
             return None
         if prompt >= context:
@@ -186,15 +183,15 @@ class LlamaCpp(Backend):
         try:
             props = await self.get_json("/props")
         except NotFound:
-            return await super().describe(max_age)  # at a public host only its API is asked
+            return await super().describe(max_age)  # only the API of a public host is requested
         if not isinstance(props, dict):
             raise InvalidBackendResponse(
-                "the backend calls itself llama.cpp, but GET /props tells no props"
+                "the backend claims to be llama.cpp, but GET /props is not a JSON object"
             )
         settings = _dict(props, "default_generation_settings")
         context, alias = settings.get("n_ctx"), props.get("model_alias")
         has_tools = _dict(props, "chat_template_caps").get("supports_tools")
-        # As a router of several it has no props.
+        # A router of several models has no props.
         listed = (
             BackendInfo(alias)
             if isinstance(alias, str) and alias

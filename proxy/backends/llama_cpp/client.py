@@ -1,8 +1,8 @@
-"""llama.cpp without its own parser: where it has given up over an answer, or over the question.
+"""Requests to llama.cpp that bypass its own parser, and recovery of output that it could not parse.
 
-Its parser dies on what it does not expect, but the answer is often at hand: in the error of older
-builds, in the log of our own child. Otherwise the same prompt is asked once more with parser and
-grammar off, and what the model writes comes as text.
+The parser fails on unexpected output, but older builds quote the output in the error, and a managed
+server writes it to the log. Otherwise the same prompt is sent again with parser and grammar off,
+and the model's output arrives as text.
 """
 
 import asyncio
@@ -37,26 +37,26 @@ from proxy.errors import (
 if TYPE_CHECKING:
     from proxy.backends.base import Backend, Headers
 
-# Their chat route drops a call that was not asked for, or throws all the same: gpt-oss, Functionary
-# 3.2, Command-R7B.
+# Templates of gpt-oss, Functionary 3.2 and Command-R7B: their chat route drops unrequested calls,
+# or fails even with the parser off.
 _LOSES_CALLS = re.compile(r"<\|channel\|>|>>>all|<\|START_ACTION\|>")
 TEMPLATE_TTL = 30.0  # seconds
 _LOG_POLLS, _LOG_POLL_INTERVAL = (
     30,
     0.01,
-)  # seconds: a log has a thread of its own, and may be behind the answer
+)  # seconds; the log is written by another thread and may lag behind the answer
 
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
     response: httpx.Response
-    prompt: str | None  # where it is known to the last letter
+    prompt: str | None  # if known exactly
 
 
 @dataclass(slots=True)
 class _CachedTemplate:
     text: str
-    read_at: float  # when it was read
+    read_at: float  # monotonic time
 
     @property
     def is_fresh(self) -> bool:
@@ -66,12 +66,12 @@ class _CachedTemplate:
 class RawMode:
     def __init__(self, backend: "Backend") -> None:
         self._backend = backend
-        self.template: str | None = None  # once it was asked for
+        self.template: str | None = None  # once it was fetched
         self._templates: dict[BackendAddress, _CachedTemplate] = {}
         self._windows: list[LogWindow] = []
 
     def for_backend(self, backend: "Backend") -> "RawMode":
-        """For a request that has a place of its own; who else is asking is known of all."""
+        """Return a copy for a request with its own lease; templates and log windows are shared."""
         other = RawMode(backend)
         other._templates, other._windows = self._templates, self._windows
         return other
@@ -102,9 +102,9 @@ class RawMode:
         return any(sign in error.message for sign in SCHEMA_FAILURES)
 
     async def recover_output(self, error: BridgeError, sent: str, window: LogWindow) -> str | None:
-        """What the model wrote, from the beginning or from where the parser gave up.
+        """Return what the model wrote, from the error or the log, or None.
 
-        `said` is the text that came before.
+        `sent` is the text before the point where the parser failed.
         """
         if old := OLD_ERROR.search(error.message):
             return {0: old[2], len(sent.encode()): sent + old[2]}.get(int(old[1]))
@@ -113,7 +113,7 @@ class RawMode:
             return None
         for _ in range(_LOG_POLLS):
             if found := unparsed_outputs(log.since(window.position)):
-                # Of two nobody can say which is ours.
+                # With two outputs it is unknown which one belongs to this request.
                 return found[0] if window.exclusive and len(found) == 1 else None
             await asyncio.sleep(_LOG_POLL_INTERVAL)
         return None
@@ -133,7 +133,7 @@ class RawMode:
     async def send_completion(
         self, request: ChatRequest, headers: "Headers", markers: Sequence[str]
     ) -> RawResponse:
-        """Without the chat route: its prompt, as plain text to be completed."""
+        """Send the prompt as plain text to `/completion`, bypassing the chat route."""
         prompt = await self.apply_template(request)
         body = completion_body(request.body, prompt, list(markers)) | await self._model_field(
             request
@@ -143,30 +143,28 @@ class RawMode:
         )
 
     async def apply_template(self, request: ChatRequest) -> str:
-        """As the chat route would make it for the raw question."""
+        """Return the prompt that the chat route would make for the raw request."""
         asked = without_parser(request.body) | {"stream": False} | await self._model_field(request)
         answered = await self._backend.post_json("/apply-template", exact_json.dumps(asked))
         prompt = answered.get("prompt") if isinstance(answered, dict) else None
         if not isinstance(prompt, str):
             raise InvalidBackendResponse(
-                "the backend was asked for a prompt (POST /apply-template) and answered with "
-                "something else"
+                "unexpected response of the backend to POST /apply-template; expected a prompt"
             )
         return prompt
 
     async def count_tokens(self, request: ChatRequest, text: str) -> int:
-        """So many it has, as far as somebody tells."""
+        """Return the tokens of `text`, or 0 if the server does not count them."""
         asked = {"content": text, "add_special": False} | await self._model_field(request)
         counted = await self._backend.optional_json("/tokenize", asked)
         tokens = counted.get("tokens") if isinstance(counted, dict) else None
         return len(tokens) if isinstance(tokens, list) else 0
 
     async def chat_template(self) -> str:
-        """Return the model's template, or nothing: at a public host, for example, only the API is
-        asked.
+        """Return the model's chat template, or "" if it is not available.
 
-        It is read again every TEMPLATE_KEPT seconds: another model may have been loaded at the same
-        address.
+        It is read again every TEMPLATE_TTL seconds, because another model may have been loaded at
+        the same address.
         """
         known = None
         try:
@@ -176,8 +174,8 @@ class RawMode:
                 known = await self._read_template(address)
         except BridgeError:
             if known is None:
-                return ""  # later it may be
-            # It does not tell now: no request waits for that again in the next seconds.
+                return ""  # it may be available later
+            # The server does not respond now: do not make requests wait for it again for a while.
             known.read_at = time.monotonic()
         self.template = known.text
         return known.text
@@ -187,7 +185,7 @@ class RawMode:
         for other in [
             other for other, template in self._templates.items() if not template.is_fresh
         ]:
-            del self._templates[other]  # our children take a new port at each start
+            del self._templates[other]  # managed processes take a new port at each start
         self._templates[address] = read
         return read
 

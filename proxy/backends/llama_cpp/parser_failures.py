@@ -1,6 +1,4 @@
-"""Which errors mean that llama.cpp's own parser failed, and the output of the model that its log
-shows then.
-"""
+"""Recognizes failures of llama.cpp's parser, and extracts the unparsed output from its log."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ import re
 SCHEMA_FAILURES = ("JSON schema error", "failed to parse grammar", "Failed to initialize samplers")
 
 
-# Builds that say no more than this show the answer in their log.
+# Builds with this message write the output to their log.
 LOGGED_FAILURE = "does not match the expected"
 
 
@@ -36,21 +34,21 @@ UNPARSED = re.compile(r"unparsed \S+ output: (.*)", re.DOTALL)
 LOG_LINE = re.compile(r"(?:\d+\.)+\d+ [A-Z] ")
 
 
-LINE_LIMIT = 65000  # bytes; longer ones were cut
+LINE_LIMIT = 65000  # bytes; longer lines were cut
 
 
 @dataclass(slots=True, eq=False)
 class LogWindow:
-    """The server's log while one question is under way."""
+    """The part of the server's log that was written during one request."""
 
-    position: int  # so many lines, when it was asked
-    exclusive: bool  # nobody else asked meanwhile: the log does not say whose answer it shows
+    position: int  # line number at the start of the request
+    exclusive: bool  # no other request ran meanwhile; the log does not tell whose output it shows
 
 
 def unparsed_outputs(lines: Sequence[str]) -> list[str | None]:
-    """What the log shows because it could not be parsed; None for what is not whole there.
+    """Return the unparsed outputs in `lines`; None for one that is incomplete.
 
-    The last counts when a line comes after it.
+    The last one counts only if another line follows.
     """
     found: list[str | None] = []
     open_block: list[str] | None = None

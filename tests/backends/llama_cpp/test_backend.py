@@ -193,5 +193,5 @@ async def test_as_a_router_of_several_it_speaks_for_the_one_that_is_loaded() -> 
 async def test_something_else_at_that_path() -> None:
     with pytest.raises(InvalidBackendResponse, match="not JSON"):
         await llama_cpp(**{"/props": httpx.Response(200, text="<html>")})[0].describe()
-    with pytest.raises(InvalidBackendResponse, match="no props"):
+    with pytest.raises(InvalidBackendResponse, match="not a JSON object"):
         await llama_cpp(**{"/props": httpx.Response(200, json=[])})[0].describe()

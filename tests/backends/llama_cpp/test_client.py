@@ -301,10 +301,7 @@ async def test_a_prompt_that_is_none(said: Any) -> None:
     raw, script = way(template=httpx.Response(200, json=said))
     with pytest.raises(
         InvalidBackendResponse,
-        match=(
-            r"^the backend was asked for a prompt \(POST /apply-template\) and answered with "
-            r"something else$"
-        ),
+        match=(r"^unexpected response of the backend to POST /apply-template; expected a prompt$"),
     ):
         await raw.send_completion(QUESTION, [], [])
     assert script.questions(COMPLETION) == []
