@@ -1,7 +1,7 @@
 """llama-bridge: a proxy that gives every model server the same OpenAI API.
 
-Public names: `create_app` makes the ASGI application; `parse` and `Parser` read the text of a
-model.
+Public names: `create_app` returns the ASGI application; `parse` and `Parser` extract tool calls and
+reasoning from the text of a model.
 """
 
 from proxy.app import create_app

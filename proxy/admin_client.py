@@ -9,15 +9,17 @@ import httpx
 from proxy.settings import Settings
 from proxy.web import key_file
 
-_TIMEOUT = httpx.Timeout(30, read=None)  # no read timeout: a followed log may be silent for hours
+_TIMEOUT = httpx.Timeout(
+    30, read=None
+)  # no read timeout, because a followed log may be silent for hours
 
 
 class NotRunning(ValueError):
-    """No llama-bridge responds at the configured address, or it refuses; the message says which."""
+    """No llama-bridge responded at the configured address, or it responded with an error."""
 
 
 def health(settings: Settings, transport: httpx.BaseTransport | None = None) -> dict[str, Any]:
-    """Return the JSON of `GET /health`, also if its status is an error."""
+    """Return the JSON body of `GET /health`, even if the response status is an error."""
     with _client(settings, transport) as client:
         answer = _request(client, "GET", "/health")
     with suppress(ValueError):

@@ -45,7 +45,7 @@ from proxy.web.state import AppState
 
 
 class Bridge(RequestMiddleware):
-    """The ASGI application, with what the command line needs before the first request."""
+    """The ASGI application, and the pool of managed models (None if the backend is remote)."""
 
     def __init__(self, app_state: AppState, pool: ModelPool | None) -> None:
         self.app_state = app_state
@@ -83,15 +83,16 @@ class Bridge(RequestMiddleware):
             stack.push_async_callback(self.app_state.http.aclose)
             if self.pool is not None:
                 await stack.enter_async_context(self.pool)
-            # Meanwhile the models marked for preloading load.
+            # The models to preload are loading in the background by now.
             await asyncio.to_thread(self.app_state.parsers.warm_up)
             warming = asyncio.create_task(self._warm_up_further())
             stack.callback(warming.cancel)
             yield
 
     async def _warm_up_further(self) -> None:
-        """Warm up the remaining parsers while requests are served; shutdown waits for one step at
-        most.
+        """Warm up the remaining parsers while requests are served.
+
+        The steps run one by one in a thread, so a shutdown waits for one step at most.
         """
         for step in self.app_state.parsers.further_warm_ups():
             await asyncio.to_thread(step)
@@ -102,7 +103,7 @@ class Bridge(RequestMiddleware):
         return self.pool.supervisor(self.pool.catalog.default) if self.pool is not None else None
 
     async def reload(self, connection: Connection) -> None:
-        """Handle `POST /reload`: reread llama-server.conf; a broken file changes nothing."""
+        """Handle `POST /reload`: reread llama-server.conf and apply it if it is valid."""
         if connection.scope["method"] != "POST":
             raise MethodNotAllowed("method not allowed; use POST", headers={"allow": "POST"})
         body = orjson.dumps({"changed": await self.reload_config()})
@@ -111,9 +112,9 @@ class Bridge(RequestMiddleware):
     async def reload_config(self) -> list[str]:
         """Reread llama-server.conf, apply it, and return the names of the models that changed.
 
-        A thread reads the files and asks the engine for its options while the old configuration
-        serves. The new one is applied in one step. Reloads run one at a time, in the order of the
-        calls.
+        A thread reads the files and queries the engine for its options, and requests are served
+        meanwhile. The new configuration is applied in one step, or not at all if it is invalid.
+        Concurrent calls run one after another.
         """
         if self.pool is None:
             raise BadRequest("nothing to reload: the backend is set by BACKEND_URL")
@@ -126,7 +127,7 @@ class Bridge(RequestMiddleware):
 
 
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Bridge:
-    """Return the application for `settings`; tests pass a `transport` in place of the network."""
+    """Return the application for `settings`; `transport` replaces the network in tests."""
     provider: Provider
     kinds: tuple[type[Backend], ...]
     pool = None
@@ -167,7 +168,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
 def load_catalog(settings: Settings) -> Catalog:
     """Return the models that llama-server.conf and the settings describe.
 
-    Raises ConfigurationError with file and line of everything that is wrong.
+    Raises ConfigurationError, which names the file and line of each mistake.
     """
     path = settings.llama_server_conf or next(
         (provider for provider in config_paths() if provider.exists()), None
@@ -182,14 +183,15 @@ def load_catalog(settings: Settings) -> Catalog:
 
 
 def config_paths() -> tuple[Path, ...]:
-    """Return the default paths of llama-server.conf: the current folder, then next to the key
-    file.
-    """
+    """Return the default paths of llama-server.conf: in the current folder, then in the key file's."""
     return Path("llama-server.conf"), key_file.default_path().with_name("llama-server.conf")
 
 
 def load_api_keys(settings: Settings) -> ApiKeys:
-    """Return the keys that clients must send; beyond loopback, generate one if none is set."""
+    """Return the API keys that clients may use.
+
+    If none is configured and the proxy listens beyond loopback, a key is generated and saved.
+    """
     if settings.api_keys is not None or not settings.listens_beyond_loopback:
         return ApiKeys(settings.api_keys or ())
     file = key_file.default_path()

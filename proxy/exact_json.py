@@ -1,5 +1,6 @@
-"""JSON that keeps integers beyond 64 bits exact; orjson reads them as floats and cannot write
-them.
+"""JSON reading and writing that keeps integers beyond 64 bits exact.
+
+orjson alone reads such integers as floats, and cannot write them.
 """
 
 import json
@@ -9,23 +10,23 @@ from typing import Any
 import orjson
 
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
-# A literal search for 19 digits is ten times faster than the pattern, and rules out most bodies.
+# Searching for 19 digits in a row is ten times faster than the pattern, and rules out most bodies.
 _MANY = b"0" * 19
-# Matches numbers outside of strings; a match inside a string only costs time.
+# Intended for integers outside of strings; a match inside a string only costs time.
 _LONG_INTEGER = re.compile(rb"(?<![^\s:,\[])-?[0-9]{19,}(?![^\s,\]}])")
 
 
 def loads(raw: bytes) -> Any:
-    """Return the value of `raw`.
+    """Return the value of the JSON text `raw`.
 
-    Raises orjson.JSONDecodeError for what orjson does not accept, such as NaN.
+    Raises orjson.JSONDecodeError for anything that orjson does not accept, such as NaN.
     """
     value = orjson.loads(raw)
     if _MANY not in raw.translate(_ZEROS) or _LONG_INTEGER.search(raw) is None:
         return value
     try:
         return json.loads(raw)
-    except RecursionError:  # orjson reads deeper nesting than Python can
+    except RecursionError:  # orjson accepts deeper nesting than the json module
         return value
 
 

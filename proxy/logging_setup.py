@@ -14,12 +14,12 @@ from proxy.printable import printable_lines
 from proxy.settings import Settings
 
 _ERASE = "\r\x1b[2K"
-# Their messages may contain headers, and so API keys.
+# The messages of these loggers may contain headers, and so API keys.
 _MUTED = ("uvicorn", "uvicorn.error", "httpx", "httpcore", "asyncio")
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats one JSON object per line; a request line includes all its figures."""
+    """Formats each record as one line of JSON, with all figures of a request in its log line."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(
@@ -36,8 +36,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Formats each record as one entry and escapes control characters, which could repaint a
-    terminal.
+    """Formats records as text, with further lines indented and control characters escaped.
+
+    Control characters could repaint the terminal or forge log lines.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -45,7 +46,7 @@ class TextFormatter(logging.Formatter):
 
 
 class TerminalHandler(logging.StreamHandler[TextIO]):
-    """Writes records above a status line, which it repaints after each record."""
+    """Writes records above a status line, which is repainted after each record."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -93,7 +94,7 @@ async def show_loading(
     reason: Callable[[], str | None],
     every: float = 1.0,
 ) -> None:
-    """Wait for `opened`, and show the elapsed seconds meanwhile."""
+    """Await `opened`, and meanwhile show `reason()` and the elapsed seconds as the status line."""
     loading, began = asyncio.ensure_future(opened), time.monotonic()
     try:
         while not (await asyncio.wait({loading}, timeout=every))[0]:

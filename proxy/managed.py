@@ -1,6 +1,4 @@
-"""Provider for managed llama-server processes: a request gets the process of its model when it is
-its turn.
-"""
+"""Provider for managed llama-server processes: each request leases the process of its model."""
 
 import asyncio
 from dataclasses import dataclass
@@ -20,7 +18,8 @@ from proxy.llama_server.process.state import describe
 class ManagedProvider:
     """Provider for the managed models.
 
-    A request without a lease only observes: it gets a process that is ready and loads none.
+    A request without a lease (such as `GET /health`) uses a process that is ready, and never loads
+    a model.
     """
 
     pool: ModelPool
@@ -37,25 +36,26 @@ class ManagedProvider:
                     self._check_loading()
                     await self.pool.wait_change()
         except TimeoutError:
-            raise ModelLoading(f"{self.unavailable_reason()}.") from None
+            raise ModelLoading(str(self.unavailable_reason())) from None
         return _api_address(ready.address)
 
     def _check_loading(self) -> None:
         if not self.pool.is_open:
-            raise ShuttingDown("This proxy is shutting down.")
+            raise ShuttingDown("this proxy is shutting down")
         states = {self.pool.supervisor(model.name).state for model in self.pool.models}
         if self.pool.is_loading or states & {ProcessState.STARTING, ProcessState.BACKOFF}:
             return
         if ProcessState.FAILED in states:
             raise ChildFailed(
-                f"{self.unavailable_reason()}. GET starts no model: "
-                "the next chat request tries again."
+                f"{self.unavailable_reason()}; a GET does not load a model, "
+                "the next chat request tries again"
             )
         raise ModelUnloaded(
-            f"no model is loaded, and GET loads none: the next chat request loads {self.model()}."
+            "no model is loaded, and a GET does not load one; "
+            f"the next chat request loads {self.model()}"
         )
 
-    # Only a request with a lease is answered.
+    # Only a lease can wait for a slot: see ManagedLease.
     async def admit(self, claim: ContextClaim) -> None:  # noqa: ARG002
         return None
 
@@ -67,7 +67,7 @@ class ManagedProvider:
         return await self.address()
 
     async def wait_for_restart(self) -> bool:
-        return False  # only a request with a lease is answered
+        return False  # only a lease can wait: see ManagedLease
 
     def unavailable_reason(self) -> str | None:
         representative = self._representative
@@ -156,8 +156,10 @@ class ManagedProvider:
 
     @property
     def _representative(self) -> Supervisor:
-        """Return the supervisor that represents all: the ready one, else one that is starting or
-        has failed, else the default model's.
+        """Return the supervisor whose state is reported for the whole pool.
+
+        This is the one that is ready, else one that is not stopped (the default model's first),
+        else the default model's.
         """
         ready = self.pool.ready_supervisor()
         if ready is not None:
@@ -172,7 +174,7 @@ class ManagedProvider:
 
 @dataclass(frozen=True)
 class ManagedLease:
-    """The lease of one request on a managed model."""
+    """Provider for one request, which holds a lease on a managed model until `release`."""
 
     provider: ManagedProvider
     lease: Lease

@@ -11,14 +11,15 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def encodable(text: str) -> str:
-    """Return `text` with characters that UTF-8 cannot encode escaped, and control characters
-    kept.
+    """Return `text` with surrogates escaped, so that it can be encoded as UTF-8.
+
+    Control characters are kept.
     """
     return _SURROGATE.sub(_escaped, text) if _SURROGATE.search(text) else text
 
 
 def printable(text: str) -> str:
-    """Return `text` as one line without control characters."""
+    """Return `text` as one line, with unprintable characters escaped."""
     return (
         text
         if text.isprintable()
@@ -27,7 +28,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return `text` with control characters escaped, except newlines and tabs."""
+    """Return `text` with unprintable characters escaped, except newlines and tabs."""
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
@@ -36,8 +37,9 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _escape(letter: str) -> str:
-    """Return the escape sequence of one character; a byte of a file name that is not UTF-8 is shown
-    as that byte.
+    """Return the escape sequence of one character.
+
+    A surrogate that stands for a byte of a file name (PEP 383) is shown as that byte.
     """
     code = ord(letter)
     return (

@@ -1,6 +1,6 @@
-"""Backends: one file per kind of server with its request format and peculiarities.
+"""Backends: one class per kind of server that the proxy can talk to.
 
-A new kind is one file, and one entry in `KINDS`.
+To add a kind, write its class in a file of its own and add the class to `KINDS`.
 """
 
 import re
@@ -15,14 +15,14 @@ from proxy.backends.ollama import Ollama
 from proxy.backends.vllm import Vllm
 from proxy.backends.zen import Zen
 
-# In the order of detection; the last one matches everything.
+# Detection tries the kinds in this order; the last one accepts every server.
 KINDS: tuple[type[Backend], ...] = (Zen, LlamaCpp, Vllm, LlamaCppPython, LmStudio, Ollama, Generic)
 
 
 def canonical_kind(wanted: str) -> str:
-    """Return the name of a kind, however it is written (llamacpp, LM Studio, llama-cpp-python).
+    """Return the canonical name of a kind: `lm_studio` for "LM Studio" or "lmstudio".
 
-    Raises ValueError with the known names.
+    Case, spaces and punctuation do not matter. An unknown name raises ValueError.
     """
     for name in ("auto", *(kind.kind for kind in KINDS)):
         if _letters(name) == _letters(wanted):
@@ -34,9 +34,9 @@ def canonical_kind(wanted: str) -> str:
 
 
 def kinds_at(address: BackendAddress, wanted: str) -> tuple[type[Backend], ...]:
-    """Return the kinds that may be at `address`.
+    """Return the kinds of server that may run at `address`, given the configured kind `wanted`.
 
-    If there is more than one, detection decides; zen is known by its host and never probed.
+    If there is more than one, the server is probed. Zen is recognized by its host name alone.
     """
     if wanted == "auto":
         return (Zen,) if address.is_zen else KINDS

@@ -1,4 +1,4 @@
-"""Address of a backend: API base URL, key, and whether it is a public host."""
+"""Address of a backend: base URL of its API, API key, and whether the host is public."""
 
 import ipaddress
 import re
@@ -9,9 +9,11 @@ import httpx
 
 ZEN_HOST = "opencode.ai"
 ZEN = f"https://{ZEN_HOST}/zen/v1"
-NO_KEY = "public"  # zen expects this key from clients without one
+NO_KEY = "public"  # the key that zen expects from clients without an account
 _VERSION = re.compile(r"v\d+")
-_PARENT_SEGMENT = re.compile(r"[/\\]\.\.($|[/\\;])")  # `..`, also as lenient servers read it
+_PARENT_SEGMENT = re.compile(
+    r"[/\\]\.\.($|[/\\;])"
+)  # `..`, including the spellings that lenient servers accept
 _PRIVATE_SUFFIXES = (
     "localhost",
     ".localhost",
@@ -27,7 +29,7 @@ _CARRIER_NAT = ipaddress.ip_network("100.64.0.0/10")  # used by Tailscale and si
 
 @dataclass(frozen=True, slots=True)
 class BackendAddress:
-    base: str  # http://host:port/v1, no slash at the end
+    base: str  # http://host:port/v1, without a trailing slash
     key: str | None = None
 
     @property
@@ -58,7 +60,10 @@ class BackendAddress:
         )
 
     def url_for(self, path: str) -> str | None:
-        """Return the URL for a path of ours, or None if it is outside the API of a public host."""
+        """Return the backend URL for the request path `path`, or None if the path is not allowed.
+
+        On a public host only paths below `/v1` are allowed, and none that contains `..`.
+        """
         if not path.startswith("/") or (self.is_public and _PARENT_SEGMENT.search(unquote(path))):
             return None
         if path == "/v1" or path.startswith("/v1/"):
@@ -67,13 +72,14 @@ class BackendAddress:
 
 
 def parse(url: str, key: str | None = None) -> BackendAddress:
-    """Return the address for BACKEND_URL; `/v1` is added unless the URL ends in a version.
+    """Return the address that the setting BACKEND_URL describes.
 
-    Raises ValueError if the URL is invalid.
+    `/v1` is appended unless the path ends in a version such as `/v3`. Raises ValueError if the URL
+    is invalid, or if `key` would be sent to a public host over plain HTTP.
     """
     try:
         parsed = httpx.URL(ZEN if url == "zen" else url if "://" in url else f"http://{url}")
-        parsed.raw_host.decode("ascii").encode("idna")  # as a resolver will do
+        parsed.raw_host.decode("ascii").encode("idna")  # the resolver encodes the host like this
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError(f"invalid URL {url!r}: {error}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:

@@ -1,6 +1,6 @@
-"""Base class of all backends.
+"""Base class of all backends: sends chat requests and lists models through OpenAI's API.
 
-A kind of server with peculiarities is a subclass in its own file, which contains only these.
+A subclass contains only what a kind of server does differently.
 """
 
 import contextlib
@@ -40,11 +40,16 @@ from proxy.parsing.dialect import ModelHint
 
 Headers = Sequence[tuple[bytes, bytes]]
 FetchPath = Callable[[str], Awaitable[bytes]]
-"""Fetches a path of a private server; returns empty bytes if there is nothing."""
+"""Function that requests a path of a private server; returns b"" if the request fails."""
 
 # Some hosts refuse requests without a user agent.
 _USER_AGENT = (b"user-agent", b"llama-bridge")
-_TRANSIENT_STATUSES = (429, 502, 503, 504)  # these tell nothing about the kind of server
+_TRANSIENT_STATUSES = (
+    429,
+    502,
+    503,
+    504,
+)  # these do not mean that another server has taken over the address
 MODELS_TTL = 30.0  # seconds
 _MODELS_MIN_TTL = 1.0  # seconds
 _UNKNOWN_NAMES_LIMIT = 1000
@@ -66,15 +71,17 @@ class Backend:
         self.http = http
         self.provider = provider
         self.default_model = default_model
-        self.parses_text = parses_text  # tool calls in the text are parsed
+        self.parses_text = parses_text  # whether tool calls in the text are parsed
         self._models: list[ModelInfo] = []
         self._models_fetched_at = float("-inf")
-        # After a failed request for the models, a chat does not repeat it before this time.
+        # After a failed request for the model list, chat requests do not repeat it until then.
         self._list_failed_until = float("-inf")
-        self._unknown_names: set[str | None] = set()  # names that a fresh list did not contain
+        self._unknown_names: set[str | None] = (
+            set()
+        )  # model names that a fresh list did not contain
 
     def for_request(self, provider: Provider) -> Self:
-        """Return this backend with the provider of one request."""
+        """Return this backend, or a copy of it that uses `provider` for one request."""
         if provider is self.provider:
             return self
         other = copy(self)
@@ -88,18 +95,21 @@ class Backend:
 
     @classmethod
     async def probe(cls, _look: FetchPath) -> bool:
-        """Return whether a private server is of this kind, if its model list does not show it."""
+        """Return whether a private server is of this kind, judged by other paths than its models.
+
+        Called only if the model list matches no kind. `_look` requests a path of the server.
+        """
         return False
 
     async def send_chat(self, request: ChatRequest, headers: Headers) -> httpx.Response:
-        """Send a chat request, and return the response with status 200 and its body unread.
+        """Send a chat request, and return the response (status 200) with its body unread.
 
-        A refusal is raised as the error it means. Fields that the server refuses are left out, and
-        the request is repeated.
+        If the server refuses an optional field, the request is repeated without that field. Any
+        other refusal is raised as a BridgeError.
         """
         model = await self.resolve_model(request.model)
         headers = self.request_headers(request, headers)
-        capabilities = self.capabilities  # concurrent requests may change them meanwhile
+        capabilities = self.capabilities  # concurrent requests may replace them
         body = await offload(request.size, build_body, request, capabilities, model)
         while True:
             try:
@@ -125,13 +135,14 @@ class Backend:
         return response
 
     def request_headers(self, _request: ChatRequest, headers: Headers) -> Headers:
-        """Return the headers of a chat request."""
+        """Return the headers to send with a chat request; `headers` are the client's."""
         return headers
 
     def relax(self, error: BridgeError, capabilities: Capabilities) -> Capabilities | None:
-        """Return capabilities without the refused feature, or None if it is required.
+        """Return `capabilities` without the optional feature that `error` refuses.
 
-        A refusal that holds for every request is remembered.
+        Returns None if the error refuses no optional feature. Later requests leave the feature out
+        too.
         """
         if not (change := relaxation.relax(error.message, capabilities)):
             return None
@@ -139,12 +150,12 @@ class Backend:
         return replace(capabilities, **change)
 
     def warning_for(self, request: ChatRequest) -> str:
-        """Return what the log should say about this request, or ""."""
+        """Return a warning for the log about fields that the backend ignores, or ""."""
         fields = ignored_by(request, self.capabilities)
         return f"{self.kind} ignores {', '.join(fields)}" if fields else ""
 
     def model_hint(self, asked: str | None) -> ModelHint:
-        """Return what is known about the model that answers."""
+        """Return the name of the model that will answer, from which the parser derives a dialect."""
         known = [name for name in (asked, self.default_model) if has_model(self._models, name)]
         return ModelHint(
             model=(known or [model.id for model in self._models[:1]] or [asked])[0] or ""
@@ -152,29 +163,27 @@ class Backend:
 
     @property
     def busy(self) -> bool:
-        """Whether any further request, even for information, would interrupt an answer."""
+        """Whether any further request, even for the model list, would interrupt an answer."""
         return False
 
     def invalidate(self) -> None:
-        """Forget what is known about the server: another one of the same kind may have replaced
-        it.
-        """
+        """Discard cached facts, because another server of this kind may have taken over the address."""
         self._models_fetched_at = self._list_failed_until = float("-inf")
 
     def uses_context(self, _path: str) -> bool:
-        """Return whether a passthrough request to `path` uses the context that requests share."""
+        """Return whether a passthrough request to `path` takes part of the shared context."""
         return False
 
     def exclusive(self) -> contextlib.AbstractAsyncContextManager[object]:
-        """Context for a passthrough request, for servers that allow only one request at a time."""
+        """Return a context manager that keeps other requests away, if the server needs that."""
         return contextlib.nullcontext()
 
     def raw_mode(self) -> RawMode | None:
-        """Return how to request an answer without the backend's own parser, or None."""
+        """Return the client for requests that bypass the backend's own parser, or None."""
         return None
 
     def response_reader(self, tools: tuple[Any, ...] = ()) -> ResponseReader:
-        """Return a reader for one answer; it converts arguments by the schemas of `tools`."""
+        """Return a reader for one answer; `tools` are the tools that the request declares."""
         return ResponseReader(tools)
 
     def map_error(self, status: int, body: bytes, headers: Mapping[str, str]) -> BridgeError:
@@ -184,7 +193,7 @@ class Backend:
         """Wait until the server has room for this request."""
 
     async def check_overflow(self, _request: ChatRequest) -> bool:
-        """Raise ContextOverflow if the prompt does not fit; return True if it is known to fit."""
+        """Raise ContextOverflow if the prompt is too long; return whether it is known to fit."""
         return False
 
     async def models(self, max_age: float = MODELS_TTL) -> list[ModelInfo]:
@@ -203,9 +212,9 @@ class Backend:
         )
 
     async def resolve_model(self, asked: str | None) -> str | None:
-        """Return the name of the model that a client means by `asked`.
+        """Return the name of the model to request, given the name `asked` of the client.
 
-        An unknown name is looked up once in a fresh list, not at every chat.
+        A name that is not in the model list is looked up once in a fresh list.
         """
         models = await self._models_if_known(MODELS_TTL)
         if not has_model(models, asked) and asked not in self._unknown_names:
@@ -215,16 +224,16 @@ class Backend:
             self._unknown_names.add(asked)
         try:
             return choose_model(models, asked, self.default_model)
-        except ModelNotFound:  # it may have been loaded since
+        except ModelNotFound:  # the model may have been loaded since the list was fetched
             return choose_model(
                 await self._models_if_known(_MODELS_MIN_TTL), asked, self.default_model
             )
 
     async def _models_if_known(self, max_age: float) -> list[ModelInfo]:
-        """Return the models as far as they are known; a chat can be answered without the list.
+        """Return the model list, or the last known one if the request for it fails.
 
-        A server that refuses the list is asked again when the list would expire. One that fails may
-        be busy generating.
+        A chat request can be answered without the list. After a refusal the list is requested
+        again when it would expire; after any other failure, such as a busy server, after a second.
         """
         if time.monotonic() < self._list_failed_until:
             return self._models
@@ -237,25 +246,23 @@ class Backend:
             return self._models
 
     async def describe(self, max_age: float = 0.0) -> BackendInfo:
-        """Return model, context and modalities; also shows whether a request would be served
-        now.
-        """
+        """Return the model, its context size and modalities; raises if the server does not respond."""
         models = await self.models(max_age)
         name = self.default_model
-        # several models, none configured: the client chooses
+        # With several models and none configured, the client chooses.
         with contextlib.suppress(BridgeError):
             name = choose_model(models, None, self.default_model)
         known = next((model for model in models if model.id == name), ModelInfo(""))
         return BackendInfo(model=name, context=known.context, inputs=known.inputs)
 
     async def get_json(self, path: str) -> Any:
-        """Return the JSON at `path`, without waiting for a server that was just lost."""
+        """Return the JSON at `path`; a lost connection is an error, without failover."""
         return await self._read_json(
             await self.http.send_retryable(probe_request(await self.provider.address(), path))
         )
 
     async def optional_json(self, path: str, body: Any = None) -> Any:
-        """Return the JSON at `path`, or None if it cannot be had."""
+        """Return the JSON at `path`, or None if the request fails. With a `body` it is a POST."""
         address = await self.provider.address()
         if address.url_for(path) is None:
             return None
@@ -286,7 +293,7 @@ class Backend:
         address = await self.provider.address()
         try:
             return await self.http.send_retryable(request(address))
-        # The connection failed: a managed process may just have exited.
+        # A managed process may just have exited.
         except (Unavailable, BackendDisconnected):
             if (other := await self.provider.failover(address)) is None:
                 raise
@@ -299,7 +306,7 @@ class Backend:
 
 
 def probe_request(address: BackendAddress, path: str, body: Any = None) -> httpx.Request:
-    """Return a request for information, with short timeouts."""
+    """Return a GET request, or a POST request with `body`, that has short timeouts."""
     headers, extensions = with_authorization(address, [_USER_AGENT]), {"timeout": PROBE_TIMEOUTS}
     return httpx.Request(
         "GET" if body is None else "POST",
@@ -323,7 +330,9 @@ def _post_request(
 
 def _url(path: str, address: BackendAddress) -> str:
     if (url := address.url_for(path)) is None:
-        raise NotFound(f"{path} is outside the API of {address.host} and is not requested")
+        raise NotFound(
+            f"{path} is outside the API of {address.host}; only paths below /v1 are forwarded"
+        )
     return url
 
 

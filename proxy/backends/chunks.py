@@ -1,8 +1,8 @@
-"""Parses the payload of an event into a chunk, and repairs damaged strings.
+"""Parser for the chunks of a streamed answer, which repairs damaged strings.
 
 Bare control characters are kept, and invalid UTF-8 becomes U+FFFD. Some backends split an emoji
-into two escaped surrogates in separate deltas. The first half is held for the second, and a lone
-half becomes U+FFFD.
+into two escaped surrogates in separate chunks: the first half is held until the second arrives,
+and a half without a counterpart becomes U+FFFD.
 """
 
 import json
@@ -13,16 +13,16 @@ import orjson
 from proxy import exact_json
 
 MAX_DEPTH = 100
-"""Depth that no chunk of any server reaches.
+"""Deepest nesting of a chunk that is accepted.
 
-Deeper ones could neither be walked nor serialized.
+Real servers stay far below. Deeper chunks could be neither traversed nor serialized.
 """
 
 _PADDING = bytes(range(33)) + b"\x7f\xef\xbb\xbf"  # whitespace, control characters, byte order mark
 
 
 class InvalidChunk(ValueError):
-    """A payload begins as a JSON object but is not valid: a piece of the answer is lost."""
+    """Payload that starts like a JSON object but is damaged, so part of the answer is lost."""
 
 
 class ChunkParser:
@@ -30,9 +30,9 @@ class ChunkParser:
         self._half_surrogates: dict[tuple[object, str], str] = {}
 
     def parse(self, payload: bytes) -> dict[str, Any] | None:
-        """Return the chunk, or None for payloads that are not chunks, such as pings.
+        """Return the chunk in `payload`, or None if it is not a chunk but, for example, a ping.
 
-        Raises InvalidChunk for a damaged chunk.
+        Raises InvalidChunk if the chunk is damaged.
         """
         try:
             chunk = exact_json.loads(payload)
@@ -75,9 +75,7 @@ class ChunkParser:
 
 
 def _repaired(payload: bytes) -> Any:
-    """Return the object in a payload that is not strict JSON, or None if it does not begin like
-    one.
-    """
+    """Parse a payload that is not strict JSON; return None if it does not start with a brace."""
     payload = payload.strip(_PADDING)
     if not payload.startswith(b"{"):
         return None
@@ -105,8 +103,9 @@ def _is_too_deep(chunk: dict[str, Any]) -> bool:
 
 
 def _position_key(item: Any, at: int) -> object:
-    """Return the key of a list item: its `index`, because chunks hold the same choice or call at
-    different positions.
+    """Return what identifies an item of a list: its `index` field, else its position `at`.
+
+    The same choice or call can be at different positions in different chunks.
     """
     index = item.get("index", at) if isinstance(item, dict) else at
     return index if isinstance(index, int | str) else at

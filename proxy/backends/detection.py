@@ -1,7 +1,8 @@
-"""Detects the kind of server from its model list, which is needed anyway.
+"""Detection of the kind of server at the backend address.
 
-A private server whose list is ambiguous is probed further. A wrong result is harmless: answers are
-read by their shape, and plain requests work with every server.
+The model list, which is needed anyway, usually shows the kind. A private server whose list does not
+is probed at further paths. A wrong result does little harm: answers are read by their shape, and
+plain requests work with every server.
 """
 
 import contextlib
@@ -22,19 +23,18 @@ from proxy.errors import BackendFailed, BackendTimeout, BridgeError
 
 ERROR_TTL = 1.0  # seconds
 RECHECK_INTERVAL = 30.0  # seconds
-_STARTING_STATUSES = (502, 503, 504)  # from a gateway, or a server that is still loading
+_STARTING_STATUSES = (502, 503, 504)  # sent by a gateway, or by a server that is still loading
 
 
 class Detection:
-    """Provides the backend; detects its kind at the first request, and again when there is reason
-    to.
+    """Source of the backend object, which detects the kind of server and repeats that when needed.
 
-    1. After a refusal, or a lost or refused connection: before the next request, which waits for
-    it. 2. Every RECHECK_INTERVAL seconds while there are requests: in the background.
+    The first request waits for the detection. After a refusal or a failed connection
+    (`mark_stale`), the next request waits for another one. Otherwise the detection is repeated in
+    the background every RECHECK_INTERVAL seconds while requests arrive. So a different server at
+    the same address is noticed after one failed request, or after RECHECK_INTERVAL.
 
-    So another server at the same address is noticed after one failed request, or after
-    RECHECK_INTERVAL if all of its answers fit. Concurrent requests share one detection, and a
-    failed one holds for ERROR_TTL.
+    Concurrent requests share one detection. A failed detection is not repeated for ERROR_TTL.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Detection:
         if self._known is None or self._stale_marks != self._checked_marks:
             try:
                 return await self._check.result()
-            # The server is generating or still starting: keep the known kind, or the fallback, and
-            # detect later.
+            # The server may be generating or still starting. Use the last known kind, or the
+            # fallback, and detect later.
             except (BackendTimeout, BackendFailed):
                 return self._known or self._fallback
         if len(self._kinds) > 1 and time.monotonic() - self._checked_at > RECHECK_INTERVAL:
@@ -71,13 +71,13 @@ class Detection:
         return self._known
 
     def mark_stale(self) -> None:
-        """Call this when another server may have replaced the known one."""
+        """Request another detection, because a different server may have taken over the address."""
         self._stale_marks += 1
 
     async def _redetect(self) -> Backend:
         known, doubts = self._known, self._stale_marks
         if known is not None and known.busy:
-            return known  # it must not be asked now
+            return known  # a request now would interrupt an answer
         try:
             async with known.exclusive() if known is not None else contextlib.nullcontext():
                 kind = await self._detect()

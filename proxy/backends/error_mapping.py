@@ -1,4 +1,4 @@
-"""Maps an error response of a backend, in any shape, to one of our errors."""
+"""Mapping from the error responses of backends, in any shape, to the errors of this proxy."""
 
 import re
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _OVERFLOW = re.compile(
     r"reduce the length of the messages",
     re.IGNORECASE,
 )
-_SEARCH_LIMIT = 16_384  # characters; the meaning is at the beginning of a message
+_SEARCH_LIMIT = 16_384  # characters; a longer message is matched by its beginning only
 _WEB_PAGE = "the backend responded with a web page instead of an error message"
 _NO_REASON = "the backend gave no reason"
 
@@ -103,8 +103,9 @@ def retry_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def parse_error_body(body: bytes) -> tuple[str, dict[str, Any]]:
-    """Return the message and the fields of an error body: JSON, text, an SSE event, or a web
-    page.
+    """Return the message of an error body, and its JSON fields if there are any.
+
+    The body may be JSON, an SSE event, plain text or a web page.
     """
     text = body.decode("utf-8", "replace").strip()
     for line in (
@@ -119,7 +120,7 @@ def parse_error_body(body: bytes) -> tuple[str, dict[str, Any]]:
             parsed = orjson.loads(line)
         except orjson.JSONDecodeError:
             continue
-        if isinstance(parsed, list) and len(parsed) == 1:  # Google
+        if isinstance(parsed, list) and len(parsed) == 1:  # Google wraps the error in a list
             parsed = parsed[0]
         if isinstance(parsed, dict):
             return _fields(parsed)
@@ -142,7 +143,7 @@ def _fields(parsed: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _location_and_reason(item: Any) -> str:
-    """Return one validation error in FastAPI's shape as `body.messages: Field required`."""
+    """Format a validation error of FastAPI, such as `body.messages: Field required`."""
     if (
         not isinstance(item, dict)
         or not isinstance(place := item.get("loc"), list)

@@ -1,4 +1,4 @@
-"""Any server with OpenAI's chat completions API that is not recognized as another kind."""
+"""Backend for any server with OpenAI's chat completions API that no other kind matches."""
 
 from proxy.backends.base import Backend
 

@@ -1,4 +1,4 @@
-"""HTTP client for all backends; translates errors of the network library into ours."""
+"""HTTP client for all backends, which translates httpx exceptions into errors of this proxy."""
 
 import re
 import secrets
@@ -25,8 +25,9 @@ _NO_RESPONSE_ERRORS = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteEr
 
 
 def default_transport(url: str, *, public: bool) -> httpx.AsyncBaseTransport:
-    """Return the transport for `url`; only a public host is reached through the environment's
-    HTTP proxy.
+    """Return the transport for requests to `url`.
+
+    The HTTP proxy from the environment is used for public hosts only.
     """
     if not public and url.startswith("http:"):
         return Transport(_LIMITS)
@@ -42,37 +43,36 @@ def _unreachable(provider: str, why: str) -> str:
     if "SSL" in why:
         reason = _SSL_DETAILS.sub("", why)
         return (
-            f"no secure connection to {provider} ({reason}); check that it uses https. "
-            f"If its certificate is private, "
-            f"set SSL_CERT_FILE"
+            f"no secure connection to {provider} ({reason}); check that the server uses https, "
+            f"and set SSL_CERT_FILE if its certificate is private"
         )
     if _DNS_ERROR.search(why):
         return f"cannot resolve {provider}; check the network connection and BACKEND_URL"
-    return f"cannot connect to {provider}; check that the backend is running and BACKEND_URL"
+    return f"cannot connect to {provider}; check BACKEND_URL and that the backend is running"
 
 
 class HttpClient:
     def __init__(
         self, transport: httpx.AsyncBaseTransport, on_stale: Callable[[], None] = lambda: None
     ) -> None:
-        # Every request carries this id; receiving it again means that a proxy points at itself.
+        # Sent with every request. A client request that carries it shows that the backend is this
+        # proxy itself.
         self.loop_id = secrets.token_hex(8).encode()
         self._transport = transport
-        # Called when another server may have replaced the known one.
+        # Called when a different server may have taken over the address.
         self.on_stale = on_stale
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        """Send `request`, and return the response with its body still to be read or closed."""
+        """Send `request`, and return the response; the caller must read or close its body."""
         try:
             return await self._send_once(request)
         except httpx.TransportError as error:
             raise self._map_error(error, request) from error
 
     async def send_retryable(self, request: httpx.Request) -> httpx.Response:
-        """Send a request that may be repeated.
+        """Send a request that is safe to repeat, and repeat it once if there is no response.
 
-        A kept connection may have been closed by the server, which shows only when there is no
-        response; then the request is sent once more.
+        A reused connection may have been closed by the server, which shows only in use.
         """
         try:
             return await self._send_once(request)
@@ -88,7 +88,7 @@ class HttpClient:
         return await self._transport.handle_async_request(request)
 
     async def read(self, response: httpx.Response, limit: int = 4 * 1024 * 1024) -> bytes:
-        """Read a short body; beyond `limit` the rest is left unread."""
+        """Return at most `limit` bytes of the body, and close the response."""
         pieces: list[bytes] = []
         size = 0
         try:
@@ -102,8 +102,8 @@ class HttpClient:
         return b"".join(pieces)[:limit]
 
     async def stream(self, response: httpx.Response) -> AsyncIterator[bytes]:
-        """Iterate over the raw bytes of the body."""
-        # an async transport returns no other
+        """Yield the bytes of the body as they arrive, without decoding them."""
+        # An async transport returns no other type.
         assert isinstance(response.stream, httpx.AsyncByteStream)
         try:
             async for piece in response.stream:

@@ -1,4 +1,4 @@
-"""The child: the llama-server that we start, look after and end ourselves."""
+"""The managed llama-server: configuration, processes, and which models are loaded."""
 
 from proxy.llama_server.config.catalog import Catalog, make_catalog
 from proxy.llama_server.config.ini import ConfigurationError

@@ -1,9 +1,9 @@
-"""Which requests may use one KV cache at the same time: rules without a clock and without I/O.
+"""Rules for which requests may share one KV cache at the same time; no clock, no I/O.
 
-llama-server ends every running request when a shared cache overflows, so a request starts only
-while its prompt and its `max_tokens` fit beside those of all running requests. The others wait. The
-first of them starts first, and nothing passes it because it is smaller: a large request would never
-start otherwise. A request with tools goes before one without, at most `OVERTAKEN` times.
+llama-server aborts every running request when a shared cache overflows. So a request starts only if
+its prompt and its `max_tokens` fit beside those of all running requests; the others wait. The first
+in the queue starts first, and a smaller request does not overtake it, or a large one would never
+start. A request with tools goes before one without, at most `MAX_OVERTAKEN` times.
 """
 
 import asyncio
@@ -11,23 +11,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 MAX_OVERTAKEN = 2
-SPARE_TOKENS = 64  # tokens: speculative drafts, and a continuation whose text is tokenized again
+SPARE_TOKENS = 64  # for speculative drafts, and for a continuation whose text is tokenized again
 
 
 @dataclass(eq=False)
 class Reservation:
-    """What one request takes of the cache."""
+    """The part of the cache that one request reserves."""
 
     # Counts the prompt; without it the whole cache is reserved.
     count: Callable[[], Awaitable[int | None]] | None = None
-    output: int | None = None  # tokens; None: as many as the context has room for
+    output: int | None = None  # tokens; None: as many as fit
     tools: bool = False
     slots: int = 1
-    session: str | None = None  # the same for all requests of one conversation
+    session: str | None = None  # equal for all requests of a conversation
     prompt: int | None = None  # tokens, once counted
     uncountable: bool = False
     overtaken: int = 0
-    # It may start, or there is an error to raise.
+    # Set when the request may start, or when `error` must be raised.
     admitted: asyncio.Event = field(default_factory=asyncio.Event)
     error: Exception | None = None
 
@@ -36,9 +36,7 @@ class Reservation:
         return self.count is None or self.output is None or self.uncountable
 
     def tokens(self, capacity: int) -> int | None:
-        """Return how many tokens of the cache are reserved; None if that depends on a count that
-        was not made yet.
-        """
+        """Return how many tokens are reserved, or None if the prompt has not been counted yet."""
         if self.reserves_all:
             return capacity
         if self.prompt is None or self.output is None:
@@ -48,7 +46,7 @@ class Reservation:
 
 @dataclass(frozen=True)
 class Capacity:
-    # Of the cache that all slots share; None: each slot has a cache of its own.
+    # Tokens of the cache that all slots share; None: each slot has its own cache.
     tokens: int | None = None
     slots: int | None = None
 
@@ -58,7 +56,7 @@ class Admission:
     capacity: Capacity = Capacity()
     waiting: list[Reservation] = field(default_factory=list)
     running: list[Reservation] = field(default_factory=list)
-    # Their clients have left, and the engine may still work on them.
+    # Their clients have disconnected, but the engine may still work on them.
     ending: list[Reservation] = field(default_factory=list)
 
     def enter(self, reservation: Reservation) -> None:
@@ -66,7 +64,7 @@ class Admission:
         self.admit()
 
     def admit(self) -> None:
-        """Start the requests that fit, in their order."""
+        """Start the waiting requests that fit, in order."""
         while self.waiting and self._fits(first := self._first()):
             at = self.waiting.index(first)
             for passed in self.waiting[:at]:
@@ -76,7 +74,9 @@ class Admission:
             first.admitted.set()
 
     def to_count(self, reservation: Reservation) -> list[Reservation]:
-        """Return what has to be counted to know whether `reservation` fits, itself the last."""
+        """Return the requests to count before it is known whether `reservation` fits, itself
+        last.
+        """
         return [
             one
             for one in [*self.running, *self.ending, reservation]
@@ -89,7 +89,7 @@ class Admission:
     def leave(self, reservation: Reservation, *, finished: bool) -> bool:
         """End a reservation.
 
-        Return whether it is kept in `ending` until `freed`, because its answer was not finished.
+        If its answer was not finished, it is kept in `ending` until `free`; then return True.
         """
         kept = reservation in self.running and not finished
         if kept:
@@ -107,7 +107,7 @@ class Admission:
     def reserved_tokens(self) -> int:
         """Return the tokens that are reserved now.
 
-        A request that was not counted yet runs alone.
+        A request that has not been counted runs alone.
         """
         total = self.capacity.tokens or 0
         return min(total, sum(one.tokens(total) or 0 for one in [*self.running, *self.ending]))
@@ -119,9 +119,9 @@ class Admission:
         )
 
     def _fits(self, reservation: Reservation) -> bool:
-        """Whether it fits beside those that run.
+        """Return whether the request fits beside the running ones.
 
-        One alone always does: the engine itself refuses what is too long.
+        A request alone always does: the engine itself refuses prompts that are too long.
         """
         others = [*self.running, *self.ending]
         if not others:

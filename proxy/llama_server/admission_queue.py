@@ -1,5 +1,7 @@
-"""The queue in front of one child's KV cache: counts prompts when it matters, and waits until
-the engine has let go of a request.
+"""Queue in front of the KV cache of one process.
+
+Counts prompts when two requests meet, and waits until the engine has dropped a request whose client
+has disconnected.
 """
 
 import asyncio
@@ -15,8 +17,8 @@ from proxy.llama_server.admission import Admission, Capacity, Reservation
 from proxy.llama_server.launch import ProcessAddress
 from proxy.llama_server.residents import Residents
 
-_FIRST_POLL = 0.25  # seconds; the engine notices within one batch that a client has left
-# The engine looks for lost clients after a second of silence, and each look of ours restarts that
+_FIRST_POLL = 0.25  # seconds; the engine notices a disconnect within one batch
+# Seconds. The engine checks for disconnects after a second of silence, and each poll restarts that
 # second.
 _POLL_INTERVAL = 1.3
 _MAX_POLLS = 50
@@ -25,12 +27,12 @@ _TIMEOUT = 2.0
 
 class SlotMonitor(Protocol):
     async def at_most(self, busy: int) -> bool:
-        """Return whether no more than `busy` slots are at work; also true if the engine has gone
-        or does not say.
+        """Return whether at most `busy` slots are working; True also if the engine cannot be
+        asked.
         """
 
     async def clear_idle(self) -> None:
-        """Make the engine move what idle slots hold from its KV cache to RAM."""
+        """Make the engine move the content of idle slots from the KV cache to RAM."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class EngineSlotMonitor:
             slots = await self._ask("GET", "/slots")
             return sum(bool(slot.get("is_processing")) for slot in slots) <= busy
         except httpx.TimeoutException:
-            return False  # it answers between two batches
+            return False  # it responds between two batches
         except (httpx.HTTPError, ValueError, AttributeError, TypeError):
             return True
 
@@ -54,7 +56,7 @@ class EngineSlotMonitor:
 
     async def _ask(self, method: str, path: str, body: object = None) -> Any:
         at = self.address()
-        # verify=False: there is no TLS on loopback, and reading the certificates takes time.
+        # No TLS on loopback: reading the certificates would only take time.
         async with httpx.AsyncClient(
             base_url=at.url, trust_env=False, verify=False, timeout=_TIMEOUT
         ) as client:
@@ -73,10 +75,9 @@ class AdmissionQueue:
         self._polling: set[asyncio.Task[None]] = set()
 
     async def admit(self, reservation: Reservation, capacity: Capacity) -> None:
-        """Return when the request may start. Whatever happens, `leave` has to follow.
+        """Return when the request may start; `leave` must follow in any case.
 
-        A request that meets no other starts without being counted; it is counted when the next one
-        arrives.
+        A request that runs alone is not counted until the next one arrives.
         """
         self._rules.capacity = capacity
         self._rules.enter(reservation)
@@ -92,7 +93,7 @@ class AdmissionQueue:
             self._residents.record_start(reservation, running)
 
     def leave(self, reservation: Reservation, *, finished: bool, tokens: int = 0) -> None:
-        """Release what is reserved: of an unfinished answer only when the engine no longer works
+        """Release a reservation; after an unfinished answer, once the engine has stopped working
         on it.
         """
         self._residents.record_answer(reservation.session, tokens)
@@ -103,7 +104,7 @@ class AdmissionQueue:
             task.add_done_callback(lambda _: self._rules.free(reservation))
 
     def close(self, error: Exception) -> None:
-        """Refuse all requests that wait."""
+        """Refuse all waiting requests with `error`."""
         for task in self._polling:
             task.cancel()
         for reservation in self._rules.waiting:
@@ -111,7 +112,7 @@ class AdmissionQueue:
             reservation.admitted.set()
 
     def waiting_reason(self, reservation: Reservation) -> str | None:
-        """Return why the request waits, in one line; None if it does not."""
+        """Return why the request waits, in one line, or None."""
         rules = self._rules
         if reservation not in rules.waiting:
             return None
@@ -129,10 +130,12 @@ class AdmissionQueue:
         )
 
     async def _count(self, reservation: Reservation) -> None:
-        """Count what is not counted yet. Raises ContextOverflow if the request can never fit."""
+        """Count the prompts that are not counted yet; raise ContextOverflow if the request can
+        never fit.
+        """
         async with self._counting:
             for one in self._rules.to_count(reservation):
-                assert one.count is not None  # or it would take the whole cache
+                assert one.count is not None  # otherwise it would reserve the whole cache
                 try:
                     one.prompt = await one.count()
                 except BridgeError:
@@ -147,12 +150,13 @@ class AdmissionQueue:
         ]
 
     async def _wait_until_free(self) -> None:
-        """Wait until the engine works on no more requests than run; not for ever, if it does
-        other work as well.
+        """Wait until the engine works on no more requests than are running, with a limit.
+
+        The limit is for an engine that has other clients too.
         """
         pause = _FIRST_POLL
         for _ in range(_MAX_POLLS):
-            # Requests that start while we wait may not be in a slot yet.
+            # Requests that start during the wait may not be in a slot yet.
             began = list(self._rules.running)
             await asyncio.sleep(pause)
             others = sum(one.slots for one in began if one in self._rules.running)

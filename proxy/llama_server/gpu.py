@@ -1,9 +1,7 @@
-"""Is there a graphics card that the engine could use, and is its memory free again?
+"""Detects GPUs from outside the engine, and waits until GPU memory is free again.
 
-Looked at from outside.
-
-The engine cannot tell what it cannot drive; and the memory of a process that has gone is free only
-some time later.
+The engine does not report devices that it cannot drive, and the driver frees the memory of a
+process only some time after its exit.
 """
 
 import asyncio
@@ -14,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-# In this order: what a driver made for computing is worth more than a display's.
+# In order of preference: compute drivers before display drivers.
 DEVICE_NODES = {
     "nvidia[0-9]*": "an NVIDIA GPU",
     "kfd": "an AMD GPU",
@@ -24,7 +22,7 @@ DEVICE_NODES = {
 
 
 def uptime_seconds(uptime: Path = Path("/proc/uptime")) -> float:
-    """Seconds; without an answer, long ago."""
+    """Return the system's uptime in seconds, or infinity if unknown."""
     try:
         return float(uptime.read_text().split()[0])
     except (OSError, ValueError, IndexError):
@@ -41,18 +39,20 @@ def visible_gpu(devices: Path = Path("/dev"), machine: str = "") -> str | None:
     return None
 
 
-# Each prints how much memory of each card is in use.
+# Each prints the memory in use per GPU.
 MEMORY_TOOLS: Mapping[str, tuple[str, ...]] = {
     "nvidia-smi": ("--query-gpu=memory.used", "--format=csv,noheader,nounits"),
     "rocm-smi": ("--showmeminfo", "vram", "--csv"),
 }
-_MAX_WAIT = 10.0  # seconds; a driver that has not given it back by then does not
+_MAX_WAIT = 10.0  # seconds; the driver has freed the memory by then, if at all
 _POLL_INTERVAL = 0.1
 _TOOL_TIMEOUT = 5.0
 
 
 async def wait_memory_settled() -> None:
-    """Returns when the memory in use has stopped falling; at once where nothing can be asked."""
+    """Return when the GPU memory in use has stopped falling, or immediately if it cannot be
+    read.
+    """
     end = time.monotonic() + _MAX_WAIT
     last = await used_memory()
     while last is not None and time.monotonic() < end:

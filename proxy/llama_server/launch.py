@@ -1,6 +1,4 @@
-"""What to start, as plain values, and with which engine: a llama-server of the machine, else the
-one in the wheel.
-"""
+"""What to start, and with which engine: a llama-server of this machine, or the one in the wheel."""
 
 import importlib.util
 import os
@@ -14,30 +12,30 @@ from pathlib import Path
 
 WHEEL = "xllamacpp"
 HOST = "127.0.0.1"
-# The child has no business with them.
+# Environment variables that the child process must not see.
 SECRETS = ("PROXY_API_KEYS", "BACKEND_API_KEY", "ZEN_API_KEY")
 
-# Below the range that systems take client ports from: connecting to a port of that range where
-# nobody listens yet can meet itself, and then nobody ever can listen there.
+# Below the range of ephemeral ports: a connection to a free port of that range can connect to
+# itself and block the port.
 PORTS = range(20000, 32000)
 
 
 class EngineMissing(ValueError):
-    """There is nothing that could run a model; the message says how to get it."""
+    """No engine is available; the message says how to get one."""
 
 
 @dataclass(frozen=True)
 class LaunchSpec:
-    model: Path | str  # a file, or what llama-server's own downloader shall fetch: owner/repo:quant
+    model: Path | str  # a file, or `owner/repo:quant` for llama-server's downloader
     alias: str
-    engine: Path | None = None  # a llama-server; None is the wheel
-    flags: tuple[str, ...] = ()  # as this engine takes them
-    variables: tuple[tuple[str, str], ...] = ()  # of the environment, beside ours
+    engine: Path | None = None  # None: the wheel
+    flags: tuple[str, ...] = ()  # in the spelling of this engine
+    variables: tuple[tuple[str, str], ...] = ()  # additional environment
 
     def command(self, port: int) -> list[str]:
-        """Both engines take the same flags.
+        """Return the command line; both engines take the same flags.
 
-        The key is not among them: `ps` shows a command line to everybody.
+        The key is not part of it, because `ps` shows command lines to every user.
         """
         engine = (
             [str(self.engine)]
@@ -60,9 +58,11 @@ class LaunchSpec:
         ]
 
     def environment(self, key: str) -> dict[str, str]:
-        """LLAMA_ARG_… of ours would be flags that nobody sees: the configuration is the place for
-        them. Where gdb is there, a backtrace would take its time, and bury the reason under a
-        hundred lines."""
+        """Return the environment of the process, without our secrets and `LLAMA_ARG_…`.
+
+        `LLAMA_ARG_…` would be invisible options; llama-server.conf is the place for them. A
+        backtrace by gdb would delay the exit and bury the reason in the log.
+        """
         ours = {
             name: value
             for name, value in os.environ.items()
@@ -77,16 +77,16 @@ def find_engine(
     environment: Mapping[str, str] = os.environ,
     by: str = "LLAMA_SERVER",
 ) -> Path | None:
-    """The engine that LLAMA_SERVER names, else `llama-server` on the PATH, else None for the
-    wheel, else EngineMissing.
+    """Return the engine: LLAMA_SERVER, else `llama-server` on the PATH, else None for the wheel.
+
+    Raises EngineMissing if there is none.
     """
     path = environment.get("PATH")
     if named:
         found = shutil.which(Path(named).expanduser(), path=path)
         if found is None:
             raise EngineMissing(
-                f"{by} names {named}, but there is no program of that name. "
-                f"Give the path of a llama-server."
+                f"{by}: no such program: {named}; set it to the path of a llama-server"
             )
         return Path(found).absolute()
     if found := shutil.which("llama-server", path=path):
@@ -94,12 +94,10 @@ def find_engine(
     if importlib.util.find_spec(WHEEL):
         return None
     raise EngineMissing(
-        "There is no llama-server on this machine, and the wheel that carries one is not "
-        "installed. Do one of these: "
-        f"`pip install {WHEEL}`; install llama.cpp (macOS: `brew install llama.cpp`, others: "
-        "https://github.com/ggml-org/llama.cpp/releases) and put llama-server on the PATH or "
-        "name it in LLAMA_SERVER; "
-        "or name a running server in BACKEND_URL."
+        "no llama-server found, and the wheel that contains one is not installed. Run "
+        f"`pip install {WHEEL}`, or install llama.cpp (macOS: `brew install llama.cpp`, others: "
+        "https://github.com/ggml-org/llama.cpp/releases) and put llama-server on the PATH or in "
+        "LLAMA_SERVER, or set BACKEND_URL to a running server."
     )
 
 
@@ -111,7 +109,7 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise OSError(f"No free port found on {HOST}.")
+    raise OSError(f"no free port on {HOST}")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""One request's hold on a model: its turn, the child's address, and its replacement when the
-child ends.
+"""Lease of a model by one request: its turn, the address, and the replacement of an exited
+process.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from proxy.llama_server.suspects import SuspectRun
 
 
 class TicketQueue(Protocol):
-    """Where turns are asked for."""
+    """Queue in which a lease waits for its model."""
 
     def enter(self, ticket: Ticket, lease: "Lease") -> None: ...
 
@@ -27,9 +27,9 @@ class TicketQueue(Protocol):
 
 
 class Lease:
-    """One request and the model that answers it.
+    """One request's hold on a model.
 
-    Its turn is waited for when the address is asked for the first time.
+    The lease queues for its turn when the address is first requested.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Lease:
         self._address: ProcessAddress | None = None
         self._admission: AdmissionQueue | None = None
         self._reservation: Reservation | None = None
-        # Tokens of its prompt, once it has its answer; 0 if they are not known.
+        # Tokens of the prompt once the answer is complete, 0 if unknown.
         self._prompt_tokens: int | None = None
 
     async def ready(self) -> ProcessAddress:
-        """Return the address of the ready child, once this request may run on it.
+        """Return the address of the ready process, once this request may use it.
 
-        CrashesModel if it crashed the child too often.
+        Raises CrashesModel if the request has crashed the process too often.
         """
         async with self._deadline():
             await self._wait_turn()
@@ -62,7 +62,7 @@ class Lease:
         return self._address
 
     async def load(self) -> None:
-        """Wait for the turn and the ready child, without a request for it."""
+        """Wait for the turn and the ready process, but start no request on it."""
         async with self._deadline():
             await self._wait_turn()
         await self.supervisor.ensure_ready()
@@ -75,7 +75,7 @@ class Lease:
                 yield
         except TimeoutError:
             raise ModelLoading(
-                f"{self.model.name} did not come within {wait:g} s: {self._delay_reason}."
+                f"{self.model.name} was not available within {wait:g} s: {self._delay_reason}"
             ) from None
 
     async def _wait_turn(self) -> None:
@@ -87,11 +87,10 @@ class Lease:
             raise self._ticket.error
 
     async def admit(self, reservation: Reservation) -> None:
-        """Wait until the model is loaded, its KV cache holds the request beside all that run, and
-        it may run beside them.
+        """Wait until the model is loaded and the request fits into its KV cache.
 
-        `leave` releases it. A suspect waits last, with what it has reserved: a request that waited
-        for its reservation while others wait for it to leave would never get one.
+        `release` frees the reservation. A suspect waits last, holding its reservation: otherwise it
+        would wait for a reservation while others wait for it to finish.
         """
         await self.load()
         facts, model = self.supervisor.engine_info, self.model
@@ -102,7 +101,7 @@ class Lease:
 
     @property
     def waiting_reason(self) -> str | None:
-        """Why the request waits for others on its model, in one line; None if it does not."""
+        """Return why the request waits for others on its model, in one line, or None."""
         return (
             self._admission.waiting_reason(self._reservation)
             if self._admission is not None and self._reservation is not None
@@ -112,22 +111,24 @@ class Lease:
     @property
     def _delay_reason(self) -> str:
         if self._ticket.granted.is_set():
-            return "it crashed, and the requests that may be the cause run one at a time"
+            return "it crashed, and the suspected requests run one at a time"
         state = self.supervisor.state
         return (
-            "other models answer" if state is ProcessState.STOPPED else f"it is still {state.value}"
+            "other models are in use"
+            if state is ProcessState.STOPPED
+            else f"it is still {state.value}"
         )
 
     async def await_replacement(self, url: str) -> ProcessAddress:
-        """Return the address of the child that replaces the one at `url`; raises as `ready`
+        """Return the address of the process that replaces the one at `url`; raise as `ready`
         does.
         """
         await self.supervisor.wait_exit_noticed(url)
         return await self.ready()
 
     async def wait_for_restart(self) -> None:
-        """As `elsewhere`, for the address that `ready` returned last."""
-        assert self._address is not None  # where it asked
+        """Wait for the process that replaces the one that `ready` returned last."""
+        assert self._address is not None  # `ready` was called
         await self.await_replacement(self._address.url)
 
     def record_answer(self, prompt: int = 0, cached: int = 0) -> None:

@@ -1,6 +1,6 @@
-"""Keeps all models: one supervisor for each, and one task that decides who is loaded.
+"""Pool of models: one supervisor per model, and one task that decides which models are loaded.
 
-Requests hold a lease and wait their turn.
+Each request holds a lease and waits for its turn.
 """
 
 import asyncio
@@ -37,17 +37,17 @@ class ModelPool:
         self._timeouts, self._clock = timeouts, clock
         self.log_rings: dict[str, LogRing] = {}
         self._supervisors: dict[str, Supervisor] = {}
-        # Of before a reload; they finish what they began.
+        # Supervisors from before a reload; they finish their requests.
         self._retired: list[tuple[str, Supervisor]] = []
         self._scheduler = Scheduler(Rules())
         self._leases: dict[Ticket, Lease] = {}
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._swapping: asyncio.Task[None] | None = None
-        self._closed = True  # until it is opened
+        self._closed = True  # until it is entered
         self._apply_catalog(catalog)
 
-    # what everybody may ask
+    # Interface for all.
 
     @property
     def is_open(self) -> bool:
@@ -55,7 +55,7 @@ class ModelPool:
 
     @property
     def is_loading(self) -> bool:
-        """Somebody waits for a model."""
+        """Whether a request waits for a model."""
         return bool(self._tasks or self._scheduler.waiting)
 
     @property
@@ -66,8 +66,8 @@ class ModelPool:
         return self._supervisors[name]
 
     def resolve(self, requested: str | None, default: str | None = None) -> ModelConfig:
-        """The model that a name means: its own, an alias, BACKEND_MODEL, the only one, the
-        loaded one.
+        """Return the model for a name: by name or alias, BACKEND_MODEL, the only one, the last
+        used one.
         """
         for name in (requested, default):
             for model in self.models:
@@ -84,7 +84,7 @@ class ModelPool:
             return self._model(self.catalog.default)
         names = ", ".join(sorted(model.name for model in self.models))
         raise ModelNotFound(
-            f"there is no model {requested!r}; name one of these or set BACKEND_MODEL: {names}",
+            f"unknown model {requested!r}; use one of these, or set BACKEND_MODEL to one: {names}",
             param="model",
         )
 
@@ -97,8 +97,10 @@ class ModelPool:
         tools: bool = False,
         fingerprint: str | None = None,
     ) -> Lease:
-        """A side request is answered by the model that somebody works with: a title is not worth
-        a swap.
+        """Return a lease on the requested model.
+
+        An auxiliary request, such as a title, uses the model that is in use instead of causing a
+        swap.
         """
         model = self.resolve(requested, default)
         if (
@@ -112,7 +114,7 @@ class ModelPool:
         return Lease(self, model, supervisor, Ticket(model.name, tools), fingerprint)
 
     def ready_supervisor(self) -> Supervisor | None:
-        """The one that was used last, of those that are ready now."""
+        """Return the most recently used supervisor that is ready."""
         ready = [
             name
             for name in self._scheduler.loaded
@@ -123,7 +125,7 @@ class ModelPool:
         )
 
     async def wait_change(self) -> None:
-        """Return when a process changes its state, or a request comes or goes."""
+        """Return when a process changes its state, or a request arrives or leaves."""
         events = [self._changed, *(supervisor.changed for supervisor in self._supervisors.values())]
         waits = [asyncio.create_task(event.wait()) for event in events]
         try:
@@ -133,7 +135,7 @@ class ModelPool:
                 wait.cancel()
 
     async def wait_loaded(self) -> None:
-        """When what is loaded at the start has come up, or failed."""
+        """Return when the preloaded models are ready or have failed."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
@@ -156,17 +158,15 @@ class ModelPool:
         for task in tasks:
             task.cancel()
         for ticket in list(self._scheduler.waiting):
-            self._scheduler.fail_waiting(ticket.model, ShuttingDown("This proxy is shutting down."))
+            self._scheduler.fail_waiting(ticket.model, ShuttingDown("this proxy is shutting down"))
         supervisors = [*self._supervisors.values(), *(old for _, old in self._retired)]
         await asyncio.gather(*(supervisor.close() for supervisor in supervisors))
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def reload(self, catalog: Catalog) -> list[str]:
-        """Apply a new configuration and return what it changed: models by name, and keys for all
-        models.
+        """Apply a new configuration, and return what changed: names of models, and global keys.
 
-        A model whose process stays the same keeps running and answering; the others finish what
-        they began.
+        A model whose process stays the same keeps running; the others finish their requests first.
         """
         changed = self.catalog.changes(catalog)
         before = {model.name: model for model in self.models}
@@ -190,14 +190,14 @@ class ModelPool:
             self._start_preload(name)
         return changed
 
-    # what leases do
+    # Interface for leases.
 
     def enter(self, ticket: Ticket, lease: Lease) -> None:
         if self._closed:
-            raise ShuttingDown("This proxy is shutting down.")
+            raise ShuttingDown("this proxy is shutting down")
         if ticket.model not in self._supervisors:
             raise removed_error(ticket.model)
-        self._assign(lease, ticket.model)  # since it was made there may have been a reload
+        self._assign(lease, ticket.model)  # there may have been a reload since the lease was made
         self._scheduler.waiting.append(ticket)
         self._leases[ticket] = lease
         self._scheduler.admit()
@@ -208,7 +208,7 @@ class ModelPool:
         self._leases.pop(ticket, None)
         self._changed.set()
 
-    # the one task that decides
+    # The deciding task.
 
     async def _decide(self) -> None:
         while True:
@@ -235,7 +235,7 @@ class ModelPool:
         if swap is None:
             return None
         if self._supervisors[swap.load].is_failed:
-            # It says why; nobody has to go for that.
+            # `ensure_ready` raises the reason; no model has to be evicted for that.
             return self._background(self._bring_up(swap.load))
         return self._background(self._swap(self._withdraw(swap.evict), swap.load))
 
@@ -253,12 +253,10 @@ class ModelPool:
         return task
 
     def _withdraw(self, names: Sequence[str]) -> list[Supervisor]:
-        """Admit no request to these models from now on.
+        """Mark the models as unloaded, and return their supervisors, which must then be stopped.
 
-        Return their supervisors, which are still to be stopped.
-
-        It takes effect in the same step as the decision: a request that comes later waits until the
-        model is loaded again.
+        This happens in the same step as the decision, so a later request waits until its model is
+        loaded again.
         """
         for name in names:
             self._scheduler.mark_unloaded(name)
@@ -286,14 +284,14 @@ class ModelPool:
         except BridgeError as error:
             failure = error
         if supervisor is None or self._supervisors.get(name) is not supervisor:
-            return  # a reload came first: who still wants the model waits for the new one
+            return  # a reload came first; waiting requests get the new process
         if failure is not None:
             self._scheduler.fail_waiting(name, failure)
-        # That is still on its way, and its place is taken.
+        # A model that is still loading occupies its place as well.
         if failure is None or isinstance(failure, ModelLoading):
             self._scheduler.mark_loaded(name, self._clock())
 
-    # our own
+    # Internals.
 
     def _assign(self, lease: Lease, name: str) -> None:
         lease.model, lease.supervisor = self._model(name), self._supervisors[name]
@@ -302,7 +300,7 @@ class ModelPool:
         old = self._supervisors.pop(name)
         self._retired.append((name, old))
         self._scheduler.mark_unloaded(name)
-        if not self._scheduler.is_busy(name):  # nor need anybody wait until it has loaded
+        if not self._scheduler.is_busy(name):  # and no request has to wait until it has loaded
             self._track(asyncio.create_task(old.close()))
 
     def _apply_catalog(self, catalog: Catalog) -> None:

@@ -1,10 +1,9 @@
-"""Which conversations the engine holds in its slots, and when one that comes back would be
-processed again for lack of space.
+"""Tracks which conversations the engine's slots hold, and whether idle ones must be cleared first.
 
-With a shared cache llama-server copies the conversations of idle slots to RAM (`cache-ram`) and
-clears the slots, but only after it has tried to bring the conversation of the new request back from
-RAM. Two conversations that together are larger than the cache would therefore push each other out
-at every turn. A tiny request in between clears the idle slots first.
+With a shared cache, llama-server copies the conversations of idle slots to RAM (`cache-ram`) and
+clears the slots, but only after it has tried to restore the new request's conversation from RAM.
+Two conversations that do not fit together would evict each other at every turn. A tiny request in
+between clears the idle slots first.
 """
 
 from collections.abc import Sequence
@@ -17,20 +16,20 @@ _LIMIT = 64  # conversations
 
 @dataclass
 class Residents:
-    # Tokens of each conversation that was worked on, the last one last.
+    # Tokens of each conversation, the most recent last.
     sizes: dict[str, int | None] = field(default_factory=dict)
-    # In slots since the last start; None: some other request.
+    # In slots since the last start; None: requests without a session.
     held: set[str | None] = field(default_factory=set)
 
     def needs_room(
         self, reservation: Reservation, running: Sequence[Reservation], total: int
     ) -> bool:
-        """Whether idle slots have to be cleared before this request starts beside the `running`
-        ones.
+        """Return whether idle slots must be cleared before this request starts beside the
+        `running` ones.
         """
         idle = self.held - {one.session for one in running}
         if reservation.slots > 1:
-            return bool(idle)  # each further choice takes a slot as it is, with what it holds
+            return bool(idle)  # each further choice takes a slot with its content
         if reservation.session in self.held or reservation.session not in self.sizes:
             return False
         reserved = sum(one.tokens(total) or total for one in running)
@@ -43,13 +42,13 @@ class Residents:
         )
 
     def record_start(self, reservation: Reservation, running: Sequence[Reservation]) -> None:
-        """Note that the engine clears every slot but those of running requests."""
+        """Record that the engine clears every slot except those of running requests."""
         self.held = {reservation.session, *(one.session for one in running)}
         if reservation.session is not None:
             self._remember(reservation.session, self.sizes.get(reservation.session))
 
     def record_answer(self, session: str | None, tokens: int) -> None:
-        """Note how large a conversation is, if that is known."""
+        """Record the size of a conversation, if known."""
         if session is not None and tokens:
             self._remember(session, tokens)
 

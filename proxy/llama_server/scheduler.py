@@ -1,35 +1,32 @@
-"""Whose turn is it?
+"""Rules that order requests for models that do not all fit into memory; no clock, no I/O.
 
-Requests for several models that cannot all be loaded, as pure rules: no clock of its own and no
-I/O.
-
-A request for a loaded model is served at once, unless somebody has waited longer for another model
-and this one has to leave for it. When a model has come, all who wait for it are served; so a swap
-is paid for by as many as possible, and nobody waits longer than one round of the models that are
-wanted. A model that answers is never sent away.
+A request for a loaded model is served at once, unless an earlier request needs another model in its
+place. When a model is loaded, all requests that wait for it are served, so a swap serves as many as
+possible, and no request waits longer than one round of the requested models. A model that is
+answering is never evicted.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-ACTIVE_SECONDS = 300.0  # seconds after the last answer with tools: somebody works with this model
+ACTIVE_SECONDS = 300.0  # after the last answer with tools, a model counts as in use
 
 
 @dataclass(eq=False)
 class Ticket:
-    """One request."""
+    """One request in the queue."""
 
     model: str
     tools: bool = True
-    # Its turn has come, or there is an error to tell.
+    # Set when its turn has come, or when `error` must be raised.
     granted: asyncio.Event = field(default_factory=asyncio.Event)
     error: Exception | None = None
 
 
 @dataclass(frozen=True)
 class Swap:
-    """These models go, then this one comes."""
+    """Models to evict, and the model to load in their place."""
 
     evict: tuple[str, ...]
     load: str
@@ -37,9 +34,9 @@ class Swap:
 
 @dataclass(frozen=True)
 class Rules:
-    capacity: int = 1  # so many groups are loaded at once
-    group: Callable[[str], str] = str  # models with the same answer stay and leave together
-    evict_last: Callable[[str], bool] = lambda _: False  # sent away last
+    capacity: int = 1  # number of groups that are loaded at once
+    group: Callable[[str], str] = str  # models of one group are loaded and evicted together
+    evict_last: Callable[[str], bool] = lambda _: False  # evict these last
 
 
 @dataclass
@@ -47,8 +44,8 @@ class Scheduler:
     rules: Rules
     waiting: list[Ticket] = field(default_factory=list)
     running: list[Ticket] = field(default_factory=list)
-    loaded: dict[str, float] = field(default_factory=dict)  # when each was last of use
-    # When each last gave an answer with tools.
+    loaded: dict[str, float] = field(default_factory=dict)  # by time of last use
+    # Time of the last answer with tools.
     last_tool_answer: dict[str, float] = field(default_factory=dict)
 
     def is_busy(self, model: str) -> bool:
@@ -58,9 +55,9 @@ class Scheduler:
         return self.is_busy(model) or any(ticket.model == model for ticket in self.waiting)
 
     def admit(self) -> list[Ticket]:
-        """Those whose turn it is.
+        """Grant the requests that may run, and return them.
 
-        Who would hold up one that came before and needs this model's place, waits.
+        A request waits if it would delay an earlier one that needs its model's place.
         """
         evicting = self._evicting()
         granted = [
@@ -72,8 +69,8 @@ class Scheduler:
         return granted
 
     def next_swap(self) -> Swap | None:
-        """For the first that waits for a model which is not there; None while its place is still
-        in use.
+        """Return the swap for the first request whose model is not loaded; None while its place
+        is in use.
         """
         first = self._first_unloaded()
         if first is None:
@@ -82,9 +79,8 @@ class Scheduler:
         return None if any(self.is_busy(model) for model in evict) else Swap(evict, first)
 
     def mark_loaded(self, model: str, now: float) -> list[Ticket]:
-        """It is loaded.
-
-        Everybody who waits for it is served, also those behind somebody who wants yet another one.
+        """Mark a model as loaded, and grant all requests that wait for it, also those behind
+        others.
         """
         self.loaded[model] = now
         granted = [ticket for ticket in self.waiting if ticket.model == model]
@@ -92,7 +88,7 @@ class Scheduler:
         return granted
 
     def fail_waiting(self, model: str, error: Exception) -> None:
-        """Nobody who waits for it need wait any longer."""
+        """Fail all requests that wait for `model`."""
         for ticket in [ticket for ticket in self.waiting if ticket.model == model]:
             self.waiting.remove(ticket)
             ticket.error = error
@@ -102,7 +98,7 @@ class Scheduler:
         self.loaded.pop(model, None)
 
     def finish(self, ticket: Ticket, now: float) -> None:
-        """It has its answer, or does not want one any more."""
+        """Remove a request that has its answer or was cancelled."""
         if ticket in self.waiting:
             self.waiting.remove(ticket)
         elif ticket in self.running:
@@ -113,7 +109,7 @@ class Scheduler:
                 self.last_tool_answer[ticket.model] = now
 
     def active_model(self, now: float) -> str | None:
-        """The loaded model that somebody works with: a side request goes there."""
+        """Return the loaded model that is in use, for auxiliary requests."""
         working = {ticket.model for ticket in [*self.running, *self.waiting] if ticket.tools}
         recent = {model for model, at in self.last_tool_answer.items() if now - at < ACTIVE_SECONDS}
         candidates = [model for model in self.loaded if model in working | recent]
@@ -124,7 +120,7 @@ class Scheduler:
     def idle_models(
         self, now: float, idle_limit: Callable[[str], float | None]
     ) -> tuple[list[str], float | None]:
-        """Those that nobody has needed for too long, and when to look again (seconds from now)."""
+        """Return the models unused for too long, and the seconds until the next one expires."""
         expired: list[str] = []
         later: list[float] = []
         for model, used in self.loaded.items():
@@ -154,8 +150,8 @@ class Scheduler:
         return self._evictions_for(first) if first is not None else ()
 
     def _evictions_for(self, model: str) -> tuple[str, ...]:
-        """Which have to go: as few groups as make room, those that nobody answers with and that
-        were used longest ago first.
+        """Return the models to evict: as few groups as needed, idle and least recently used ones
+        first.
         """
         group_of = self.rules.group
         groups = {group_of(other) for other in self.loaded} - {group_of(model)}

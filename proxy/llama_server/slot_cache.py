@@ -1,10 +1,10 @@
-"""What a child remembers of its conversations (its slots), kept on disk while it is away: only
-where `slot-save-path` is set.
+"""Saves the conversations in a process's slots to disk across restarts, if `slot-save-path` is set.
 
-Saved before an orderly end, given back at the next READY. The first long answer after that tells
-whether it helped: then the files stay, since the next child may die before it can save anew; else
-they go, as does at once what the child does not take. In vain again and again, and nothing is saved
-any more. Never more than so many bytes, oldest first; readable by us alone.
+Slots are saved before an orderly stop and restored when the next process is ready. The first long
+answer after that shows whether it helped. If it did, the files stay, because the next process may
+crash before it can save again; otherwise they are deleted, as are files that the process rejects.
+After MAX_FAILURES failures in a row, saving is disabled. The files are limited in size, the oldest
+are deleted first, and only their owner can read them.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ import httpx
 
 from proxy.llama_server.launch import LaunchSpec, ProcessAddress
 
-Notify: TypeAlias = Callable[[int, str], None]  # how loud, and what
+Notify: TypeAlias = Callable[[int, str], None]  # log level and message
 SIZE_LIMIT = 8 * 2**30  # bytes
-MIN_TOKENS = 512  # tokens; fewer are read again as fast
-MAX_FAILURES = 2  # in vain
+MIN_TOKENS = 512  # tokens; fewer are processed just as fast
+MAX_FAILURES = 2  # in a row
 _SUFFIX = ".slot"
-_PARTIAL_SUFFIX = ".half"  # of a file that is being written
+_PARTIAL_SUFFIX = ".half"  # of a file that is still being written
 
 
 class SlotCache:
@@ -39,7 +39,7 @@ class SlotCache:
         self._folder = _folder(launch)
         self._fingerprint = _fingerprint(launch)
         self._timeout, self._notify, self._transport = timeout, notify, transport
-        self._restored: list[Path] = []  # given back, and nobody knows yet whether it helps
+        self._restored: list[Path] = []  # files of which it is not known yet whether they help
         self._failures = 0  # in a row
 
     @property
@@ -47,7 +47,7 @@ class SlotCache:
         return self._folder is not None
 
     def prepare(self) -> None:
-        """Only where `kept`: llama-server does not start where the folder is missing."""
+        """Create the folder, without which llama-server does not start; call only if `enabled`."""
         assert self._folder is not None
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ class SlotCache:
         self._enforce_limit()
 
     async def save(self, address: ProcessAddress) -> None:
-        """Whatever goes wrong: the child leaves all the same."""
+        """Save the slots; a failure is logged and does not prevent the stop."""
         saved, tried, failure = 0, False, ""
         if self._folder is not None and self._failures < MAX_FAILURES:
             try:
@@ -69,9 +69,9 @@ class SlotCache:
             except (httpx.HTTPError, TimeoutError, ValueError, OSError) as error:
                 failure = f" ({type(error).__name__})"
         if saved:
-            self._notify(logging.INFO, f"{saved:,} tokens of conversations were saved{failure}")
+            self._notify(logging.INFO, f"saved {saved:,} tokens of conversations{failure}")
         elif tried or failure:  # no room, or nothing that this engine can save
-            self._record_failure(f"its conversations could not be saved{failure}")
+            self._record_failure(f"conversations could not be saved{failure}")
 
     async def restore(self, address: ProcessAddress) -> None:
         self._restored = []
@@ -88,25 +88,23 @@ class SlotCache:
                 await asyncio.to_thread(_delete, file)
             restored += tokens
         if restored:
-            self._notify(logging.INFO, f"{restored:,} tokens of conversations were given back")
+            self._notify(logging.INFO, f"restored {restored:,} tokens of conversations")
         elif refused:
-            self._record_failure("saved conversations were not taken back")
+            self._record_failure("saved conversations were rejected")
 
     def record_hit_rate(self, prompt: int, cached: int) -> None:
-        """An answer was finished: so many tokens had its question, so many of them were known."""
+        """Decide from the first long answer whether the restored slots helped."""
         if not self._restored or prompt < MIN_TOKENS:
             return
         tried, self._restored = self._restored, []
-        known = f"{cached:,} of {prompt:,} tokens were known"
+        known = f"{cached:,} of {prompt:,} tokens were cached"
         if cached >= min(MIN_TOKENS, prompt // 2):
             self._failures = 0
-            self._notify(logging.INFO, f"the conversations that were given back helped: {known}")
+            self._notify(logging.INFO, f"restored conversations helped: {known}")
             return
         for file in tried:
             _delete(file)
-        self._record_failure(
-            f"the conversations that were given back did not help and are dropped: {known}"
-        )
+        self._record_failure(f"restored conversations did not help and are deleted: {known}")
 
     def _record_failure(self, why: str) -> None:
         self._failures += 1
@@ -114,15 +112,11 @@ class SlotCache:
         if self._failures == MAX_FAILURES:
             self._notify(
                 logging.WARNING,
-                (
-                    f"conversations are not saved any more: {MAX_FAILURES} times in a row it was "
-                    f"in vain, "
-                    f"and it costs time"
-                ),
+                (f"slot saving disabled: {MAX_FAILURES} consecutive attempts did not help"),
             )
 
     async def _save(self, client: httpx.AsyncClient, slot: int, folder: Path) -> int:
-        """What is cut off while it is written must not take the place of what was whole."""
+        """Save one slot; an interrupted save does not replace a complete file."""
         file = folder / f"{self._fingerprint}-{slot}{_SUFFIX}"
         partial = file.with_suffix(_PARTIAL_SUFFIX)
         if saved := await _slot_action(client, str(slot), "save", partial.name, "n_saved"):
@@ -131,7 +125,7 @@ class SlotCache:
         return saved
 
     def _after_saving(self, partial: Path) -> None:
-        """In a thread: to remove a file of some gigabytes takes its time."""
+        """Delete old files; runs in a thread, because deleting gigabytes takes time."""
         _delete(partial)
         self._enforce_limit()
 
@@ -147,10 +141,10 @@ class SlotCache:
         )
 
     def _files(self, pattern: str) -> dict[Path, os.stat_result]:
-        """The newest first."""
+        """Return the matching files, newest first."""
         found: dict[Path, os.stat_result] = {}
         for file in self._folder.glob(pattern) if self._folder is not None else ():
-            with suppress(FileNotFoundError):  # others may use the folder too
+            with suppress(FileNotFoundError):  # other programs may use the folder too
                 found[file] = file.stat()
         return dict(sorted(found.items(), key=lambda entry: entry[1].st_mtime, reverse=True))
 
@@ -192,8 +186,10 @@ def _folder(launch: LaunchSpec) -> Path | None:
 
 
 def _fingerprint(launch: LaunchSpec) -> str:
-    """Another model, or other flags, cannot use it; and each section has its own."""
+    """Return the key of a launch: files of another model, section or other flags must not be
+    restored.
+    """
     stamp = 0
-    with suppress(OSError):  # it may not be there yet
+    with suppress(OSError):  # the model may not exist yet
         stamp = launch.model.stat().st_mtime_ns if isinstance(launch.model, Path) else 0
     return hashlib.sha256(repr((launch, stamp)).encode()).hexdigest()[:24]

@@ -1,20 +1,15 @@
-"""Which request crashes the engine? A suspect runs alone until it is cleared or convicted.
+"""Finds the request that crashes the engine: a suspect runs alone until it is cleared or convicted.
 
-1. A process that a signal from outside ended, or that ended in order, says nothing about its
-   requests.
-2. A crash makes every request that was in flight a suspect.
-3. A suspect is in flight alone. If its answer comes whole, it is cleared. If the engine crashes
-   again, that counts.
-4. A request that was alone at two crashes is refused for ten minutes.
+1. A process that was ended by a signal from outside, or that ended in order, says nothing about its
+requests. 2. A crash makes every request in flight a suspect. 3. A suspect runs alone. If its answer
+completes, it is cleared. If the engine crashes again, that counts. 4. A request that was alone at
+two crashes is refused for ten minutes. 5. A request that leaves without an answer counts as in
+flight for a moment longer: its connection breaks before the exit of the process is noticed, and the
+engine may still work on it. The next request must not be blamed.
 
-5. A request that leaves without an answer counts as in flight for a moment longer: its connection
-   breaks before the exit of the process is noticed, and the engine may still work on it. The next
-   one must not be blamed.
-
-A request that crashes the engine every time is thus found after three crashes at most: one in a
-crowd, two alone. No request is refused because of another one. Requests are identified by `mark`,
-which a repeated request has in common with the first; a request without a mark is never suspected,
-but it counts as company.
+So a request that always crashes the engine is found after three crashes at most: one beside others,
+two alone. No request is refused because of another one. A request is identified by its fingerprint,
+which a repeated request shares; one without a fingerprint is never suspected.
 """
 
 import asyncio
@@ -31,12 +26,12 @@ _SETTLE_SECONDS = 5.0  # seconds after a request left without an answer
 
 @dataclass(eq=False, slots=True)
 class SuspectRun:
-    """One request that an engine processes, or that waits until it may."""
+    """One request that the engine processes, or that waits for that."""
 
     fingerprint: str | None
     admitted: asyncio.Event = field(default_factory=asyncio.Event)
-    waiters: int = 0  # tasks of this request: it may ask for its address in several at once
-    entered: bool = False  # one of them got it
+    waiters: int = 0  # tasks of this request that ask for the address at the same time
+    entered: bool = False  # one of the tasks got the address
 
 
 @dataclass(slots=True)
@@ -46,9 +41,7 @@ class _CrashRecord:
 
 
 class CrashSuspects:
-    """The requests in flight at one supervisor's engine, and those that may not run beside
-    others.
-    """
+    """Requests in flight at one supervisor, and the suspects among them."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -57,20 +50,19 @@ class CrashSuspects:
         self._waiting: deque[SuspectRun] = deque()
 
     def check(self, fingerprint: str | None) -> None:
-        """Raise CrashesModel if `mark` is convicted."""
+        """Raise CrashesModel if `fingerprint` is convicted."""
         record = self._record_for(fingerprint)
         if record is not None and record.crashes_alone >= _CONVICTING_CRASHES:
             raise CrashesModel(
-                f"the model server crashed {record.crashes_alone} times while this was its only "
-                f"request. "
-                f"GET /logs shows why."
+                f"llama-server crashed {record.crashes_alone} times on this request alone; "
+                f"see `llama-bridge logs` for the reason"
             )
 
     async def enter(self, run: SuspectRun) -> None:
-        """Wait until `run` may be sent to the engine, first come first served.
+        """Wait until `run` may be sent to the engine, in order of arrival.
 
-        Returns immediately if it is in flight already. Raises CrashesModel if it was convicted,
-        also while it waited.
+        Returns immediately if it is in flight already. Raises CrashesModel if it is or becomes
+        convicted.
         """
         if run in self._in_flight:
             return
@@ -89,22 +81,19 @@ class CrashSuspects:
                 self._remove(run)
 
     def leave(self, run: SuspectRun) -> None:
-        """The request has ended, and not with a whole answer."""
+        """Record that the request has ended without a complete answer."""
         if run in self._in_flight:
             asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._remove, run)
         else:
             self._remove(run)
 
     def clear(self, run: SuspectRun) -> None:
-        """Its answer came whole: it is cleared."""
+        """Clear the request, because its answer is complete."""
         self._records.pop(run.fingerprint or "", None)
         self._remove(run)
 
     def process_ended(self, *, crashed: bool) -> None:
-        """The engine's process has ended, and with it all that was in flight.
-
-        Each request that goes on must `enter` again.
-        """
+        """Record that the process has ended; requests that continue must `enter` again."""
         runs, self._in_flight = self._in_flight, set()
         if crashed:
             now = self._clock()

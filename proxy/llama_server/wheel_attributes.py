@@ -1,6 +1,6 @@
-"""How the value of a flag becomes a public attribute of the xllamacpp wheel.
+"""Conversion of flag values into public attributes of the xllamacpp wheel.
 
-Like the program that uses it (wheel_server.py), this file imports nothing of ours.
+Like the program that uses it (wheel_server.py), this file imports nothing of the project.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Attribute:
-    """Where a flag's value goes.
+    """The attribute that a flag sets.
 
-    A switch has no hint, and a second flag `--no-…` that turns it round.
+    A switch has no hint, and a second flag `--no-…` that inverts it.
     """
 
     path: str
@@ -42,7 +42,7 @@ class Attribute:
 
 
 class SamplingAttribute(Attribute):
-    """What the command line sets here goes before what the GGUF file recommends."""
+    """An explicit value takes precedence over the GGUF file's recommendation."""
 
     def put(self, parameters: Any, value: object) -> None:
         import xllamacpp
@@ -65,7 +65,7 @@ class ListAttribute(Attribute):
 
 
 class MaskAttribute(Attribute):
-    """A mask of processors, and the note beside it that there is one."""
+    """A processor mask and the flag that it is set."""
 
     def put(self, parameters: Any, value: object) -> None:
         super().put(parameters, value)
@@ -169,7 +169,7 @@ def proportions(value: str) -> list[float]:
 
 
 def margins(value: str) -> list[int]:
-    """One value is for all devices."""
+    """Return the margin per device; a single value applies to all."""
     margins = [int(part) * 2**20 for part in value.split(",")]
     return (
         margins * _DEVICES
@@ -189,7 +189,7 @@ def processors(value: str) -> list[bool]:
 
 
 def adapters(value: str) -> list[object]:
-    """`a.gguf,b.gguf`, or with a scale each: `a.gguf:0.5,b.gguf:1`."""
+    """Return the adapters of `a.gguf,b.gguf` or, with scales, `a.gguf:0.5,b.gguf:1`."""
     import xllamacpp
 
     parts = [part.rpartition(":") if scale(part) else (part, "", "1") for part in value.split(",")]
@@ -207,7 +207,7 @@ def grammar(value: str) -> object:
 
 
 def experts(value: str) -> str:
-    """Tensors that stay in main memory: the experts of the first so many layers."""
+    """Return the tensors kept in main memory: the experts of the first `value` layers."""
     return ",".join(
         rf"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU" for layer in range(int(value))
     )
@@ -217,7 +217,7 @@ def text_of(path: str) -> str:
     return Path(path).read_text(encoding="utf-8")
 
 
-_DEVICES, _PROCESSORS = 128, 512  # so many the wheel has places for
+_DEVICES, _PROCESSORS = 128, 512  # limits of the wheel
 PRIORITIES = {"-1": "LOW", "0": "NORMAL", "1": "MEDIUM", "2": "HIGH", "3": "REALTIME"}
 ON_OFF = same("on", "off", "auto")
 CACHE = {

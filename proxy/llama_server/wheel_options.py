@@ -1,5 +1,5 @@
-"""The options of the server in the xllamacpp wheel: llama-server's flags, and the public
-attribute that each one sets.
+"""Options of the server in the xllamacpp wheel: each llama-server flag with the attribute it
+sets.
 """
 
 import json
@@ -36,7 +36,7 @@ from proxy.llama_server.wheel_attributes import (
     zero_or_one,
 )
 
-# `--the-name other names` → where it goes.
+# `--name and other names` → attribute.
 OPTIONS: dict[str, Attribute] = {
     "--model -m": text("model.path", "FILE"),
     "--alias -a": Attribute("model_alias", lambda value: {value}, "TEXT"),

@@ -1,9 +1,8 @@
-"""The C++ server of the xllamacpp wheel as a program that takes llama-server's flags: what runs
-where there is no llama-server.
+"""Standalone program that offers the engine of the xllamacpp wheel with llama-server's flags.
 
-Run as a file, with nothing of ours imported but the table: it is a child process like any other
-llama-server. Only public attributes of the wheel are set, so that a flag is known if and only if it
-stands in the table (wheel_options.py).
+Used if there is no llama-server. It imports nothing of the project except the option table, and
+sets only public attributes of the wheel, so a flag is known if and only if it is in the table
+(wheel_options.py).
 """
 
 import os
@@ -14,8 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# The table is imported without the package around it, which is large and may not be importable
-# here.
+# Import the table without its package, which is large and may not be importable here.
 if __name__ == "__main__":
     for name, folder in (
         ("proxy", Path(__file__).parent.parent),
@@ -27,12 +25,12 @@ if __name__ == "__main__":
 from proxy.llama_server.wheel_attributes import Attribute
 from proxy.llama_server.wheel_options import OPTIONS
 
-# Four slots that share one cache, as llama-server does by itself: each may use the whole context.
+# Four slots that share one cache, llama-server's default: each may use the whole context.
 SLOTS = -1
 
 
 def _flags() -> dict[str, tuple[Attribute, bool]]:
-    """Each flag with its attribute, and whether a switch is on with it."""
+    """Return each flag with its attribute, and whether it switches the attribute on."""
     found = {
         flag: (attribute, not attribute.inverted)
         for names, attribute in OPTIONS.items()
@@ -47,9 +45,9 @@ def _flags() -> dict[str, tuple[Attribute, bool]]:
 
 
 def help_text() -> str:
-    """In the form of llama-server's own, so that one reader understands both.
+    """Return the options in the format of llama-server's help, so that one parser reads both.
 
-    `4: trace` tells what is logged.
+    `4: trace` tells the verbosity that logs the output.
     """
     lines = ["llama-server of the xllamacpp wheel; verbosity 4: trace", ""]
     for names, attribute in OPTIONS.items():
@@ -91,7 +89,7 @@ def configure(parameters: Any, arguments: Sequence[str], key: str) -> None:
 
 
 def devices(found: Sequence[dict[str, Any]]) -> list[str]:
-    """In llama-server's own words, so that one reader understands both."""
+    """Return the devices in llama-server's format."""
     size = {
         name: [int(device[name]) // 2**20 for device in found]
         for name in ("memory_total", "memory_free")
@@ -110,7 +108,7 @@ def main(arguments: Sequence[str]) -> None:
     if "--help" in arguments:
         print(help_text())
         return
-    # Like SIGTERM: this process has nothing to tidy up.
+    # As with SIGTERM: there is nothing to clean up.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     import xllamacpp
 
@@ -118,7 +116,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         configure(parameters, arguments, os.environ.get("LLAMA_API_KEY", ""))
         print(*devices(xllamacpp.get_device_info()), sep="\n", file=sys.stderr, flush=True)
-        # Returns when the model is loaded, and serves while it is referred to.
+        # Returns when the model is loaded, and serves as long as the object is referenced.
         _serving = xllamacpp.Server(parameters)
     except (ValueError, RuntimeError) as error:
         sys.exit(f"error: {error}")

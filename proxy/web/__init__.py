@@ -1,1 +1,1 @@
-"""ASGI in, ASGI out."""
+"""HTTP endpoints, middleware and server protocol of the proxy."""

@@ -1,8 +1,8 @@
 """Access control by request headers: Host, Origin, fetch metadata, API key, proxy loops.
 
-A web page must not reach a model server at home: neither through a DNS name that points to it
-(Host), nor through a form, image or script (Origin, Sec-Fetch-Site). Browsers attach cached
-credentials to all of these, so a key alone does not protect.
+A foreign web page must not reach a local model server, neither through a DNS name that points to
+it (checked by Host) nor through a form, image or script (checked by Origin and Sec-Fetch-Site).
+Browsers attach cached credentials to such requests, so an API key alone does not protect.
 """
 
 import ipaddress
@@ -43,16 +43,13 @@ class AccessControl:
         )
 
     def check(self, connection: Connection) -> None:
-        """Raise the error that refuses this request, if it must not be served."""
+        """Raise a BridgeError if the request must not be served."""
         sent, scope = connection.headers, connection.scope
         if loop_ids := [value for name, value in sent if name == LOOP_HEADER]:
             raise ProxyLoop(_LOOP if self._app_state.http.loop_id in loop_ids else _CHAINED)
         names = [name for name, _ in sent if name in _UNIQUE_HEADERS]
         if duplicate := next((name for name in names if names.count(name) > 1), None):
-            raise BadRequest(
-                f"the header {duplicate.decode()!r} stands there twice: nobody can tell which of "
-                f"them is meant"
-            )
+            raise BadRequest(f"duplicate header: {duplicate.decode()!r}")
         host = headers.first(sent, b"host") or ""
         if not self._is_own_host(_host_name(host), scope):
             raise Forbidden(
@@ -73,7 +70,7 @@ class AccessControl:
             )
 
     def cors_headers(self, connection: Connection) -> RawHeaders:
-        """Return the CORS headers for an allowed origin, or none."""
+        """Return the CORS response headers, or an empty list if the origin is absent or not allowed."""
         origin = headers.first(connection.headers, b"origin")
         if origin is None or not self._is_allowed_origin(origin):
             return []
@@ -94,8 +91,9 @@ class AccessControl:
         ]
 
     def is_preflight(self, connection: Connection) -> bool:
-        """Return whether this is a CORS preflight from an allowed origin; preflights carry no
-        key.
+        """Return whether the request is a CORS preflight from an allowed origin.
+
+        Browsers send no API key with a preflight, so none is required.
         """
         origin = headers.first(connection.headers, b"origin")
         method = headers.first(connection.headers, b"access-control-request-method")
@@ -160,12 +158,12 @@ def _accepted(sent: RawHeaders) -> bytes:
 def _is_loopback(scope: Scope) -> bool:
     try:
         address = ipaddress.ip_address(scope["client"][0])
-    except (ValueError, TypeError):  # the server gave no address, or not an IP address
+    except (ValueError, TypeError):  # the ASGI server gave no IP address
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _host_name(host: str) -> str:
-    """Return `host` without the port and the brackets of IPv6."""
+    """Return the name in a Host header: lower case, without port, brackets or trailing dot."""
     name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
     return name.strip("[]").lower().removesuffix(".")

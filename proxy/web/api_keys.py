@@ -1,4 +1,4 @@
-"""API keys: which are accepted, and the error for a request without one."""
+"""API keys: verification, and the error message for a request without a valid key."""
 
 import base64
 import binascii
@@ -19,14 +19,17 @@ class ApiKeys:
 
     @property
     def generated(self) -> str | None:
-        """Return the generated key, which may be printed; configured keys are kept out of logs."""
+        """Return the generated key, or None if there are no keys or they were configured.
+
+        Only a generated key may be printed.
+        """
         return self.keys[0] if self.keys and self.file is not None else None
 
     def accepts(self, sent: RawHeaders) -> bool:
         if not self.keys:
             return True
         given = _sent_key(sent)
-        # Compare with all keys, so that the time does not reveal which one matched.
+        # Compare with every key, so that the response time does not reveal which one matched.
         return sum(hmac.compare_digest(given, key.encode()) for key in self._current()) > 0
 
     def _current(self) -> tuple[str, ...]:
@@ -44,10 +47,10 @@ class ApiKeys:
         return (key,) if key else ()
 
     def missing_key_message(self, *, is_local: bool) -> str:
-        """Return the message of the 401, with local file names for a local client only."""
+        """Return the message of the 401 response; only a local client sees the path of the key file."""
         if not is_local:
             where = "" if self.file is not None else ", or use a key of its PROXY_API_KEYS"
-            return f"{_REQUIRED}. To see the key, run `llama-bridge key` on the server{where}."
+            return f"{_REQUIRED}. To see the key, run `llama-bridge key` on the server{where}"
         if self.file is None:
             return f"{_REQUIRED} with one of the keys that PROXY_API_KEYS had at startup"
         return (
@@ -67,7 +70,7 @@ def _sent_key(sent: RawHeaders) -> bytes:
 
 
 def _password(token: str) -> bytes:
-    """Return the key from Basic credentials: the password, or the user name if it is empty."""
+    """Return the key in Basic credentials: the password, or the user name if there is none."""
     try:
         name, _, password = base64.b64decode(token.strip(), validate=True).partition(b":")
     except (binascii.Error, ValueError):

@@ -1,7 +1,7 @@
-"""Reads the `model` field of a JSON body while the body is still arriving.
+"""Scanner that reads the `model` field of a JSON body while the body is still arriving.
 
-Reads no further than needed and looks at each byte once. A body that arrives quickly is read in
-slices, so that other requests are served in between.
+Each byte is scanned at most once, and none after the field. A large piece is scanned in slices, so
+that other requests are served in between.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 
 import orjson
 
-_LIMIT = 4 * 1024 * 1024  # bytes; a body without `model` up to here counts as having none
-_SLICE = 16 * 1024  # bytes; takes a few milliseconds at most
+_LIMIT = 4 * 1024 * 1024  # bytes; `model` is not searched for beyond
+_SLICE = 16 * 1024  # bytes that take a few milliseconds at most
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _TO_TOKEN = re.compile(rb'[^"{}\[\],:]*+')
 _TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
@@ -20,7 +20,7 @@ _DEEPER = {b"{"[0]: 1, b"["[0]: 1, b"}"[0]: -1, b"]"[0]: -1}
 
 
 class ModelFieldScanner:
-    """JSON scanner that tracks depth only, and looks for `"model": "…"` in the outermost object."""
+    """JSON scanner that finds `"model": "…"` in the outermost object, and otherwise tracks depth."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -29,7 +29,7 @@ class ModelFieldScanner:
         self._last_tokens: list[bytes] = []  # the last two tokens of the outermost object
 
     def feed(self, piece: bytes) -> str | None:
-        """Scan `piece`, and return the model name once it is complete."""
+        """Scan the next piece of the body, and return the model name once it is complete."""
         text, at = self._escape + piece, 0
         self._escape = b""
         while at < len(text):
@@ -74,7 +74,7 @@ class ModelFieldScanner:
 
 
 async def read_model_field(pieces: AsyncIterator[bytes]) -> tuple[str | None, AsyncIterator[bytes]]:
-    """Return the model name, if there is one, and an iterator over the whole body."""
+    """Return the model name (None if not found), and an iterator over the whole body."""
     scan, read, size = ModelFieldScanner(), list[bytes](), 0
     name: str | None = None
     async for piece in pieces:

@@ -1,8 +1,8 @@
-"""Endpoint for chat completions: parses the request, opens the answer, streams or collects it.
+"""Endpoint for chat completions: forwards the parsed request, and streams or collects the answer.
 
 The response headers of a stream are sent once the backend has accepted the request, so that a
-refusal still gets a real status. If the backend stays silent for too long, they are sent with a
-first comment.
+refusal still gets an error status. If the backend is silent for too long, the headers are sent with
+a first comment, to keep the connection open.
 """
 
 import asyncio
@@ -40,9 +40,9 @@ _STREAM_HEADERS = [
 
 @dataclass(frozen=True, slots=True)
 class StreamStartTimeouts:
-    """How long to wait for the backend before the headers of a stream are sent."""
+    """Seconds to wait for the backend before the response headers of a stream are sent."""
 
-    # After this, ask a backend that can count tokens whether the prompt fits.
+    # Then a backend that can count tokens is asked whether the prompt fits.
     before_counting: float = 5.0
     without_count: float = 20.0
 
@@ -78,10 +78,10 @@ class Chat:
 
         def note_result() -> None:
             connection.stats.recovery_steps = recovery.steps
-            # the backend's models are known by now
+            # Only known now: the warning depends on the list of models.
             connection.stats.warning = backend.warning_for(request)
 
-        # Callbacks run in reverse order, also if the client disconnects meanwhile.
+        # The callbacks run in reverse order, also if the client disconnects.
         async with contextlib.AsyncExitStack() as cleanup:
             cleanup.callback(note_result)
             cleanup.callback(backend.provider.release)
@@ -130,8 +130,9 @@ class Chat:
         await connection.end()
 
     def _heartbeat_payload(self, pipeline: ResponsePipeline) -> Callable[[], bytes]:
-        """Return the function that makes the payload for a client that has received nothing for
-        a while.
+        """Return a function that makes the keep-alive payload of a silent stream.
+
+        The payload is a plain comment if progress notes are off.
         """
         if self._app_state.settings.progress == "off":
             return lambda: sse.PING
@@ -140,9 +141,9 @@ class Chat:
     async def _wait_for_headers(
         self, backend: Backend, request: ChatRequest, opening: asyncio.Task[None]
     ) -> bool:
-        """Return whether the backend has accepted the request in time; raise its refusal.
+        """Return whether the backend accepted the request within the timeouts.
 
-        False means that it is still silent.
+        Returns False if the backend is still silent, and raises the error if it refused.
         """
         timeouts, started_at = self._timeouts, time.monotonic()
         if not await _finishes(opening, timeouts.before_counting):
@@ -206,9 +207,9 @@ def _route_request(request: ChatRequest) -> RouteRequest:
 
 
 def _token_counts(stats: RequestStats, recovery: Recovery) -> tuple[int, int]:
-    """Return the prompt tokens and the cached ones among them, or (0, 0) if they are unreliable.
+    """Return the number of prompt tokens, and how many of them were cached.
 
-    They are unreliable if estimated, or if recovery sent further requests.
+    Returns (0, 0) if the counts are unknown, estimated, or include recovery requests.
     """
     usage = stats.usage
     return (
@@ -219,7 +220,10 @@ def _token_counts(stats: RequestStats, recovery: Recovery) -> tuple[int, int]:
 
 
 async def _report_shutdown(connection: Connection, pipeline: ResponsePipeline) -> None:
-    """Send the error event of a shutdown, without waiting for a client that does not read."""
+    """Send the client an error event about the shutdown.
+
+    Waits at most `_SHUTDOWN_WRITE_TIMEOUT` for a client that does not read.
+    """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_SHUTDOWN_WRITE_TIMEOUT):
             await connection.write(

@@ -1,7 +1,7 @@
 """One request and its response over ASGI: body limits, keep-alive, disconnect detection.
 
-uvicorn discards what is sent after the client has disconnected, so a task must wait for the
-disconnect. A stream that is silent for long must send comments to stay open.
+uvicorn silently discards data for a disconnected client, so a task must wait for the disconnect.
+A stream without data must send comments, or clients and proxies close the connection.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BODY_LIMIT = 64 * 1024 * 1024
-# bytes; leaves room for small requests beside the largest
+# Bytes; allows small requests in addition to one of the maximum size.
 UPLOADS_LIMIT = BODY_LIMIT + 8 * 1024 * 1024
-# Seconds without data, or behind a client that sends at MIN_UPLOAD_RATE.
+# Seconds without data, or more than an upload at MIN_UPLOAD_RATE would have taken.
 BODY_TIMEOUT = 30.0
 MIN_UPLOAD_RATE = 1024  # bytes per second
 PING_INTERVAL = 10.0
@@ -31,14 +31,14 @@ NO_CONTENT = 204
 
 
 class ClientDisconnected(Exception):
-    """The client disconnected; no response is needed."""
+    """The client disconnected, so no response can be sent."""
 
 
 @dataclass(slots=True)
 class UploadBudget:
-    """The bytes of unfinished request bodies, over all connections."""
+    """Total size of the request bodies being uploaded, over all connections."""
 
-    used: int = 0  # bytes
+    used: int = 0  # in bytes
 
 
 class Connection:
@@ -55,7 +55,7 @@ class Connection:
         self.headers: RawHeaders = list(scope["headers"])
         self.started = False
         self.ended = False
-        self.shutting_down = False  # the process is about to exit
+        self.shutting_down = False  # set before the request is cancelled by a shutdown
         self._upload_budget = upload_budget or UploadBudget()
         self._receive = receive
         self._send = send
@@ -65,8 +65,10 @@ class Connection:
         self._sent_at = 0.0
 
     async def body(self) -> bytes:
-        """Return the whole body; raise if this body, or all unfinished bodies together, exceed
-        the limit.
+        """Return the whole request body.
+
+        Raises BodyTooLarge if the body exceeds `BODY_LIMIT`, and Overloaded if all bodies being
+        uploaded together exceed `UPLOADS_LIMIT`.
         """
         return await self.read_all(self.stream_body())
 
@@ -85,8 +87,9 @@ class Connection:
             self._upload_budget.used -= size
 
     def stream_body(self) -> AsyncIterator[bytes]:
-        """Iterate over the body as it arrives; raise ClientDisconnected if the client
-        disconnects.
+        """Iterate over the request body as it arrives.
+
+        Raises ClientDisconnected, BodyTooLarge, or RequestTimeout if the upload is too slow.
         """
         announced = first(self.headers, b"content-length") or ""
         if announced.isdecimal() and int(announced) > BODY_LIMIT:
@@ -121,7 +124,8 @@ class Connection:
     async def wait_disconnected(self) -> None:
         """Return when the client has disconnected.
 
-        There must be one reader at a time: first of the body, then this.
+        If the body is being read, this first waits until it is complete, because ASGI messages
+        must have one reader at a time.
         """
         if self._body_is_read:
             await self._uploaded.wait()
@@ -129,12 +133,12 @@ class Connection:
             pass
 
     async def run_until_disconnected(self, work: Awaitable[None]) -> None:
-        """Run `work`, and cancel it if the client disconnects first."""
+        """Await `work`; if the client disconnects first, cancel it and raise ClientDisconnected."""
         working = asyncio.ensure_future(work)
         leaving = asyncio.ensure_future(self.wait_disconnected())
         try:
             await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-            # Servers also signal a disconnect when the response is complete.
+            # ASGI servers also send http.disconnect after a complete response.
             if not working.done() and not self.ended:
                 raise ClientDisconnected
             await working
@@ -165,7 +169,7 @@ class Connection:
     async def keepalive(
         self, payload: Callable[[], bytes] = lambda: sse.PING
     ) -> AsyncIterator[None]:
-        """Within this context, send `payload()` whenever nothing was sent for ten seconds."""
+        """Within this context, send `payload()` after every `PING_INTERVAL` without data."""
         beat = asyncio.create_task(self._heartbeat(payload))
         try:
             yield
@@ -179,7 +183,7 @@ class Connection:
             if wait > 0:
                 await asyncio.sleep(wait)
             elif self._sending:
-                # The client is slow, not the backend: it still has data to read.
+                # An earlier write is still waiting for a slow client, which has data to read.
                 await asyncio.sleep(1.0)
             else:
                 await self.write(payload())
@@ -198,7 +202,7 @@ def _too_large() -> BodyTooLarge:
 
 
 class Endpoint:
-    """Adapter from a function of a Connection to the ASGI application that a router expects."""
+    """ASGI application that calls a handler with the Connection of the request."""
 
     def __init__(self, answer: Callable[[Connection], Awaitable[None]]) -> None:
         self._answer = answer

@@ -1,6 +1,6 @@
-"""Endpoint `/`: status, requests in flight, and client setup.
+"""Endpoint `/`: status, requests in flight, recent requests, and client setup.
 
-Serves a page to browsers, JSON to other clients, and a stream of changes to an open page.
+Browsers get an HTML page, which then reads a stream of changes. Other clients get JSON.
 """
 
 import asyncio
@@ -22,14 +22,16 @@ from proxy.web.state import AppState
 
 REFRESH_INTERVAL = 1.0
 MAX_WATCHERS = 32
-_MAX_AGE, _MAX_AGE_UNHEALTHY = 15.0, 2.0  # seconds; how old the backend's report may be
+_MAX_AGE, _MAX_AGE_UNHEALTHY = 15.0, 2.0  # seconds; maximum age of the health report
 _PAGE = Path(__file__).with_name("dashboard.html").read_bytes()
 _NO_STORE = (b"cache-control", b"no-store")
 
 
 def _policy(page: bytes) -> bytes:
-    """Return a Content-Security-Policy that runs only the page's own inline code and connects
-    only here.
+    """Return the Content-Security-Policy for `page`.
+
+    It allows the inline style and script of the page, by their hashes, and connections to this
+    server only.
     """
     inside = [
         part
@@ -93,7 +95,7 @@ class Dashboard:
             self._watchers -= 1
 
     async def _push_changes(self, connection: Connection) -> None:
-        """Send the whole snapshot once, then only what has changed."""
+        """Send the whole snapshot once, then every second the parts that have changed."""
         pushed: dict[str, Any] = {}
         async with connection.keepalive():
             while True:
@@ -117,9 +119,9 @@ class Dashboard:
         }
 
     def _client_setup(self, connection: Connection, report: HealthReport) -> dict[str, str]:
-        """Return the snippets for a client, with the address that this browser used.
+        """Return configuration snippets for clients, with the address that the request was sent to.
 
-        The API key is replaced with a placeholder: the browser's user already has it.
+        They contain a placeholder instead of the API key, so that the page never shows the key.
         """
         address = (
             f"{connection.scope.get('scheme', 'http')}://"

@@ -1,4 +1,4 @@
-"""Header filtering in both directions: drops hop-by-hop headers and the secrets of each side."""
+"""Header filtering in both directions: removes hop-by-hop headers, credentials and CORS headers."""
 
 import re
 from collections.abc import Iterable
@@ -32,11 +32,12 @@ _BODY_HEADERS = frozenset(
         b"expect",
     }
 )
-_WITHOUT_BODY = frozenset({204, 304})  # here a content-length would describe another response
+# Responses without a body: a content-length would describe the body of another response.
+_WITHOUT_BODY = frozenset({204, 304})
 
 
 def to_backend(headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes]) -> RawHeaders:
-    """Return the headers to forward; the client's API key and cookies are not forwarded."""
+    """Return the request headers to forward, without the client's API key, cookies and `dropped`."""
     return [
         (name, value)
         for name, value in _end_to_end(headers)
@@ -47,17 +48,16 @@ def to_backend(headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes]
 def to_backend_without_body(
     headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes]
 ) -> RawHeaders:
-    """Return the headers to forward with a body that the proxy writes itself."""
+    """Return the request headers to forward with a body that the proxy has written itself."""
     return [
         (name, value) for name, value in to_backend(headers, dropped) if name not in _BODY_HEADERS
     ]
 
 
 def to_client(status: int, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """Return the headers to pass to the client, in order and with duplicates.
+    """Return the response headers to pass to the client, in order and with duplicates.
 
-    CORS headers of the backend are dropped, and so are headers that would make the response
-    invalid.
+    The backend's CORS headers are removed, and so are headers that would make the response invalid.
     """
     raw = list(headers)
     sent = [
@@ -69,7 +69,7 @@ def to_client(status: int, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders
         if name != b"content-length" and _NAME.fullmatch(name) and not _CONTROL.search(value)
     ]
     length = first(sent, b"content-length")
-    # With chunked encoding, the content-length was not the one that counted.
+    # A content-length next to chunked encoding must be ignored (RFC 9112, 6.3).
     in_chunks = any(name.lower() == b"transfer-encoding" for name, _ in raw)
     if length is None or not length.isdecimal() or in_chunks or status in _WITHOUT_BODY:
         return others

@@ -1,4 +1,4 @@
-"""Endpoint `/health`: whether requests can be served now, by what, or why not."""
+"""Endpoint `/health`: whether requests can be served, and the backend and model that serve them."""
 
 import time
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +18,7 @@ _MIN_INTERVAL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The state of the backend; `as_dict` is the body of `/health`."""
+    """State of the backend, as shown by `/health`, the dashboard and `doctor`."""
 
     status: str  # ok | unavailable
     backend: str | None = None
@@ -31,9 +31,9 @@ class HealthReport:
     tools: bool | None = None
     device: str | None = None
     reason: str | None = None
-    # Managed models: state, device, layers, context, memory.
+    # State, device, layers, context and memory of each managed model; None if the backend is remote.
     models: list[dict[str, Any]] | None = None
-    waiting: tuple[str, ...] = ()  # why requests wait, for those that wait noticeably long
+    waiting: tuple[str, ...] = ()  # why requests wait, one entry per request that waits for long
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -44,12 +44,12 @@ class HealthReport:
 
     @property
     def expected_model(self) -> str | None:
-        """Return the model name; a managed model is known before it is ready."""
+        """Return the model name, which for a managed model is known before it is ready."""
         return self.model or next((str(model["id"]) for model in self.models or []), None)
 
     @property
     def expected_context(self) -> int | None:
-        """Return the context of one conversation; for a managed model, known before it is ready."""
+        """Return the context size in tokens, which for a managed model is known before it is ready."""
         known = [
             model.get("context")
             for model in self.models or []
@@ -59,14 +59,14 @@ class HealthReport:
 
     @property
     def failed(self) -> bool:
-        """Whether every managed model has failed to start."""
+        """Return whether there are managed models, and all of them have failed to start."""
         return bool(self.models) and all(
             model.get("state") == "failed" for model in self.models or []
         )
 
     @property
     def gpu_fix(self) -> str | None:
-        """Return the command that makes use of an unused GPU, or None."""
+        """Return the command that makes llama-server use an idle GPU, or None if all are used."""
         return next((str(model["cure"]) for model in self.models or [] if model.get("cure")), None)
 
     @property
@@ -82,7 +82,7 @@ class Health:
         self._refreshing = SingleFlight(self._refresh)
 
     async def __call__(self, connection: Connection) -> None:
-        """Respond with the report; with its status alone if the required API key is missing."""
+        """Respond with the report, reduced to `status` if a required API key is missing."""
         report = await self.report()
         may_read = self._app_state.api_keys.accepts(connection.headers)
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
@@ -90,8 +90,9 @@ class Health:
         await connection.respond(200 if report.ok else 503, body, headers)
 
     async def report(self, max_age: float = 0.0) -> HealthReport:
-        """Return a report that is at most a second old, or `max_age`; newer if a managed model
-        has changed.
+        """Return a report that is at most `max_age` seconds old (at least one second is allowed).
+
+        A report from before the last change of a managed model is never returned.
         """
         report, old = (
             self._last_report,
@@ -144,7 +145,7 @@ class Health:
         )
 
     async def _describe_backend(self) -> tuple[Backend, BackendInfo]:
-        """Describe the backend; detect again if its answer does not fit its kind."""
+        """Return the backend and its description; detect its kind again if describing it fails."""
         backend = await self._app_state.backend()
         try:
             return backend, await backend.describe()

@@ -1,10 +1,10 @@
-"""uvicorn's HTTP protocol with limits on what an unauthenticated client can make it hold.
+"""uvicorn's HTTP protocol with limits on the memory and time that an unauthenticated client can use.
 
 A request head is limited in size, number of headers and time; chunk extensions and trailers are
-limited as well. Requests that the parser rejects get an error in the usual JSON shape.
+limited in size. Requests that the parser rejects get an error response in the usual JSON shape.
 
-Every connection state ends in time: idle, inside a head, inside a body that is no longer read. A
-body that is being read has its own timeout (connection.BODY_SECONDS), and so does an answer.
+Every state of a connection has a timeout: idle, inside a head, and inside a body that is no longer
+read. A body that is being read has its own timeout (`connection.BODY_TIMEOUT`).
 """
 
 import asyncio
@@ -28,18 +28,18 @@ HEAD_LIMIT = 64 * 1024
 HEADERS_LIMIT = 100
 HEAD_TIMEOUT = 20.0
 IDLE_TIMEOUT = 5  # seconds between two requests
-# Seconds in which a client may continue to send a refused body. If the connection were closed at
-# once, the client could not read the error.
+# Seconds in which a client may continue to send a refused body. If the connection were closed
+# immediately, the client could not read the error.
 UNREAD_TIMEOUT = 5.0
 MAX_PIPELINED = 8
-PIPELINED_BODY_LIMIT = 64 * 1024  # for a request that waits behind another one
-_WRITE_BUFFER = 4 * 1024  # bytes per client; the rest stays with the backend
-# The kernel would let it grow to megabytes for a client that does not read.
+PIPELINED_BODY_LIMIT = 64 * 1024  # bytes; for a request that waits behind another one
+_WRITE_BUFFER = 4 * 1024  # bytes per client; a full buffer pauses reading from the backend
+# Bytes; by default, the kernel lets the send buffer of a slow client grow to megabytes.
 _KERNEL_BUFFER = 64 * 1024
 
 
 def uvicorn_config(application: Any) -> uvicorn.Config:
-    """Return uvicorn's configuration: no headers of its own, no trust in proxy headers, no logs."""
+    """Return uvicorn's configuration: no extra headers, no trust in proxy headers, no access log."""
     return uvicorn.Config(
         application,
         http=LimitedHttpProtocol,
@@ -56,23 +56,21 @@ def uvicorn_config(application: Any) -> uvicorn.Config:
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """Limits heads, pipelined requests and time; counts the bytes that the parser has not yet
-    accepted.
-    """
+    """uvicorn protocol that limits the size of heads, the pipelined requests, and the time of both."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._unparsed_bytes = 0
         self._in_head = True
         self._in_message = False
-        # uvicorn's own `cycle` is the newest request.
+        # The request that is being answered; uvicorn's `cycle` is the newest one.
         self._running: RequestResponseCycle | None = None
         self._refusal: BridgeError | None = None
-        # Sent after the answers that are due; then the connection is closed.
+        # Sent after the responses to earlier requests; then the connection is closed.
         self._pending_refusal: BridgeError | None = None
         self._timeout: asyncio.TimerHandle | None = None
 
-    # uvicorn passes no other transport.
+    # uvicorn always passes an asyncio.Transport.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.set_write_buffer_limits(_WRITE_BUFFER)
@@ -91,18 +89,17 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._pending_refusal is not None:
-            return  # read no more, but still notice when the client disconnects
+            return  # ignore the data, but notice when the client disconnects
         self._unparsed_bytes += len(data)
         self._feed(data)
         if self._unparsed_bytes > HEAD_LIMIT and not self.transport.is_closing():
             self._refuse(_too_large())
 
     def _feed(self, data: bytes) -> None:
-        """Feed the parser.
+        """Pass `data` to the parser, and ignore an offer to upgrade the protocol.
 
-        If a client offers a protocol upgrade (Java's client offers HTTP/2), answer as if it had
-        not. The parser would take the body for data of the new protocol, so the head is fed again
-        without the offer.
+        Java's client offers HTTP/2, for example. The parser would take the body for data of the new
+        protocol, so a new parser gets the head again without the `Upgrade` header.
         """
         try:
             self.parser.feed_data(data)
@@ -115,7 +112,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"
             ]
             self.parser = httptools.HttpRequestParser(self)
-            # Ignore bytes after the last request.
+            # Ignore bytes after a request with `Connection: close`.
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self._feed(b"\r\n".join([*head, b"", data[offer.args[0] :]]))
         except httptools.HttpParserError:
@@ -123,7 +120,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        # blank lines between requests must not extend the idle timeout
+        # Blank lines between requests must not extend the idle timeout.
         self._unset_keepalive_if_required()
         self._in_head = self._in_message = True
         self._set_timeout(HEAD_TIMEOUT, self._head_timed_out)
@@ -140,7 +137,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._refusal = _too_large()
         elif not self.url.startswith(b"/"):
             self._refusal = BadRequest(
-                "the request target must be a path; this server does not proxy to other places"
+                "the request target must be a path; this server is not a forward proxy"
             )
         elif self.parser.get_method() == b"CONNECT":
             self._refusal = MethodNotAllowed(
@@ -166,7 +163,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return  # the head is fed again without the upgrade offer
         self._in_head = False
         super().on_headers_complete()
-        # uvicorn pauses reading behind a waiting request, and would not notice a disconnect.
+        # uvicorn pauses reading while a pipelined request waits, and would miss a disconnect.
         self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -203,11 +200,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._in_message = False
         self._cancel_timeout()
         super().on_message_complete()
-        if not self._is_responding:  # the answer was complete before the body
+        if not self._is_responding:  # the response was complete before the request body
             self._set_timeout(IDLE_TIMEOUT, self.transport.close)
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()  # starts the next pipelined request, or waits for one
+        super().on_response_complete()  # starts the next pipelined request, if there is one
         if self._is_responding or self.transport.is_closing():
             return
         if self._pending_refusal is not None:
@@ -237,10 +234,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 )
             )
         else:
-            self.transport.close()  # no request was started
+            self.transport.close()  # no request has started
 
     def _refuse(self, error: BridgeError) -> None:
-        """Answer with `error` after the requests before it, then close the connection."""
+        """Respond with `error` after the responses to earlier requests, then close the connection."""
         in_body = self._in_message and not self._in_head
         if in_body and self.cycle is not self._running:
             self.pipeline.popleft()  # the newest entry is this request
@@ -253,8 +250,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _respond_and_close(self, error: BridgeError) -> None:
         """Send `error` and close the connection.
 
-        If the answer to the same request has begun, it is only cut: an error cannot be sent inside
-        it.
+        If the response to the same request has started, the connection is only closed, because an
+        error cannot be sent inside a response.
         """
         stats = RequestStats(new_request_id(), "-", "-", status=error.status, error=error.summary)
         running = self._running if self._is_responding else None
@@ -283,7 +280,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
 
 def _without_chunks(cycle: RequestResponseCycle, app: Any) -> Any:
-    """Wrap `app` for an HTTP/1.0 client: an answer without a length ends with the connection."""
+    """Wrap `app` for an HTTP/1.0 client, which does not understand chunked encoding.
+
+    The end of the connection marks the end of a response without content-length.
+    """
 
     async def run(scope: Any, receive: Any, send: Any) -> None:
         ends_with_connection = False
@@ -296,7 +296,7 @@ def _without_chunks(cycle: RequestResponseCycle, app: Any) -> Any:
                 )
                 cycle.chunked_encoding = False if ends_with_connection else None
             elif ends_with_connection:
-                # Any length is right.
+                # uvicorn checks the length of every body; accept any.
                 cycle.expected_content_length = len(message.get("body", b""))
             await send(message)
 

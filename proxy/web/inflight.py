@@ -1,4 +1,4 @@
-"""Requests in flight, a history of finished ones, and reports about those that wait."""
+"""Requests in flight, recently finished requests, and log lines about requests that wait."""
 
 import asyncio
 import time
@@ -17,9 +17,8 @@ REPORT_INTERVAL = 10.0
 class InflightRequests:
     def __init__(self, unavailable_reason: Callable[[], str | None]) -> None:
         self.finished: deque[dict[str, Any]] = deque(maxlen=HISTORY)  # newest first
-        self.show_line: Callable[[str], None] = lambda _: (
-            None
-        )  # sets the status line of the terminal
+        # Sets the status line of the terminal.
+        self.show_line: Callable[[str], None] = lambda _: None
         self._unavailable_reason = unavailable_reason
         self._requests: dict[str, RequestStats] = {}
         self._reported_at: dict[str, float] = {}
@@ -49,7 +48,7 @@ class InflightRequests:
         ]
 
     def waiting_reasons(self) -> list[str]:
-        """Return why requests wait, for those that wait longer than `REPORT_AFTER`."""
+        """Return the reasons of all requests that have waited at least `REPORT_AFTER` seconds."""
         now = time.monotonic()
         return [
             reason
@@ -61,7 +60,7 @@ class InflightRequests:
         return self._reason(self._requests[id]) if id in self._requests else None
 
     def _reason(self, stats: RequestStats) -> str | None:
-        """Return why `stats` waits, in one line; None once its answer has started."""
+        """Return in one line why the request waits, or None if its answer has started."""
         if not stats.is_waiting:
             return None
         now = time.monotonic()
@@ -79,7 +78,7 @@ class InflightRequests:
         self.report_waiting()
 
     def report_waiting(self) -> None:
-        """Log and show waiting requests; called once a second while there are any."""
+        """Log requests that wait, and show them in the status line of the terminal."""
         now = time.monotonic()
         for id, stats in self._requests.items():
             if (

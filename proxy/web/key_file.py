@@ -36,11 +36,11 @@ def read_or_create(path: Path) -> str:
 
 
 def create(path: Path) -> str:
-    """Generate a key and replace the file atomically."""
+    """Generate a key, write it to `path` atomically, and return it."""
     key = "lb-" + secrets.token_urlsafe(24)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_suffix(".new")
-    new.unlink(missing_ok=True)  # a leftover file would keep its mode
+    new.unlink(missing_ok=True)  # an existing file would keep its permissions
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(key + "\n")

@@ -1,6 +1,6 @@
-"""Endpoint `/logs`: the output of the managed llama-servers, and log lines about them.
+"""Endpoint `/logs`: the output of the managed llama-server processes, and log lines about them.
 
-With `follow`, new lines are sent as events.
+With `?follow=1`, new lines are sent as server-sent events.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence

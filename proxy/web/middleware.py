@@ -64,7 +64,7 @@ class RequestMiddleware:
             if not self._closing:
                 raise
             await _respond_error(connection, ShuttingDown("this proxy is shutting down"))
-        # A defect in llama-bridge: log it in full, and still respond.
+        # A bug in llama-bridge: log the traceback, and respond with an error.
         except Exception:
             logger.exception(
                 "%s failed with an internal error; please report it",
@@ -83,7 +83,7 @@ class RequestMiddleware:
     async def _dispatch(self, connection: Connection, receive: Receive, send: Send) -> None:
         scope, inflight = connection.scope, self._app_state.inflight
         self._access_control.check(connection)
-        # The response would contain the forwarded headers, among them the backend's key.
+        # The backend would echo the forwarded headers, among them its API key.
         if scope["method"] == "TRACE":
             raise MethodNotAllowed("TRACE is not supported", headers={"allow": ALLOWED_METHODS})
         if self._access_control.is_preflight(connection):
@@ -99,7 +99,7 @@ class RequestMiddleware:
 async def _respond_error(connection: Connection, error: BridgeError) -> None:
     connection.stats.error = connection.stats.error or error.summary
     if connection.started:
-        return  # without an end: the client notices that the response is incomplete
+        return  # the server closes the connection, so the client notices the incomplete response
     body = orjson.dumps(connection.stats.with_request_id(error.body()))
     extra = [
         (name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()
@@ -108,7 +108,7 @@ async def _respond_error(connection: Connection, error: BridgeError) -> None:
 
 
 def _with_headers(own_headers: RawHeaders, send: Send) -> Send:
-    """Wrap `send` to add `own_headers`, which replace the backend's headers of the same name."""
+    """Wrap `send` to add `own_headers`, which replace headers of the same name (except `vary`)."""
 
     async def sends(message: Scope) -> None:
         if message["type"] == "http.response.start":

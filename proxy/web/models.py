@@ -1,4 +1,4 @@
-"""Endpoint `/v1/models`: one JSON shape for the model list of every backend."""
+"""Endpoint `/v1/models`: the model list of every kind of backend in the same JSON format."""
 
 import orjson
 

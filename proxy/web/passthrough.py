@@ -1,4 +1,4 @@
-"""Passthrough endpoint: forwards requests that have no endpoint of their own, byte for byte."""
+"""Passthrough endpoint: forwards requests to all other paths, with their bodies unchanged."""
 
 from collections.abc import AsyncIterator
 
@@ -76,8 +76,8 @@ class Forwarder:
     ) -> AsyncIterator[bytes]:
         """Wait until the request may use the whole context, and return its body.
 
-        The request's size is unknown, because its body is not parsed. The body is read before the
-        wait, so that a disconnect is noticed.
+        The request claims the whole context because its body is not parsed, so its size in tokens is
+        unknown. The body is read before the wait, so that a disconnect is noticed.
         """
         body = await connection.read_all(content)
         await backend.provider.address()
@@ -98,7 +98,7 @@ class Forwarder:
         send = self._app_state.http.send_retryable if content is None else self._app_state.http.send
         try:
             return await send(self._request(connection, backend, address, path, content))
-        except Unavailable:  # the connection failed, so none of the body was read
+        except Unavailable:  # the connection failed before any of the body was read
             if (other := await backend.provider.failover(address)) is None:
                 raise
         return await send(self._request(connection, backend, other, path, content))
@@ -106,9 +106,10 @@ class Forwarder:
     async def _route_request(
         self, method: str, content: AsyncIterator[bytes] | None
     ) -> tuple[RouteRequest | None, AsyncIterator[bytes] | None]:
-        """Return the route for the managed model that the body names, and the body to forward.
+        """Return the route to the managed model that the body names, and the body to forward.
 
-        Requests with a safe method do not load a model.
+        The route is None if the backend is remote, or if the method is safe: such requests never
+        load a model.
         """
         known = self._app_state.provider.models()
         if known is None or method in _SAFE_METHODS:
@@ -121,7 +122,7 @@ class Forwarder:
         return RouteRequest(name), content
 
     async def _relay(self, connection: Connection, response: httpx.Response) -> bool:
-        """Send the backend's response to the client, and return whether it was complete."""
+        """Send the backend's response to the client, and return whether the response was complete."""
         try:
             if not 200 <= response.status_code < 600:
                 raise InvalidBackendResponse(
@@ -136,7 +137,7 @@ class Forwarder:
             if not connection.started:
                 raise
             connection.stats.error = error.summary
-            # Without an end: the server closes the connection, so the client notices.
+            # The server closes the connection, so the client notices the incomplete response.
             return False
         finally:
             await response.aclose()

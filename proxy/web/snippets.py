@@ -1,11 +1,11 @@
-"""Snippets that connect a client: a curl command and an opencode.json."""
+"""Configuration snippets for clients: a curl command and an opencode.json."""
 
 import json
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
-YOUR_KEY = "YOUR-KEY"  # placeholder for a configured key
+YOUR_KEY = "YOUR-KEY"  # placeholder for the API key
 YOUR_MODEL = "your-model"  # placeholder while the model is unknown
 _TOOL = {
     "type": "function",
@@ -19,7 +19,7 @@ _TOOL = {
         },
     },
 }
-# OpenCode 2 uses `ollama`, `lmstudio` and `vllm` for its own providers.
+# The names `ollama`, `lmstudio` and `vllm` are taken by OpenCode 2's own providers.
 _PROVIDER = "llama-bridge"
 _OUTPUT_TOKENS = 8192
 _MAX_KEPT = 8000
@@ -52,11 +52,11 @@ def curl(address: str, key: str | None, model: str) -> str:
 def opencode(
     address: str, key: str | None, model: str, context: int | None, inputs: Sequence[str] = ()
 ) -> str:
-    """Return an opencode.json, with comments, for OpenCode 1.18.24 and later, and for 2.
+    """Return the text of an opencode.json for OpenCode 2, and for 1.18.24 and later versions of 1.
 
-    `provider` is the shape of 1.x and `providers` that of 2; neither may contain a key of the
-    other. Without `limit`, OpenCode 2 assumes a context of 200,000 tokens. `inputs` are further
-    modalities of the model, such as `image`.
+    OpenCode 1 reads `provider` and OpenCode 2 reads `providers`; neither accepts the keys of the
+    other inside. Without `limit`, OpenCode 2 assumes a context of 200,000 tokens. `inputs` are the
+    input modalities of the model besides text, such as `image`.
     """
     context = context or _UNKNOWN_CONTEXT
     output = min(_OUTPUT_TOKENS, context // 4)
@@ -93,10 +93,10 @@ def opencode(
 
 
 def _compaction(usable: int, output: int) -> dict[str, Any]:
-    """Return compaction settings that use the context until only the answer's room is left.
+    """Return OpenCode's compaction settings for a context of `usable + output` tokens.
 
-    The defaults of OpenCode 2 leave 20,000 tokens free and keep 15,000. In a context of 32,768 that
-    compacts too early, and then again immediately: what is kept must leave room for the system
-    prompt, the tools (about 8,000 tokens) and the summary.
+    OpenCode 2 reserves 20,000 tokens and keeps 15,000 by default. With a context of 32,768 tokens,
+    it would compact too early and then again immediately, because the kept messages, the system
+    prompt, the tools (about 8,000 tokens) and the summary exceed the limit.
     """
     return {"reserved": output, "buffer": output, "keep": {"tokens": min(_MAX_KEPT, usable // 6)}}

@@ -1,4 +1,4 @@
-"""State shared by all endpoints, created once by the application."""
+"""State that all endpoints share, created once by the application."""
 
 from dataclasses import dataclass, field
 
@@ -25,6 +25,9 @@ class AppState:
     memory_budget: MemoryBudget = field(default_factory=MemoryBudget)
 
     async def backend(self, route: RouteRequest | None = None) -> Backend:
-        """Return the backend; with `route`, one whose lease must be released after the request."""
+        """Return the backend, detected on first use.
+
+        With `route`, the backend is bound to one request: call `backend.provider.release()` after it.
+        """
         backend = await self.detection.backend()
         return backend if route is None else backend.for_request(self.provider.acquire(route))

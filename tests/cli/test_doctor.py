@@ -115,7 +115,7 @@ def test_a_folder_with_a_damaged_file(home: Path) -> None:
     (home / "models/bad.gguf").touch()
     rows = found(NOBODY, llama_model=str(home / "models"))
     assert [told for mark, what, told in rows if (mark, what) == ("!!", "note")] == [
-        f"{home}/models/bad.gguf is left out: it ends in the middle of its head; download it again"
+        f"skipped {home}/models/bad.gguf: the header is incomplete; download the file again"
     ]
 
 
@@ -164,9 +164,7 @@ def test_where_a_model_runs(change: dict[str, Any], finding: tuple[str, str, str
 def test_a_slot_that_is_too_small_for_an_agent() -> None:
     mark, _, told = found(health(models=[READY | {"context": 4096}]))[-1]
     assert mark == "!!"
-    assert told.splitlines()[1].startswith(
-        "coder has a context of only 4,096 tokens for each request"
-    )
+    assert told.splitlines()[1].startswith("coder has a context of only 4,096 tokens per request")
 
 
 def test_it_runs_and_cannot_answer() -> None:

@@ -160,9 +160,7 @@ def test_it_listens_where_it_is_told_to(
 
 def test_an_engine_that_is_not_there(capsys: Output) -> None:
     assert run("--llama-server", "/no/such/llama-server") == 2
-    assert complaint(capsys).startswith(
-        "LLAMA_SERVER names /no/such/llama-server, but there is no program of that name."
-    )
+    assert complaint(capsys).startswith("LLAMA_SERVER: no such program: /no/such/llama-server; ")
 
 
 def test_a_key_that_cannot_be_kept(capsys: Output, tmp_path: Path) -> None:

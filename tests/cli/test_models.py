@@ -40,8 +40,7 @@ def test_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cells["bare"] == "unknown 0.0 MiB unknown unknown none unknown"
     assert cells["big"] == "llama 3.0 GiB Q4_K_M 4,096 yes unknown"
     assert (
-        skipped
-        == f"skipped {tmp_path}/bad.gguf: it ends in the middle of its head; download it again"
+        skipped == f"skipped {tmp_path}/bad.gguf: the header is incomplete; download the file again"
     )
 
 

@@ -14,7 +14,7 @@ from tests.process.conftest import FAST
 
 
 async def asked(it: Supervisor, words: str = "hello ") -> int:
-    """A question that is answered; how many of its tokens were known."""
+    """A question that is answered; how many of its tokens were cached."""
     address = await it.ensure_ready()
     question = {"messages": [{"role": "user", "content": words * 300}], "max_tokens": 5}
     async with httpx.AsyncClient(

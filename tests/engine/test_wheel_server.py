@@ -62,7 +62,7 @@ async def test_it_serves_the_tiny_model() -> None:
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
-        (None, "there is no file"),
+        (None, "no such file"),
         (b"hello", "model file damaged"),
         (TINY.read_bytes()[:200_000], "model file damaged"),
     ],

@@ -25,7 +25,7 @@ def test_the_engine_that_is_named(program: Path) -> None:
 
 
 def test_a_named_engine_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(EngineMissing, match=r"LLAMA_SERVER names .*no-such"):
+    with pytest.raises(EngineMissing, match=r"LLAMA_SERVER: no such program: .*no-such"):
         find_engine(tmp_path / "no-such", environment={})
 
 
@@ -101,5 +101,5 @@ def test_a_taken_port_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(random, "sample", lambda *_: ports)
         assert launching.free_port() == free
         ports.pop()
-        with pytest.raises(OSError, match="No free port"):
+        with pytest.raises(OSError, match="no free port"):
             launching.free_port()

@@ -17,7 +17,7 @@ from proxy.llama_server.slot_cache import SlotCache
 from tests.process.conftest import TINY
 
 AT = ProcessAddress("http://127.0.0.1:1", "k")
-HELPED, IN_VAIN, OFF = "helped: ", "did not help", "not saved any more"
+HELPED, IN_VAIN, OFF = "helped: ", "did not help", "slot saving disabled"
 
 
 def launch(folder: Path, *flags: str) -> LaunchSpec:
@@ -73,8 +73,8 @@ def takes(request: httpx.Request) -> httpx.Response:
     ("answers", "kept", "said"),
     [
         ([(0, 0), (511, 0)], True, ""),  # nothing was told, or too little to tell by
-        ([(512, 256)], True, "helped: 256 of 512 tokens were known"),
-        ([(512, 255)], False, "did not help and are dropped: 255 of 512 tokens were known"),
+        ([(512, 256)], True, "helped: 256 of 512 tokens were cached"),
+        ([(512, 255)], False, "did not help and are deleted: 255 of 512 tokens were cached"),
         ([(9000, 512)], True, "helped: 512 of 9,000"),
         ([(9000, 511)], False, "did not help"),
         ([(9000, 8000), (9000, 0)], True, "helped"),  # the first one tells
@@ -86,7 +86,7 @@ async def test_the_first_long_answer_tells_whether_it_helped(
     told = Told(tmp_path, takes)
     told.it.record_hit_rate(9000, 0)  # nothing was given back yet
     await told.given_back()
-    assert told.words.pop() == "900 tokens of conversations were given back"
+    assert told.words.pop() == "restored 900 tokens of conversations"
     for prompt, cached in answers:
         told.it.record_hit_rate(prompt, cached)
     assert told.file.exists() is kept
@@ -155,7 +155,7 @@ async def test_what_is_worth_it_is_saved(tmp_path: Path, listed: Any, saved: boo
     told = Told(tmp_path, server(listed, tmp_path))
     await told.it.save(AT)
     assert names(tmp_path) == [told.file.name] * saved
-    assert told.words == ["900 tokens of conversations were saved"] * saved
+    assert told.words == ["saved 900 tokens of conversations"] * saved
 
 
 def _silent(_: httpx.Request) -> httpx.Response:
@@ -169,15 +169,15 @@ async def test_a_server_that_cannot_or_does_not_answer_costs_nothing_but_time(
     for _ in range(3):
         await cannot.it.save(AT)
     could_not, again, off = cannot.words  # and then it is not tried any more
-    assert could_not == again == "its conversations could not be saved"
+    assert could_not == again == "conversations could not be saved"
     assert OFF in off
     silent = Told(tmp_path, _silent, patience=0.05)
     await silent.it.save(AT)
     await silent.given_back()
     assert not silent.file.exists()
     assert silent.words == [
-        "its conversations could not be saved (ReadTimeout)",
-        "saved conversations were not taken back",
+        "conversations could not be saved (ReadTimeout)",
+        "saved conversations were rejected",
         silent.words[-1],
     ]
     assert OFF in silent.words[-1]

@@ -47,7 +47,7 @@ async def test_a_token_that_is_still_loading_is_waited_for(fake: Fake) -> None:
         (
             {"prelude": "export LLAMA_API_KEY=other"},
             PATIENT,
-            "a foreign server answers on its port: it does not know our key",
+            "another server responds on its port: it rejects our key",
         ),
         (
             {"props": {"model_path": "/other.gguf"}},

@@ -290,7 +290,7 @@ def test_a_model_on_a_disk_that_is_not_mounted_is_named_and_the_proxy_stays(
 ) -> None:
     with start(LLAMA_MODEL="/no/such/model.gguf", PATH=str(tmp_path)) as program:
         url = address(program)
-        reason = "our llama-server has failed: there is no file /no/such/model.gguf"
+        reason = "our llama-server has failed: no such file: /no/such/model.gguf"
         assert f"  cannot serve: {reason}\n" in program.output()
         assert len(program.output().splitlines()) < 10
         assert httpx.get(f"{url}/health").json()["reason"].startswith(reason)
@@ -303,7 +303,7 @@ def test_a_mistyped_path_of_a_model_is_one_line(start: Start, tmp_path: Path) ->
     made(tmp_path / "coder.gguf", LLAMA)
     with start(LLAMA_MODEL=str(tmp_path / "codre.gguf")) as program:
         program.wait("end", HANGS)
-        complaint = f"there is no file {tmp_path}/codre.gguf. In {tmp_path} there are: coder.gguf"
+        complaint = f"no such file: {tmp_path}/codre.gguf; {tmp_path} contains: coder.gguf"
         assert program.output() == f"llama-bridge: LLAMA_MODEL: {complaint}\n"
         assert program.process.returncode != 0
 
@@ -317,7 +317,7 @@ def test_a_damaged_model_file_is_left_out_and_named(
     (folder / "half.gguf").write_bytes((folder / "qwen.gguf").read_bytes()[:30])
     with start(LLAMA_SERVER=str(engine()), LLAMA_MODEL=str(folder)) as program:
         address(program)
-        assert f"{folder}/half.gguf is left out: " in program.output()
+        assert f"skipped {folder}/half.gguf: " in program.output()
         assert "  model    qwen, " in program.output()
 
 

@@ -282,11 +282,11 @@ async def test_a_missing_file_is_one_clear_line_and_starts_no_process(
             await it.ensure_ready()
         assert (
             refused.value.message
-            == f"{it.launch.alias} could not be started: there is no file {tmp_path}/gone.gguf"
+            == f"{it.launch.alias} could not be started: no such file: {tmp_path}/gone.gguf"
         )
         assert count(it) == 0
     assert [record.message for record in caplog.records] == [
-        f"{it.launch.alias} has failed: there is no file {tmp_path}/gone.gguf"
+        f"{it.launch.alias} has failed: no such file: {tmp_path}/gone.gguf"
     ]
 
 

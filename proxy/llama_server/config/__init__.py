@@ -1,3 +1,1 @@
-"""Which models there are and with which options each starts: llama-server.conf, GGUF files,
-folders.
-"""
+"""Configuration of the managed models: llama-server.conf, GGUF files, folders, options."""

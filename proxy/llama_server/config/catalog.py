@@ -1,4 +1,4 @@
-"""Which models there are: from LLAMA_MODEL, from llama-server.conf or from a folder."""
+"""Builds the list of models from LLAMA_MODEL, llama-server.conf or a folder."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,26 +12,25 @@ from proxy.llama_server.config.model_config import CatalogSettings, ModelConfig,
 from proxy.llama_server.config.model_folder import ModelPathError
 from proxy.printable import printable
 
-ONLY_ONE = ("model", "hf", "hf-repo", "aliases")  # make no sense for all models
+ONLY_ONE = ("model", "hf", "hf-repo", "aliases")  # keys that make no sense for all models
 CONTEXT = 32768
 HF = "hf:"
 T = TypeVar("T")
 _NOT_UTF_8 = (
-    "its name is not UTF-8, and the llama-server of the xllamacpp wheel opens no such file; "
-    "rename it"
+    "the file name is not UTF-8, which the engine of the xllamacpp wheel cannot open; rename it"
 )
 
 
 @dataclass(frozen=True)
 class Catalog:
     models: tuple[ModelConfig, ...]
-    default: str  # loaded at the start, where nothing says `preload`
+    default: str  # loaded at startup unless a model has `preload`
     models_max: int = 1
     side_requests: str = "loaded"
-    notes: tuple[str, ...] = ()  # damaged files, and the like
+    notes: tuple[str, ...] = ()  # such as damaged files
 
     def changes(self, after: "Catalog") -> list[str]:
-        """Return what differs: models by name, and keys for all models."""
+        """Return the names of changed models and the changed global keys."""
         old, new = ({model.name: model for model in catalog.models} for catalog in (self, after))
         keys = {
             "models-max": self.models_max != after.models_max,
@@ -44,8 +43,9 @@ class Catalog:
 
 
 def make_catalog(configuration: Configuration, settings: CatalogSettings) -> Catalog:
-    """ConfigurationError tells all that is wrong, EngineMissing that there is nothing to run a
-    model with.
+    """Return the catalog.
+
+    Raises ConfigurationError with all mistakes, or EngineMissing if there is no engine.
     """
     return _CatalogBuilder(configuration, settings).build()
 
@@ -61,11 +61,7 @@ class _CatalogBuilder:
         for entry in self._conf.common.values():
             if entry.key in ONLY_ONE:
                 self._errors[
-                    str(
-                        entry.error(
-                            f"{entry.key} belongs into the section of one model, not into [*]"
-                        )
-                    )
+                    str(entry.error(f"{entry.key} belongs in the section of one model, not in [*]"))
                 ] = None
         models = [
             model
@@ -110,7 +106,7 @@ class _CatalogBuilder:
             path = model_folder.resolve(named, Path.cwd())
         except ModelPathError as error:
             if Path(named).is_absolute() and Path(named).suffix and not Path(named).parent.exists():
-                # A disk that is not mounted yet: the proxy serves, and reports the missing file.
+                # A disk that is not mounted yet: start anyway, and report the missing file.
                 return None, [
                     self._builder.build(
                         Path(named),
@@ -140,9 +136,9 @@ class _CatalogBuilder:
             *found.damaged,
             *((one.path, _NOT_UTF_8) for one in found.models if one not in opened),
         ]
-        self._notes += [f"{file} is left out: {reason}" for file, reason in left_out]
+        self._notes += [f"skipped {file}: {reason}" for file, reason in left_out]
         if not opened:
-            self._errors[f"LLAMA_MODEL: there is no whole model in the folder {path}"] = None
+            self._errors[f"LLAMA_MODEL: no complete model in the folder {path}"] = None
         models: list[ModelConfig] = []
         for one in opened:
             if one.name not in self._conf.models:
@@ -164,7 +160,7 @@ class _CatalogBuilder:
         if model is None:
             place = f"{where.file}:{where.line}: " if where else ""
             raise ConfigurationError(
-                f"{place}[{name}] says no model: `model = /path/of/a.gguf` or "
+                f"{place}[{name}] has no model; add `model = /path/to/model.gguf` or "
                 f"`model = hf:owner/repo:quant`"
             )
         try:
@@ -173,13 +169,12 @@ class _CatalogBuilder:
             raise model.error(str(error)) from None
         if path.is_dir():
             raise model.error(
-                f"{path} is a folder; a section is one model (LLAMA_MODEL may name a folder)"
+                f"{path} is a folder; a section needs one model (LLAMA_MODEL can be a folder)"
             )
         return self._file(path, name, entries, f"{model.file}:{model.line}")
 
     def _tiny(self) -> ModelConfig:
-        # It knows four answers by heart: any warmth makes it stammer, a second thread makes it
-        # slow.
+        # It knows four answers: any temperature garbles them, and a second thread slows it down.
         return self._file(
             self._settings.tiny_model,
             None,
@@ -195,8 +190,8 @@ class _CatalogBuilder:
         engine = self._builder.engine(entries)
         if engine is None:
             raise ConfigurationError(
-                f"hf:{repository}: the server in the xllamacpp wheel downloads nothing. "
-                f"Name a llama-server in LLAMA_SERVER, or a GGUF file"
+                f"hf:{repository}: the engine of the xllamacpp wheel cannot download models; "
+                f"set LLAMA_SERVER to a llama-server, or use a GGUF file"
             )
         return self._builder.build(
             repository, name or repository, entries, {"ctx-size": str(CONTEXT)}
@@ -216,8 +211,8 @@ class _CatalogBuilder:
             raise ConfigurationError(f"{where}: {path}: {reason}") from None
         if header.is_projector:
             raise ConfigurationError(
-                f"{where}: {path} is no model but a projector for images: name the model, "
-                f"and this file as `mmproj`"
+                f"{where}: {path} is an image projector, not a model; set the model, "
+                f"and set `mmproj` to this file"
             )
         if missing := model_folder.missing_parts(header):
             raise ConfigurationError(f"{where}: {path}: {missing}")
@@ -237,6 +232,6 @@ class _CatalogBuilder:
             for name in dict.fromkeys((model.name, *model.aliases)):
                 if name in taken:
                     self._errors[
-                        f"two models answer to the name {name}: [{taken[name]}] and [{model.name}]"
+                        f"duplicate model name {name}: [{taken[name]}] and [{model.name}]"
                     ] = None
                 taken[name] = model.name

@@ -1,8 +1,7 @@
-"""What a GGUF file tells of itself, read from its head only: a model of 20 GB is known in
-milliseconds.
+"""Reads the metadata of a GGUF file, in milliseconds, because only its header is read.
 
-A file that is damaged is named with the reason; a file that is cut off is found out by the place
-its last tensor should have.
+A damaged file is reported with the reason. A truncated file is detected by the position that its
+last tensor should have.
 """
 
 import re
@@ -31,19 +30,19 @@ _SCALARS = {
     12: "d",
 }
 _STRING, _ARRAY = 8, 9
-_LONG = 64  # of a longer list only the length is kept: vocabularies have 100,000 words
-# Bytes of a value.
+_LONG = 64  # of longer arrays only the length is kept: vocabularies have 100,000 entries
+# Minimum bytes per value.
 _LEAST = {_STRING: 8, _ARRAY: 12} | {
     kind: struct.calcsize("<" + letter) for kind, letter in _SCALARS.items()
 }
-# Beyond these a file is damaged, or made to be read without end.
+# Beyond these limits a file is damaged or malicious.
 _TEXT_LIMIT = 64 * 2**20
 _TENSORS_LIMIT, _PAIRS_LIMIT = 2**20, 2**16
-_WORDS_LIMIT = 2**22  # in all lists of texts together
-_DEPTH_LIMIT = 4  # of lists in each other; none is known
+_WORDS_LIMIT = 2**22  # in all arrays of strings
+_DEPTH_LIMIT = 4  # of nested arrays; none are known
 _DIMENSIONS_LIMIT = 8
 
-# ggml's types: name, weights in a block, bytes of a block.
+# ggml's types: name, weights per block, bytes per block.
 TYPES = {
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20),
     6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36),
@@ -68,7 +67,7 @@ _SPLIT = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<of>\d{5})\.gguf", re
 
 
 class DamagedFile(ValueError):
-    """No whole GGUF file; the message says what is wrong with it."""
+    """The file is not a complete GGUF file; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +98,12 @@ class GgufHeader:
 
     @property
     def file_name(self) -> str:
-        """What the model is called after its file; of several files, what they have in common."""
+        """The model's name after its file; for a split file, the common part."""
         return printable(self.split[0] if self.split else self.path.stem)
 
     @property
     def context(self) -> int | None:
-        """So many tokens it was trained on."""
+        """The context length that the model was trained with."""
         told = self._number(f"{self.architecture}.context_length")
         return told if told is not None and told > 0 else None
 
@@ -130,15 +129,15 @@ class GgufHeader:
 
     @cached_property
     def split(self) -> tuple[str, int, int] | None:
-        """Name, number and count, where the file is one of several."""
+        """Name, number and count of a split file, or None."""
         found = _SPLIT.fullmatch(self.path.name)
         return (found["name"], int(found["number"]), int(found["of"])) if found else None
 
 
 def read(path: Path) -> GgufHeader:
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise DamagedFile("it is no ordinary file")
+        if path.exists() and not path.is_file():  # opening a pipe would block
+            raise DamagedFile("not a regular file")
         with path.open("rb") as file:
             size = path.stat().st_size
             return GgufHeader(path, size, _GgufReader(file, size).values())
@@ -203,9 +202,9 @@ class _GgufReader:
             raise DamagedFile(f"a value of the unknown type {kind}")
         inner, count = self._one("I"), self._one("Q")
         if inner not in _LEAST:
-            raise DamagedFile(f"a list of the unknown type {inner}")
+            raise DamagedFile(f"an array of the unknown type {inner}")
         if count * _LEAST[inner] > self._size - self._file.tell():
-            raise DamagedFile("a list is longer than the file")
+            raise DamagedFile("an array is longer than the file")
         if inner in _SCALARS and count > _LONG:
             self._file.seek(count * _LEAST[inner], 1)
             return count
@@ -214,9 +213,9 @@ class _GgufReader:
     def _list(self, inner: int, count: int, depth: int) -> Any:
         self._words += count
         if depth > _DEPTH_LIMIT:
-            raise DamagedFile(f"lists in each other deeper than {_DEPTH_LIMIT}")
+            raise DamagedFile(f"arrays nested deeper than {_DEPTH_LIMIT}")
         if self._words > _WORDS_LIMIT:
-            raise DamagedFile(f"more than {_WORDS_LIMIT:,} texts in its lists")
+            raise DamagedFile(f"more than {_WORDS_LIMIT:,} strings in its arrays")
         if count <= _LONG:
             return [self._value(inner, depth) for _ in range(count)]
         for _ in range(count):
@@ -233,13 +232,13 @@ class _GgufReader:
         length = self._length()
         self._kept += length
         if self._kept > _TEXT_LIMIT:
-            raise DamagedFile(f"the texts in its head have more than {_TEXT_LIMIT:,} bytes")
+            raise DamagedFile(f"the strings in its header have more than {_TEXT_LIMIT:,} bytes")
         return self._bytes(length).decode(errors="replace")
 
     def _length(self) -> int:
         length = int(self._one("Q"))
         if length > self._size:
-            raise DamagedFile("a text is longer than the file")
+            raise DamagedFile("a string is longer than the file")
         return length
 
     def _one(self, kind: str) -> Any:
@@ -250,5 +249,5 @@ class _GgufReader:
     def _bytes(self, count: int) -> bytes:
         data = self._file.read(count)
         if len(data) < count:
-            raise DamagedFile("it ends in the middle of its head; download it again")
+            raise DamagedFile("the header is incomplete; download the file again")
         return data

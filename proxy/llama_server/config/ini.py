@@ -1,10 +1,8 @@
-"""llama-server.conf: an INI in the style of llama.cpp's own presets.
+"""Reads llama-server.conf: an INI file in the style of llama.cpp's presets.
 
-`[*]` is for all models, `[name]` for one.
-
-Read into plain values, each with the file and the line it came from, so that whoever cannot use one
-can say where it stands. A file `llama-server.local.conf` beside it overrides it, value by value: an
-update of the first never meets your own changes.
+`[*]` applies to all models, `[name]` to one. Each value keeps its file and line for error messages.
+A file `llama-server.local.conf` next to it overrides single values, so that updates of the first
+file do not touch local changes.
 """
 
 import difflib
@@ -17,18 +15,18 @@ ALL = "*"
 _SECTION = re.compile(r"\[(?P<name>[^\[\]]+)\]")
 _LINE = re.compile(r"-{0,2}(?P<key>\w[\w.-]*)\s*(?P<rest>(?:(?<=\s)|=|$).*)")
 _COMMENT = re.compile(r"(?:^|\s)[#;]")
-_BEFORE_QUOTE = " \t,:=[{("  # elsewhere a quote is an apostrophe
+_BEFORE_QUOTE = " \t,:=[{("  # a quote after another character is an apostrophe
 _TRUE, _FALSE = ("true", "yes", "on", "1", "enabled"), ("false", "no", "off", "0", "disabled")
 
 
 class ConfigurationError(ValueError):
-    """What is wrong, where, and what was probably meant: one line each."""
+    """Mistakes in the configuration: one line each with the place, the reason and a suggestion."""
 
 
 @dataclass(frozen=True)
 class ConfigEntry:
     key: str
-    value: str | None  # None: the key stands alone
+    value: str | None  # None: a key without a value
     file: Path
     line: int
 
@@ -38,7 +36,7 @@ class ConfigEntry:
     def as_bool(self) -> bool:
         said = "true" if self.value is None else self.value.lower()
         if said not in _TRUE + _FALSE:
-            raise self.error(f"{self.key} is a switch: `true` or `false`, not {self.value!r}")
+            raise self.error(f"{self.key} must be `true` or `false`, not {self.value!r}")
         return said in _TRUE
 
     def as_number(self, *, least: float) -> float:
@@ -48,7 +46,8 @@ class ConfigEntry:
             number = least - 1
         if not number >= least:
             raise self.error(
-                f"{self.key} is a number, {least:g} or more, not {self.value or 'nothing'!r}"
+                f"{self.key} must be a number of at least {least:g}, "
+                f"not {self.value or 'nothing'!r}"
             )
         return number
 
@@ -77,9 +76,7 @@ ConfigEntries = Mapping[str, ConfigEntry]
 @dataclass(frozen=True)
 class Configuration:
     common: ConfigEntries = field(default_factory=dict)
-    models: Mapping[str, ConfigEntries] = field(
-        default_factory=dict
-    )  # what `[*]` says is not in it
+    models: Mapping[str, ConfigEntries] = field(default_factory=dict)  # without the values of `[*]`
 
     def for_model(self, name: str) -> dict[str, ConfigEntry]:
         return {**self.common, **self.models.get(name, {})}
@@ -90,10 +87,9 @@ def local_override(path: Path) -> Path:
 
 
 def read(path: Path | None) -> Configuration:
-    """Both files.
+    """Return the configuration of the file and its local override.
 
-    No file at all is an empty configuration; one that was named and is not there is an error of its
-    reader.
+    A missing file is an empty configuration; the caller checks a path that the user named.
     """
     sections: dict[str, dict[str, ConfigEntry]] = {}
     errors: list[str] = []
@@ -127,11 +123,11 @@ def _read_one(file: Path, sections: dict[str, dict[str, ConfigEntry]], errors: l
                     continue  # llama.cpp's presets begin with it
                 if section is None:
                     raise entry.error(
-                        f"{entry.key} stands before the first section; write [*] above it to "
-                        f"mean all models"
+                        f"{entry.key} is before the first section; add [*] above it to "
+                        f"apply it to all models"
                     )
                 if (id(section), entry.key) in seen:
-                    raise entry.error(f"{entry.key} was said in this section already")
+                    raise entry.error(f"{entry.key} is already set in this section")
                 seen.add((id(section), entry.key))
                 section[entry.key] = entry
         except ConfigurationError as error:
@@ -142,7 +138,7 @@ def _section(file: Path, number: int, line: str) -> str:
     found = _SECTION.fullmatch(_without_comment(line))
     if found is None:
         raise ConfigurationError(
-            f"{file}:{number}: {line!r} is no section; write [*] for all models, [name] for one"
+            f"{file}:{number}: invalid section {line!r}; write [*] for all models, [name] for one"
         )
     return found["name"].strip()
 
@@ -150,15 +146,13 @@ def _section(file: Path, number: int, line: str) -> str:
 def _entry(file: Path, number: int, line: str) -> ConfigEntry:
     found = _LINE.fullmatch(line)
     if found is None:
-        raise ConfigurationError(
-            f"{file}:{number}: {line!r} is no line of a configuration; write `key = value`"
-        )
+        raise ConfigurationError(f"{file}:{number}: invalid line {line!r}; write `key = value`")
     name, rest = found["key"], found["rest"]
     if rest.startswith("="):
         value: str | None = _unquoted(_without_comment(rest[1:].strip()))
     elif meant := _without_comment(rest).replace(" = ", " "):
         raise ConfigurationError(
-            f"{file}:{number}: there is no `=` after {name}. Probably meant: `{name} = {meant}`"
+            f"{file}:{number}: missing `=` after {name}. Did you mean `{name} = {meant}`?"
         )
     else:
         value = None
@@ -166,8 +160,8 @@ def _entry(file: Path, number: int, line: str) -> ConfigEntry:
 
 
 def _without_comment(value: str) -> str:
-    """Cut a comment: `#` or `;` after a blank, unless it is inside quotes, an array or an
-    object.
+    """Return `value` without a comment: `#` or `;` after whitespace, outside quotes and
+    brackets.
     """
     quote, depth, before = "", 0, " "
     for at, letter in enumerate(value):
@@ -180,12 +174,12 @@ def _without_comment(value: str) -> str:
         else:
             depth += (letter in "[{") - (letter in "]}")
         before = letter
-    # A quote or a bracket that is never closed protects nothing.
+    # An unclosed quote or bracket protects nothing.
     return _COMMENT.split(value, maxsplit=1)[0].strip() if quote or depth else value.strip()
 
 
 def _unquoted(value: str) -> str:
-    """Take the quotes off a value that is one quoted text; `"a", "b"` is two."""
+    """Return a quoted value without its quotes; `"a", "b"` are two values and stay as they are."""
     quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
     return (
         value[1:-1]
@@ -195,6 +189,6 @@ def _unquoted(value: str) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`. Probably meant: x`, where something is near enough."""
+    """Return ` (did you mean x?)` if a known word is close to `word`, otherwise ""."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.65)
-    return f". Probably meant: {near[0]}" if near else ""
+    return f" (did you mean {near[0]}?)" if near else ""

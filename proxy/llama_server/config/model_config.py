@@ -1,4 +1,4 @@
-"""One model of ours: from the entries of its section to plain values, ready to launch."""
+"""Turns one section of the configuration into a model that can be launched."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,7 @@ from proxy.llama_server.gpu import visible_gpu
 from proxy.llama_server.launch import EngineMissing, LaunchSpec, find_engine
 from proxy.printable import encodable
 
-# Keys of ours; all others are options of llama-server.
+# Keys of llama-bridge; all others are options of llama-server.
 PER_MODEL = (
     "model",
     "hf",
@@ -28,7 +28,7 @@ PER_MODEL = (
     "require-gpu",
 )
 FOR_ALL = ("models-max", "side-requests")
-SLOTS = 2  # a conversation, and a title or a sub-agent beside it
+SLOTS = 2  # a conversation, and a title or sub-agent beside it
 MEMORY = Path("/proc/meminfo")
 
 
@@ -41,9 +41,9 @@ class ModelConfig:
     group: str | None = None
     dialect: str | None = None
     require_gpu: bool = False
-    context: int | None = None  # of one conversation, as far as it is known before the start
-    shares_cache: bool = False  # all slots have one KV cache together
-    cache: int | None = None  # its size in tokens, where the flags say it
+    context: int | None = None  # of one conversation, if known before the start
+    shares_cache: bool = False  # all slots share one KV cache
+    cache: int | None = None  # in tokens, if the flags give it
 
     @property
     def name(self) -> str:
@@ -51,13 +51,13 @@ class ModelConfig:
 
     @property
     def group_key(self) -> str:
-        """Models of one group stay loaded together, and leave together."""
+        """Models of one group are loaded and evicted together."""
         return f"group {self.group}" if self.group else f"model {self.name}"
 
 
 @dataclass(frozen=True)
 class CatalogSettings:
-    """What the settings say."""
+    """The settings that affect the catalog."""
 
     model: str | None  # LLAMA_MODEL
     server: str | None  # LLAMA_SERVER
@@ -66,7 +66,7 @@ class CatalogSettings:
 
 
 def free_memory() -> int | None:
-    """MiB, as far as the system tells."""
+    """Return the available memory in MiB, or None if unknown."""
     try:
         rows = dict(line.split(":") for line in MEMORY.read_text().splitlines() if ":" in line)
         return int(rows["MemAvailable"].split()[0]) // 1024
@@ -76,14 +76,15 @@ def free_memory() -> int | None:
 
 @cache
 def memory_at_start() -> int | None:
-    """Measured once: what is derived from it must not change from one reading of the
-    configuration to the next.
+    """Return the memory available at startup.
+
+    Measured once, so that a reload does not change what is derived from it.
     """
     return free_memory()
 
 
 class ModelConfigBuilder:
-    """Makes models, and notes in `notes` what a person should know of them."""
+    """Builds models, and collects warnings in `notes`."""
 
     def __init__(self, settings: CatalogSettings, notes: list[str]) -> None:
         self._settings, self._notes = settings, notes
@@ -138,9 +139,7 @@ class ModelConfigBuilder:
     def _with_prompt_cache(
         self, build: Build, flags: tuple[str, ...], name: str, header: gguf.GgufHeader | None
     ) -> tuple[str, ...]:
-        """Add the limit of the cache in RAM, where none is given, and note one that is too
-        small.
-        """
+        """Add `cache-ram` if it is not given, and warn if it is too small."""
         if not build.knows("cache-ram"):
             return flags
         conversation = model_defaults.conversation_size(header, build, flags) if header else None
@@ -164,10 +163,10 @@ class ModelConfigBuilder:
     def _defaults(
         self, build: Build, given: Iterable[ConfigEntry], defaults: Mapping[str, str]
     ) -> list[ConfigEntry]:
-        """What nobody said, of what this build knows."""
+        """Return default entries for keys that are not given and that this build knows."""
         wanted, given_keys = dict(defaults), {build.resolve(entry.key) for entry in given}
         if build.has_trace_level:
-            wanted["log-verbosity"] = "4"  # layers and memory are told from there on
+            wanted["log-verbosity"] = "4"  # from this level on, layers and memory are logged
         if build.knows("jinja") and build.options["jinja"].off is None:
             wanted["jinja"] = "true"  # an older build, where it is not the default
         if "kv-unified-per-slot" in given_keys:
@@ -198,6 +197,6 @@ def _variables(entry: ConfigEntry | None) -> tuple[tuple[str, str], ...]:
         name, equals, value = word.partition("=")
         if not equals or not name.strip().isidentifier():
             assert entry
-            raise entry.error(f"env is `NAME=value, NAME=value`, not {word!r}")
+            raise entry.error(f"env must be `NAME=value, NAME=value`, not {word!r}")
         pairs.append((name.strip(), os.path.expandvars(value.strip())))
     return tuple(pairs)

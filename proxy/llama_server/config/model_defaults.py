@@ -1,6 +1,4 @@
-"""What follows from a model's file and its options: what llama-server makes of them, and what is
-set where they say nothing.
-"""
+"""Default options that depend on the model's file, and what llama-server derives from its flags."""
 
 from collections.abc import Mapping
 from typing import TypedDict
@@ -8,10 +6,10 @@ from typing import TypedDict
 from proxy.llama_server.config.gguf import GgufHeader
 from proxy.llama_server.config.options import Build
 
-EMBEDDING_LIMIT = 8192  # tokens of one text
-PROMPT_CACHE = 8192  # MiB, what llama-server takes by itself
-CONVERSATIONS = 2  # that its cache in RAM should hold: a main agent and a sub-agent take turns
-_AUTO_SLOTS = 4  # what llama-server takes by itself
+EMBEDDING_LIMIT = 8192  # tokens per text
+PROMPT_CACHE = 8192  # MiB, llama-server's default
+CONVERSATIONS = 2  # for the cache in RAM: a main agent and a sub-agent take turns
+_AUTO_SLOTS = 4  # llama-server's default
 _BYTES: Mapping[str, float] = {
     "f32": 4,
     "f16": 2,
@@ -23,7 +21,7 @@ _BYTES: Mapping[str, float] = {
     "q4_0": 18 / 32,
     "iq4_nl": 18 / 32,
 }
-"""Of one element of the KV cache, by its type."""
+"""Bytes per element of the KV cache, by type."""
 
 
 class CacheSize(TypedDict):
@@ -33,8 +31,8 @@ class CacheSize(TypedDict):
 
 
 def cache_size(build: Build, flags: tuple[str, ...]) -> CacheSize:
-    """Return the context of one conversation and the cache that all share, as llama-server
-    derives them from its flags.
+    """Return the context of one conversation and the size of a shared cache, as llama-server
+    derives them.
     """
     size, slots, most = (
         _whole(build.value(flags, key)) for key in ("ctx-size", "parallel", "kv-unified-per-slot")
@@ -47,18 +45,14 @@ def cache_size(build: Build, flags: tuple[str, ...]) -> CacheSize:
 
 
 def for_embeddings(header: GgufHeader) -> dict[str, str]:
-    """Return what an embedding model needs: a vector for each text, and each text read in one
-    piece, as the engine demands.
-    """
+    """Return the options of an embedding model: embeddings, and batches that hold a whole text."""
     size = str(min(header.context or EMBEDDING_LIMIT, EMBEDDING_LIMIT))
     pooling = {} if f"{header.architecture}.pooling_type" in header.values else {"pooling": "mean"}
     return {"embeddings": "true", "batch-size": size, "ubatch-size": size} | pooling
 
 
 def conversation_size(header: GgufHeader, build: Build, flags: tuple[str, ...]) -> int | None:
-    """Return the MiB that one conversation of full length takes, at most; None if the file does
-    not tell.
-    """
+    """Return the most MiB that one conversation takes in the KV cache, or None if unknown."""
     context = cache_size(build, flags)["context"]
     layers, heads, width = (
         header.layers,
@@ -69,7 +63,7 @@ def conversation_size(header: GgufHeader, build: Build, flags: tuple[str, ...]) 
         return None
     kv_heads = _list(header, "attention.head_count_kv") or heads
     if max(kv_heads) > max(heads):
-        return None  # the length of a list that is too long to be kept
+        return None  # the length of an array that was too long to keep
     keys = _number(header, "attention.key_length") or width // max(heads)
     values = _number(header, "attention.value_length") or width // max(heads)
     in_all_layers = sum(kv_heads) if len(kv_heads) > 1 else kv_heads[0] * layers
@@ -80,9 +74,9 @@ def conversation_size(header: GgufHeader, build: Build, flags: tuple[str, ...]) 
 
 
 def prompt_cache(free: int | None, model: int, conversation: int | None) -> int | None:
-    """Return the MiB for `cache-ram`, or None if llama-server's own limit is right.
+    """Return the MiB for `cache-ram`, or None if llama-server's default is right.
 
-    A quarter of the memory that is free beside the model, and up to half of it where two
+    The result is a quarter of the memory that is free beside the model, or up to half of it if two
     conversations need that.
     """
     needed = CONVERSATIONS * (conversation or 0)
@@ -92,16 +86,16 @@ def prompt_cache(free: int | None, model: int, conversation: int | None) -> int 
 
 
 def prompt_cache_warning(name: str, limit: int, conversation: int | None) -> str | None:
-    """Return the warning that the cache in RAM does not hold two conversations; 0 and -1 are a
-    choice.
+    """Return a warning if the cache in RAM cannot hold two conversations; 0 and -1 are explicit
+    choices.
     """
     if not conversation or limit <= 0 or limit >= CONVERSATIONS * conversation:
         return None
     return (
         f"{name}: cache-ram = {limit:,} MiB holds {limit // conversation} conversation(s) of "
         f"full length, which take {conversation:,} MiB "
-        "each: when agents take turns, whole prompts are read again. "
-        "A smaller `ctx-size` or `cache-type-k = q8_0` helps."
+        "each. When agents take turns, whole prompts are processed again; "
+        "use a smaller `ctx-size` or `cache-type-k = q8_0`"
     )
 
 
@@ -115,7 +109,7 @@ def _number(header: GgufHeader, key: str) -> int:
 
 
 def _list(header: GgufHeader, key: str) -> list[int]:
-    """A number for all layers, or one for each."""
+    """Return the numbers of a key: one for all layers, or one per layer."""
     found = header.values.get(f"{header.architecture}.{key}")
     numbers = found if isinstance(found, list) else [found]
     return [number for number in numbers if isinstance(number, int) and number > 0]

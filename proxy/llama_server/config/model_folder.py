@@ -1,5 +1,5 @@
-"""The models in a folder: split files as one, projectors beside their model, damaged files named
-and left out.
+"""Finds the models in a folder: joins split files, assigns image projectors, skips damaged
+files.
 """
 
 import glob
@@ -15,10 +15,10 @@ from proxy.printable import printable
 
 @dataclass(frozen=True)
 class ModelFile:
-    name: str  # unique in the folder; what clients ask for
-    path: Path  # of the first file
+    name: str  # unique in the folder; clients use it
+    path: Path  # of the first part
     header: GgufHeader
-    size: int  # of all its files
+    size: int  # of all parts
     projector: Path | None = None
 
 
@@ -29,7 +29,7 @@ class ModelFolder:
 
 
 class ModelPathError(ValueError):
-    """What was named is no model; the message says what was looked for."""
+    """The path does not lead to a model; the message says what was tried."""
 
 
 def scan(folder: Path) -> ModelFolder:
@@ -48,7 +48,7 @@ def scan(folder: Path) -> ModelFolder:
     models: list[ModelFile] = []
     for parts in _group_parts(header for header in headers if not header.is_projector):
         if missing := _missing(parts):
-            damaged.append((parts[0].path, f"{missing} of its files are missing or damaged"))
+            damaged.append((parts[0].path, f"{missing} of its parts are missing or damaged"))
             continue
         models.append(_model_file(parts, projectors, {model.name for model in models}))
     return ModelFolder(tuple(models), tuple(damaged))
@@ -87,36 +87,36 @@ def _model_file(
 
 
 def missing_parts(first: GgufHeader) -> str | None:
-    """Of a model in several files: what is missing where the first one was named."""
+    """Return what is missing if `first` is part of a split model, or None."""
     if first.split is None:
         return None
     name, number, count = first.split
     if number != 1:
-        return f"it is part {number} of {count}: name the first one"
+        return f"this is part {number} of {count}; use the first part"
     parts = [
         first.path.with_name(f"{name}-{part:05}-of-{count:05}.gguf") for part in range(2, count + 1)
     ]
     missing = [part.name for part in parts if not part.exists()]
     return (
-        f"{len(missing)} of its {count} files are not there: {', '.join(missing[:3])}"
+        f"{len(missing)} of its {count} parts are missing: {', '.join(missing[:3])}"
         if missing
         else None
     )
 
 
 def resolve(named: str, base: Path) -> Path:
-    """A file, a folder, or a pattern that means exactly one of them.
+    """Return the path of a file, a folder, or the only match of a pattern.
 
-    Relative ones are looked for in `base`.
+    A relative path is resolved against `base`.
     """
     text = str(base / Path(named).expanduser())
     path = Path(text)
     if path.exists():
         return path
     if path.is_symlink():
-        raise ModelPathError(f"{path} is a link to {path.readlink()}, which is not there")
+        raise ModelPathError(f"{path} is a broken link to {path.readlink()}")
     if not glob.has_magic(text):
-        raise ModelPathError(f"there is no file {path}{_others(path)}")
+        raise ModelPathError(f"no such file: {path}{_others(path)}")
     found = [
         match
         for match in sorted(glob.glob(text, recursive=True))
@@ -127,7 +127,7 @@ def resolve(named: str, base: Path) -> Path:
     if len(found) > 1:
         raise ModelPathError(
             f"{len(found)} files match {text}: "
-            f"{', '.join(Path(match).name for match in found[:5])}. Name one of them"
+            f"{', '.join(Path(match).name for match in found[:5])}; name one of them"
         )
     return Path(found[0])
 
@@ -141,4 +141,4 @@ def _others(path: Path) -> str:
     beside = (
         sorted(other.name for other in path.parent.glob("*.gguf")) if path.parent.is_dir() else []
     )
-    return f". In {path.parent} there are: {', '.join(beside[:8])}" if beside else ""
+    return f"; {path.parent} contains: {', '.join(beside[:8])}" if beside else ""

@@ -1,13 +1,11 @@
-"""What options were called before, elsewhere, or by mistake: each old word with what it has become,
-or why it cannot be.
+"""Former, foreign and mistaken names of options, each with its replacement or why there is none.
 
-Only looked at where this build of llama-server does not know the word itself, except for `OURS` and
-`READ_ANEW`.
+Used only if this build of llama-server does not know the name itself, except for `RESERVED`.
 """
 
 from collections.abc import Callable, Mapping
 
-Replacement = tuple[str, str] | None  # an option and its value; None: nothing has to be said
+Replacement = tuple[str, str] | None  # an option and its value; None: nothing to pass
 AliasRule = Callable[[str], Replacement]
 
 TRUE, FALSE = (
@@ -36,7 +34,7 @@ def _removed(reason: str) -> AliasRule:
 
 
 def _cache_type(name: str) -> AliasRule:
-    """llama-cpp-python takes ggml's numbers."""
+    """Return the rule for a cache type, which llama-cpp-python gives as ggml's number."""
     names = {
         "0": "f32",
         "1": "f16",
@@ -52,13 +50,13 @@ def _cache_type(name: str) -> AliasRule:
 
 
 _TEMPLATE = (
-    "leave it out: the model's own template is used, and how the model writes calls is "
-    "recognised (or say `dialect`)"
+    "remove it: the model's own template is used, and the tool-call dialect is "
+    "detected (or set by `dialect`)"
 )
-_PYTHON = "llama-server has no such option; it belongs to llama-cpp-python. Leave it out"
+_PYTHON = "remove it: it is an option of llama-cpp-python, not of llama-server"
 
 ALIASES: Mapping[str, AliasRule] = {
-    # llama.cpp itself, in older builds
+    # Older builds of llama.cpp.
     "mlock": _switch("load-mode", true="mmap+mlock", false=None),
     "no-mmap": _switch("load-mode", true="none", false="mmap"),
     "mmap": _switch("load-mode", true="mmap", false="none"),
@@ -92,7 +90,7 @@ ALIASES: Mapping[str, AliasRule] = {
     "reasoning-effort": _removed(
         "this build cannot set it; clients send `reasoning_effort` themselves"
     ),
-    "defrag-thold": _removed("it has no effect any more; leave it out"),
+    "defrag-thold": _removed("it has no effect any more; remove it"),
     "grp-attn-n": _removed(
         "self-extend was removed from llama.cpp; use the `rope-` and `yarn-` options"
     ),
@@ -120,26 +118,24 @@ ALIASES: Mapping[str, AliasRule] = {
     "vocab-only": _removed(_PYTHON),
     "mul-mat-q": _removed(_PYTHON),
     "cache": _removed(f"{_PYTHON}; llama-server caches prompts by itself (`cache-ram`)"),
-    "cache-type": _removed(f"{_PYTHON}. Probably meant: cache-type-k and cache-type-v"),
-    "cache-size": _removed(f"{_PYTHON}. Probably meant: cache-ram (MiB)"),
+    "cache-type": _removed(f"{_PYTHON}. Did you mean cache-type-k and cache-type-v?"),
+    "cache-size": _removed(f"{_PYTHON}. Did you mean cache-ram (MiB)?"),
     "hf-tokenizer-config-path": _removed(_TEMPLATE),
     "hf-pretrained-model-name-or-path": _removed(_TEMPLATE),
     "interrupt-requests": _removed(_PYTHON),
-    "verbose": _removed("it writes prompts into the log; take `log-verbosity = 4`"),
+    "verbose": _removed("it logs prompts; use `log-verbosity = 4`"),
 }
 
-_WE_CHOOSE = "llama-bridge chooses it itself; clients meet PROXY_HOST and PROXY_PORT"
-_WE_READ = "llama-bridge reads the server's log as it is; `llama-bridge logs` shows it"
-_ONE_SERVER = "llama-bridge starts one llama-server per model itself: each section is a model"
+_WE_CHOOSE = "llama-bridge sets it; clients connect to PROXY_HOST and PROXY_PORT"
+_WE_READ = "llama-bridge reads the server's log; `llama-bridge logs` prints it"
+_ONE_SERVER = "llama-bridge starts one llama-server per model; add a section for each"
 RESERVED: Mapping[str, str] = {
     "host": _WE_CHOOSE,
     "port": _WE_CHOOSE,
     "api-prefix": _WE_CHOOSE,
     "reuse-port": _WE_CHOOSE,
-    "api-key": "llama-bridge makes a new one at each start; the keys of clients are PROXY_API_KEYS",
-    "api-key-file": (
-        "llama-bridge makes a key at each start; the keys of clients are PROXY_API_KEYS"
-    ),
+    "api-key": "llama-bridge creates one at each start; clients use PROXY_API_KEYS",
+    "api-key-file": ("llama-bridge creates a key at each start; clients use PROXY_API_KEYS"),
     "ssl-key-file": (
         "it listens on loopback only; put a web server such as Caddy in front of llama-bridge"
     ),
@@ -153,17 +149,17 @@ RESERVED: Mapping[str, str] = {
     "log-file": _WE_READ,
     "log-jsonl": _WE_READ,
     "log-prompts-dir": "prompts are never written to disk by llama-bridge",
-    "models-dir": f"{_ONE_SERVER}; a folder is named by LLAMA_MODEL",
+    "models-dir": f"{_ONE_SERVER}, or set LLAMA_MODEL to a folder",
     "models-preset": _ONE_SERVER,
     "models-autoload": f"{_ONE_SERVER}; see `preload`",
-    "sleep-idle-seconds": "llama-bridge does that itself: `idle-unload`, in minutes",
-    "load-on-startup": "here it is called `preload`",
+    "sleep-idle-seconds": "use `idle-unload`, in minutes",
+    "load-on-startup": "use `preload`",
     "help": "it starts no server",
     "version": "it starts no server",
     "list-devices": "it starts no server",
 }
 
-# Never names of templates that llama.cpp carries, and yet often written.
+# Often written, but not names of llama.cpp's built-in templates.
 NO_TEMPLATE = frozenset(
     {
         "qwen",
@@ -178,4 +174,4 @@ NO_TEMPLATE = frozenset(
         "chatml-function-calling",
     }
 )
-TEMPLATE_REASON = f"{{value}} is no template that llama.cpp carries; {_TEMPLATE}"
+TEMPLATE_REASON = f"{{value}} is not a template of llama.cpp; {_TEMPLATE}"

@@ -1,8 +1,7 @@
-"""What a build of llama-server can be told, and how a line of our configuration is said to it.
+"""Options of a build of llama-server, and the translation of configuration entries into flags.
 
-Options come, go and change their names between builds. A binary is asked (`--help`) and the answer
-remembered until the binary changes; for the wheel, the table in wheel_options.py says what it can
-take.
+Options come, go and change their names between builds. A binary is asked with `--help`, and the
+answer is cached until the binary changes. For the wheel, wheel_options.py lists the options.
 """
 
 import hashlib
@@ -34,28 +33,28 @@ _TEMPLATES = re.compile(r"list of built-in templates:\s*([\w.,\s-]+?)\s*(?:\(env
 _ENVIRONMENT = re.compile(r"\(env: (\w+)\)")
 _REMOVED = re.compile(r"argument has been removed\.?(.*)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
-_COUNTED = ("ctx-size", "batch-size", "ubatch-size")  # the engine does not survive a negative one
+_COUNTED = ("ctx-size", "batch-size", "ubatch-size")  # a negative value crashes the engine
 _HELP_PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
 class Option:
-    name: str  # the longest one, without dashes
+    name: str  # the longest name, without dashes
     flag: str
     off: str | None = None  # the flag that switches it off
-    hint: str = ""  # of its value; empty for a switch
-    words: tuple[str, ...] = ()  # where only these are allowed, or may stand for a number
-    removed: str | None = None  # in the build's own words
+    hint: str = ""  # kind of value; empty for a switch
+    words: tuple[str, ...] = ()  # the only allowed values, or words allowed instead of a number
+    removed: str | None = None  # the build's explanation
 
     def arguments(self, value: str | None) -> list[str]:
-        """As words of a command line. ValueError says what is wrong with the value."""
+        """Return the command-line arguments; raise ValueError if the value is invalid."""
         text = "" if value is None else value
         if not self.hint:
             return self._switch(text)
         if {"on", "off"} <= set(self.words):
             text = "on" if text.lower() in TRUE else "off" if text.lower() in FALSE else text
         if text.startswith("~/"):
-            text = os.path.expanduser(text)  # llama-server does not
+            text = os.path.expanduser(text)  # llama-server does not expand it
         if text == "":
             raise ValueError(f"needs a value: `{self.name} = {self.hint}`")
         if "gpu-layers" in self.name and text == "-1":
@@ -66,38 +65,40 @@ class Option:
     def _switch(self, text: str) -> list[str]:
         if text.lower() in TRUE:
             return [self.flag]
-        if text.lower() in FALSE or text == "auto":  # older builds have `-fa` alone
+        if text.lower() in FALSE or text == "auto":  # older builds have only `-fa`
             return [self.off] if self.off and text != "auto" else []
-        raise ValueError(f"is a switch: `true` or `false`, not {text!r}")
+        raise ValueError(f"must be `true` or `false`, not {text!r}")
 
     def _check(self, text: str) -> None:
         if self.name == "chat-template":
             if text in NO_TEMPLATE or (self.words and text not in self.words and "{" not in text):
                 raise ValueError(TEMPLATE_REASON.format(value=repr(text)))
         elif self.name in _COUNTED and not text.isdecimal():
-            raise ValueError(f"is a whole number, not {text!r}")
+            raise ValueError(f"must be a whole number, not {text!r}")
         elif self.hint == "N":
             if not _NUMBER.fullmatch(text) and text not in self.words:
                 raise ValueError(
-                    f"is a number{''.join(f' or `{word}`' for word in self.words)}, not {text!r}"
+                    f"must be a number{''.join(f' or `{word}`' for word in self.words)}, "
+                    f"not {text!r}"
                 )
         elif self.words and text not in self.words:
             raise ValueError(
-                f"is one of {', '.join(self.words)}, not {text!r}{suggestion(text, self.words)}"
+                f"must be one of {', '.join(self.words)}, "
+                f"not {text!r}{suggestion(text, self.words)}"
             )
 
 
 @dataclass(frozen=True)
 class Build:
-    """All the names under which options may be written lead to the option."""
+    """The options of one build, under all of their names."""
 
     options: Mapping[str, Option]
     description: str
     hint: str
-    has_trace_level: bool = False  # at verbosity 4 it tells layers and memory, and no prompts
+    has_trace_level: bool = False  # at verbosity 4 it logs layers and memory, but no prompts
 
     def resolve(self, key: str) -> str:
-        """The option that a key means, whatever name it is written under."""
+        """Return the name of the option that `key` means, or `key` itself."""
         option = self.options.get(key)
         if option is None and key in ALIASES:
             with suppress(ValueError):
@@ -106,7 +107,7 @@ class Build:
         return option.name if option else key
 
     def value(self, flags: Iterable[str], key: str) -> str | None:
-        """What was said to an option; `true` for a switch."""
+        """Return the value of an option in `flags`; `true` for a switch."""
         option, given = self.options.get(key), list(flags)
         if option is None or option.flag not in given:
             return None
@@ -116,8 +117,10 @@ class Build:
         return name in self.options and self.options[name].removed is None
 
     def flags(self, entries: Iterable[ConfigEntry]) -> tuple[str, ...]:
-        """What is said twice under two names, or cannot be said, raises the configuration's
-        error with file and line.
+        """Return the flags of all entries.
+
+        Raises ConfigurationError with file and line for options that are unknown, invalid or given
+        twice.
         """
         given: dict[str, tuple[ConfigEntry, list[str]]] = {}
         errors: list[str] = []
@@ -129,8 +132,8 @@ class Build:
                 other = given.setdefault(option.name, (entry, words))
                 if other[1] != words:
                     raise ValueError(
-                        f"and {other[0].key} (line {other[0].line}) both mean `{option.name}`. "
-                        f"Say only that one"
+                        f"and {other[0].key} (line {other[0].line}) both set `{option.name}`; "
+                        f"keep only that one"
                     )
             except ValueError as error:
                 errors.append(str(entry.error(f"{entry.key} {error}")))
@@ -157,7 +160,8 @@ class Build:
         if option is not None:
             raise ValueError(f"was removed from this llama-server: {option.removed}")
         raise ValueError(
-            f"is unknown to {self.description}{suggestion(key, self.options)}. {self.hint}".rstrip()
+            f"is not an option of {self.description}{suggestion(key, self.options)}. "
+            f"{self.hint}".rstrip()
         )
 
 
@@ -175,23 +179,23 @@ def wheel_build() -> Build:
         options |= {name.lstrip("-"): option for name in [flag, *others]}
         if option.off:
             options[option.off[2:]] = Option(option.name, option.off, flag)
-    hint = "A llama-server of your own (LLAMA_SERVER, or `binary`) takes all of llama.cpp's options"
+    hint = "Set LLAMA_SERVER (or `binary`) to a llama-server to use all of its options"
     return Build(
         options,
-        "the server in the xllamacpp wheel, or its public attributes cannot set it",
+        "the xllamacpp wheel",
         hint,
         has_trace_level=True,
     )
 
 
 def binary_build(path: Path, cache: Path | None = None) -> Build:
-    """Where it does not tell, nothing is known: then every key is unknown."""
+    """Return the options of a binary; if `--help` fails, no option is known."""
     text = _help(path, cache or _cache_folder())
     description = f"this llama-server ({path})"
     return Build(
         read_help(text),
         description,
-        "`llama-server --help` lists what it takes",
+        "See `llama-server --help`",
         has_trace_level="4: trace" in text,
     )
 
@@ -211,7 +215,7 @@ def _options(paragraph: str) -> list[tuple[Option, list[str]]]:
     names = [name.strip() for name in found[0].split(",")]
     rest = paragraph[found.end() :]
     hint, text = "", rest
-    # One blank: what follows is its value; two: what it is for.
+    # One space precedes the value, two the description.
     if rest[:1] == " " and rest[1:2].strip():
         head, _, tail = rest[1:].partition("\n")
         hint, _, more = head.partition("  ")
@@ -239,7 +243,7 @@ def _options(paragraph: str) -> list[tuple[Option, list[str]]]:
 
 
 def _split_negated(names: list[str]) -> tuple[list[str], list[str]]:
-    """`-kvo, --kv-offload, -nkvo, --no-kv-offload`: what turns it round comes last.
+    """Split `-kvo, --kv-offload, -nkvo, --no-kv-offload` into positive and negated names.
 
     `--no-host` alone is a switch of its own.
     """
@@ -304,7 +308,7 @@ def _write_cache(file: Path, text: str) -> None:
         partial.write_text(text)
         partial.replace(file)
     except OSError:
-        return  # it is asked again next time
+        return  # the binary is asked again next time
 
 
 def _cache_folder() -> Path:

@@ -1,1 +1,1 @@
-"""One llama-server process: its states, start, readiness, output and end."""
+"""One llama-server process: start, readiness, states, output and stop."""

@@ -1,7 +1,4 @@
-"""Why did the child die?
-
-Read from its last lines and its exit code: a cause by name, and the cure in one sentence.
-"""
+"""Diagnoses an exited process from its last output and exit code: a cause, and how to fix it."""
 
 import re
 import signal
@@ -18,7 +15,7 @@ _NO_MEMORY = (
 @dataclass(frozen=True)
 class CrashCause:
     pattern: re.Pattern[str]
-    name: str  # {0} is what the sign caught
+    name: str  # {0} is what the pattern captured
     fix: str
 
 
@@ -26,42 +23,42 @@ def _cause(pattern: str, name: str, fix: str) -> CrashCause:
     return CrashCause(re.compile(pattern, re.IGNORECASE), name, fix)
 
 
-# The first that is found anywhere in the last lines: what is above explains what is below.
+# The first match anywhere in the last lines wins: an earlier line explains a later one.
 CAUSES = (
     _cause(
         r"the engine cannot be started: (.+)",
         "the engine cannot be started: {0}",
-        "LLAMA_SERVER must name a llama-server that was built for this machine.",
+        "Set LLAMA_SERVER to a llama-server built for this machine.",
     ),
     _cause(
         rf"(?:{_GPU}).*(?:{_NO_MEMORY})|(?:{_NO_MEMORY}).*(?:{_GPU})",
         "out of GPU memory",
-        "In llama-server.conf: a smaller `ctx-size` (half of it), fewer `n-gpu-layers`, "
-        "`cache-type-k = q8_0`, for a mixture of experts "
-        "`n-cpu-moe`; or a smaller model, or close what else uses the GPU.",
+        "In llama-server.conf, halve `ctx-size`, lower `n-gpu-layers`, set "
+        "`cache-type-k = q8_0` or, for a mixture of experts, "
+        "`n-cpu-moe`; or use a smaller model, or close other programs that use the GPU.",
     ),
     _cause(
         _NO_MEMORY,
         "out of memory",
         (
-            "In llama-server.conf: a smaller `ctx-size` (half of it), `cache-ram = 0`; "
-            "or a smaller model, or close other programs."
+            "In llama-server.conf, halve `ctx-size` or set `cache-ram = 0`; "
+            "or use a smaller model, or close other programs."
         ),
     ),
     _cause(
         r"invalid device: (\S+)",
-        "no usable GPU: this llama-server does not know {0}",
+        "no usable GPU: this llama-server has no device {0}",
         (
-            "`llama-server --list-devices` shows what it can use; take a build made for this GPU, "
-            "or leave `device` out."
+            "`llama-server --list-devices` shows its devices; use a build for this GPU, "
+            "or remove `device`."
         ),
     ),
     _cause(
         r"(?:invalid|unknown) argument: (\S+)|error while handling argument \"([^\"]+)",
         "bad flag {0}",
         (
-            "This build of llama-server does not take it: see `llama-server --help`, "
-            "and take the key out of llama-server.conf."
+            "This build of llama-server does not support it: see `llama-server --help`, "
+            "and remove the key from llama-server.conf."
         ),
     ),
     _cause(
@@ -72,7 +69,7 @@ CAUSES = (
     _cause(
         r"couldn't bind|address already in use",
         "port in use",
-        "The next start takes another port by itself.",
+        "The next start uses another port.",
     ),
     _cause(
         r"failed to open (?:GGUF file )?'?(.+?)'?:? ['(]?No such file or directory",
@@ -87,7 +84,7 @@ CAUSES = (
     _cause(
         r"unknown (?:model|pre-tokenizer) (?:architecture|type): (\S+)",
         "unknown kind of model {0}",
-        "It is newer than this build of llama.cpp: update llama-server.",
+        "The model is newer than this build of llama.cpp: update llama-server.",
     ),
     _cause(
         (
@@ -95,33 +92,33 @@ CAUSES = (
             r"failed to read (?:magic|tensor|header|key-value)"
         ),
         "model file damaged",
-        "It is no whole GGUF file: download it again.",
+        "The GGUF file is incomplete: download it again.",
     ),
     _cause(
         r"while loading shared libraries: ([^:]+)",
         "library missing: {0}",
-        "Install it, or take a llama-server built for this machine.",
+        "Install it, or use a llama-server built for this machine.",
     ),
     _cause(
         r"(GGML_ASSERT\(.+\)) failed",
         "the engine gave up, {0}",
         (
-            "It was asked for what it cannot do, or has a defect: "
-            "take back the last change in llama-server.conf, or update llama-server."
+            "An option is not supported, or the engine has a bug: "
+            "revert the last change in llama-server.conf, or update llama-server."
         ),
     ),
     _cause(
         r"chat template (?:is not supported|parsing error)",
         "bad chat template",
         (
-            "Leave `chat-template` and `chat-template-file` out: the model's own is taken. "
-            "If that is bad, name a file with a good one."
+            "Remove `chat-template` and `chat-template-file` to use the model's own template. "
+            "If that one is broken, set `chat-template-file` to a working one."
         ),
     ),
     _cause(
         r"failed to load model",
         "model not loadable",
-        "The lines below say why; most often the file is damaged or too new.",
+        "See the lines below; most often the file is damaged or too new.",
     ),
 )
 MEMORY_CAUSES = ("out of GPU memory", "out of memory")
@@ -137,21 +134,21 @@ _FAULTS = {
     signal.SIGSEGV,
     signal.SIGSYS,
 }
-_BY_SHELL = 128  # a shell between us and the engine reports a signal as this exit code and more
+# a shell between us and the engine reports a signal as this exit code plus its number
+_BY_SHELL = 128
 SIGNAL_HINTS: dict[int, str] = {
     signal.SIGKILL: (
-        "When nobody did that by hand, the system was out of memory: "
-        "take a smaller context or model."
+        "Unless you did that, the system was out of memory: use a smaller context or model."
     ),
-    signal.SIGILL: "This llama-server was built for another processor: take a build for this one.",
+    signal.SIGILL: "This llama-server was built for another processor: use a build for this one.",
 }
 
 
 def crashed(exit_code: int | None) -> bool:
     """Return whether the engine ended because of its own fault.
 
-    False for a signal from outside (also the kernel's when memory runs out), for an orderly end,
-    and where nothing is known.
+    False for a signal from outside (including the kernel's out-of-memory killer), for an orderly
+    exit, and if nothing is known.
     """
     if not exit_code:
         return False
@@ -177,7 +174,7 @@ def diagnose(lines: Sequence[str], exit_code: int | None) -> str:
 
 
 def _memory_figures(lines: Sequence[str]) -> str:
-    """`Wanted: 9,000 MiB, free: 7,900 MiB. `, as far as it was told."""
+    """Return `Wanted: 9,000 MiB, free: 7,900 MiB. `, as far as the log contains the figures."""
     wanted = [float(found[1]) for line in lines if (found := _WANTED.search(line))]
     free = [
         float(found[1]) for line in lines if (found := _FREE.search(line)) and "CPU" not in line

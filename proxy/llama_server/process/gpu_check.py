@@ -1,4 +1,5 @@
-"""Check that a model runs on the GPU that this machine has and that one conversation has room.
+"""Checks that a model uses the GPU of this machine, and that its context is large enough.
+
 llama.cpp reports neither.
 """
 
@@ -20,12 +21,12 @@ WHEEL_BUILDS = {
     "an AMD GPU": "vulkan",
     "a GPU": "vulkan",
 }
-"""The wheel's build for each kind of GPU. The Apple build is the ordinary one."""
+"""The wheel's build for each kind of GPU; for Apple it is the ordinary one."""
 
 
 @dataclass(frozen=True)
 class GpuProblem:
-    """What is wrong, what to do about it, and the command for it where one command is enough."""
+    """A problem, how to fix it, and the command if one command is enough."""
 
     what: str
     fix: str
@@ -38,9 +39,7 @@ class GpuProblem:
 def gpu_problem(
     launch: LaunchSpec, info: EngineInfo, *, required: bool = False
 ) -> GpuProblem | None:
-    """Return why the model runs on the CPU although a GPU is present, was asked for, or is
-    `required`.
-    """
+    """Return why the model runs on the CPU although a GPU is present, requested or `required`."""
     gpu, layers = visible_gpu(), requested_layers(launch)
     if not (info.on_cpu or info.layers_ignored):
         return None
@@ -48,28 +47,28 @@ def gpu_problem(
         what = f"This machine has {gpu}" if gpu else "A GPU is required"
         return GpuProblem(
             f"{what}, but `n-gpu-layers = 0` keeps the model on the CPU.",
-            "Take that line out of llama-server.conf.",
+            "Remove that line from llama-server.conf.",
         )
     if gpu:
         command = install_command(gpu) if launch.engine is None else None
         what = (
             f"This machine has {gpu}, but the engine runs on the CPU: "
-            f"answers will be many times slower."
+            f"answers are many times slower."
         )
         return GpuProblem(what, _fix(launch, command), command)
     if layers not in (None, "0", "auto") or info.layers_ignored or required:
         what = (
-            "A GPU is required" if required else "Layers were asked to go to the GPU, and none did"
+            "A GPU is required" if required else "GPU layers were requested, but none was offloaded"
         )
         return GpuProblem(
-            f"{what}: the engine runs on the CPU, and this system shows no GPU device.",
+            f"{what}: the engine runs on the CPU, and no GPU device is visible.",
             _fix(launch, None),
         )
     return None
 
 
 def requested_layers(launch: LaunchSpec) -> str | None:
-    """Return the value of `n-gpu-layers`, under whatever name this engine takes it."""
+    """Return the value of `n-gpu-layers`, under any of its names."""
     for flag, value in zip(launch.flags, launch.flags[1:], strict=False):
         if flag in ("--n-gpu-layers", "--gpu-layers", "-ngl"):
             return value
@@ -77,7 +76,7 @@ def requested_layers(launch: LaunchSpec) -> str | None:
 
 
 def install_command(gpu: str) -> str | None:
-    """Return the command that replaces the wheel by its publisher's build for this GPU."""
+    """Return the command that installs the wheel's build for this GPU."""
     build = next((build for name, build in WHEEL_BUILDS.items() if gpu.startswith(name)), None)
     if build is None:
         return None
@@ -92,24 +91,24 @@ def small_context_warning(name: str, context: int | None) -> str | None:
     if not context or context >= SMALL_SLOT:
         return None
     return (
-        f"{name} has a context of only {context:,} tokens for each request, "
-        f"and a coding agent's first question takes 7,000 to 10,000: "
-        "set `ctx-size = 32768`, or a smaller `parallel`, in llama-server.conf."
+        f"{name} has a context of only {context:,} tokens per request, "
+        f"but a coding agent's first request takes 7,000 to 10,000; "
+        "set `ctx-size = 32768` or a smaller `parallel` in llama-server.conf"
     )
 
 
 def _fix(launch: LaunchSpec, command: str | None) -> str:
     if command:
         return (
-            f"Install the engine's build for it, or name a llama-server built for it in "
-            f"LLAMA_SERVER ({RELEASES}): {command}"
+            f"Set LLAMA_SERVER to a llama-server built for it ({RELEASES}), or install the "
+            f"engine's build for it: {command}"
         )
     if launch.engine is None:
         return (
-            f"Name a llama-server built for the GPU in LLAMA_SERVER ({RELEASES}; macOS: "
+            f"Set LLAMA_SERVER to a llama-server built for the GPU ({RELEASES}; macOS: "
             f"`brew install llama.cpp`)."
         )
     return (
-        f"`{launch.engine} --list-devices` shows what it can use; take a build made for this GPU "
+        f"`{launch.engine} --list-devices` shows its devices; use a build for this GPU "
         f"({RELEASES})."
     )

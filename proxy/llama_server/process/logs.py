@@ -1,6 +1,4 @@
-"""What the child writes: its pipes as lines, the last of them kept, and the facts that stand in
-them.
-"""
+"""Output of a llama-server: reading it line by line, keeping the last lines, extracting facts."""
 
 import asyncio
 import os
@@ -11,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import IO
 
 KEPT_LINES = 500
-RING_LINES = 2000  # lines of a model
-TAIL_LINES = 50  # so many of them go into an error
+RING_LINES = 2000  # per model
+TAIL_LINES = 50  # shown in an error
 CPU_DEVICES = ("CPU", "BLAS", "AMX")
-LINE_LIMIT = 65536  # a line without an end is cut here
+LINE_LIMIT = 65536  # bytes; a longer line is split
 
 _DEVICE = re.compile(r"- (?P<name>\w+)\s*: (?P<what>.+) \(\d+ MiB, \d+ MiB free\)\s*$")
 _USING = re.compile(r"using device (?P<name>\w+) \((?P<what>[^()]*(?:\([^()]*\)[^()]*)*)\)")
@@ -29,30 +27,28 @@ _INFO_LINE = re.compile(r"\d+(?:\.\d+)+ [ID] ")
 
 
 def error_lines(lines: Sequence[str]) -> Sequence[str]:
-    """Without those that are marked as mere information, where others are left."""
+    """Return the lines without informational ones, unless there are no others."""
     return [line for line in lines if not _INFO_LINE.match(line)] or lines
 
 
 def last_lines(lines: Sequence[str]) -> str:
-    """Return what goes below an error: the lines that explain it, or nothing where there are
-    none.
-    """
+    """Return the text to append to an error: the lines that explain it, or ""."""
     return "\nThe last lines of its log:\n" + "\n".join(error_lines(lines)) if lines else ""
 
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What the engine said about itself; None is what it did not say."""
+    """Facts from the engine's log; None if it did not report them."""
 
     device: str | None = None  # "CPU", "CUDA0", "Metal" …
     device_name: str | None = None
     offloaded: int | None = None
     layers: int | None = None
-    context: int | None = None  # of one slot
+    context: int | None = None  # per slot
     slots: int | None = None
-    memory: float = 0  # MiB, of all buffers that it reported
-    gpu_memory: float = 0  # MiB of these that are on a GPU
-    layers_ignored: bool = False  # layers were asked for, and this build cannot use a GPU
+    memory: float = 0  # MiB, all reported buffers
+    gpu_memory: float = 0  # MiB, buffers on a GPU
+    layers_ignored: bool = False  # layers were requested, but this build cannot use a GPU
 
     @property
     def on_cpu(self) -> bool:
@@ -60,14 +56,15 @@ class EngineInfo:
 
     @property
     def runs_on(self) -> str | None:
-        """The device that does the work: an engine built for a GPU names it also where no layer
-        went there.
+        """Return the device that does the work.
+
+        An engine built for a GPU names it even if no layer is offloaded.
         """
         return "CPU" if self.on_cpu else self.device
 
     @property
     def summary(self) -> str:
-        """In words: device, layers, context of a slot, memory."""
+        """Return device, layers, context and memory in words."""
         layers = (
             f"{self.offloaded} of {self.layers} layers on the GPU"
             if self.layers is not None
@@ -80,7 +77,7 @@ class EngineInfo:
         )
         memory = f"{self.memory:,.0f} MiB" if self.memory else None
         if memory and 0 < round(self.gpu_memory) < round(self.memory):
-            memory += f" ({self.gpu_memory:,.0f} MiB of it on the GPU)"
+            memory += f" ({self.gpu_memory:,.0f} MiB on the GPU)"
         return ", ".join(
             part for part in (self.runs_on or "device unknown", layers, context, memory) if part
         )
@@ -97,17 +94,18 @@ class EngineInfo:
         if _NO_GPU.search(line):
             return replace(self, layers_ignored=True)
         found = _DEVICE.search(line) or _USING.search(line)
-        if found and self.device in (None, *CPU_DEVICES):  # the first that is no CPU does the work
+        # the first device other than a CPU does the work
+        if found and self.device in (None, *CPU_DEVICES):
             return replace(self, device=found["name"], device_name=found["what"])
         return self
 
 
 class ProcessLog:
-    """The last lines of one life of the child."""
+    """The last lines of one process."""
 
     def __init__(self, on_line: Callable[[str], None]) -> None:
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self.position = 0  # of all times, also those that are not kept any more
+        self.position = 0  # lines so far, including those no longer kept
         self.engine_info = EngineInfo()
         self._on_line = on_line
 
@@ -118,9 +116,7 @@ class ProcessLog:
         self._on_line(line)
 
     def since(self, position: int) -> list[str]:
-        """What was written since `written` was asked; nothing where some of it is not kept any
-        more.
-        """
+        """Return the lines after `position`, or nothing if some of them are no longer kept."""
         new = self.position - position
         return list(self.lines)[len(self.lines) - new :] if 0 <= new <= len(self.lines) else []
 
@@ -130,9 +126,7 @@ class ProcessLog:
 
 
 class LogRing:
-    """The last lines of a model over all its lives, ours among the child's, and whoever follows
-    them.
-    """
+    """The last lines of a model over all of its processes, with followers that receive new ones."""
 
     def __init__(self) -> None:
         self.lines: deque[str] = deque(maxlen=RING_LINES)
@@ -142,12 +136,12 @@ class LogRing:
         self.lines.append(line)
         for follower in self._followers:
             if follower.full():
-                # Who reads too slowly misses the oldest lines, and holds up nobody.
+                # A slow follower loses the oldest lines, but delays nothing.
                 follower.get_nowait()
             follower.put_nowait(line)
 
     async def follow(self) -> AsyncGenerator[str, None]:
-        """What is there, then each line as it comes."""
+        """Yield the kept lines, then each new line."""
         queue: asyncio.Queue[str] = asyncio.Queue(RING_LINES)
         for line in self.lines:
             queue.put_nowait(line)
@@ -160,7 +154,7 @@ class LogRing:
 
 
 class LineReader:
-    """Reads a pipe line by line, as it comes. Always: a child whose pipe is full stands still."""
+    """Reads a pipe line by line without pause: a process blocks if its pipe is full."""
 
     def __init__(self, pipe: IO[bytes], on_line: Callable[[str], None]) -> None:
         self._loop = asyncio.get_running_loop()

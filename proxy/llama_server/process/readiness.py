@@ -1,6 +1,5 @@
-"""When is the child ready?
-
-It lives (the supervisor sees to that), it is well, it is ours, and one token has come.
+"""Waits until a llama-server is ready: it is healthy, it is ours, and it has generated one
+token.
 """
 
 from collections.abc import Mapping
@@ -21,11 +20,11 @@ class ServerProps:
 
 
 class NotReadyYet(Exception):
-    """Ask again in a moment."""
+    """The server is still starting; poll again."""
 
 
 class StartFailed(Exception):
-    """Asking again is useless: this child has to go."""
+    """The start has failed; polling again is useless."""
 
 
 async def wait_ready(
@@ -38,8 +37,7 @@ async def wait_ready(
         reraise=True,
     )
     headers = {"authorization": f"Bearer {address.key}"}
-    # verify=False: there is no TLS on loopback, and reading the certificates takes longer than the
-    # whole start.
+    # No TLS on loopback: reading the certificates would take longer than the start.
     async with httpx.AsyncClient(
         base_url=address.url, headers=headers, trust_env=False, verify=False, timeout=5
     ) as client:
@@ -64,28 +62,30 @@ async def _poll(client: httpx.AsyncClient, launch: LaunchSpec, token: float) -> 
 
 def _check_identity(answer: httpx.Response, launch: LaunchSpec) -> ServerProps:
     if answer.status_code == 401:
-        raise StartFailed("a foreign server answers on its port: it does not know our key")
+        raise StartFailed("another server responds on its port: it rejects our key")
     try:
         props = answer.json()
     except ValueError:
         props = None
     if answer.status_code != 200 or not isinstance(props, dict):
-        raise StartFailed(f"what answers is no llama-server: /props says {answer.status_code}")
+        raise StartFailed(
+            f"another server responds on its port: status {answer.status_code} for /props"
+        )
     path, alias = props.get("model_path"), props.get("model_alias")
     if (
         isinstance(launch.model, Path)
         and path is not None
         and Path(path).absolute() != launch.model.absolute()
     ):
-        raise StartFailed(f"a foreign server answers on its port: it serves {path}")
+        raise StartFailed(f"another server responds on its port: it serves {path}")
     if alias is not None and alias != launch.alias:
-        raise StartFailed(f"a foreign server answers on its port: it calls itself {alias}")
+        raise StartFailed(f"another server responds on its port: its name is {alias}")
     defaults: Mapping[str, Any] = props.get("default_generation_settings", {})
     return ServerProps(context=defaults.get("n_ctx"), slots=props.get("total_slots"))
 
 
 async def _first_token(client: httpx.AsyncClient, timeout: float) -> None:
-    """A server can be well and its GPU broken: only a token proves it."""
+    """Generate one token: a server can be healthy although its GPU is not."""
     try:
         answer = await client.post(
             "/completion", json={"prompt": "a", "n_predict": 1}, timeout=timeout
@@ -93,10 +93,13 @@ async def _first_token(client: httpx.AsyncClient, timeout: float) -> None:
         if answer.status_code == 501:  # an embedding model
             answer = await client.post("/v1/embeddings", json={"input": "a"}, timeout=timeout)
     except httpx.ReadTimeout:
-        raise StartFailed(f"it is up, but no first token came within {timeout:g} s") from None
+        raise StartFailed(
+            f"the server is up, but generated no token within {timeout:g} s"
+        ) from None
     if answer.status_code == 503:
         raise NotReadyYet("loading")
     if answer.status_code != 200:
         raise StartFailed(
-            f"it is up, but the first token failed with {answer.status_code}: {answer.text[:500]}"
+            f"the server is up, but generating a token failed with {answer.status_code}: "
+            f"{answer.text[:500]}"
         )

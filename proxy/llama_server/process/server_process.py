@@ -1,4 +1,4 @@
-"""One life of the child: the process group, from its first breath until nothing of it is left."""
+"""One llama-server process and its process group, from start to exit."""
 
 import asyncio
 import os
@@ -15,10 +15,11 @@ WATCHDOG = (sys.executable, "-I", "-S", str(Path(__file__).with_name("watchdog.p
 
 
 class ServerProcess:
-    """`over` is done when the group has ended, whoever ended it.
+    """A process group behind a watchdog.
 
-    The exit code is None when the guard could not tell it. What a `private` one writes is for
-    nobody else to read."""
+    `exited` is done when the group has ended, whatever the reason. `exit_code` is None if the
+    watchdog could not report it. The files of a `private` process are readable by their owner only.
+    """
 
     def __init__(
         self,
@@ -56,9 +57,9 @@ class ServerProcess:
         return self._watchdog.pid
 
     async def end(self) -> None:
-        """The guard does it: SIGTERM, grace, SIGKILL.
+        """End the group: the watchdog sends SIGTERM, waits, and sends SIGKILL.
 
-        If it does not, we do. Bounded, whatever the group does.
+        If the watchdog fails, SIGKILL is sent from here. The time is bounded in any case.
         """
         if self.exited.done():
             return
@@ -71,17 +72,16 @@ class ServerProcess:
     async def _wait_exit(self) -> None:
         try:
             try:
-                # Only the guard holds that pipe: it is gone, or just going.
+                # Only the watchdog holds that pipe, so it has ended or is about to.
                 await self._report.ended.wait()
-            finally:  # or our loop is, and there is no time for manners
+            finally:  # also if the event loop is closing
                 self._reap()
             async with asyncio.timeout(self._kill):
                 await self._output.ended.wait()
         except TimeoutError:
             self._log.add(
-                f"[llama-bridge] something that the child started (group {self.process_group}) "
-                f"still "
-                f"lives and is left alone"
+                f"[llama-bridge] a process started by llama-server (group {self.process_group}) "
+                f"is still running"
             )
         finally:
             self._output.close()
@@ -90,14 +90,15 @@ class ServerProcess:
         self._kill_group()
         self._lifeline.close()
         self._report.close()
-        self._watchdog.wait()  # killed: this takes a moment at most
+        self._watchdog.wait()  # it was killed, so this takes a moment at most
 
     def _kill_group(self) -> None:
-        """Only while the guard is not reaped: until then the group's number cannot belong to
-        anybody else.
+        """Kill the group, unless the watchdog has been reaped.
+
+        Until then, its process id cannot belong to another group.
         """
         if self._watchdog.returncode is None:
-            # macOS says the second of a group of zombies.
+            # macOS raises PermissionError for a group of zombies.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._watchdog.pid, signal.SIGKILL)
 

@@ -1,10 +1,8 @@
-"""The life of the child: its states, what can happen to it, and the one table of what follows.
+"""State machine of a managed process as a table; no clock, no I/O.
 
-No clock and no I/O.
-
-A death before READY counts, three in a row are FAILED. READY and dead before a single answer was
-finished: a rest that doubles. A death after a finished answer is an accident: up again at once, and
-all is forgiven.
+An exit before READY counts, and three in a row lead to FAILED. After an exit while READY without a
+finished answer, the process restarts with a backoff that doubles. After a finished answer it
+restarts immediately, and all counters are reset.
 """
 
 from collections.abc import Callable
@@ -25,7 +23,7 @@ class ProcessState(Enum):
 
 
 def describe(state: ProcessState, reason: str) -> str:
-    """`is starting again: killed by SIGKILL`, as a person says it."""
+    """Return the state in words, such as `is starting again: killed by SIGKILL`."""
     words = "has failed" if state is ProcessState.FAILED else f"is {state.value}"
     if not reason:
         return words
@@ -37,7 +35,7 @@ class ProcessEvent(Enum):
     BECAME_READY = auto()
     ANSWERED = auto()
     EXITED = auto()
-    CANNOT_START = auto()  # what it needs is not there: trying again at once is useless
+    CANNOT_START = auto()  # something required is missing, so an immediate retry is useless
     RESTART_REQUESTED = auto()
     BACKOFF_OVER = auto()
     STOP_REQUESTED = auto()
@@ -49,16 +47,18 @@ class ProcessHistory:
     state: ProcessState = ProcessState.STOPPED
     reason: str = ""
     early_exits: int = 0  # in a row, before READY
-    idle_exits: int = 0  # in a row, READY but nothing finished
-    answered: bool = False  # did this child finish an answer?
+    idle_exits: int = 0  # in a row, READY without a finished answer
+    answered: bool = False  # the current process has finished an answer
 
     @property
     def backoff(self) -> int:
         return min(1 << self.idle_exits - 1, MAX_BACKOFF)
 
     def after(self, event: ProcessEvent, reason: str = "") -> "ProcessHistory":
-        """What has no line in the table changes nothing: a late message must not disturb the
-        next life.
+        """Return the history after `event`.
+
+        An event without a transition changes nothing: a late event must not affect the next
+        process.
         """
         step = TRANSITIONS.get((self.state, event))
         return replace(step(self), reason=reason) if step else self
@@ -77,7 +77,7 @@ def _answered(history: ProcessHistory) -> ProcessHistory:
 
 
 def _exited_early(history: ProcessHistory) -> ProcessHistory:
-    # FAILED keeps the count: the one try after it must not be three.
+    # FAILED keeps the count, so that a retry is a single attempt.
     exits = history.early_exits + 1
     return replace(
         history,

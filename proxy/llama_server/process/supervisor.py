@@ -1,6 +1,6 @@
-"""Looks after the child: the only writer of its life.
+"""Supervises one llama-server: starts, watches, restarts and stops its process.
 
-Everybody else says what it needs and waits (`ensure_ready`).
+One task writes the state; all others state what they need and wait (`ensure_ready`).
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Supervisor:
         launch: LaunchSpec,
         *,
         on_line: Callable[[str], None] = lambda _: None,
-        busy: Callable[[], bool] = lambda: False,  # whether answers run
+        busy: Callable[[], bool] = lambda: False,  # whether requests are in flight
         timeouts: Timeouts = DEFAULT,
         require_gpu: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -67,7 +67,7 @@ class Supervisor:
         self._retry_allowed = False  # FAILED has lasted long enough
         self._changed = self._start_requested = self._stop_requested = asyncio.Event()
 
-    # what everybody may ask
+    # Interface for all.
 
     async def ensure_ready(self) -> ProcessAddress:
         try:
@@ -77,13 +77,14 @@ class Supervisor:
                     await self._changed.wait()
         except TimeoutError:
             raise ModelLoading(
-                f"{self.launch.alias} is still {self.state.value} after {self.timeouts.wait:g} s."
+                f"{self.launch.alias} is still {self.state.value} after {self.timeouts.wait:g} s"
             ) from None
         return self._address
 
     async def wait_exit_noticed(self, url: str) -> None:
-        """Call this after a connection to `url` failed: return when the exit of that process was
-        noticed, or after `grace`.
+        """Return when the exit of the process at `url` was noticed, or after `grace`.
+
+        Call this after a connection to `url` failed.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(self.timeouts.grace):
@@ -95,7 +96,7 @@ class Supervisor:
         return self._address
 
     async def start(self) -> None:
-        """Comes back at once: the child comes up in the background."""
+        """Start the process in the background."""
         self._closed = False
         self._ensure_running()
 
@@ -105,9 +106,10 @@ class Supervisor:
             await asyncio.wait({self._task})
 
     def record_answer(self, prompt: int = 0, cached: int = 0) -> None:
-        """An answer of this child was finished: should it die now, it starts again at once.
+        """Count a finished answer: the process restarts immediately if it exits now.
 
-        With the tokens of its question, and how many of them it knew, where that is told."""
+        The token counts tell whether restored slots helped; 0 means unknown.
+        """
         self._answer_count += 1
         self._slots.record_hit_rate(prompt, cached)
 
@@ -117,7 +119,7 @@ class Supervisor:
 
     @property
     def changed(self) -> asyncio.Event:
-        """Set at the next change of the state; each change has an event of its own."""
+        """Event that is set at the next state change; each change has its own event."""
         return self._changed
 
     @property
@@ -130,7 +132,7 @@ class Supervisor:
 
     @property
     def process_group(self) -> int | None:
-        """The number of the process group, also when it has ended."""
+        """Return the id of the process group, also after it has ended."""
         return self._process.process_group if self._process else None
 
     @property
@@ -139,7 +141,7 @@ class Supervisor:
 
     @property
     def is_failed(self) -> bool:
-        """FAILED, and not yet long enough for another try."""
+        """Whether it has failed, and the pause before the next attempt is not over."""
         return self.state is ProcessState.FAILED and not self._retry_allowed
 
     @property
@@ -148,7 +150,7 @@ class Supervisor:
 
     @property
     def warning(self) -> str | None:
-        """That the model does not run where it could."""
+        """Return why the model does not run on the available GPU, or None."""
         return str(problem) if (problem := self.gpu_problem) else None
 
     async def __aenter__(self) -> Self:
@@ -164,16 +166,16 @@ class Supervisor:
         await self.close()
 
     async def close(self) -> None:
-        """Stops it, and nobody starts it again."""
+        """Stop the process for good."""
         self._closed = True
-        self.admission.close(ShuttingDown("This proxy is shutting down."))
+        self.admission.close(ShuttingDown("this proxy is shutting down"))
         await self.stop()
 
-    # the writer: one task from the first wish to STOPPED
+    # The task that writes the state, from the first start request to STOPPED.
 
     def _request_start(self) -> None:
         if self._closed:
-            raise ShuttingDown("This proxy is shutting down.")
+            raise ShuttingDown("this proxy is shutting down")
         if self.is_failed:
             raise ChildFailed(
                 f"{self.launch.alias} could not be started: "
@@ -196,14 +198,14 @@ class Supervisor:
         try:
             while self.state is not ProcessState.STOPPED:
                 await self._step()
-        finally:  # also when the loop goes away, or by a defect of ours: nobody is left waiting
+        finally:  # also if the loop closes or after an unexpected error: wake all waiters
             self.history = ProcessHistory()
             self._changed.set()
 
     async def _step(self) -> None:
         event, reason = await self._next_event()
         if event is ProcessEvent.RESTART_REQUESTED and self._busy():
-            return  # a request came meanwhile: the child stays
+            return  # a request arrived meanwhile, so keep the process
         was_ready = self.state is ProcessState.READY
         self._transition(event, reason)
         if was_ready:
@@ -226,7 +228,7 @@ class Supervisor:
         self._on_line(f"[llama-bridge] {line}")
 
     async def _next_event(self) -> tuple[ProcessEvent, str]:
-        """What this state waits for; asking to stop ends every wait."""
+        """Wait for the next event of the current state; a stop request ends every wait."""
         if self.state is ProcessState.STOPPING:
             return await self._run_stop()
         waits: dict[ProcessState, Callable[[], Awaitable[tuple[ProcessEvent, str]]]] = {
@@ -251,10 +253,10 @@ class Supervisor:
             time.monotonic(),
         )
         times = self.timeouts
-        if self._process:  # never two
+        if self._process:  # never run two processes
             await self._process.end()
         if isinstance(model := self.launch.model, Path) and not model.exists():
-            return ProcessEvent.CANNOT_START, f"there is no file {model}"
+            return ProcessEvent.CANNOT_START, f"no such file: {model}"
         try:
             if self._slots.enabled:
                 await asyncio.to_thread(self._slots.prepare)
@@ -266,7 +268,7 @@ class Supervisor:
                 command, environment, self.log, grace=times.grace, kill=times.kill, private=private
             )
         except OSError as error:
-            return ProcessEvent.EXITED, f"this machine could not start a process: {error}"
+            return ProcessEvent.EXITED, f"cannot start a process: {error}"
         ready = asyncio.create_task(
             wait_ready(self._address, self.launch, load=times.load, token=times.token)
         )
@@ -286,8 +288,7 @@ class Supervisor:
             await cancel(ready)
         if self.warning:
             logger.warning(self.warning)
-            # Also right after the machine's start: FAILED is tried again, an answer is not taken
-            # back.
+            # Also right after boot: FAILED is retried, but an answer cannot be withdrawn.
             if self._require_gpu:
                 await process.end()
                 return ProcessEvent.EXITED, f"require-gpu: {self.warning}"
@@ -308,7 +309,7 @@ class Supervisor:
             if not done:
                 return (
                     ProcessEvent.RESTART_REQUESTED,
-                    "the machine has only just started: its GPU is looked for once more",
+                    "checking for the GPU again, shortly after boot",
                 )
         await asyncio.wait({self._process.exited})
         if self._answer_count:
@@ -317,8 +318,8 @@ class Supervisor:
 
     @property
     def _may_recheck_gpu(self) -> bool:
-        """Right after the machine's start the driver of a graphics card may come later than we
-        do.
+        """Whether the GPU should be checked again: shortly after boot, its driver may still be
+        loading.
         """
         return not self._gpu_rechecked and uptime_seconds() < self.timeouts.after_boot
 

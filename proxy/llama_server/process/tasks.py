@@ -1,4 +1,4 @@
-"""Ending tasks."""
+"""Cancellation of tasks."""
 
 import asyncio
 from typing import Any

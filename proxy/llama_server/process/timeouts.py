@@ -1,22 +1,22 @@
-"""How long things may take."""
+"""Timeouts of a managed process."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds."""
+    """All in seconds."""
 
-    wait: float = 600  # so long a request waits for a child that starts
+    wait: float = 600  # how long a request waits for a starting process
     load: float = 1800  # a start that takes longer has failed
-    token: float = 120  # the first token
+    token: float = 120  # for the first token
     grace: float = 5  # from SIGTERM to SIGKILL
-    kill: float = 5  # for what SIGKILL does not end at once
-    failed: float = 30  # so long FAILED is answered without another try
-    backoff: float = 1  # the first rest; each one after it is twice as long
-    after_boot: float = 600  # so long after the machine's start its GPU may yet appear
-    gpu_recheck: float = 30  # then it is looked for once more
-    # For saving or giving back what it remembers: some gigabytes, for a large model.
+    kill: float = 5  # after SIGKILL
+    failed: float = 30  # between attempts in FAILED
+    backoff: float = 1  # the first backoff; each one doubles
+    after_boot: float = 600  # after boot, while the GPU may still appear
+    gpu_recheck: float = 30  # until the GPU is checked again
+    # For saving or restoring slots, which hold gigabytes for a large model.
     slot_files: float = 20
 
 

@@ -1,15 +1,13 @@
-"""The guard: a process of its own between us and the engine.
-
-It leads the engine's group and ends it when we are gone.
+"""Watchdog process between llama-bridge and the engine: ends the engine if llama-bridge is gone.
 
     python -I -S watchdog.py GRACE PROGRAM ARGUMENT…
 
-It reads standard input, whose other end only we hold, and never gets a byte: the end of file means
-"end the group", be it that we closed it or that we were killed. SIGTERM to the group, GRACE
-seconds, SIGKILL. The guard is part of the group and leaves with it: so its process id, unreaped by
-us, keeps the group's number from being given to strangers. On standard output it tells `pid N`,
-then `exit N` (negative: a signal), or `cannot …`. The engine gets standard error only. Nothing but
-a handful of standard modules: it has to be there at once and to weigh nothing.
+It leads the process group of the engine and reads standard input, whose other end only llama-bridge
+holds. End of file means that llama-bridge has closed it or was killed; then the watchdog sends
+SIGTERM to the group, waits GRACE seconds and sends SIGKILL. The watchdog belongs to the group and
+ends with it, so its unreaped process id keeps the group's id from being reused. On standard output
+it reports `pid N`, then `exit N` (negative: a signal), or `cannot …`. The engine gets standard
+error only. It imports only a few standard modules, so that it starts quickly and stays small.
 """
 
 import os
@@ -36,13 +34,11 @@ def main(arguments: Sequence[str]) -> None:
     if status is None:
         status = _end(child, signals, grace)
     _report(f"exit {status}")
-    os.killpg(os.getpgrp(), signal.SIGKILL)  # whatever the engine left behind, and ourselves
+    os.killpg(os.getpgrp(), signal.SIGKILL)  # what the engine left behind, and the watchdog itself
 
 
 def _signal_pipe() -> int:
-    """A pipe that rings for every signal, so that one select hears signals and the lifeline
-    alike.
-    """
+    """Return a pipe that becomes readable on every signal, so that one select covers both."""
     read_end, write_end = os.pipe()
     for end in (read_end, write_end):
         os.set_blocking(end, False)
@@ -53,7 +49,7 @@ def _signal_pipe() -> int:
 
 
 def _spawn(command: Sequence[str]) -> int:
-    # The engine must hold neither the lifeline (our end of file would never come) nor the report.
+    # The engine must inherit neither the lifeline, which would never end then, nor the report pipe.
     wires = [
         (os.POSIX_SPAWN_OPEN, LIFELINE, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, LOG, REPORT),
@@ -68,7 +64,7 @@ def _spawn(command: Sequence[str]) -> int:
 
 
 def _watch(child: int, signals: int) -> int | None:
-    """Until the engine has ended (its exit code) or we are to end it (None)."""
+    """Return the engine's exit code, or None if the group is to be ended."""
     while True:
         ready, _, _ = select.select([LIFELINE, signals], [], [])
         heard = os.read(signals, 512) if signals in ready else b""
@@ -96,7 +92,7 @@ def _report(line: str) -> None:
     try:
         os.write(REPORT, f"{line}\n".encode())
     except BrokenPipeError:
-        return  # nobody is left to hear it
+        return  # llama-bridge is gone
 
 
 if __name__ == "__main__":

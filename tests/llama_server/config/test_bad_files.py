@@ -59,8 +59,8 @@ def test_the_table_of_a_folder(folder: Path, capsys: pytest.CaptureFixture[str])
     assert {row.split("  ")[0] for row in rows[1:6]} == {*ODD.values(), "paint"}
     assert r"\x1b[2J\n" in next(row for row in rows if row.startswith("paint"))
     assert [row.rpartition("/")[2] for row in rows[6:]] == [
-        r"bad\xff\x1b\n.gguf: it ends in the middle of its head; download it again",
-        "deep.gguf: lists in each other deeper than 4",
+        r"bad\xff\x1b\n.gguf: the header is incomplete; download the file again",
+        "deep.gguf: arrays nested deeper than 4",
     ]
 
 
@@ -95,9 +95,9 @@ def test_what_the_engine_of_the_wheel_cannot_open_is_left_out(
     found = app.pool.catalog
     assert {model.name for model in found.models} == {*ODD.values(), "paint"} - {r"caf\xe9"}
     (note,) = [note for note in found.notes if "is not UTF-8" in note]
-    assert note.endswith("opens no such file; rename it")
+    assert note.endswith("cannot open; rename it")
     bad = next(path for path in folder.iterdir() if path.name.startswith("caf"))
-    with pytest.raises(ConfigurationError, match=r"its name is not UTF-8"):
+    with pytest.raises(ConfigurationError, match=r"the file name is not UTF-8"):
         create_app(load({"LLAMA_MODEL": str(bad)}))
 
 

@@ -206,7 +206,7 @@ def test_a_folder(home: Home) -> None:
         found.models[1].launch.flags
     )
     assert [note.replace(str(home.path), "") for note in found.notes] == [
-        "/sub/bad.gguf is left out: it ends in the middle of its head; download it again"
+        "skipped /sub/bad.gguf: the header is incomplete; download the file again"
     ]
     empty = home.path / "empty"
     empty.mkdir()
@@ -293,8 +293,8 @@ def test_downloads_only_where_they_are_named_so(home: Home) -> None:
     ]
     home.server = None
     assert home.wrong(model="hf:o/r") == (
-        "hf:o/r: the server in the xllamacpp wheel downloads nothing. "
-        "Name a llama-server in LLAMA_SERVER, or a GGUF file"
+        "hf:o/r: the engine of the xllamacpp wheel cannot download models; "
+        "set LLAMA_SERVER to a llama-server, or use a GGUF file"
     )
 
 
@@ -307,7 +307,7 @@ def test_a_binary_of_its_own(home: Home) -> None:
         == home.path / "other"
     )
     assert home.wrong("[a]\nmodel = a.gguf\nbinary = /no/such\n").startswith(
-        "/llama-server.conf:3: binary names /no/such, but there is no program"
+        "/llama-server.conf:3: binary: no such program: /no/such"
     )
 
 
@@ -317,23 +317,23 @@ def test_a_binary_of_its_own(home: Home) -> None:
         (
             "[*]\nmodel = a.gguf\n",
             None,
-            "/llama-server.conf:2: model belongs into the section of one model, not into [*]",
+            "/llama-server.conf:2: model belongs in the section of one model, not in [*]",
         ),
         (
             "[a]\nctx-size = 1\n",
             None,
             (
-                "/llama-server.conf:2: [a] says no model: `model = /path/of/a.gguf` or "
+                "/llama-server.conf:2: [a] has no model; add `model = /path/to/model.gguf` or "
                 "`model = hf:owner/repo:quant`"
             ),
         ),
-        ("[a]\n", None, "[a] says no model"),
+        ("[a]\n", None, "[a] has no model"),
         (
             "[a]\nmodel = c.gguf\n",
             None,
-            "/llama-server.conf:2: there is no file /c.gguf. In  there are: a.gguf, b.gguf",
+            "/llama-server.conf:2: no such file: /c.gguf;  contains: a.gguf, b.gguf",
         ),
-        ("[a]\nmodel = .\n", None, "is a folder; a section is one model"),
+        ("[a]\nmodel = .\n", None, "is a folder; a section needs one model"),
         (
             "[a]\nmodel = llama-server.conf\n",
             None,
@@ -342,17 +342,17 @@ def test_a_binary_of_its_own(home: Home) -> None:
         (
             "[a]\nmodel = a.gguf\n[b]\nmodel = b.gguf\naliases = a\n",
             None,
-            "two models answer to the name a: [a] and [b]",
+            "duplicate model name a: [a] and [b]",
         ),
         (
             "[*]\nctx-sise = 1\n[a]\nmodel = a.gguf\n[b]\nmodel = b.gguf\n",
             None,
-            "/llama-server.conf:2: ctx-sise is unknown",
+            "/llama-server.conf:2: ctx-sise is not an option",
         ),
         (
             "[*]\nmodels-max = 0\n",
             None,
-            "/llama-server.conf:2: models-max is a number, 1 or more, not '0'",
+            "/llama-server.conf:2: models-max must be a number of at least 1, not '0'",
         ),
         (
             "[*]\nside-requests = x\n",
@@ -363,13 +363,17 @@ def test_a_binary_of_its_own(home: Home) -> None:
         (
             "[*]\nidle-unload = soon\n",
             None,
-            "/llama-server.conf:2: idle-unload is a number, 0 or more, not 'soon'",
+            "/llama-server.conf:2: idle-unload must be a number of at least 0, not 'soon'",
         ),
-        ("[*]\nenv = A\n", None, "/llama-server.conf:2: env is `NAME=value, NAME=value`, not 'A'"),
-        ("[*]\nenv = 1=2\n", None, "env is `NAME=value, NAME=value`, not '1=2'"),
-        ("[a]\nmodel = a.gguf\n", "aa", "LLAMA_MODEL: there is no file /aa"),
-        ("[main]\nmodel = a.gguf\n", "mian", ". Probably meant: main"),
-        ("", "llama-server.conf", "LLAMA_MODEL: /llama-server.conf: it ends in the middle"),
+        (
+            "[*]\nenv = A\n",
+            None,
+            "/llama-server.conf:2: env must be `NAME=value, NAME=value`, not 'A'",
+        ),
+        ("[*]\nenv = 1=2\n", None, "env must be `NAME=value, NAME=value`, not '1=2'"),
+        ("[a]\nmodel = a.gguf\n", "aa", "LLAMA_MODEL: no such file: /aa"),
+        ("[main]\nmodel = a.gguf\n", "mian", " (did you mean main?)"),
+        ("", "llama-server.conf", "LLAMA_MODEL: /llama-server.conf: the header is incomplete"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(
@@ -384,7 +388,7 @@ def test_an_absolute_path_with_a_typo_is_refused_and_one_on_a_missing_disk_is_se
     home: Home,
 ) -> None:
     wrong = home.wrong(model=str(home.path / "aa.gguf"))
-    assert wrong == "LLAMA_MODEL: there is no file /aa.gguf. In  there are: a.gguf, b.gguf"
+    assert wrong == "LLAMA_MODEL: no such file: /aa.gguf;  contains: a.gguf, b.gguf"
     later = home.path / "disk" / "c.gguf"
     assert only(home.make(model=str(later))).launch.model == later
 
@@ -395,20 +399,20 @@ def test_a_model_in_several_files_is_named_by_its_first_and_whole(home: Home) ->
     made(home.path / "half-00001-of-00003.gguf", LLAMA)
     assert only(home.make(model="big-00001-of-00002.gguf")).name == "big"
     assert only(home.make(model="big*")).name == "big"
-    assert "big-00002-of-00002.gguf: it is part 2 of 2: name the first one" in home.wrong(
+    assert "big-00002-of-00002.gguf: this is part 2 of 2; use the first part" in home.wrong(
         model="big-00002-of-00002.gguf"
     )
     told = home.wrong("[a]\nmodel = half-00001-of-00003.gguf\n")
     assert told.endswith(
-        "2 of its 3 files are not there: half-00002-of-00003.gguf, half-00003-of-00003.gguf"
+        "2 of its 3 parts are missing: half-00002-of-00003.gguf, half-00003-of-00003.gguf"
     )
 
 
 def test_all_that_is_wrong_is_told_at_once(home: Home) -> None:
     told = home.wrong("[*]\nmodel = a.gguf\nmlok = true\nctx-size = -5\n", None)
-    assert "2: model belongs into" in told
-    assert "3: mlok is unknown" in told
-    assert "4: ctx-size is a whole number, not '-5'" in told
+    assert "2: model belongs in" in told
+    assert "3: mlok is not an option" in told
+    assert "4: ctx-size must be a whole number, not '-5'" in told
     assert len(told.split("\n")) == 3
 
 
@@ -419,7 +423,7 @@ def test_a_model_may_repeat_its_own_name(home: Home) -> None:
 
 def test_a_projector_is_no_model(home: Home) -> None:
     made(home.path / "p.gguf", {"general.type": "mmproj"})
-    assert "is no model but a projector for images" in home.wrong(model="p.gguf")
+    assert "is an image projector, not a model" in home.wrong(model="p.gguf")
 
 
 def test_free_memory_as_the_system_tells_it(

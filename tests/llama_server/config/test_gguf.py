@@ -178,7 +178,7 @@ def test_a_list_of_lists(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "reason"),
-    [("_WORDS_LIMIT", "more than 99 texts"), ("_TEXT_LIMIT", "more than 99 bytes")],
+    [("_WORDS_LIMIT", "more than 99 strings"), ("_TEXT_LIMIT", "more than 99 bytes")],
 )
 def test_no_head_is_read_without_end(
     limit: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -226,13 +226,13 @@ LIST = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 9)
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "ends in the middle of its head"),
+        (b"", "the header is incomplete"),
         (b"<html>", "it is no GGUF file"),
         (b"GGUF" + struct.pack("<I", 1), "version 1 of GGUF is unknown"),
         (b"GGUF" + struct.pack("<IQQ", 3, 2**60, 0), "its head makes no sense"),
         (
             b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 2**50),
-            "a text is longer than the file",
+            "a string is longer than the file",
         ),
         (
             b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 99),
@@ -240,20 +240,20 @@ LIST = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 9)
         ),
         (
             b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<IIQ", 9, 4, 2**50),
-            "a list is longer than the file",
+            "an array is longer than the file",
         ),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 2**40), "its head makes no sense"),
-        (LIST + struct.pack("<IQ", 9, 1) * 900, "lists in each other deeper than 4"),
+        (LIST + struct.pack("<IQ", 9, 1) * 900, "arrays nested deeper than 4"),
         (
             LIST + struct.pack("<IQ", 9, 100) * 900 + b"\0" * 2**10,
-            "lists in each other deeper than 4",
+            "arrays nested deeper than 4",
         ),
-        (LIST + struct.pack("<IQ", 77, 1), "a list of the unknown type 77"),
-        (LIST + struct.pack("<IQ", 8, 2**62), "a list is longer than the file"),
-        (LIST + struct.pack("<IQ", 10, 2**62), "a list is longer than the file"),
+        (LIST + struct.pack("<IQ", 77, 1), "an array of the unknown type 77"),
+        (LIST + struct.pack("<IQ", 8, 2**62), "an array is longer than the file"),
+        (LIST + struct.pack("<IQ", 10, 2**62), "an array is longer than the file"),
         (
             LIST + struct.pack("<IQ", 8, 100) + struct.pack("<Q", 2**62) + b"\0" * 2**10,
-            "a text is longer than the file",
+            "a string is longer than the file",
         ),
         (
             b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + text("w") + struct.pack("<I", 9),
@@ -280,7 +280,7 @@ def test_a_file_that_is_cut_off_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(DamagedFile, match="cannot be read: No such file"):
         gguf.read(tmp_path / "no-such.gguf")
     os.mkfifo(tmp_path / "pipe.gguf")
-    with pytest.raises(DamagedFile, match="it is no ordinary file"):
+    with pytest.raises(DamagedFile, match="not a regular file"):
         gguf.read(tmp_path / "pipe.gguf")
 
 
@@ -322,7 +322,7 @@ def test_a_folder(tmp_path: Path) -> None:
     assert [(path.name, reason) for path, reason in found.damaged] == [
         ("bad.gguf", "it is no GGUF file: it does not begin with `GGUF`"),
         ("link.gguf", "cannot be read: No such file or directory"),
-        ("lost-00001-of-00003.gguf", "2 of its files are missing or damaged"),
+        ("lost-00001-of-00003.gguf", "2 of its parts are missing or damaged"),
     ]
 
 
@@ -343,16 +343,16 @@ def test_what_a_name_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     made(tmp_path / "three.gguf", {})
     with pytest.raises(
         ModelPathError,
-        match=r"2 files match .*: one-00001-of-00002\.gguf, three\.gguf\. Name one of them",
+        match=r"2 files match .*: one-00001-of-00002\.gguf, three\.gguf\; name one of them",
     ):
         model_folder.resolve("*.gguf", tmp_path)
     with pytest.raises(ModelPathError, match=r"no file matches .*no\*"):
         model_folder.resolve("no*", tmp_path)
     with pytest.raises(
-        ModelPathError, match=rf"there is no file .*no\.gguf\. In {tmp_path} there are: one-00001"
+        ModelPathError, match=rf"no such file: .*no\.gguf; {tmp_path} contains: one-00001"
     ):
         model_folder.resolve("no.gguf", tmp_path)
-    with pytest.raises(ModelPathError, match=r"there is no file .*x/no\.gguf$"):
+    with pytest.raises(ModelPathError, match=r"no such file: .*x/no\.gguf$"):
         model_folder.resolve("x/no.gguf", tmp_path)
     (tmp_path / "link.gguf").symlink_to("nowhere")
     with pytest.raises(

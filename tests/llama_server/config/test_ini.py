@@ -100,21 +100,21 @@ def test_a_key_may_be_written_as_llama_cpp_python_writes_it(tmp_path: Path) -> N
     [
         (
             "[*]\n--ctx-size 4096  # big\n",
-            ":2: there is no `=` after ctx-size. Probably meant: `ctx-size = 4096`",
+            ":2: missing `=` after ctx-size. Did you mean `ctx-size = 4096`?",
         ),
         (
             "[*]\nctx size = 4096\n",
-            ":2: there is no `=` after ctx. Probably meant: `ctx = size 4096`",
+            ":2: missing `=` after ctx. Did you mean `ctx = size 4096`?",
         ),
-        ("[*]\n= 5\n", ":2: '= 5' is no line of a configuration; write `key = value`"),
-        ("[*]\n<x>\n", ":2: '<x>' is no line of a configuration"),
-        ("[model\n", ":1: '[model' is no section; write [*] for all models, [name] for one"),
-        ("[]\n", ":1: '[]' is no section"),
+        ("[*]\n= 5\n", ":2: invalid line '= 5'; write `key = value`"),
+        ("[*]\n<x>\n", ":2: invalid line '<x>'"),
+        ("[model\n", ":1: invalid section '[model'; write [*] for all models, [name] for one"),
+        ("[]\n", ":1: invalid section '[]'"),
         (
             "ctx-size = 1\n",
-            ":1: ctx-size stands before the first section; write [*] above it to mean all models",
+            ":1: ctx-size is before the first section; add [*] above it to apply it to all models",
         ),
-        ("[*]\na = 1\na = 2\n", ":3: a was said in this section already"),
+        ("[*]\na = 1\na = 2\n", ":3: a is already set in this section"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, said: str) -> None:
@@ -158,12 +158,12 @@ def test_values_of_our_own_keys() -> None:
 
 def test_wrong_values_of_our_own_keys() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"^f:3: k is a switch: `true` or `false`, not 'maybe'$"
+        ConfigurationError, match=r"^f:3: k must be `true` or `false`, not 'maybe'$"
     ):
         entry("maybe").as_bool()
     for value, said in (("x", "'x'"), (None, "'nothing'"), ("-1", "'-1'"), ("nan", "'nan'")):
         with pytest.raises(
-            ConfigurationError, match=rf"^f:3: k is a number, 0 or more, not {said}$"
+            ConfigurationError, match=rf"^f:3: k must be a number of at least 0, not {said}$"
         ):
             entry(value).as_number(least=0)
     with pytest.raises(ConfigurationError, match="k is `a` or `b`, not 'c'"):
@@ -174,5 +174,5 @@ def test_wrong_values_of_our_own_keys() -> None:
 
 
 def test_what_was_probably_meant() -> None:
-    assert suggestion("ctx-sise", ["ctx-size", "top-k"]) == ". Probably meant: ctx-size"
+    assert suggestion("ctx-sise", ["ctx-size", "top-k"]) == " (did you mean ctx-size?)"
     assert suggestion("zzz", ["ctx-size"]) == ""

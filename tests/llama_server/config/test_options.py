@@ -109,42 +109,44 @@ def test_an_older_build_is_spoken_to_in_its_own_words(
             NEW,
             "ctx-sise",
             "1",
-            "c:1: ctx-sise is unknown to this llama-server. Probably meant: ctx-size",
+            "c:1: ctx-sise is not an option of this llama-server (did you mean ctx-size?)",
         ),
-        (NEW, "zzzz", "1", "zzzz is unknown to this llama-server"),
-        (OLD, "spec-type", "x", "spec-type is unknown to this llama-server. See its --help."),
-        (OLD, "type-k", "8", "type-k is unknown to this llama-server"),
+        (NEW, "zzzz", "1", "zzzz is not an option of this llama-server"),
+        (OLD, "spec-type", "x", "spec-type is not an option of this llama-server. See its --help."),
+        (OLD, "type-k", "8", "type-k is not an option of this llama-server"),
         (NEW, "ctx-size", None, "ctx-size needs a value: `ctx-size = N`"),
-        (NEW, "ctx-size", "big", "ctx-size is a whole number, not 'big'"),
-        (NEW, "ctx-size", "-5", "ctx-size is a whole number, not '-5'"),
-        (NEW, "ctx-size", "1e4", "ctx-size is a whole number, not '1e4'"),
-        (NEW, "temp", "warm", "temp is a number, not 'warm'"),
-        (NEW, "n-gpu-layers", "most", "n-gpu-layers is a number or `auto` or `all`, not 'most'"),
-        (NEW, "cache-type-k", "q8", "cache-type-k is one of f32, f16, bf16, q8_0"),
-        (NEW, "cache-type-k", "q8", "Probably meant: q8_0"),
-        (NEW, "flash-attn", "maybe", "flash-attn is one of on, off, auto, not 'maybe'"),
-        (NEW, "jinja", "maybe", "jinja is a switch: `true` or `false`, not 'maybe'"),
+        (NEW, "ctx-size", "big", "ctx-size must be a whole number, not 'big'"),
+        (NEW, "ctx-size", "-5", "ctx-size must be a whole number, not '-5'"),
+        (NEW, "ctx-size", "1e4", "ctx-size must be a whole number, not '1e4'"),
+        (NEW, "temp", "warm", "temp must be a number, not 'warm'"),
+        (
+            NEW,
+            "n-gpu-layers",
+            "most",
+            "n-gpu-layers must be a number or `auto` or `all`, not 'most'",
+        ),
+        (NEW, "cache-type-k", "q8", "cache-type-k must be one of f32, f16, bf16, q8_0"),
+        (NEW, "cache-type-k", "q8", "did you mean q8_0?"),
+        (NEW, "flash-attn", "maybe", "flash-attn must be one of on, off, auto, not 'maybe'"),
+        (NEW, "jinja", "maybe", "jinja must be `true` or `false`, not 'maybe'"),
         (
             NEW,
             "chat-template",
             "qwen",
-            "chat-template 'qwen' is no template that llama.cpp carries; leave it out",
+            "chat-template 'qwen' is not a template of llama.cpp; remove it",
         ),
-        (NEW, "chat-template", "mine", "chat-template 'mine' is no template"),
+        (NEW, "chat-template", "mine", "chat-template 'mine' is not a template"),
         (
             NEW,
             "chat-format",
             "chatml",
-            "chat-format cannot be set: leave it out: the model's own template is used",
+            "chat-format cannot be set: remove it: the model's own template is used",
         ),
         (
             NEW,
             "logits-all",
             "true",
-            (
-                "logits-all cannot be set: llama-server has no such option; "
-                "it belongs to llama-cpp-python"
-            ),
+            ("logits-all cannot be set: remove it: it is an option of llama-cpp-python"),
         ),
         (
             NEW,
@@ -152,7 +154,7 @@ def test_an_older_build_is_spoken_to_in_its_own_words(
             "4",
             "was removed from this llama-server: use the respective --spec-ngram-*-size-n",
         ),
-        (NEW, "port", "8080", "port cannot be set here: llama-bridge chooses it itself"),
+        (NEW, "port", "8080", "port cannot be set here: llama-bridge sets it"),
         (NEW, "api-key", "x", "api-key cannot be set here"),
         (NEW, "help", None, "help cannot be set here: it starts no server"),
     ],
@@ -167,7 +169,7 @@ def test_what_cannot_be_said_is_refused_with_the_reason(
 
 def test_two_names_for_one_option_contradict_each_other() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"^c:2: no-mmap and mlock \(line 1\) both mean `load-mode`"
+        ConfigurationError, match=r"^c:2: no-mmap and mlock \(line 1\) both set `load-mode`"
     ):
         said(NEW, ("mlock", None), ("no-mmap", None))
     assert said(NEW, ("ctx-size", "1"), ("n-ctx", "1")) == ["--ctx-size", "1"]
@@ -192,10 +194,7 @@ def test_the_wheel_takes_what_its_attributes_can_set() -> None:
     ]
     with pytest.raises(
         ConfigurationError,
-        match=(
-            r"n-cpu-ffn is unknown to the server in the xllamacpp wheel.*A llama-server of your "
-            r"own"
-        ),
+        match=(r"n-cpu-ffn is not an option of the xllamacpp wheel.*Set LLAMA_SERVER"),
     ):
         said(wheel, ("n-cpu-ffn", "4"))
 

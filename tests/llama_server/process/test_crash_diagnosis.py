@@ -84,7 +84,7 @@ from proxy.llama_server.process.crash_diagnosis import diagnose
         ),
         (
             'error while handling argument "--device": invalid device: CUDA0',
-            "no usable GPU: this llama-server does not know CUDA0.",
+            "no usable GPU: this llama-server has no device CUDA0.",
         ),
         (
             "/src/llama-context.cpp:2529: GGML_ASSERT(n_outputs >= 1) failed",
@@ -113,7 +113,7 @@ def test_a_line_names_the_cause_with_its_cure(line: str, cause: str) -> None:
 @pytest.mark.parametrize(
     ("lines", "code", "cause"),
     [
-        ([], -9, "killed by SIGKILL. When nobody did that by hand, the system was out of memory"),
+        ([], -9, "killed by SIGKILL. Unless you did that, the system was out of memory"),
         ([], -4, "killed by SIGILL. This llama-server was built for another processor"),
         ([], -11, "killed by SIGSEGV."),
         ([], -42, "killed by signal 42."),
@@ -150,8 +150,8 @@ def test_memory_is_told_in_figures() -> None:
         ),
     ]
     assert diagnose(lines, 1).startswith(
-        "out of GPU memory. Wanted: 9,000 MiB, free: 7,900 MiB. In llama-server.conf: "
-        "a smaller `ctx-size`"
+        "out of GPU memory. Wanted: 9,000 MiB, free: 7,900 MiB. In llama-server.conf, halve "
+        "`ctx-size`"
     )
     assert diagnose(lines[2:], 1).startswith("out of GPU memory. Wanted: 9,000 MiB. In")
     assert diagnose(["ggml_aligned_malloc: insufficient memory"], 1).startswith(

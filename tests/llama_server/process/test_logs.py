@@ -125,9 +125,7 @@ def test_where_it_runs_in_words() -> None:
         "sched_reserve:      CUDA0 compute buffer size =   300.25 MiB",
     )
     assert (told.memory, told.offloaded, told.layers) == (9300.75, 26, 33)
-    assert (
-        told.summary == "CUDA0, 26 of 33 layers on the GPU, 9,301 MiB (8,300 MiB of it on the GPU)"
-    )
+    assert told.summary == "CUDA0, 26 of 33 layers on the GPU, 9,301 MiB (8,300 MiB on the GPU)"
     none = facts(
         "  - CUDA0 : x (1 MiB, 1 MiB free)",
         "load_tensors: offloaded 0/33 layers to GPU",
