@@ -96,6 +96,14 @@ def test_every_dialect_is_named_once() -> None:
     assert sorted(name for row in table for name in words_in_code(row[0])) == sorted(DIALECTS)
 
 
+def test_every_law_of_the_parser_has_a_test_that_names_it() -> None:
+    laws = (DOCS / "architecture.md").read_text().partition("## The laws of the parser")[2]
+    numbers = re.findall(r"^(\d)\. \*\*", laws, re.MULTILINE)
+    tests = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    assert numbers == sorted(set(re.findall(r"^def test_law_(\d)_", tests, re.MULTILINE)))
+    assert len(numbers) == 8
+
+
 def test_every_rule_for_quoted_calls_is_explained_once() -> None:
     rules = {quoting.CODE, quoting.COMMENT, quoting.REPEATED, quoting.OTHER_DIALECT, quoting.BARE}
     rules |= {rule for rule, _ in quoting.LINES} | {mark.rule for mark in quoting.MARKS.values()}

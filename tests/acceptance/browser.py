@@ -204,7 +204,7 @@ def test_the_page_shows_what_happens_while_it_happens(browser: Chromium, bridge:
     Backend.may_answer.set()
     waiting.join(60)
     browser.until(lambda: browser.value("document.querySelectorAll('#last tr').length") == 3)
-    browser.until(lambda: text(browser, "live") == "Nobody is asking.")
+    browser.until(lambda: text(browser, "live") == "No requests.")
     assert "10,240 (0)" in text(browser, "last")
     assert jsonc.parsed(text(browser, "opencode"))["provider"]["llama-bridge"]["options"] == {
         "baseURL": f"{bridge}/v1",
@@ -264,12 +264,12 @@ def test_a_page_that_stays_open_finds_the_server_again(
         program.wait_for(lambda: _address(program), "banner", 30)
         browser.ask("Page.navigate", url=f"http://anybody:{KEY}@127.0.0.1:{port}/")
         browser.until(lambda: text(browser, "state") == "ready")
-    browser.until(lambda: text(browser, "state") == "llama-bridge does not answer")
+    browser.until(lambda: text(browser, "state") == "llama-bridge does not respond")
     # As a web server before it says so.
     with ThreadingHTTPServer(("127.0.0.1", int(port)), Refusing) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        browser.until(lambda: text(browser, "line") == "If it stays so, reload this page.")
+        browser.until(lambda: text(browser, "line") == "If this persists, reload the page.")
         server.shutdown()
         thread.join()
     with running("llama-bridge", command, tmp_path / "second", ROOT, environment):

@@ -17,7 +17,7 @@ def family(name: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_relatives_are_read(name: str) -> None:
+def test_law_8_a_named_dialect_reads_its_family(name: str) -> None:
     for relative in family(name):
         text = WRITTEN[relative].render(CALLS)
         assert seen(events_of(Parser(TOOLS, name), [text])) == seen(

@@ -9,11 +9,9 @@ from tests.parsing.cuts import events_of, seen
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_wherever_it_is_cut_no_call_has_other_arguments(name: str) -> None:
-    """Law 3.
-
-    An answer that ended by itself may be completed behind a value that closed: then the members so
-    far are all of them.
+def test_law_3_a_cut_never_changes_the_arguments_of_a_complete_call(name: str) -> None:
+    """An answer that was not cut may be completed after a closed value: then the members so far are
+    all of them.
     """
     text = WRITTEN[name].render([("mix", FULL)])
     for place in range(len(text)):

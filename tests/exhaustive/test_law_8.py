@@ -43,7 +43,7 @@ def reads(name: str, text: str, finish: str) -> bool:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_what_it_reads_at_all_it_reads_as_well_as_all_together(name: str) -> None:
+def test_law_8_a_named_dialect_reads_its_calls_as_well_as_auto(name: str) -> None:
     for case, text, finish in TEXTS:
         if reads(name, text, finish):
             named = seen(events_of(Parser(test_half_calls.BASH, name), [text], finish))

@@ -1,4 +1,4 @@
-"""The laws of the heart, each attacked with generated answers."""
+"""The laws of the parser, each attacked with generated answers; docs/architecture.md lists them."""
 
 import json
 from collections.abc import Sequence
@@ -102,7 +102,7 @@ def cut(draw: st.DrawFn, text: str) -> list[str]:
 
 @LAWS
 @given(st.data(), rubbish, modes, finishes, st.sampled_from(["auto", "hermes", "qwen3_coder"]))
-def test_1_cutting_changes_nothing(
+def test_law_1_chunking_changes_nothing(
     data: st.DataObject, text: str, mode: ThinkingMode, finish: str, dialect: str
 ) -> None:
     whole = events_of(Parser(TOOLS, dialect, mode), [text], finish)
@@ -114,7 +114,7 @@ def test_1_cutting_changes_nothing(
 @given(rubbish, finishes)
 @example("``` <tool_call>", "stop")
 @example(" \n ", "stop")
-def test_2_what_is_no_call_comes_back(text: str, finish: str) -> None:
+def test_law_2_text_that_is_not_a_call_is_returned_word_for_word(text: str, finish: str) -> None:
     parser = Parser(TOOLS, thinking="off")
     found = seen(events_of(parser, [text], finish))
     assert parser.grammar_failures == {}
@@ -144,7 +144,7 @@ def test_2_what_is_no_call_comes_back(text: str, finish: str) -> None:
     ),
     st.text(max_size=20),
 )
-def test_2_a_plain_answer_is_exact_to_its_last_letter(end: str, start: str) -> None:
+def test_law_2_a_plain_answer_is_exact_to_its_last_letter(end: str, start: str) -> None:
     assert seen(events_of(Parser(TOOLS), start + end)) == Seen(start + end)
 
 
@@ -175,7 +175,7 @@ def _loose(text: str) -> str:
     st.dictionaries(st.sampled_from(["path", "content", "text"]), texts, max_size=3),
     st.sampled_from([as_tags, as_json, as_loose_json]),
 )
-def test_3_arguments_arrive_as_they_were_meant(
+def test_law_3_arguments_are_one_valid_json_object(
     data: st.DataObject, arguments: dict[str, str], written: object
 ) -> None:
     assert callable(written)
@@ -188,7 +188,7 @@ def test_3_arguments_arrive_as_they_were_meant(
 
 @LAWS
 @given(texts, st.sampled_from([as_tags, as_json]))
-def test_3_no_client_runs_half_a_call(value: str, written: object) -> None:
+def test_law_3_the_arguments_of_a_partial_call_never_parse(value: str, written: object) -> None:
     """Letter by letter: the arguments parse for the first time when the call is whole."""
     assert callable(written)
     parser, arguments, ended = Parser(TOOLS), "", False
@@ -210,7 +210,7 @@ def _parses(text: str) -> bool:
 
 @LAWS
 @given(rubbish, modes)
-def test_4_no_tools_no_calls(text: str, mode: ThinkingMode) -> None:
+def test_law_4_without_tools_there_are_no_calls(text: str, mode: ThinkingMode) -> None:
     assert seen(events_of(Parser([], thinking=mode), [text])).calls == ()
     if mode == "off":
         assert events_of(Parser(None, thinking=mode), [text]) == events_of(
@@ -224,7 +224,7 @@ def test_4_no_tools_no_calls(text: str, mode: ThinkingMode) -> None:
     st.sampled_from([as_tags, as_json]),
     st.sampled_from(["```\n{}\n```\nsee?", "```xml\n{}\n```\n\n```\n{}\n```\n", "so `{}` it is"]),
 )
-def test_4_what_is_quoted_is_text(value: str, written: object, around: str) -> None:
+def test_law_4_a_quoted_call_is_text(value: str, written: object, around: str) -> None:
     assert callable(written)
     call = written({"content": value.replace("`", "").replace("~", "").replace("\n", " ")})
     text = "See:\n" + around.replace("{}", call)
@@ -233,7 +233,7 @@ def test_4_what_is_quoted_is_text(value: str, written: object, around: str) -> N
 
 @LAWS
 @given(rubbish, modes, finishes)
-def test_6_no_input_raises(text: str, mode: ThinkingMode, finish: str) -> None:
+def test_law_6_no_input_raises(text: str, mode: ThinkingMode, finish: str) -> None:
     parser = Parser(TOOLS, thinking=mode)
     seen(
         [
@@ -264,7 +264,7 @@ def test_6_no_input_raises(text: str, mode: ThinkingMode, finish: str) -> None:
         max_size=8,
     )
 )
-def test_7_indexes_count_up(parts: Sequence[str]) -> None:
+def test_law_7_indexes_count_up_and_ids_are_unique(parts: Sequence[str]) -> None:
     events = events_of(Parser(TOOLS), parts)
     assert [event.index for event in events if isinstance(event, CallStart)] == list(
         range(len(seen(events).calls))
@@ -278,7 +278,7 @@ def test_many_tools_are_no_trouble() -> None:
     )
 
 
-def test_a_plain_answer_leaves_at_once() -> None:
+def test_law_5_a_plain_answer_is_sent_immediately() -> None:
     parser = Parser(TOOLS)
     assert [parser.feed(piece) for piece in ("Hel", "lo ", "you")] == [
         [Content("Hel")],

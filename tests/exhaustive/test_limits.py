@@ -101,7 +101,7 @@ def test_a_call_that_is_known_at_its_end_only_is_text_beyond_the_limit(name: str
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_what_must_be_held_is_text_beyond_the_limit(name: str) -> None:
+def test_law_5_held_text_is_text_beyond_the_limit(name: str) -> None:
     text = WRITTEN[name].render([("write", {"content": LONG})])
     thoughts = f"<think>so {text}.</think>"
     assert always(limited, thoughts, cuttings=few(thoughts)) == Seen("", (), f"so {text}.")

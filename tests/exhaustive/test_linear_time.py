@@ -8,7 +8,7 @@ from proxy.parsing.event_buffer import merged
 from tests.completion.one_choice import Told
 
 
-def test_a_long_answer_in_single_letters_takes_linear_time() -> None:
+def test_law_5_a_long_answer_in_single_letters_takes_linear_time() -> None:
     def seconds(length: int) -> float:
         known, began = ResumeFilter("x" * length), time.process_time()
         for _ in range(length):
@@ -20,7 +20,7 @@ def test_a_long_answer_in_single_letters_takes_linear_time() -> None:
     assert min(seconds(400_000) for _ in range(3)) < 20 * min(seconds(40_000) for _ in range(3))
 
 
-def test_a_long_argument_in_single_letters_told_twice_takes_linear_time() -> None:
+def test_law_5_a_long_argument_that_arrives_twice_takes_linear_time() -> None:
     def seconds(length: int) -> float:
         call = json.dumps({"name": "write", "arguments": {"path": "x" * length}})
         told, began = Told().text("<tool_call>\n" + call[:-3]), time.process_time()

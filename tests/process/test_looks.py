@@ -54,7 +54,8 @@ async def test_a_look_at_a_model_that_is_not_loaded_loads_it_not(
                 if method != "HEAD":
                     assert call.json["error"]["code"] == "model_unloaded"
                     assert call.json["error"]["message"] == (
-                        "no model is loaded, and GET loads none: the next chat request loads one."
+                        "no model is loaded, and a GET does not load one; "
+                        "the next chat request loads one"
                     )
         await asyncio.sleep(0.05)
         assert app.app_state.provider.is_unloaded()

@@ -210,7 +210,7 @@ def test_a_folder(home: Home) -> None:
     ]
     empty = home.path / "empty"
     empty.mkdir()
-    assert home.wrong(model="empty") == "LLAMA_MODEL: there is no whole model in the folder /empty"
+    assert home.wrong(model="empty") == "LLAMA_MODEL: no complete model in the folder /empty"
 
 
 def test_what_a_new_binary_gets_by_itself(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
