@@ -1,1 +1,1 @@
-"""No I/O here: bytes become chunks, text becomes events."""
+"""Parser that turns the text of a model's answer into events; does no I/O."""

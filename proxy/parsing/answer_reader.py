@@ -1,4 +1,4 @@
-"""The text of an answer: prose, code, thoughts between tags, and the calls among them."""
+"""Reader of an answer's text: prose, code, reasoning between tags, and tool calls."""
 
 import re
 from collections.abc import Sequence
@@ -16,32 +16,31 @@ from proxy.parsing.reasoning_reader import ReasoningReader
 from proxy.parsing.undecided_calls import UndecidedCalls
 
 BOUNDARY = re.compile(r"[\n.!?:;…。！？]")
-"""After one of these a later block of thoughts may begin; elsewhere in a line its tag is only
-mentioned.
-"""
+"""Characters after which a reasoning tag opens another block; elsewhere the tag is text."""
 
 
 class AnswerReader:
-    """Reads the text of an answer to its end."""
+    """Reader that splits the text of one answer into text, reasoning and tool calls."""
 
     def __init__(
         self, buffer: EventBuffer, reader: Reader, index: MarkerIndex, *, forced: bool
     ) -> None:
         self._buffer, self._reader, self._index = buffer, reader, index
-        self.forced = forced  # the prompt has opened the thoughts already
+        self.forced = forced  # the prompt has already opened the reasoning
         self._runner = GrammarRunner(buffer, reader)
         self._reasoning = ReasoningReader(buffer, reader, self._runner, index)
         self._context = CallContext(index)
-        self._span: CodeSpan | None = None  # inline code with a marker in it
-        self._at_start = True  # nothing but blanks since the beginning, thoughts or a call
-        self._no_calls = False  # in a part that has no calls
-        self._has_header = False  # a header was read: the tokens that end a part say nothing
-        self._blanks: list[str] = []  # those
-        # What joins the next thoughts to the last ones: nothing, if they stand side by side.
+        self._span: CodeSpan | None = None  # the current inline code, if it contains a marker
+        self._at_start = True  # only blanks since the start, a reasoning block or a call
+        self._no_calls = False  # the current part of the message cannot contain calls
+        self._has_header = False  # a header was read, so tokens that end a part are markup
+        self._blanks: list[str] = []  # blanks read at a start, not emitted yet
+        # Emitted between two reasoning blocks; empty if the blocks are adjacent.
         self._separator = "\n"
         self._undecided = UndecidedCalls(buffer, self._context.code, reader.limit)
 
     def run(self) -> Steps[None]:
+        """Read the answer to its end."""
         if self.forced:
             yield from self._reader.skip_blanks()
             opener = yield from self._reader.take(*self._index.reasoning, *self._index.labels)
@@ -61,9 +60,11 @@ class AnswerReader:
             yield from self._handle_marker(marker)
         self._finish()
 
-    # at the beginning, and after thoughts and calls
-
     def _read_start(self) -> Steps[None]:
+        """Read blanks, then a header, a reasoning tag, a fence or a call without a certain marker.
+
+        Clears `_at_start` if none of these follows.
+        """
         blanks = yield from self._reader.skip_blanks()
         if blanks:
             self._separator = "\n"
@@ -108,7 +109,7 @@ class AnswerReader:
         self._at_start, self._separator = True, ""
 
     def _read_header(self, header: str) -> Steps[bool]:
-        """The header of a call, of thoughts, or of the answer."""
+        """Read a header and the call or reasoning after it. Return False if it is not a header."""
         grammars = self._index.grammars.get(header) or self._index.first_grammars.get(header)
         if grammars and (yield from self._try_call(header, grammars)):
             return True
@@ -132,13 +133,13 @@ class AnswerReader:
         return False
 
     def _start_answer(self) -> bool:
-        """What follows is the answer; blanks before it were none of it."""
+        """Start the answer after a header, and drop the blanks before it."""
         self._has_header, self._blanks = True, []
         self._context.reset()
         return True
 
     def _fence(self) -> Steps[bool]:
-        """The first line of a message that is a fence: held if a call may follow it."""
+        """Read and hold the opening line of a fence. Return False if no call can follow it."""
         line = yield from fence_before_call(self._reader, self._index, self._buffer.tools)
         if line:
             self._context.feed(line)
@@ -150,7 +151,10 @@ class AnswerReader:
         return (yield from self._index.tool_name_follows(self._reader, self._buffer.tools))
 
     def _try_tentative(self, start: str) -> Steps[bool]:
-        """A look at what has no certain marker. True if a call was read."""
+        """Try the tentative grammars for text that begins with `start`.
+
+        Return True if a call was read.
+        """
         if start not in self._index.tentative:
             if start or not (yield from self._tool_name_follows()):
                 return False
@@ -177,8 +181,11 @@ class AnswerReader:
         return False
 
     def _bare_call(self, result: GrammarResult, dialect: Dialect) -> None:
-        """Without a hint a bare call must be the whole message; where markers prove it, only
-        calls may follow on its line.
+        """Emit, hold or refuse a call that has no certain marker.
+
+        The call is proven if its dialect is the model's own, needs no proof, or finds one in the
+        text. A proven call is emitted; unless the dialect is the model's own, only calls may
+        follow on its line. Any other call must be the whole message.
         """
         own = dialect.name in self._index.own
         proven = (
@@ -194,9 +201,8 @@ class AnswerReader:
         else:
             self._refuse(result, BARE)
 
-    # among the prose
-
     def _handle_marker(self, marker: str) -> Steps[None]:
+        """Handle a marker found in prose: a call, reasoning, an end token, or plain text."""
         inline = self._context.code.inline
         if marker in self._index.grammars and not inline and not self._no_calls:
             yield from self._call(marker)
@@ -217,7 +223,7 @@ class AnswerReader:
 
     @property
     def _is_marked_up(self) -> bool:
-        """Whether the answer is more than its plain text."""
+        """Whether the answer contains a call, reasoning or a header besides its text."""
         return (
             self._buffer.has_calls
             or self._buffer.has_reasoning
@@ -226,6 +232,7 @@ class AnswerReader:
         )
 
     def _opens_reasoning(self) -> bool:
+        """Return whether a reasoning tag in prose opens another reasoning block."""
         code = self._context.code
         return (
             self._buffer.has_reasoning
@@ -235,6 +242,7 @@ class AnswerReader:
         )
 
     def _call(self, opener: str) -> Steps[None]:
+        """Read the call that `opener` begins. If there is none, emit the opener as text."""
         self._reader.back(len(opener))
         if self._undecided.in_closed_fence:
             self._undecided.emit_as_text(CODE)
@@ -243,9 +251,9 @@ class AnswerReader:
             self._emit_text(opener)
 
     def _try_call(self, opener: str, grammars: Sequence[NamedGrammar]) -> Steps[bool]:
-        """Read a call, or its text where a rule says so.
+        """Read a call, and emit it as a call, or as text if a quoting rule refuses it.
 
-        False: neither comes, and nothing was read.
+        Return False, with nothing read, if no grammar accepts the text.
         """
         if self._context.code.fenced:
             rule, watches = Judgement(CODE if self._undecided.is_watched else "")
@@ -274,8 +282,9 @@ class AnswerReader:
         self._at_start, self._blanks, self._separator = True, [], "\n"
 
     def _handle_end_token(self, token: str) -> Steps[None]:
-        """Tokens that end a turn say nothing, at the end; nor at the end of a part, where parts
-        have headers.
+        """Drop tokens that end a message at the end of the answer; elsewhere emit them as text.
+
+        In an answer with headers, they are also dropped before the next part of the message.
         """
         tail, size = [token], len(token)
         while size < WORD_LIMIT and (
@@ -303,19 +312,17 @@ class AnswerReader:
         self._reader.advance(len(token))
         return token
 
-    # what is shown
-
     def _emit_text(self, text: str) -> None:
-        """Text of the answer, word for word; all that was read and is no call comes here."""
+        """Emit text of the answer unchanged."""
         self._emit(text, text)
 
     def _refuse(self, result: GrammarResult, rule: str) -> None:
-        """A call that is text, by a rule. No rule looks inside it."""
+        """Emit a call as text and count it under `rule`. Quoting rules see only a placeholder."""
         self._buffer.quoted_calls[rule] += result.count
         self._emit(result.raw, QUOTED + newline_after(result.raw))
 
     def _emit(self, text: str, visible: str) -> None:
-        """Show a text; `seen` stands for it where rules read it."""
+        """Emit `text` as text of the answer. Quoting rules read `visible` in its place."""
         self._context.feed(visible)
         if self._span is not None and self._span.feed(text, self._context.code.span):
             self._count_span()
@@ -329,9 +336,9 @@ class AnswerReader:
         self._span = None
 
     def _with_blanks(self, text: str) -> str:
-        """With the blanks before it.
+        """Return `text` with the blanks that were held before it.
 
-        Empty lines between thoughts, or a call, and the first words of an answer are no part of it.
+        Empty lines between reasoning or a call and the first text of the answer are dropped.
         """
         blanks = "".join(self._blanks)
         self._at_start, self._blanks = False, []
@@ -344,6 +351,7 @@ class AnswerReader:
         return blanks + text
 
     def _finish(self) -> None:
+        """Emit everything that is still held at the end of the answer."""
         self._context.code.end()
         self._undecided.end_line()
         self._count_span()

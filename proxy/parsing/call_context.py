@@ -1,4 +1,4 @@
-"""What stands around the next call: code, the beginning of its line, and its paragraph."""
+"""Context of the next call: the code around it, the start of its line, and its paragraph."""
 
 import re
 from typing import NamedTuple
@@ -17,36 +17,38 @@ from proxy.parsing.quoting import (
 )
 
 WINDOW = 512
-"""So many letters of a paragraph are looked at."""
+"""Characters before a call that the quoting rules read."""
 HEAD = 256
-"""And so many of the beginning of a line."""
+"""Characters at the start of a line that the quoting rules read."""
 EMPTY_LINE = re.compile(r"\n[ \t\r]*\n")
 
 
 class Judgement(NamedTuple):
-    rule: str = ""  # a call here is text, by this rule
-    watches: tuple[QuoteWatcher, ...] = ()  # or what follows it decides
+    """Whether a call is text, is a call, or depends on what follows it."""
+
+    rule: str = ""  # the rule that makes the call text; empty if none does
+    watches: tuple[QuoteWatcher, ...] = ()  # watchers that decide by the text after the call
 
 
 class CallContext:
-    """Follows a text that comes in pieces, and judges where a call stands in it."""
+    """Tracker of the text before the next call, which arrives in pieces."""
 
     def __init__(self, index: MarkerIndex) -> None:
         self.code = CodeTracker()
         self.last_char = "\n"
         self._index = index
-        self._head = ""  # the beginning of a line that is longer than what is kept of the text
+        self._head = ""  # the start of the current line, if the kept text does not reach back to it
         self._kept: list[str] = []
         self._size = 0
 
     def feed(self, text: str) -> None:
-        """Read on in the text; `QUOTED` stands for a refused call."""
+        """Add text of the answer, with `QUOTED` in place of each refused call."""
         self.code.feed(text)
         self.last_char = text[-1]
         self._keep(text)
 
     def add_call(self, raw: str) -> None:
-        """A call has been read; what is around it does not change by that."""
+        """Add a placeholder for a call, which does not affect the code around it."""
         self._keep(CALL + newline_after(raw))
 
     def _keep(self, text: str) -> None:
@@ -56,11 +58,11 @@ class CallContext:
             self._window()
 
     def reset(self) -> None:
-        """A message begins here, or another part of one."""
+        """Forget the text so far, because a message or a part of one begins here."""
         self._head, self._kept, self._size = "", [], 0
 
     def judge(self, opener: str, *, after_prose: bool) -> Judgement:
-        """Judge a call that begins with this opener, here."""
+        """Judge a call that begins at the current position with `opener`."""
         trust = self._index.trust(opener)
         if not self._index.has_quote_rules:
             return Judgement("", (QuoteWatcher.rest_of_line(BARE),) if trust.weak else ())
@@ -73,8 +75,9 @@ class CallContext:
         return Judgement("", tuple(found))
 
     def _before(self, opener: str) -> tuple[str, str]:
-        """Return the beginning of the line and the last letters of the text; a boundary in them
-        begins a line, except in a quotation.
+        """Return the start of the current line, and the last characters of the text.
+
+        A token that ends a message begins a new line, except in a quotation.
         """
         text = self._window()
         line = self._line(text)
@@ -86,6 +89,7 @@ class CallContext:
         return "" if opener in self._index.boundaries else line, behind
 
     def _window(self) -> str:
+        """Drop all text but the last `WINDOW` characters, and return those."""
         text = "".join(self._kept)
         dropped, text = text[:-WINDOW], text[-WINDOW:]
         if "\n" in dropped:

@@ -1,5 +1,7 @@
-"""The one writer of calls: whatever a dialect reads, its arguments leave as one compact JSON
-object, typed by the tool's schema.
+"""Index of the declared tools, and writer of tool calls.
+
+Whatever the dialect, the arguments of a call are written as one compact JSON object, with values
+typed by the tool's schema.
 """
 
 import bisect
@@ -15,20 +17,20 @@ from proxy.parsing.window import HELD_LIMIT
 
 NAME = re.compile(r"[^\W_][\w.:/@-]{0,127}|_[\w.:/@-]{0,127}")
 SEPARATORS = re.compile(r"[-_. ]+")
-# Further ones are forwarded by the name that the model writes, as undeclared ones are.
+# Tools beyond this number are ignored: calls of them are forwarded as if the tool was undeclared.
 TOOLS_LIMIT = 5_000
-NAME_LIMIT = 1024  # letters; a tool with a longer name cannot be called
+NAME_LIMIT = 1024  # characters; tools with longer names are ignored
 KEYS_LIMIT = 1 << 12
-"""So many keys of a call are remembered: a call may have more."""
+"""Number of argument names remembered per call; a call may have more."""
 
 
 class ToolIndex:
-    """The tools of a request. What is no usable entry is passed over."""
+    """Index of the tools that a request declares. Malformed entries are skipped."""
 
     def __init__(self, tools: object = ()) -> None:
         self._parameters: dict[str, object] = {}
-        self._kinds: dict[str, dict[str, Kinds]] = {}  # of the tools that were called
-        self._alike: dict[str, str | None] = {}  # None: several are alike
+        self._kinds: dict[str, dict[str, Kinds]] = {}  # parameter kinds of the tools called so far
+        self._alike: dict[str, str | None] = {}  # by normalized name; None if ambiguous
         for entry in tools[:TOOLS_LIMIT] if isinstance(tools, (list, tuple)) else ():
             function = entry.get("function", entry) if isinstance(entry, Mapping) else None
             if (
@@ -48,17 +50,18 @@ class ToolIndex:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """In order: those that begin alike stand together."""
+        """Declared names in sorted order, so that names with the same prefix are adjacent."""
         return tuple(sorted(self._parameters))
 
     def is_name_prefix(self, text: str) -> bool:
-        """Whether a name begins with this text."""
+        """Return whether the name of a declared tool starts with `text`."""
         at = bisect.bisect_left(self.names, text)
         return at < len(self.names) and self.names[at].startswith(text)
 
     def resolve(self, name: str) -> str | None:
-        """The declared name that a model meant, whatever it did to case, separators and the
-        `functions.` before it.
+        """Return the declared tool that `name` means, or None.
+
+        Case, separators and a prefix that ends in a dot, such as `functions.`, are ignored.
         """
         for form in (name, name.removeprefix("functions."), name.rpartition(".")[2]):
             if form in self._parameters:
@@ -68,8 +71,9 @@ class ToolIndex:
         return None
 
     def kinds(self, name: str) -> Mapping[str, Kinds]:
-        """Return the kinds of a tool's parameters; its schema is read when the tool is first
-        called.
+        """Return the value kinds of each parameter of the tool `name`; empty if undeclared.
+
+        The schema is read when the tool is first called.
         """
         if name not in self._kinds and name in self._parameters:
             self._kinds[name] = properties(self._parameters[name])
@@ -77,12 +81,14 @@ class ToolIndex:
 
 
 def _alike(name: str) -> str:
+    """Return `name` in lower case and with one kind of separator."""
     return SEPARATORS.sub("_", name).lower()
 
 
 class CallWatcher(Protocol):
-    """Learns where in the text each call begins and ends; it may stop the grammar there by
-    raising.
+    """Object that a `CallWriter` notifies when a call starts or ends.
+
+    Its methods may raise to stop the grammar.
     """
 
     def call_started(self) -> None: ...
@@ -91,19 +97,18 @@ class CallWatcher(Protocol):
 
 
 class CallWriter:
-    """Where a grammar writes what it has read.
+    """Writer to which a grammar passes the calls that it reads.
 
-    Nothing leaves before the first `start`: that is when a grammar is sure.
-
-    A value whose type is not known before its end is held up to `limit`.
+    A grammar calls `start` once it is certain of a call; nothing is emitted before. A value whose
+    type is known only at its end is held, up to `limit` characters.
     """
 
     def __init__(
         self, tools: ToolIndex, *, limit: int = HELD_LIMIT, watcher: CallWatcher | None = None
     ) -> None:
         self.tools, self.limit, self._watcher = tools, limit, watcher
-        self.count = 0
-        self.has_output = False  # a call, or what is said
+        self.count = 0  # calls started
+        self.has_output = False  # a call or text was written
         self.open = False
         self.aborted = False
         self.kinds: Mapping[str, Kinds] = {}
@@ -112,17 +117,25 @@ class CallWriter:
         self._pieces: list[str] = []
 
     def resolve_name(self, text: str) -> str | None:
-        """The tool that a name means; an undeclared one is forwarded if it can be a name at all."""
+        """Return the declared tool that `text` names.
+
+        An undeclared name is returned without the prefix `functions.` if it is a valid tool name;
+        otherwise the result is None.
+        """
         name = text.strip()
         return self.tools.resolve(name) or (
             name.removeprefix("functions.") if NAME.fullmatch(name) else None
         )
 
     def resolve_declared(self, text: str) -> str | None:
-        """Only a declared tool: where nothing but its name proves the call."""
+        """Return the declared tool that `text` names, or None.
+
+        Use this where only the name of the tool proves the call.
+        """
         return self.tools.resolve(text.strip())
 
     def start(self, name: str, id: str | None = None) -> None:
+        """Start a call of the tool `name`. `id` is the model's own id for the call, if any."""
         self._events.append(CallStart(self.count, id, name))
         self.kinds = self.tools.kinds(name)
         self.open, self.has_output, self.keys = True, True, set()
@@ -131,35 +144,38 @@ class CallWriter:
             self._watcher.call_started()
 
     def write(self, text: str) -> None:
-        """A piece of the arguments' JSON."""
+        """Write a piece of the arguments' JSON."""
         self._pieces.append(text)
 
     def key(self, name: str) -> None:
+        """Write the name of the next argument; its value follows with `write`."""
         self._pieces.append(("," if self.keys else "{") + quote(name) + ":")
         if len(self.keys) < KEYS_LIMIT:
             self.keys.add(name)
 
     def end(self) -> None:
-        """The call is whole.
+        """End a complete call.
 
-        Only now the last brace leaves: a client runs a tool as soon as its arguments parse.
+        The closing brace is written only here, because clients run a tool as soon as its arguments
+        parse.
         """
         self._pieces.append("}" if self.keys else "{}")
         self._close(whole=True)
 
     def abort(self) -> None:
-        """The call broke off."""
+        """End a call that broke off, and leave its arguments unclosed."""
         self.aborted = True
         self._close(whole=False)
 
     def write_text(self, text: str) -> None:
-        """What the answer says, where a grammar has to read it out of something else."""
+        """Write text of the answer that a grammar has extracted from other markup."""
         self.has_output = True
         self._events.append(Content(text))
 
     def discard(self) -> None:
-        """It was no call after all: only for a grammar that is believed when it has read
-        everything.
+        """Discard everything written so far, because the text was not a call.
+
+        Use this only in a grammar whose calls are held until it has read all of them.
         """
         self.count, self.has_output = 0, False
         self._events.clear()
@@ -177,14 +193,17 @@ class CallWriter:
         self._pieces.clear()
 
     def take_events(self) -> list[TextEvent]:
-        """What was written since the last time."""
+        """Return the events written since the previous call of this method."""
         self._flush()
         events, self._events = self._events, []
         return events
 
 
 def openai_tool_calls(events: Iterable[TextEvent]) -> list[dict[str, Any]]:
-    """The calls among the events as an OpenAI message lists them, without ids."""
+    """Return the calls among `events` in the format of an OpenAI message's `tool_calls`.
+
+    The `id` of a call is the one that the model wrote, or None.
+    """
     calls: list[dict[str, Any]] = []
     for event in events:
         if isinstance(event, CallStart):
