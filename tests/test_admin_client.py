@@ -65,7 +65,7 @@ def test_reload(changed: list[str], said: str) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_told(answer: httpx.Response | Exception, said: str) -> None:
+def test_what_is_wrong_is_reported(answer: httpx.Response | Exception, said: str) -> None:
     with pytest.raises(NotRunning, match=said):
         admin_client.reload(Settings(), Running(answer))
     with pytest.raises(NotRunning, match=said):

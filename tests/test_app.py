@@ -76,7 +76,7 @@ async def test_a_model_with_its_own_kind_of_reasoning_is_made_ready_for_once() -
         ({"backend_kind": "generic"}, "generic"),
     ],
 )
-async def test_the_kind_is_found_out_or_said(options: dict[str, str], found: str) -> None:
+async def test_the_kind_is_detected_or_configured(options: dict[str, str], found: str) -> None:
     backend = Backend(
         {"/v1/models": models("m", server="llama.cpp"), "/props": httpx.Response(200, json={})}
     )
@@ -140,7 +140,7 @@ def test_the_configuration_is_found_here_or_beside_the_key(
         assert application.load_catalog(load({})).models[0].context == context
 
 
-async def test_a_named_server_has_no_log_and_nothing_to_read_anew() -> None:
+async def test_a_remote_backend_has_no_log_and_nothing_to_reload() -> None:
     app = bridge()
     assert (await ask(app, "/logs")).json["error"]["code"] == "not_found"
     refused = await ask(app, "/reload", method="POST")

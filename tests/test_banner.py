@@ -98,7 +98,7 @@ def test_when_it_is_ready() -> None:
     assert lines[-1] == "Press Ctrl-C to stop."
 
 
-def test_what_is_not_known_is_not_told() -> None:
+def test_what_is_unknown_is_not_reported() -> None:
     text = banner.text(HERE, None, HealthReport("ok", "generic", "https://h/v1"))
     assert text.splitlines()[2] == "  model    chosen by the client; see GET /v1/models"
     command, config = pasted(text)
@@ -111,7 +111,7 @@ def test_what_is_not_known_is_not_told() -> None:
         }
 
 
-def test_a_model_that_sees_is_told_to_the_client() -> None:
+def test_image_input_of_a_model_is_shown_to_the_client() -> None:
     _, config = pasted(banner.text(HERE, None, replace(READY, inputs=("text", "image"))))
     assert config["provider"]["llama-bridge"]["models"]["qwen"]["modalities"] == {
         "input": ["text", "image"],
@@ -214,7 +214,7 @@ def test_the_context_of_one_conversation_also_before_it_is_ready(
     assert f'"context": {context},' in banner.text(HERE, None, report)
 
 
-def test_the_page_and_the_tiny_model_are_told_to_those_who_start() -> None:
+def test_the_dashboard_and_the_tiny_model_are_explained_in_the_banner() -> None:
     assert f"  status   {HERE}/ in a browser\n" in banner.text(HERE, None, READY)
     assert f"  status   {HERE}/ in a browser (any user name, the key as password)\n" in banner.text(
         HERE, "lb-x", READY

@@ -134,7 +134,7 @@ MAY_PASS = [
 ]
 
 
-def test_each_error_says_whether_repeating_can_cure_it() -> None:
+def test_each_error_tells_whether_a_retry_can_help() -> None:
     assert {type(error) for error in [*CANNOT_BE_CURED_BY_REPEATING, *MAY_PASS]} == set(_leaves())
     for error in CANNOT_BE_CURED_BY_REPEATING:
         assert error.headers["x-should-retry"] == "false", (error, error.status)
@@ -142,7 +142,7 @@ def test_each_error_says_whether_repeating_can_cure_it() -> None:
         assert "x-should-retry" not in error.headers, (error, error.status)
 
 
-def test_what_the_backend_says_of_a_passing_trouble_stays() -> None:
+def test_the_message_of_a_temporary_error_is_kept() -> None:
     quota = BackendStatusError(
         "m", status=429, type="t", headers={"x-should-retry": "false", "retry-after": "3600"}
     )

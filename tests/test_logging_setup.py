@@ -50,7 +50,7 @@ def test_a_line_for_a_person(start: Start) -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_what_a_line_says_paints_no_terminal_and_writes_no_lines(form: str, start: Start) -> None:
+def test_a_log_message_cannot_control_the_terminal_or_forge_lines(form: str, start: Start) -> None:
     paper = io.StringIO()
     start(load({"LOG_FORMAT": form}), paper)
     log.warning(

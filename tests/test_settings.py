@@ -67,7 +67,7 @@ def flags(*words: str) -> dict[str, str | None]:
     return vars(parser.parse_args(words))
 
 
-def test_what_holds_when_nothing_is_said() -> None:
+def test_the_defaults() -> None:
     settings = load({})
     assert settings == Settings()
     assert settings.starts_server
@@ -172,7 +172,7 @@ def test_an_empty_file_is_no_key_for_the_backend(tmp_path: Path) -> None:
     )
 
 
-def test_no_door_opens_by_an_empty_file(tmp_path: Path) -> None:
+def test_an_empty_key_file_accepts_no_key(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     for written in (f"@{tmp_path}/empty", ",", " "):
         with pytest.raises(
@@ -270,7 +270,7 @@ def test_only_llama_cpp_has_a_raw_way(backend: dict[str, str], kind: str) -> Non
         )
 
 
-def test_a_key_is_never_sent_to_a_stranger_in_the_clear() -> None:
+def test_a_key_is_never_sent_to_a_public_host_over_plain_http() -> None:
     key = {"BACKEND_API_KEY": "topsecret"}
     with pytest.raises(SettingsError) as error:
         load({"BACKEND_URL": "http://api.example.com", **key})

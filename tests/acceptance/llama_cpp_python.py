@@ -149,7 +149,7 @@ def test_for_a_client_that_does_not_stream(road: Road) -> None:
     assert answer["usage"]["completion_tokens"] > 0
 
 
-def test_nobody_cuts_the_answer_of_another(road: Road) -> None:
+def test_no_request_interrupts_the_answer_of_another(road: Road) -> None:
     """By itself this server ends an answer, in silence, as soon as anybody else asks for
     anything.
     """

@@ -107,7 +107,9 @@ def explained(*witnesses: client.Turn | Road) -> Iterator[None]:
         raise
 
 
-def test_opencode_run_on_the_plain_road(program: Path, folder: Path, tmp_path: Path) -> None:
+def test_opencode_run_over_the_completion_endpoint(
+    program: Path, folder: Path, tmp_path: Path
+) -> None:
     """As a user begins: nothing configured on our side; on the other the opencode.json that
     `serve` prints, pasted.
     """

@@ -65,7 +65,7 @@ def test_what_is_no_address(url: str) -> None:
         ("[::ffff:10.0.0.1]", False),
     ],
 )
-def test_who_is_a_stranger(host: str, public: bool) -> None:
+def test_which_hosts_are_public(host: str, public: bool) -> None:
     assert address.parse(f"https://{host}/v1").is_public is public
 
 
@@ -77,13 +77,13 @@ def test_what_our_paths_mean_there() -> None:
     assert at_home.url_for("/v1x") == "http://10.0.0.5:81/api/v1x"
 
 
-def test_outside_its_base_a_stranger_is_asked_nothing() -> None:
+def test_a_public_host_gets_no_requests_outside_its_base() -> None:
     zen = address.parse("zen")
     assert zen.url_for("/v1/embeddings") == "https://opencode.ai/zen/v1/embeddings"
     assert zen.url_for("/props") is None
 
 
-def test_a_key_never_goes_to_a_stranger_in_the_clear() -> None:
+def test_a_key_is_never_sent_unencrypted_to_a_public_host() -> None:
     with pytest.raises(ValueError, match="plain HTTP"):
         address.parse("http://example.com/v1", "secret")
     assert address.parse("https://example.com/v1", "secret").key == "secret"

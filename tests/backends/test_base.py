@@ -82,7 +82,7 @@ class Moved(FixedProvider):
         return BackendAddress("http://10.0.0.6/v1", "new")
 
 
-async def test_where_nobody_answers_the_place_may_know_another_address() -> None:
+async def test_a_failed_connection_may_lead_to_another_address() -> None:
     script = Script(
         {
             MODELS: [httpx.ConnectError("refused"), models("m")],
@@ -234,14 +234,14 @@ async def test_a_server_without_a_list_is_not_asked_for_it_at_each_chat(
     assert await backend.resolve_model("a") == "m"
 
 
-async def test_who_may_not_read_the_list_is_told_why() -> None:
+async def test_a_client_without_access_to_the_list_gets_the_reason() -> None:
     with pytest.raises(BackendStatusError, match="Unauthorized"):
         await _generic(
             Script({MODELS: httpx.Response(401, json={"error": "Unauthorized"})})
         ).models()
 
 
-async def test_what_any_backend_tells() -> None:
+async def test_what_every_backend_reports() -> None:
     script = Script(
         {MODELS: httpx.Response(200, json={"data": [{"id": "v", "max_model_len": 99}]})}
     )
@@ -282,7 +282,7 @@ async def test_which_kind_it_is(answer: httpx.Response, kind: type[Backend]) -> 
     assert script.asked[0].headers["authorization"] == "Bearer k"
 
 
-async def test_it_is_found_out_once_and_anew_after_a_refusal() -> None:
+async def test_it_is_detected_once_and_again_after_a_refusal() -> None:
     script = Script({MODELS: models("m", server="llama.cpp")})
     detection = _detection(script)
     first = await asyncio.gather(detection.backend(), detection.backend())
@@ -308,7 +308,7 @@ async def test_a_backend_that_is_down_is_found_when_it_comes(
     assert type(await detection.backend()) is Generic
 
 
-async def test_a_kind_that_was_said_is_not_asked_for() -> None:
+async def test_a_configured_kind_is_not_detected() -> None:
     script = Script()
     detection = _detection(script, (LlamaCpp,))
     first = await detection.backend()

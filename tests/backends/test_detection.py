@@ -134,12 +134,12 @@ async def test_what_is_not_up_yet_is_found_out_when_it_is(monkeypatch: pytest.Mo
     assert len(behind.asked) == 4  # a server at home was looked at more closely
 
 
-async def test_our_own_questions_say_who_asks() -> None:
+async def test_our_own_requests_have_a_user_agent() -> None:
     _, behind = await found({})
     assert {request.headers["user-agent"] for request in behind.asked} == {"llama-bridge"}
 
 
-def test_a_kind_that_was_said_overrules() -> None:
+def test_a_configured_kind_takes_precedence() -> None:
     assert kinds_at(parse("zen"), "generic") == (Generic,)
     assert kinds_at(HOME, "zen") == (Zen,)
 
@@ -164,7 +164,7 @@ def test_what_is_no_kind() -> None:
         canonical_kind("tgi")
 
 
-async def test_whoever_comes_meanwhile_waits_for_the_answer() -> None:
+async def test_later_callers_wait_for_the_same_result() -> None:
     async def slowly() -> httpx.Response:
         await asyncio.sleep(0.01)
         return models("m", owner="vllm")

@@ -75,7 +75,7 @@ async def test_every_transport_error_is_one_of_ours(
         ),
     ],
 )
-async def test_why_nobody_can_be_asked(why: str, told: str) -> None:
+async def test_why_a_connection_fails(why: str, told: str) -> None:
     with pytest.raises(Unavailable) as caught:
         await _http(httpx.ConnectError(why))[0].send_retryable(_request())
     assert caught.value.message.startswith(told)
@@ -94,7 +94,7 @@ async def test_what_may_not_be_asked_twice_is_not() -> None:
     assert len(backend.asked) == 1
 
 
-async def test_whoever_refuses_is_reported() -> None:
+async def test_a_refusal_is_reported() -> None:
     refused: list[int] = []
     http = HttpClient(Backend({"/v1/models": httpx.ConnectError("no")}), lambda: refused.append(1))
     with pytest.raises(Unavailable, match="BACKEND_URL"):

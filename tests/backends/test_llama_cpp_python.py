@@ -160,13 +160,13 @@ async def test_an_empty_stream_is_asked_for_its_reason() -> None:
     ] == []
 
 
-async def test_somebody_else_keeps_it_busy() -> None:
+async def test_another_client_keeps_it_busy() -> None:
     backend, behind = server(**{"/v1/models": httpx.ReadTimeout("busy")})
     await (await backend.send_chat(QUESTION, [])).aclose()
     assert behind.questions()[0]["model"] == "m"
 
 
-async def test_it_is_told_not_to_punish_repetitions_unless_the_client_says_so() -> None:
+async def test_the_repeat_penalty_is_off_unless_the_client_sets_it() -> None:
     backend, behind = server()
     for body in (
         b'{"model": "m", "messages": []}',

@@ -180,7 +180,7 @@ def test_calls_that_have_ended_are_not_looked_at_again() -> None:
     assert not calls._open
 
 
-def test_id_and_name_said_again() -> None:
+def test_a_repeated_id_and_name() -> None:
     events = _fed(*(_delta(0, "a", "bash", piece) for piece in PIECES))
     assert _calls(events) == [("a", "bash", '{"command":"ls -la"}', True)]
 
@@ -224,7 +224,7 @@ def test_one_index_for_two_whole_calls_without_ids() -> None:
     ]
 
 
-def test_what_is_said_after_the_end_of_a_call_is_not_of_it() -> None:
+def test_text_after_the_end_of_a_call_is_not_part_of_it() -> None:
     calls = NativeCallReader()
     events = [*calls.feed(_delta(0, "a", "f", '{"a"')), *calls.end("tool_calls")]
     assert calls.feed(_delta(0, arguments=":1}")) == calls.end("tool_calls") == []

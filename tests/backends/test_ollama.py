@@ -32,7 +32,7 @@ def ollama(
     return Ollama(HttpClient(behind), FixedProvider(BackendAddress(address))), behind
 
 
-async def test_what_is_loaded_tells_how_much_it_holds() -> None:
+async def test_a_loaded_model_reports_its_context() -> None:
     backend, _ = ollama()
     assert [(model.id, model.loaded, model.context) for model in await backend.models()] == [
         ("a", True, 4096),
@@ -104,7 +104,7 @@ async def test_a_refusal_that_nothing_can_be_left_out_for() -> None:
     assert len(behind.questions()) == 1  # the same question again has the same answer
 
 
-def test_what_it_ignores_is_said() -> None:
+def test_ignored_fields_are_reported() -> None:
     backend, _ = ollama()
     ignored = parse(b'{"messages": [], "tool_choice": "required", "n": 2, "temperature": 1}')
     assert backend.warning_for(ignored) == "ollama ignores n, tool_choice"
@@ -112,7 +112,7 @@ def test_what_it_ignores_is_said() -> None:
         assert backend.warning_for(parse(b'{"messages": [], %s}' % kept)) == ""
 
 
-async def test_a_prompt_that_it_will_cut_is_said() -> None:
+async def test_a_prompt_that_will_be_cut_is_reported() -> None:
     backend, _ = ollama()
     long = parse(b'{"messages": [{"role": "user", "content": "%s"}]}' % (b"word " * 4000))
     assert backend.warning_for(long) == ""
@@ -149,7 +149,7 @@ async def test_what_is_loaded_by_the_first_question_is_seen_at_the_second(
     assert len([request for request in behind.asked if request.url.path == "/api/ps"]) == 2
 
 
-async def test_the_question_said_its_way() -> None:
+async def test_the_request_in_the_form_of_the_server() -> None:
     backend, behind = ollama()
     said = (
         b'{"model": "a", "max_completion_tokens": 9, "tool_choice": "none", "tools": '
@@ -171,7 +171,7 @@ async def test_the_question_said_its_way() -> None:
     )
 
 
-async def test_the_line_in_the_log_says_what_it_ignores(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_line_names_ignored_fields(caplog: pytest.LogCaptureFixture) -> None:
     behind = Backend({"/v1/models": models("a"), CHAT: stream(*END)})
     app = create_app(
         load({"BACKEND_URL": "http://10.0.0.5", "BACKEND_KIND": "ollama"}), transport=behind

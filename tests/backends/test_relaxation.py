@@ -157,7 +157,7 @@ async def test_a_last_step_where_no_answer_may_be_begun() -> None:
     ]
 
 
-async def test_the_beginning_of_an_answer_is_given_to_nobody_else() -> None:
+async def test_the_beginning_of_an_answer_reaches_no_other_client() -> None:
     refusal = httpx.Response(
         400,
         json={

@@ -181,7 +181,9 @@ def test_calls_of_two_choices() -> None:
 @pytest.mark.parametrize(
     ("said", "meant"), [("tool_calls", "length"), ("stop", "length"), ("length", "length")]
 )
-def test_a_call_that_is_not_whole_was_cut_whatever_is_said(said: str, meant: str) -> None:
+def test_a_partial_call_ends_with_length_whatever_the_backend_reports(
+    said: str, meant: str
+) -> None:
     delta = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a'}}]}
     assert _read(_choice(delta=delta), _choice(delta={}, finish_reason=said))[-2:] == [
         (0, CallEnd(0, whole=False)),
@@ -272,7 +274,7 @@ def test_what_stood_in_no_delta_is_new() -> None:
     ]
 
 
-def test_a_whole_completion_in_the_delta_repeats_what_chunks_said() -> None:
+def test_a_whole_completion_after_chunks_is_a_repetition() -> None:
     last = _whole(where="delta", content="ab")
     assert _read(_chunk(content="a"), _chunk(content="b"), last) == [
         (0, Content("a")),

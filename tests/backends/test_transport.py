@@ -48,7 +48,7 @@ def get(url: str, **timeouts: float) -> httpx.Request:
     return httpx.Request("GET", url + "/x", extensions=extensions)
 
 
-async def test_no_more_is_taken_in_than_somebody_asks_for() -> None:
+async def test_no_more_is_read_than_is_consumed() -> None:
     sent = 0
 
     async def pour(reader: Reader, writer: Writer) -> None:

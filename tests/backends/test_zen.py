@@ -87,7 +87,7 @@ async def test_a_client_without_sessions_gets_one_for_each_conversation() -> Non
     assert sessions[0] == sessions[1] == sessions[2] != sessions[3]
 
 
-async def test_nobody_is_imitated() -> None:
+async def test_the_user_agent_is_not_faked() -> None:
     theirs = await sent([(b"user-agent", b"aider/1")])
     assert theirs.get_list("user-agent") == ["aider/1"]
     ours = await sent([])
@@ -149,7 +149,7 @@ async def test_who_has_a_key_needs_no_advice() -> None:
     assert await elsewhere.describe() == BackendInfo("m")
 
 
-async def test_without_a_key_everybody_is_told_where_to_get_one() -> None:
+async def test_without_a_key_the_error_says_where_to_get_one() -> None:
     app = create_app(load({"BACKEND_URL": "zen"}), transport=zen()[1])
     told = await ask(app, "/health")
     assert (told.status, told.json["status"], told.json["reason"]) == (200, "ok", NEEDS_KEY)

@@ -51,7 +51,7 @@ def test_raw_leaves_the_prompt_as_it_is() -> None:
     }
 
 
-def test_what_was_said_stands_at_the_end() -> None:
+def test_the_sent_text_is_at_the_end_of_the_prompt() -> None:
     assert with_prefill(BODY, "I look", "", 0)["messages"][1:] == [
         {"role": "assistant", "content": "I look"}
     ]
@@ -125,7 +125,7 @@ def test_what_is_more_than_its_prompt(more: dict[str, Any], fits: bool) -> None:
     assert can_use_completion(BODY | more) is fits
 
 
-def test_rules_that_grammars_choke_on_are_said_in_words() -> None:
+def test_rules_that_grammars_cannot_express_are_described() -> None:
     schema = {
         "type": "object",
         "properties": {

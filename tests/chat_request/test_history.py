@@ -45,12 +45,12 @@ def _assistant(**fields: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_an_assistant_said(given: dict[str, Any], right: dict[str, Any]) -> None:
+def test_an_assistant_message(given: dict[str, Any], right: dict[str, Any]) -> None:
     assert normalize([_assistant(**given)], "reasoning_content") == [_assistant(**right)]
 
 
 @pytest.mark.parametrize("content", [None, [], [{"type": "thinking", "thinking": "t"}]])
-def test_who_only_thought_said_nothing(content: Any) -> None:
+def test_an_answer_of_reasoning_alone_has_no_content(content: Any) -> None:
     """Ollama refuses a message whose content is null, unless there are calls in it."""
     given = {"role": "assistant", "content": content, "reasoning_content": "r"}
     assert normalize([given], "reasoning_content") == [given | {"content": ""}]
@@ -75,7 +75,7 @@ def test_under_another_name() -> None:
     "message",
     [{"role": "user", "content": "x", "signature": "mine", "reasoning": "mine"}, "odd", None],
 )
-def test_nobody_else_s_words_are_touched(message: Any) -> None:
+def test_other_fields_are_not_touched(message: Any) -> None:
     assert normalize([message], "reasoning") == [message]
 
 

@@ -123,7 +123,7 @@ def test_what_is_deep_but_not_too_deep() -> None:
     "name",
     ["tools", "model", "stream", "stream_options", "parallel_tool_calls", "tool_choice", "n"],
 )
-def test_null_is_as_if_nothing_was_said(name: str) -> None:
+def test_null_is_the_same_as_absent(name: str) -> None:
     question = _read(**{name: None})
     assert (question.model, question.streamed, question.choices, question.tools) == (
         None,

@@ -81,7 +81,7 @@ def test_what_may_be_called(choice: ToolChoice, permitted: set[str]) -> None:
     assert {name for name in ("f", "g", "undeclared") if choice.permits(name)} == permitted
 
 
-def test_what_is_said_of_an_answer_without_the_call() -> None:
+def test_the_error_of_an_answer_without_the_required_call() -> None:
     named = ToolChoice("required", frozenset({"g", "f"}))
     without = (
         "`tool_choice` demands a call of 'f' or 'g', but the model answered without it: "

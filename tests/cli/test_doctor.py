@@ -190,7 +190,7 @@ def test_it_runs_and_cannot_answer() -> None:
         httpx.Response(200, json={"status": "ok"}),
     ],
 )
-def test_somebody_else_answers_there(answer: httpx.Response) -> None:
+def test_another_server_responds_there(answer: httpx.Response) -> None:
     mark, what, told = found(answer)[-1]
     assert (mark, what) == ("--", "running")
     assert told.startswith("another server responds at http://127.0.0.1:8081; ")

@@ -141,7 +141,7 @@ def test_an_address_that_is_not_ours(capsys: Output) -> None:
     ("host", "family"),
     [("::1", socket.AF_INET6), ("127.0.0.1", socket.AF_INET), ("localhost", socket.AF_INET)],
 )
-def test_it_listens_where_it_is_told_to(
+def test_it_listens_on_the_configured_address(
     host: str, family: int, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     asked: list[tuple[object, object]] = []

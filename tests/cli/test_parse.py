@@ -46,7 +46,7 @@ def test_what_a_model_wrote_is_read_from_standard_input(types: Type, capsys: Out
 
 
 @pytest.mark.parametrize("tools", [[], [{"type": "function"}]])
-def test_a_list_without_a_tool_in_it_is_said_to_be_one(
+def test_a_list_without_tools_is_reported(
     tools: list[Any], types: Type, capsys: Output, tmp_path: Path
 ) -> None:
     (tmp_path / "tools.json").write_text(json.dumps(tools))
@@ -111,7 +111,7 @@ def test_tools_that_cannot_be_used(
     assert "tools.json" in said
 
 
-def test_a_dialect_that_nobody_knows(types: Type, capsys: Output) -> None:
+def test_an_unknown_dialect(types: Type, capsys: Output) -> None:
     types(CALL)
     assert run("parse", "--dialect", "klingon") == 2
     assert complaint(capsys).startswith("unknown dialect 'klingon': auto, or any of ")

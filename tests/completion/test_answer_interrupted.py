@@ -64,7 +64,7 @@ async def test_who_did_not_stream_gets_a_real_status(end: list[Piece]) -> None:
     assert "Hello" not in json.dumps(error)
 
 
-async def test_what_the_backend_said_is_told() -> None:
+async def test_the_message_of_the_backend_is_passed_on() -> None:
     _, error = failed(await Road(stream(*text("a"), event({"error": ERROR}))).ask())
     assert error == {
         "message": "the slot is gone",
@@ -133,7 +133,7 @@ async def test_a_call_that_was_sent_is_not_asked_for_again(
             json.loads(half.arguments)
 
 
-async def test_usage_is_told_also_then() -> None:
+async def test_usage_is_reported_also_then() -> None:
     call = await Road(stream(*FIRST, *HALF, RESET)).ask(tools=TOOLS)
     usage = payloads(call.body)[-2]["usage"]
     assert usage["prompt_tokens"] > 0

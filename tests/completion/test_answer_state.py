@@ -31,7 +31,7 @@ def test_all_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (said, room.used) == ([], 0)
 
 
-def test_where_nobody_will_ask_for_it_nothing_is_kept() -> None:
+def test_nothing_is_kept_where_recovery_is_impossible() -> None:
     said: list[str] = []
     nothing = AnswerState(None)
     nothing.add(said, "x")
@@ -39,7 +39,7 @@ def test_where_nobody_will_ask_for_it_nothing_is_kept() -> None:
 
 
 @pytest.mark.parametrize("limit", range(0, 1_500, 50))
-def test_what_is_forgotten_while_it_is_said_again_is_not_said_twice(
+def test_text_discarded_during_a_repetition_is_not_sent_twice(
     limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = Told().text("So: ").says(*native('{"plant":"fern","li')).again()

@@ -38,7 +38,7 @@ def test_in_other_words_nothing_comes(again: str, size: int) -> None:
     assert known.has_unmatched
 
 
-def test_what_is_not_said_again_to_its_end_has_parted() -> None:
+def test_an_incomplete_repetition_has_diverged() -> None:
     known = ResumeFilter("abc")
     assert (
         known.has_unmatched,
@@ -111,7 +111,7 @@ def test_a_call_in_the_thoughts_goes_on_too() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 4, 1000])
-def test_told_anew_word_for_word_only_the_rest_is_new(size: int) -> None:
+def test_of_an_exact_repetition_only_the_rest_is_new(size: int) -> None:
     whole = "Größe: <b>\n" + CALL
     # With the last brace the call is sent, and nothing is asked again.
     for at in range(whole.index("}}") + 2):
@@ -122,7 +122,7 @@ def test_told_anew_word_for_word_only_the_rest_is_new(size: int) -> None:
 
 
 @pytest.mark.parametrize("at", [1, 5, 9, 22])
-def test_thoughts_told_anew_between_tags(at: int) -> None:
+def test_repeated_reasoning_between_tags(at: int) -> None:
     thoughts = "I look at it, and then"
     told = (
         Told()
@@ -168,12 +168,12 @@ def test_other_thoughts_are_dropped_and_what_follows_them_comes() -> None:
     assert Told().thinks("I look").again().text("<think>Hm.</think>").ends().choice.diverged
 
 
-def test_an_answer_that_was_told_once_is_never_another() -> None:
+def test_an_answer_sent_once_is_never_changed() -> None:
     assert not Told().text("a").ends().choice.diverged
     assert not Told().ends().choice.diverged
 
 
-def test_what_was_still_held_back_is_told_anew_as_well() -> None:
+def test_held_back_text_is_repeated_as_well() -> None:
     told = Told().text("a <tool_").again().text("a <tool_x").ends()
     assert (told.content, told.choice.diverged) == ("a <tool_x", False)
 

@@ -32,7 +32,7 @@ def test_half_a_leaked_call_too() -> None:
         assert [start.index for start in told.starts] == [0, 1]
 
 
-def test_and_when_the_backend_itself_says_it_again() -> None:
+def test_also_when_the_backend_repeats_it() -> None:
     told = Told().says(*native('{"plant":"fe')).again()
     told.says(
         *native('{"plant":"fern"', id="c2"), CallArguments(0, "}"), CallEnd(0, whole=True)
@@ -44,7 +44,7 @@ def test_and_when_the_backend_itself_says_it_again() -> None:
 @pytest.mark.parametrize(
     "again", [OTHER, CALL.replace("fern", "moss")], ids=["another name", "another beginning"]
 )
-def test_half_a_call_that_is_told_otherwise_breaks_off(again: str) -> None:
+def test_a_partial_call_that_is_repeated_differently_breaks_off(again: str) -> None:
     told = Told().says(*native('{"plant":"fern","l'))
     told.again()
     with pytest.raises(AnswerInterrupted, match=r"that the new answer lacks \(connection lost\)"):
@@ -61,7 +61,7 @@ def test_where_that_shows_at_the_end_nothing_is_raised_but_it_is_another() -> No
     assert told.calls == [("water", '{"plant":"moss')]
 
 
-def test_half_a_call_that_is_not_told_again_is_missing() -> None:
+def test_a_partial_call_that_is_not_repeated_interrupts_the_answer() -> None:
     assert Told().says(*native('{"plant":"fern"')).again().text("Done.").ends().choice.diverged
 
 

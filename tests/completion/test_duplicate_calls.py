@@ -194,7 +194,7 @@ def test_what_is_still_held_when_the_answer_breaks_off() -> None:
     assert told.calls == [("water", '{"plant":"fern"'), MADE]
 
 
-def test_an_answer_that_is_told_anew_is_compared_with_itself_alone() -> None:
+def test_a_restarted_answer_is_compared_with_itself_only() -> None:
     told = Told().text(CALL[:-30]).says(*parsed('{"plant":"fern","litres":2}', whole=None)).again()
     told.text(CALL).says(*parsed('{"plant":"fern","litres":2}')).text(OTHER).ends()
     assert told.calls == [MADE, ("list_drones", "{}")]
@@ -202,7 +202,7 @@ def test_an_answer_that_is_told_anew_is_compared_with_itself_alone() -> None:
 
 
 @pytest.mark.parametrize("native_first", [True, False])
-def test_a_copy_that_is_too_long_is_given_out_and_the_log_says_so(
+def test_a_duplicate_that_is_too_long_is_sent_and_logged(
     native_first: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(duplicate_calls, "HELD_LIMIT", 1000)
@@ -225,7 +225,7 @@ def test_a_copy_that_is_too_long_is_given_out_and_the_log_says_so(
     assert (told.calls, told.record.error) == ([("water", long), ("water", long)], TOO_LONG)
 
 
-def test_what_alone_is_too_long_passes_and_a_later_copy_is_told(
+def test_what_alone_is_too_long_passes_and_a_later_duplicate_is_logged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(duplicate_calls, "HELD_LIMIT", 100)

@@ -83,7 +83,7 @@ async def broken(road: Road, *, streamed: bool, **fields: Any) -> dict[str, Any]
         [ROLE, event({"choices": [], "prompt_progress": {"total": 9, "processed": 3}})],
     ],
 )
-async def test_before_a_word_was_said_it_is_asked_again(
+async def test_before_any_output_the_request_is_repeated(
     streamed: bool, said: list[Piece], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "llama-bridge")
@@ -97,7 +97,7 @@ async def test_before_a_word_was_said_it_is_asked_again(
 
 
 @BOTH
-async def test_what_was_said_is_gone_on_with(streamed: bool, lives: Lives) -> None:
+async def test_the_sent_text_is_continued(streamed: bool, lives: Lives) -> None:
     for at in range(1, len(PROSE), 7):
         road = llama(dies(*letters(PROSE[:at])), answers(PROSE[at:]))
         assert heard(await ask(road, streamed=streamed)) == Heard(PROSE, finish="stop")
@@ -144,7 +144,7 @@ async def test_a_third_time_the_answer_has_broken_off(streamed: bool) -> None:
 
 
 @BOTH
-async def test_who_killed_it_too_often_is_told_so(streamed: bool, lives: Lives) -> None:
+async def test_a_request_that_crashed_it_too_often_is_refused(streamed: bool, lives: Lives) -> None:
     """Whatever the client does about an answer that broke off, it should not do it now."""
     lives.error = CrashesModel("the model server has died 2 times while it worked on this request.")
     road = llama(dies(*text(PROSE[:9])), answers())
@@ -266,7 +266,7 @@ async def test_what_was_spent_counts(streamed: bool) -> None:
     "told",
     [refuses("what?", 404), httpx.Response(200, json={"tokens": 3}), httpx.Response(200, json=[])],
 )
-async def test_where_nobody_counts_nothing_was_spent(streamed: bool, told: httpx.Response) -> None:
+async def test_without_usage_nothing_is_counted(streamed: bool, told: httpx.Response) -> None:
     road = llama(dies(*text(PROSE[:9])), answers(PROSE[9:]))
     road.script.on({TOKENIZE: told})
     assert heard(await ask(road, streamed=streamed, max_tokens=100)).content == PROSE
@@ -290,7 +290,7 @@ async def test_a_client_that_leaves_meanwhile_is_forgotten(
 
 
 @BOTH
-async def test_an_answer_that_gives_up_in_its_next_life_is_got_another_way_again(
+async def test_an_answer_that_fails_after_a_restart_is_recovered_again(
     streamed: bool,
 ) -> None:
     road = llama(dies(), gives_up(), answers())
@@ -300,7 +300,7 @@ async def test_an_answer_that_gives_up_in_its_next_life_is_got_another_way_again
 
 @BOTH
 @pytest.mark.parametrize("end", [[], [DIES]], ids=["end", "reset"])
-async def test_a_server_of_somebody_else_has_no_next_life(
+async def test_a_remote_server_is_not_restarted(
     streamed: bool, end: list[Piece], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()

@@ -110,7 +110,7 @@ async def test_what_may_not_be_the_answer_or_not_all_of_it_is_asked_for(
 
 
 @BOTH
-async def test_it_may_begin_with_what_was_said_and_leave_the_thoughts_out(
+async def test_it_may_begin_with_the_sent_text_and_leave_out_the_reasoning(
     streamed: bool, child: Logged
 ) -> None:
     road = llama(logs(child, SAID, said=tuple(text("So"))))
@@ -183,7 +183,7 @@ async def test_with_two_questions_under_way_the_log_does_not_say_whose_it_is(chi
 
 @BOTH
 @pytest.mark.parametrize(("said", "at"), [("", 0), ("So", 0), ("So", 2)])
-async def test_an_older_build_tells_the_answer_in_its_error(
+async def test_an_older_build_quotes_the_output_in_its_error(
     streamed: bool, said: str, at: int
 ) -> None:
     road = llama(
@@ -194,7 +194,7 @@ async def test_an_older_build_tells_the_answer_in_its_error(
 
 
 @BOTH
-async def test_from_elsewhere_in_it_nobody_can_go_on(streamed: bool) -> None:
+async def test_a_position_inside_a_call_cannot_be_continued(streamed: bool) -> None:
     road = llama(
         gives_up(*text("So"), message=f"Failed to parse input at pos 4: {JSON}"), answers(SAID[2:])
     )

@@ -184,7 +184,7 @@ async def test_the_head_may_have_left_before(
 
 
 @BOTH
-async def test_what_was_said_stands_at_the_end_and_only_the_rest_comes(streamed: bool) -> None:
+async def test_the_sent_text_is_at_the_end_and_only_the_rest_follows(streamed: bool) -> None:
     for at in (1, 4, 12, len(SAID) - 20):
         road = llama(gives_up(*letters(SAID[:at])), answers(SAID[at:]))
         assert watered(await ask(road, streamed=streamed))
@@ -250,7 +250,7 @@ async def test_half_a_call_of_the_backend_s_goes_on_where_it_was(streamed: bool)
 
 
 @BOTH
-async def test_half_a_call_that_is_told_otherwise_breaks_off(streamed: bool) -> None:
+async def test_a_partial_call_that_is_repeated_differently_breaks_off(streamed: bool) -> None:
     half = native(0, '{"plant":"moss', id="c9", name="water")
     call = await ask(llama(gives_up(half), answers()), streamed=streamed)
     _, told = failed(call) if streamed else refused(call)
@@ -287,7 +287,7 @@ async def test_whatever_is_set_for_the_beginning_of_an_answer(
 
 
 @BOTH
-async def test_thoughts_that_are_told_anew(streamed: bool) -> None:
+async def test_repeated_reasoning(streamed: bool) -> None:
     said = gives_up(*letters(THOUGHT[:9], key="reasoning_content"))
     road = llama(said, answers(f"<think>\n{THOUGHT}\n</think>\n\n{SAID}"), template=refuses())
     assert watered(await ask(road, streamed=streamed), thoughts=THOUGHT)

@@ -108,7 +108,7 @@ def test_quoted_calls_are_counted_by_rule(
         (None, 0, ""),
     ],
 )
-def test_no_speed_is_told_of_what_came_at_once(
+def test_no_rate_for_output_that_arrived_at_once(
     usage: Usage | None, touches: int, tokens: str, caplog: LINES, clock: SimpleNamespace
 ) -> None:
     it = at_100(status=200, usage=usage)
@@ -122,7 +122,7 @@ def test_no_speed_is_told_of_what_came_at_once(
     )
 
 
-def test_an_estimate_is_told_as_one(caplog: LINES, clock: SimpleNamespace) -> None:
+def test_an_estimate_is_marked_as_one(caplog: LINES, clock: SimpleNamespace) -> None:
     it = at_100(status=200, usage=Usage(prompt=3, completion=5), estimated=True)
     assert "in ~3 (cached 0) out ~5, " in written(caplog, it)[1]
 
@@ -147,7 +147,7 @@ def test_trouble_is_a_warning(
     )
 
 
-async def test_the_line_of_a_real_answer_says_nothing_of_what_was_said(caplog: LINES) -> None:
+async def test_the_log_line_of_a_real_answer_contains_no_content(caplog: LINES) -> None:
     answer = stream(ROLE, chunk({"content": "the answer"}), STOP, USAGE, DONE)
     app = bridge(
         Backend({"/v1/models": models("m"), "/v1/chat/completions": answer}),

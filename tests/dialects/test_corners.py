@@ -162,7 +162,7 @@ SAID = [
 
 
 @pytest.mark.parametrize(("text", "content"), SAID)
-def test_what_is_said_in_json(text: str, content: str) -> None:
+def test_the_json_log_line(text: str, content: str) -> None:
     assert (
         always(lambda: Parser(TOOLS, ["auto", "generic_response"]), text).content.strip()
         == content.strip()

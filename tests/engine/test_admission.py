@@ -237,7 +237,7 @@ async def test_waiting_is_shown_and_a_waiting_client_may_leave(
         assert usage(await waiting.done())[2] == 100
 
 
-async def test_those_who_wait_give_way_to_the_end(tmp_path: Path) -> None:
+async def test_waiting_requests_yield_to_shutdown(tmp_path: Path) -> None:
     async with configured(tmp_path, "ctx-size = 4096") as bridge:
         running = await started(bridge, max_tokens=4000)
         waiting = Call(bridge, body=long(1000))
@@ -272,7 +272,7 @@ async def test_the_child_dies_while_a_request_waits(tmp_path: Path) -> None:
         (("kv-unified-per-slot = 3072",), 3072, 2),
     ],
 )
-async def test_the_context_that_is_told_is_that_of_one_conversation(
+async def test_the_reported_context_is_that_of_one_conversation(
     tmp_path: Path, lines: tuple[str, ...], context: int, slots: int
 ) -> None:
     async with configured(tmp_path, *lines) as bridge:

@@ -130,7 +130,7 @@ async def _killed(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> tuple[str
     return heard, answer, caplog.records[-1].getMessage().partition(" | recovered: ")[2]
 
 
-async def test_a_stream_goes_on_in_the_childs_next_life(
+async def test_a_stream_continues_after_a_restart(
     leaking: Bridge, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert whole(await ask(leaking, body=question())) == CALL
@@ -141,7 +141,7 @@ async def test_a_stream_goes_on_in_the_childs_next_life(
     assert (answer.finish, answer.usage["completion_tokens"]) == ("length", 3000)
 
 
-async def test_with_no_parser_of_ours_it_says_it_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_without_our_parser_the_text_is_sent_again(caplog: pytest.LogCaptureFixture) -> None:
     """What the client has of it is left out."""
     async with opened(load({"TOOL_PARSING": "native"})) as bridge:
         expected = streamed(await ask(bridge, body=endless(stream=True, **LONG)))

@@ -231,7 +231,7 @@ async def test_usage_comes_if_it_was_asked_for(bridge: Bridge, options: Any, wan
         assert 0 <= usage["prompt_tokens_details"]["cached_tokens"] <= usage["prompt_tokens"]
 
 
-async def test_an_answer_that_was_cut_says_so(bridge: Bridge) -> None:
+async def test_an_answer_that_was_cut_ends_with_length(bridge: Bridge) -> None:
     """In prose, in the name, in the value and behind it: no cut makes a call that the model did
     not finish.
     """

@@ -75,7 +75,7 @@ def test_the_doctor_says_where_the_model_runs(served: Proxy, tmp_path: Path) -> 
     assert told.endswith("\nno problems found\n")
 
 
-def test_the_banner_tells_what_answers(served: Proxy) -> None:
+def test_the_banner_shows_the_model(served: Proxy) -> None:
     assert f"llama-bridge listens on {served.url}/v1" in served.banner
     assert re.search(r"backend +llama_cpp at http://127\.0\.0\.1:\d+/v1", served.banner)
     assert re.search(r"model +tiny-toolcaller on \w+, context 32,768 tokens", served.banner)

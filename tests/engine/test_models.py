@@ -113,7 +113,7 @@ async def test_swapped_back_and_forth_under_load(pair: Bridge) -> None:
     assert took < 60
 
 
-async def test_all_models_are_listed_and_their_state_is_told(pair: Bridge) -> None:
+async def test_all_models_are_listed_with_their_state(pair: Bridge) -> None:
     await keeper(pair).wait_loaded()
     listed = (await ask(pair, "/v1/models")).json["data"]
     assert [(model["id"], model["context_length"]) for model in listed] == [
@@ -129,7 +129,7 @@ async def test_all_models_are_listed_and_their_state_is_told(pair: Bridge) -> No
     assert keeper(pair).supervisor("two").state is ProcessState.STOPPED
 
 
-async def test_the_log_tells_nothing_of_what_was_asked(pair: Bridge) -> None:
+async def test_the_log_contains_no_content(pair: Bridge) -> None:
     await ask(pair, body=chat("one", "a very secret sentence", stream=True))
     log = (await ask(pair, "/logs?model=one")).text
     assert "[llama-bridge] one is ready: in " in log
@@ -144,7 +144,7 @@ async def test_the_log_tells_nothing_of_what_was_asked(pair: Bridge) -> None:
     await followed.done()
 
 
-async def test_a_reload_by_the_door(pair: Bridge) -> None:
+async def test_a_reload_over_http(pair: Bridge) -> None:
     await keeper(pair).wait_loaded()
     conf = pair.app_state.settings.llama_server_conf
     assert conf

@@ -81,7 +81,7 @@ async def test_refused_by_the_count_while_the_server_is_busy(
         assert await busy(impatient) == 1
 
 
-async def test_what_fits_waits_for_its_turn_and_shows_that_it_lives(impatient: Bridge) -> None:
+async def test_a_request_that_fits_waits_with_keepalives(impatient: Bridge) -> None:
     async with occupied(impatient) as other:
         waiting = Call(impatient, body=question("Hello", tools=None, stream=True))
         unstreamed = Call(impatient, body=question("Hello", tools=None))

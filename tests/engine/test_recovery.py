@@ -131,7 +131,7 @@ async def test_what_it_can_read_is_left_alone(bridge: Bridge, lines: Lines) -> N
     assert lines.ends() == {""}
 
 
-async def test_thoughts_that_were_said_are_not_said_again(thinking: Bridge, lines: Lines) -> None:
+async def test_sent_reasoning_is_not_repeated(thinking: Bridge, lines: Lines) -> None:
     """What the log shows begins after them."""
     answer = await both(thinking, text="List the files, please. /think")
     assert (answer.content, answer.thoughts, answer.calls) == (CONTENT, THOUGHTS, CALL.calls)

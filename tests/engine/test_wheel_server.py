@@ -97,13 +97,15 @@ async def test_a_model_that_cannot_be_loaded_is_named(
         (["--spec-type", "magic"], "error: invalid value for argument: --spec-type magic"),
     ],
 )
-def test_a_bad_flag_is_told_as_llama_server_tells_it(arguments: list[str], said: str) -> None:
+def test_a_bad_flag_is_reported_in_the_words_of_llama_server(
+    arguments: list[str], said: str
+) -> None:
     ended = run(*arguments)
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == said
 
 
-def test_a_taken_port_is_told() -> None:
+def test_a_taken_port_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = run(
             "-m",

@@ -137,7 +137,7 @@ def translation(writer: type[StreamWriter | CompletionWriter], **more: Any) -> R
 @given(
     chunks=st.one_of(st.lists(CHUNK, max_size=8), st.lists(NATIVE, max_size=8)), one=st.booleans()
 )
-def test_no_chunk_breaks_the_house(chunks: list[Any], one: bool) -> None:
+def test_no_chunk_breaks_the_application(chunks: list[Any], one: bool) -> None:
     wire = b"".join(sse.event(json.dumps(chunk).encode()) for chunk in chunks)
     for writer in (StreamWriter, CompletionWriter):
         answer = translation(writer, parallel_tool_calls=not one)

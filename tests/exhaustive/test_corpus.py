@@ -93,7 +93,7 @@ def test_the_scorer_sees_half_a_call(arguments: str) -> None:
 
 
 @pytest.mark.parametrize(("good", "bad"), [(1, True), (2.0, 2.5), ([1], ["1"]), (None, "null")])
-def test_the_scorer_tells_types_apart(good: Any, bad: Any) -> None:
+def test_the_scorer_distinguishes_types(good: Any, bad: Any) -> None:
     case = {
         "expect": {
             "content": "x ",

@@ -47,7 +47,7 @@ def test_the_rests_are_1_2_4_and_so_on_up_to_a_minute() -> None:
     assert [begun + 5 for begun in stage.starts[:-1]] == stage.when("resting")
 
 
-def test_a_finished_answer_forgives_and_then_it_starts_at_once() -> None:
+def test_a_finished_answer_resets_the_counters_and_the_restart_is_immediate() -> None:
     async def act(it: Supervisor, stage: Stage) -> None:
         await it.start()
         await stage.until(lambda stage: len(stage.starts) == 4)  # rests of 1, 2 and 4 seconds

@@ -33,7 +33,7 @@ def said(text: str, *end: Piece) -> httpx.Response:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
-async def test_in_two_lives(case: dict[str, Any]) -> None:
+async def test_cut_by_a_restart_at_any_place(case: dict[str, Any]) -> None:
     hint, _ = DOUBTFUL.get(case["id"], (None, ""))
     text, chance = case["text"], random.Random(case["id"])
     end = [chunk(finish=case["finish_reason"]), event(b"[DONE]")]

@@ -156,7 +156,7 @@ ROOM, GROUP = st.integers(1, 2), st.sampled_from([None, "g"])
     None,
 )
 @example([Fate(up=3)], [(0.0, "c", 0.0), (4.0, "reload", (1, 1, 0)), (0.0, "a", 1.0)], 1, None)
-def test_with_good_children_all_are_served_or_told_that_their_model_has_gone(
+def test_with_good_processes_all_are_served_or_learn_that_their_model_was_removed(
     fates: list[Fate],
     acts: list[tuple[float, str, float | Sequence[int]]],
     room: int,

@@ -137,7 +137,7 @@ def test_closers_missing(name: str) -> None:
 
 
 @every
-def test_a_tool_that_nobody_knows(name: str) -> None:
+def test_an_undeclared_tool(name: str) -> None:
     call = ("launch_kite", {"colour": "red"})
     text = WRITTEN[name].render([call])
     found = read(name, text)

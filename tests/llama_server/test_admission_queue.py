@@ -90,7 +90,7 @@ def test_slots_with_caches_of_their_own_are_not_counted() -> None:
     assert play(scene) == [0, 0, 3]
 
 
-def test_a_client_that_leaves_while_it_waits_holds_up_nobody() -> None:
+def test_a_client_that_disconnects_while_it_waits_delays_no_other() -> None:
     async def scene(engine: Engine) -> float:
         first = asyncio.create_task(engine.answer(engine.asked("first", 500, 100), 10))
         gone = asyncio.create_task(engine.answer(engine.asked("gone", 900, 100), 10))
@@ -178,7 +178,7 @@ def test_a_title_is_not_starved_by_an_endless_row_of_requests_with_tools() -> No
     assert play(scene) == 10 * (1 + 2 + MAX_OVERTAKEN)  # one runs, and two came before it
 
 
-def test_those_who_wait_are_refused_at_the_end() -> None:
+def test_waiting_requests_are_refused_on_shutdown() -> None:
     async def scene(engine: Engine) -> None:
         first = asyncio.create_task(engine.answer(engine.asked("first", 900, 0), 10))
         waiting = asyncio.create_task(engine.answer(engine.asked("second", 900, 0), 10))

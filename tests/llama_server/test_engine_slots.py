@@ -18,7 +18,7 @@ from proxy.llama_server.admission_queue import EngineSlotMonitor
         (httpx.ReadTimeout("in a long batch"), False),
     ],
 )
-async def test_what_the_engine_says_of_its_slots(
+async def test_the_slots_that_the_engine_reports(
     monkeypatch: pytest.MonkeyPatch, answer: httpx.Response | Exception, free: bool
 ) -> None:
     asked: list[httpx.Request] = []

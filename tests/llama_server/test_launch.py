@@ -37,7 +37,7 @@ def test_else_the_wheel(tmp_path: Path) -> None:
     assert find_engine(environment={"PATH": str(tmp_path)}) is None
 
 
-def test_else_an_error_that_says_how_to_get_one(
+def test_otherwise_an_error_says_how_to_get_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launching, "WHEEL", "no_such_wheel")

@@ -76,7 +76,7 @@ def test_who_comes_later_for_the_loaded_model_does_not_overtake() -> None:
     assert room.served(late)
 
 
-def test_a_swap_is_paid_for_by_all_who_wait_for_it() -> None:
+def test_a_swap_serves_all_requests_that_wait_for_the_model() -> None:
     room = Room("a")
     running = room.ask("a")
     tickets = [room.ask(model) for model in "babab"]
@@ -145,7 +145,7 @@ def test_who_leaves_the_queue_is_forgotten() -> None:
     assert not room.turns.waiting
 
 
-def test_whoever_is_left_when_its_model_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_whose_model_was_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     room = Room("a")
     ticket = room.ask("a", tools=False)
     room.turns.mark_unloaded("a")
@@ -154,7 +154,7 @@ def test_whoever_is_left_when_its_model_has_gone(monkeypatch: pytest.MonkeyPatch
     assert room.turns.loaded == room.turns.last_tool_answer == {}
 
 
-def test_the_model_that_somebody_works_with() -> None:
+def test_the_active_model() -> None:
     room = Room("ab", capacity=2)
     assert room.turns.active_model(room.now) is None
     chat = room.ask("b", tools=False)
@@ -167,7 +167,7 @@ def test_the_model_that_somebody_works_with() -> None:
     assert room.turns.active_model(room.now + ACTIVE_SECONDS) is None
 
 
-def test_what_nobody_needs_is_sent_away_in_time() -> None:
+def test_an_idle_model_is_unloaded_in_time() -> None:
     room = Room("abc", capacity=3)  # loaded at 1, 2, 3
     patience = {"a": 10.0, "b": 20.0}.get
     assert room.turns.idle_models(3, patience) == ([], 8.0)
@@ -187,7 +187,7 @@ def test_what_nobody_needs_is_sent_away_in_time() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 3)), max_size=40), st.integers(1, 3)
 )
-def test_nobody_waits_for_ever_and_there_are_never_too_many(
+def test_no_request_waits_forever_and_capacity_is_never_exceeded(
     story: list[tuple[str, int]], size: int
 ) -> None:
     room = Room(capacity=size, group=lambda model: "ab" if model in "ab" else model)

@@ -80,7 +80,7 @@ def takes(request: httpx.Request) -> httpx.Response:
         ([(9000, 8000), (9000, 0)], True, "helped"),  # the first one tells
     ],
 )
-async def test_the_first_long_answer_tells_whether_it_helped(
+async def test_the_first_long_answer_decides_whether_it_helped(
     tmp_path: Path, answers: list[tuple[int, int]], kept: bool, said: str
 ) -> None:
     told = Told(tmp_path, takes)
@@ -94,7 +94,7 @@ async def test_the_first_long_answer_tells_whether_it_helped(
     assert said in "".join(told.words)
 
 
-async def test_what_helps_forgives_what_did_not(tmp_path: Path) -> None:
+async def test_a_success_resets_earlier_failures(tmp_path: Path) -> None:
     told = Told(tmp_path, takes)
     for cached in (0, 9000, 0, 9000, 0):
         await told.given_back()

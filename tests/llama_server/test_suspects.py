@@ -195,7 +195,7 @@ def test_a_suspect_waits_its_turn_and_is_not_overtaken() -> None:
     assert crashes([], act) == 1
 
 
-def test_a_suspect_that_waits_too_long_is_told_why() -> None:
+def test_a_suspect_that_waits_too_long_learns_why() -> None:
     async def act(clients: Clients) -> None:
         first = [asyncio.create_task(clients.chat(mark, lasts=700)) for mark in ("a", "b")]
         await asyncio.sleep(0.1)

@@ -94,7 +94,7 @@ def test_the_cache_that_slots_share() -> None:
     )
 
 
-def test_what_is_said_of_sampling_goes_before_what_the_file_recommends() -> None:
+def test_sampling_options_take_precedence_over_the_file() -> None:
     kinds = xllamacpp.common_params_sampling_config
     said = configured(
         "--temp", "0", "--top-k", "5", "--presence-penalty", "1"

@@ -129,7 +129,7 @@ async def test_a_guard_that_stands_still_is_done_without(fake: Fake) -> None:
 
 
 @pytest.mark.parametrize("prelude", ["", DEAF])
-async def test_what_leaves_the_group_is_told_and_holds_up_nobody(
+async def test_a_process_that_leaves_the_group_is_reported_and_blocks_nothing(
     fake: Fake, tmp_path: Path, prelude: str
 ) -> None:
     escaped = tmp_path / "escaped"

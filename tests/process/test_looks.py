@@ -28,7 +28,7 @@ async def asleep(app: Bridge) -> None:
     await until(app.app_state.provider.is_unloaded)
 
 
-async def test_when_nothing_is_loaded_health_says_so_and_wakes_nobody(tmp_path: Path) -> None:
+async def test_when_nothing_is_loaded_health_says_so_and_loads_nothing(tmp_path: Path) -> None:
     app = pair(tmp_path, "idle-unload = 0.0005")
     async with Lifespan(app):
         await keeper(app).wait_loaded()

@@ -120,7 +120,7 @@ async def test_what_is_preloaded_and_what_a_group_keeps_together(stable: Stable)
         assert states(it) == {"a": "stopped", "b": "stopped", "c": "ready"}
 
 
-async def test_a_swap_waits_for_the_answer_that_runs_and_who_comes_later_does_not_overtake(
+async def test_a_swap_waits_for_the_running_answer_and_later_requests_do_not_overtake(
     stable: Stable,
 ) -> None:
     async with stable.keeper(stable.model("a"), stable.model("b")) as it:
@@ -145,7 +145,7 @@ async def test_a_swap_waits_for_the_answer_that_runs_and_who_comes_later_does_no
         assert (stable.started("a"), stable.started("b")) == (2, 1)
 
 
-async def test_a_reload_gives_who_waits_the_new_child_and_tells_who_comes_too_late(
+async def test_a_reload_gives_waiting_requests_the_new_process_and_fails_removed_models(
     stable: Stable,
 ) -> None:
     a, b, c = (stable.model(name) for name in "abc")
@@ -176,7 +176,7 @@ async def test_what_still_loads_when_it_is_taken_out_leaves_at_once(stable: Stab
         assert alive(group) == []
 
 
-async def test_waiting_for_others_is_bounded_and_who_leaves_is_forgotten(stable: Stable) -> None:
+async def test_waiting_for_others_is_bounded_and_a_disconnect_is_noticed(stable: Stable) -> None:
     async with stable.keeper(stable.model("a"), stable.model("b")) as it:
         running = it.lease("a")
         await running.ready()
@@ -192,7 +192,7 @@ async def test_waiting_for_others_is_bounded_and_who_leaves_is_forgotten(stable:
         assert stable.started("b") == 0
 
 
-async def test_a_model_that_fails_is_told_to_all_who_wait_and_the_others_go_on(
+async def test_a_model_that_fails_fails_its_waiting_requests_only(
     stable: Stable,
 ) -> None:
     broken = stable.model("b", conduct={"exits": 1, "says": ["cudaMalloc failed: out of memory"]})
@@ -206,7 +206,7 @@ async def test_a_model_that_fails_is_told_to_all_who_wait_and_the_others_go_on(
         assert states(it) == {"a": "ready", "b": "failed"}
 
 
-async def test_a_default_that_fails_is_told_in_the_log(
+async def test_a_default_model_that_fails_is_logged(
     stable: Stable, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with stable.keeper(stable.model("a", conduct={"exits": 1})) as it:
@@ -227,7 +227,7 @@ async def test_a_load_that_takes_longer_than_a_request_waits_goes_on(stable: Sta
         assert await used(it, "a") == "a"
 
 
-async def test_what_nobody_needs_is_unloaded_in_time_and_loaded_again_when_it_is_asked_for(
+async def test_an_idle_model_is_unloaded_and_loaded_again_on_request(
     stable: Stable,
 ) -> None:
     async with stable.keeper(stable.model("a", idle_unload=0.05)) as it:
@@ -252,7 +252,7 @@ async def test_names(stable: Stable) -> None:
     assert stable.keeper(stable.model("c")).resolve("unknown").name == "c"
 
 
-async def test_a_side_request_is_answered_by_the_model_that_somebody_works_with(
+async def test_an_auxiliary_request_is_answered_by_the_active_model(
     stable: Stable,
 ) -> None:
     now = 1000.0
@@ -345,7 +345,7 @@ async def test_a_reload_takes_models_away(stable: Stable) -> None:
         await nothing_left(group)
 
 
-async def test_closing_ends_whoever_waits(stable: Stable) -> None:
+async def test_closing_ends_all_waits(stable: Stable) -> None:
     it = stable.keeper(stable.model("a"), stable.model("b"))
     async with it:
         running = it.lease("a")
@@ -378,7 +378,7 @@ async def test_closing_in_the_middle_of_a_change(
     assert stable.started("b") == 0
 
 
-async def test_the_log_of_a_model_goes_on_over_its_lives(stable: Stable) -> None:
+async def test_the_log_of_a_model_continues_across_restarts(stable: Stable) -> None:
     async with stable.keeper(stable.model("a", conduct={"says": ["hello"]})) as it:
         lease = it.lease("a")
         await lease.ready()

@@ -201,7 +201,7 @@ def test_a_client_that_leaves_after_its_upload_ends_the_work_of_the_backend(
         ] * 3
 
 
-def test_a_backend_that_is_down_is_told_and_found_when_it_comes(start: Start) -> None:
+def test_a_backend_that_is_down_is_reported_and_detected_when_it_is_up(start: Start) -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
@@ -321,7 +321,7 @@ def test_a_damaged_model_file_is_left_out_and_named(
         assert "  model    qwen, " in program.output()
 
 
-def test_a_hangup_reads_the_configuration_anew(
+def test_sighup_reloads_the_configuration(
     start: Start, engine: Callable[..., Path], tmp_path: Path
 ) -> None:
     script, conf = engine(), tmp_path / "my.conf"

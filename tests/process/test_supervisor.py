@@ -45,7 +45,7 @@ async def test_requests_wait_for_a_start_and_share_it(fake: Fake) -> None:
     assert supervisor.pid is None
 
 
-async def test_whoever_needs_it_first_starts_it(fake: Fake) -> None:
+async def test_the_first_request_starts_it(fake: Fake) -> None:
     supervisor = fake()
     await supervisor.ensure_ready()
     await supervisor.stop()
@@ -77,7 +77,7 @@ async def test_a_request_that_waits_when_it_is_stopped_starts_it_again(fake: Fak
     await supervisor.stop()
 
 
-async def test_after_the_end_nobody_starts_it_again(fake: Fake) -> None:
+async def test_after_close_it_is_not_started_again(fake: Fake) -> None:
     async with fake(hangs=True) as supervisor:
         request = asyncio.create_task(supervisor.ensure_ready())
         await until(lambda: count(supervisor))
@@ -94,7 +94,7 @@ async def test_waiting_is_bounded(fake: Fake) -> None:
             await supervisor.ensure_ready()
 
 
-async def test_two_early_deaths_are_forgiven(fake: Fake) -> None:
+async def test_two_early_exits_are_tolerated(fake: Fake) -> None:
     async with fake(dies_by=signal.SIGKILL, misbehaves=2) as supervisor:
         await supervisor.ensure_ready()
         assert count(supervisor) == 3
@@ -239,7 +239,7 @@ async def test_the_number_of_a_group_that_is_gone_may_belong_to_others(
     assert killed == []
 
 
-async def test_who_is_refused_by_a_child_that_lives_does_not_wait_for_ever(fake: Fake) -> None:
+async def test_a_refused_connection_to_a_live_process_does_not_wait_forever(fake: Fake) -> None:
     async with fake(timings=Timeouts(grace=0.1)) as supervisor:
         before = await supervisor.ensure_ready()
         await asyncio.wait_for(supervisor.wait_exit_noticed(before.url), HANGS)
@@ -299,7 +299,7 @@ async def test_a_loop_that_goes_away_takes_the_child_with_it(fake: Fake) -> None
     await serve(it)
 
 
-async def test_a_defect_of_ours_leaves_nobody_waiting(
+async def test_an_internal_error_leaves_no_request_waiting(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starting = Supervisor._run_start
@@ -322,7 +322,7 @@ async def serve(supervisor: Supervisor) -> None:
     await nothing_left(supervisor.process_group)
 
 
-def test_it_lives_in_the_loop_that_serves(fake: Fake) -> None:
+def test_it_runs_in_the_serving_loop(fake: Fake) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(fake()))
 
@@ -336,7 +336,7 @@ def test_it_can_live_in_one_loop_after_the_other(fake: Fake) -> None:
     assert count(it) == 2
 
 
-async def test_its_lines_are_told_as_they_come(fake: Fake) -> None:
+async def test_its_lines_are_passed_on_as_they_arrive(fake: Fake) -> None:
     heard: list[str] = []
     async with fake(on_line=heard.append, says=["hello"]) as supervisor:
         await supervisor.ensure_ready()

@@ -102,7 +102,7 @@ def test_the_engine_gets_an_empty_input_and_its_output_is_its_log(start: Start) 
     assert guard.log.read() == b"read to the end\n"
 
 
-def test_what_cannot_be_started_is_told(tmp_path: Path) -> None:
+def test_a_failed_start_is_reported(tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
     told = subprocess.run(
         [*WATCHDOG, "1", str(nothing)],

@@ -115,7 +115,7 @@ def test_what_cannot_be_started(inside: Inside) -> None:
     assert inside.group == []
 
 
-def test_nobody_to_tell(inside: Inside) -> None:
+def test_a_client_that_is_gone(inside: Inside) -> None:
     inside.close(inside.report)
     watchdog._report("exit 0")
 

@@ -41,7 +41,7 @@ async def _from(client: Any, app: Any, *headers: tuple[str, str], path: str = "/
         (None, False),
     ],
 )
-async def test_where_the_key_lies_is_told_to_those_who_sit_here(
+async def test_the_path_of_the_key_is_shown_to_local_clients(
     client: Any, here: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -235,7 +235,7 @@ async def test_a_page_that_was_not_let_in_though_others_were() -> None:
         assert (call.status, cors(call)) == (403, {})
 
 
-async def test_what_the_backend_says_of_pages_is_not_passed_on() -> None:
+async def test_cors_headers_of_the_backend_are_dropped() -> None:
     answer = models("m", **{"access-control-allow-origin": "*", "vary": "Accept"})
     script = Backend({"/v1/models": answer, "/props": answer})
     call = await ask(bridge(script, cors_origins="*"), "/props", headers=[FRIEND])
@@ -251,7 +251,7 @@ async def test_what_the_backend_says_of_pages_is_not_passed_on() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/models", "/upstream/props", CHAT])
-async def test_trace_shows_nobody_the_key_of_the_backend(path: str) -> None:
+async def test_trace_does_not_reveal_the_key_of_the_backend(path: str) -> None:
     script = backend()
     call = await Call(bridge(script, backend_api_key="theirs"), path, method="TRACE").done()
     assert (call.status, call.json["error"]["code"]) == (405, "method_not_allowed")

@@ -127,9 +127,7 @@ async def test_two_hosts_or_none(connect: Connect) -> None:
     await refused(client, 403, "forbidden", closed=False)
 
 
-async def test_what_comes_after_the_body_speaks_for_nobody(
-    connect: Connect, script: Backend
-) -> None:
+async def test_trailers_have_no_effect(connect: Connect, script: Backend) -> None:
     """Trailers are not headers: none of them opens a door or reaches the backend."""
     client = await connect()
     chunks = IN_CHUNKS[:-2] + b"X-Late: 1\r\nOrigin: http://evil.example.com\r\nHost: evil\r\n\r\n"
@@ -164,9 +162,7 @@ async def test_what_comes_after_the_body_speaks_for_nobody(
         (b"200 OK\r\n\r\nhello", 200, b"hello"),
     ],
 )
-async def test_what_a_backend_says_of_the_length_of_its_answer(
-    said: bytes, status: int, body: bytes
-) -> None:
+async def test_the_content_length_of_the_backend(said: bytes, status: int, body: bytes) -> None:
     async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 " + said)

@@ -40,7 +40,7 @@ def basic(text: str) -> RawHeaders:
         ([], False),
     ],
 )
-def test_what_opens_the_door(sent: RawHeaders, opens: bool) -> None:
+def test_which_keys_are_accepted(sent: RawHeaders, opens: bool) -> None:
     assert GIVEN.accepts(sent) is opens
     assert ApiKeys().accepts(sent)
 
@@ -70,7 +70,7 @@ def test_only_a_key_that_was_made_is_shown() -> None:
     assert ApiKeys(("lb-x",), Path("/k")).generated == "lb-x"
 
 
-def test_what_somebody_reads_who_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me1234")
     made = ApiKeys(("lb-x",), Path("/home/me1234/.config/llama-bridge/key"))
     here, far = made.missing_key_message(is_local=True), made.missing_key_message(is_local=False)

@@ -50,7 +50,7 @@ async def test_a_backend_that_sends_endless_json(
     )
 
 
-async def test_a_backend_that_never_ends_before_one_who_waits_for_the_whole(
+async def test_an_endless_answer_to_an_unstreamed_request_is_interrupted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pipeline, "WHOLE_LIMIT", 1_000)

@@ -116,7 +116,7 @@ async def test_too_many_questions(streamed: bool) -> None:
 
 
 @BOTH
-async def test_a_model_that_is_loading_says_when_to_come_again(streamed: bool) -> None:
+async def test_a_loading_model_sends_retry_after(streamed: bool) -> None:
     answer = await Road(
         _says(503, "Loading model", type="unavailable_error"), backend_kind="llama_cpp"
     ).ask(streamed=streamed)
@@ -183,7 +183,7 @@ async def test_a_question_that_is_none(path: str) -> None:
     assert (refused(call)[0], call.headers["allow"]) == (405, "POST")
 
 
-async def test_a_defect_of_ours_is_told_as_one(
+async def test_an_internal_error_is_reported_as_one(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:

@@ -74,7 +74,7 @@ async def test_an_answer_has_one_id_of_ours_one_time_and_the_model_that_was_aske
         ({}, {"model": None}, "unknown"),
     ],
 )
-async def test_a_client_that_names_no_model_is_told_which_one_answers(
+async def test_a_client_that_names_no_model_learns_which_one_answers(
     streamed: bool, options: dict[str, str], more: dict[str, Any], named: str
 ) -> None:
     answer = await Road(
@@ -263,7 +263,7 @@ async def test_lines_that_are_no_chunk_are_dropped(streamed: bool) -> None:
         [STOP, b"data: [DONE]"],
     ],
 )
-async def test_the_end_is_said_once_and_last(streamed: bool, end: list[Piece]) -> None:
+async def test_the_end_is_sent_once_and_last(streamed: bool, end: list[Piece]) -> None:
     assert await told(*text("a"), *end, streamed=streamed) == Heard("a", finish="stop")
 
 
@@ -289,7 +289,7 @@ async def test_what_comes_after_the_last_word_is_read_so_that_the_connection_sta
 
 
 @BOTH
-async def test_a_name_or_an_id_that_is_said_again_is_said_once(streamed: bool) -> None:
+async def test_a_repeated_name_or_id_is_sent_once(streamed: bool) -> None:
     pieces = [native(0, part, id="c1", name="list_drones") for part in ('{"a"', ":1", "}")]
     answer = await told(*pieces, chunk(finish="tool_calls"), streamed=streamed, tools=TOOLS)
     assert [tuple(call) for call in answer.calls] == [("c1", "list_drones", '{"a":1}')]

@@ -58,7 +58,7 @@ async def test_it_is_there_too_while_nothing_is_ready() -> None:
     assert (await ask(app, "/")).status == 503
 
 
-async def test_json_for_everybody_else() -> None:
+async def test_json_for_all_other_clients() -> None:
     app = bridge(script(*text(SECRET), *END))
     await ask(app, CHAT, QUESTION | {"messages": [{"role": "user", "content": SECRET}]})
     await ask(app, "/health")
@@ -145,7 +145,7 @@ async def test_a_page_that_stays_open_hears_what_changes() -> None:
     assert not page.complete
 
 
-async def test_nothing_new_is_not_told() -> None:
+async def test_unchanged_state_is_not_sent() -> None:
     app = bridge()
     page = Call(app, "/", headers=[WATCH])
     await page.until(lambda page: bool(page.data))
@@ -155,7 +155,7 @@ async def test_nothing_new_is_not_told() -> None:
     await page.done()
 
 
-async def test_pages_take_nobody_s_place_but_are_not_without_number(
+async def test_dashboards_do_not_count_as_requests_but_are_limited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dashboard, "MAX_WATCHERS", 2)

@@ -56,7 +56,7 @@ async def test_before_the_backend_has_answered(streamed: bool) -> None:
 
 
 @BOTH
-async def test_before_the_backend_has_said_anything(streamed: bool) -> None:
+async def test_before_the_backend_has_sent_anything(streamed: bool) -> None:
     response = _says(b": ping\n\n", reached=(reached := asyncio.Event()))
     call = Road(response).begin(streamed=streamed)
     await reached.wait()

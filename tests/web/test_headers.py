@@ -76,7 +76,7 @@ def test_the_rest_goes_on_in_its_order_and_as_often_as_it_came() -> None:
         b"Te",
     ],
 )
-def test_a_body_that_is_written_anew_has_headers_of_its_own(name: bytes) -> None:
+def test_a_rewritten_body_has_its_own_headers(name: bytes) -> None:
     assert to_backend_without_body([(name, b"x"), (b"user-agent", b"me")], NOTHING) == [
         (b"user-agent", b"me")
     ]

@@ -41,7 +41,7 @@ def llama_cpp(props: Any = None) -> Backend:
 
 
 @pytest.mark.parametrize("path", ["/health", "/"])
-async def test_what_answers_and_what_it_tells_of_itself(path: str) -> None:
+async def test_what_answers_and_how_it_describes_itself(path: str) -> None:
     call = await ask(bridge(llama_cpp(), backend_kind="auto"), path)
     assert (call.status, call.headers["content-type"], call.headers["cache-control"]) == (
         200,
@@ -65,7 +65,7 @@ async def test_what_answers_and_what_it_tells_of_itself(path: str) -> None:
     }
 
 
-async def test_a_server_that_tells_little() -> None:
+async def test_a_server_that_reports_little() -> None:
     listed = httpx.Response(200, json=[{"id": "m", "max_model_len": 99}])
     told = (await ask(bridge(Backend({"/v1/models": listed})), "/health")).json
     assert (told["status"], told["backend"], told["model"], told["context"], told["tools"]) == (
@@ -83,7 +83,7 @@ async def test_a_server_that_tells_little() -> None:
     ).json["model"] == "b"
 
 
-async def test_a_llama_cpp_of_a_stranger_is_not_asked_beside_its_api() -> None:
+async def test_a_public_llama_cpp_gets_no_requests_outside_its_api() -> None:
     script = Backend({"/v1/models": models("m", server="llama.cpp")})
     told = (
         await ask(
@@ -130,7 +130,7 @@ async def test_why_no_request_would_be_served(script: Backend, reason: str) -> N
     assert (call.status, told) == (503, {"status": "unavailable", **NOTHING})
 
 
-async def test_a_head_tells_by_its_status() -> None:
+async def test_a_head_request_gets_the_status() -> None:
     call = await ask(bridge(Backend({"/v1/models": LOADING})), "/health", method="HEAD")
     assert (call.status, call.body, call.complete) == (503, b"", True)
 
@@ -184,7 +184,7 @@ async def test_however_many_ask_the_backend_is_asked_once_a_second(
     assert len(script.asked) == 2
 
 
-async def test_whoever_gives_up_waiting_holds_up_nobody() -> None:
+async def test_a_cancelled_wait_delays_no_other() -> None:
     asked, gate = asyncio.Event(), asyncio.Event()
 
     async def slow() -> httpx.Response:
@@ -250,7 +250,7 @@ async def test_a_child_of_ours_that_is_not_ready(
         ("/", "secret", 2),
     ],
 )
-async def test_without_the_key_only_the_status_is_told(
+async def test_without_the_key_only_the_status_is_shown(
     path: str, key: str, lines: int | None
 ) -> None:
     error = httpx.Response(503, json={"error": {"message": "it failed\nthe last lines of its log"}})

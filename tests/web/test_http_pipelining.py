@@ -65,9 +65,7 @@ BEHIND = {
 
 
 @pytest.mark.parametrize("name", BEHIND)
-async def test_what_is_refused_behind_an_answer_is_told_behind_it(
-    name: str, script: Backend
-) -> None:
+async def test_a_refusal_behind_an_answer_is_sent_behind_it(name: str, script: Backend) -> None:
     """Nothing is written into the answer that is under way, and nothing of it is lost."""
     waits = Waits(script)
     async with served(bridge(script)) as connect:

@@ -128,7 +128,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(
 
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/embeddings"])
-async def test_a_body_that_says_no_length_is_counted(
+async def test_a_body_without_a_length_is_counted(
     path: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "BODY_LIMIT", 100_000)

@@ -43,7 +43,7 @@ async def _meanwhile(
 
 
 @pytest.mark.parametrize("first", ["Hello", "a < b", "é", "`", "\n\nx", "I <think", "2 {"])
-async def test_text_arrives_before_more_is_said(first: str) -> None:
+async def test_text_arrives_before_the_next_chunk(first: str) -> None:
     answer = await _meanwhile(
         text("Well: ", first),
         text(" …"),

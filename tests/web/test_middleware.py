@@ -91,7 +91,7 @@ async def test_a_right_key_opens_and_goes_no_further(name: str, value: str) -> N
         assert not any(value.split()[-1].encode() in sent for _, sent in request.headers.raw)
 
 
-async def test_on_loopback_nobody_needs_a_key_unless_one_is_set() -> None:
+async def test_on_loopback_no_key_is_needed_unless_one_is_set() -> None:
     assert (await ask(bridge(), "/v1/models")).status == 200
 
 
@@ -112,7 +112,7 @@ async def test_beyond_loopback_a_key_is_made(
     ).status == 200
 
 
-async def test_none_opens_the_door_on_purpose(
+async def test_none_disables_authentication(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -122,7 +122,7 @@ async def test_none_opens_the_door_on_purpose(
 
 
 @pytest.mark.parametrize("path", ["/health", *PATHS])
-async def test_a_name_that_somebody_points_at_us_is_refused(path: str) -> None:
+async def test_a_foreign_host_name_is_refused(path: str) -> None:
     backend = Backend()
     call = await ask(bridge(backend), path, headers=[("host", "rebind.example.com:8081")])
     assert is_error(call, 403, "forbidden")
@@ -230,7 +230,7 @@ class Mirror(httpx.AsyncBaseTransport):
     "path", ["/v1/chat/completions", "/v1/models", "/v1/embeddings", "/health"]
 )
 @pytest.mark.parametrize("kind", ["auto", "llama_cpp", "generic"])
-async def test_a_road_that_leads_back_to_us_is_named(path: str, kind: str) -> None:
+async def test_a_proxy_loop_is_reported(path: str, kind: str) -> None:
     mirror = Mirror()
     mirror.app = bridge(mirror, backend_kind=kind)
     call = await ask(mirror.app, path, QUESTION, method="GET" if path == "/v1/models" else "POST")
@@ -296,7 +296,7 @@ async def test_every_answer_has_one_id_and_no_two_the_same() -> None:
     assert len({found[0] for found in ids}) == len(calls)
 
 
-async def test_a_defect_of_ours_is_told_without_its_secrets(
+async def test_an_internal_error_is_reported_without_secrets(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     call = await ask(bridge(Backend({"/props": RuntimeError("the inside")})), "/props")

@@ -59,7 +59,7 @@ async def test_a_call_that_was_complete_when_the_answer_was_cut_is_run(
     ],
     ids=["native", "leaked"],
 )
-async def test_nothing_but_half_a_call_was_cut_whatever_is_said(
+async def test_an_answer_of_one_partial_call_ends_with_length(
     streamed: bool, half: list[Piece], theirs: str, ours: str
 ) -> None:
     """A stop sequence inside a call, of the client or of the backend: no finished answer has

@@ -371,7 +371,7 @@ async def test_a_failure_of_the_template_is_final() -> None:
     assert listen(await Road(failure, backend_kind="llama_cpp").ask(**turn())).outcome == "given up"
 
 
-async def test_a_model_that_nobody_has_is_final() -> None:
+async def test_an_unknown_model_is_not_retryable() -> None:
     road = Road(
         stream(*ANSWER),
         others={"/v1/models": httpx.Response(200, json={"data": [{"id": "a"}, {"id": "b"}]})},

@@ -49,7 +49,7 @@ def raw(call: Call) -> list[tuple[bytes, bytes]]:
         ("//twice//", "//twice//"),
     ],
 )
-async def test_whom_a_path_leads_to(path: str, asked: str) -> None:
+async def test_where_a_path_leads(path: str, asked: str) -> None:
     backend = Backend({asked.partition("?")[0]: httpx.Response(200, content=b"theirs")})
     call = await ask(bridge(backend), path)
     assert (call.status, call.body, call.complete) == (200, b"theirs", True)
@@ -248,7 +248,7 @@ async def test_the_key_of_the_backend_is_sent_along() -> None:
         "/upstream/v1/../admin",
     ],
 )
-async def test_a_stranger_is_asked_for_nothing_beside_its_api(path: str) -> None:
+async def test_a_public_host_gets_no_requests_outside_its_api(path: str) -> None:
     backend = Backend({"/v1/models": models("m")})
     call = await target(bridge(backend, backend_url=PUBLIC), path).done()
     assert (call.status, call.json["error"]["code"]) == (404, "not_found")
@@ -257,7 +257,7 @@ async def test_a_stranger_is_asked_for_nothing_beside_its_api(path: str) -> None
 
 
 @pytest.mark.parametrize("path", ["/v1/files", "/v1/a..b", "/v1/...", "/upstream/v1/models", "/v1"])
-async def test_a_stranger_is_asked_for_what_is_in_its_api(path: str) -> None:
+async def test_a_public_host_gets_requests_inside_its_api(path: str) -> None:
     backend = Backend()
     await ask(bridge(backend, backend_url="https://api.example.com/paas/v4"), path)
     assert str(backend.asked[0].url) == "https://api.example.com/paas/v4" + path.removeprefix(
@@ -274,7 +274,7 @@ async def test_what_cannot_be_asked_for_is_a_refusal(path: str, status: int) -> 
     )
 
 
-async def test_nobody_there() -> None:
+async def test_a_backend_that_is_down() -> None:
     call = await ask(
         bridge(Backend({"/v1/completions": httpx.ConnectError("refused")})),
         "/v1/completions",

@@ -233,7 +233,7 @@ async def test_leaving_after_the_end_changes_nothing(
     assert " POST /x 200 " in caplog.text
 
 
-async def test_a_backend_that_breaks_during_the_upload_is_told(left: Left) -> None:
+async def test_a_backend_that_fails_during_the_upload_is_reported(left: Left) -> None:
     backend = Gradual(stream(b"never"), breaks=httpx.WriteError("reset"))
     call = Uploader(bridge(backend), "/v1/files", headers=CHUNKED)
     call.pieces.put_nowait((b"one", True))

@@ -52,7 +52,7 @@ async def test_a_quoted_call_is_text(streamed: bool, size: int) -> None:
         [{"role": "user", "content": f"What does {JSON} do?"}],
     ],
 )
-async def test_what_the_request_says_is_not_called(streamed: bool, messages: Any) -> None:
+async def test_calls_from_the_request_are_not_made(streamed: bool, messages: Any) -> None:
     answer = await told(
         *letters(f"It says:\n{JSON}"), STOP, DONE, streamed=streamed, tools=TOOLS, messages=messages
     )

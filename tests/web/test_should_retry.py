@@ -40,7 +40,7 @@ async def test_a_passing_trouble_of_the_backend(status: int, streamed: bool) -> 
 
 
 @BOTH
-async def test_what_the_backend_says_itself(streamed: bool) -> None:
+async def test_errors_of_the_backend_itself(streamed: bool) -> None:
     quota = httpx.Response(
         429, json={"error": {"message": "no"}}, headers={NO: "false", "retry-after": "9"}
     )
@@ -49,7 +49,7 @@ async def test_what_the_backend_says_itself(streamed: bool) -> None:
 
 
 @BOTH
-async def test_an_overflow_is_told_with_its_own_words(streamed: bool) -> None:
+async def test_an_overflow_keeps_its_message(streamed: bool) -> None:
     sentence = (
         "request (15003 tokens) exceeds the available context size (2048 tokens), try increasing it"
     )

@@ -56,7 +56,7 @@ def _begun(call: Call) -> bool:
     return len(call.messages) > 1
 
 
-async def test_how_long_nobody_has_to_wait_for_a_head() -> None:
+async def test_an_incomplete_head_times_out() -> None:
     assert StreamStartTimeouts() == StreamStartTimeouts(before_counting=5.0, without_count=20.0)
 
 
@@ -238,7 +238,7 @@ async def test_a_ping_whenever_nothing_was_sent_for_long(monkeypatch: pytest.Mon
     assert (answer.content, answer.made) == ("a", [("write", {"content": "ab"})])
 
 
-async def test_pings_before_the_backend_has_said_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pings_before_the_backend_has_sent_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "PING_INTERVAL", 0.02)
     silent = Silent(stream(*text("a"), *END))
     call = Road(silent).begin()

@@ -103,5 +103,5 @@ def test_what_is_kept_leaves_room_before_the_next_time(context: int) -> None:
     assert context < 32768 or usable - 8000 - 1500 - kept > usable // 3
 
 
-def test_a_context_that_nobody_knows() -> None:
+def test_an_unknown_context() -> None:
     assert config(None) == config(32768)

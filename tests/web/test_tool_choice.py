@@ -48,7 +48,7 @@ async def test_a_call_of_another_tool_never_leaves(kind: str, how: str, other: s
 
 
 @KINDS
-async def test_an_answer_in_words_is_a_refusal_that_says_why(kind: str) -> None:
+async def test_an_answer_as_plain_text_is_a_refusal_with_its_reason(kind: str) -> None:
     asked: dict[str, Any] = {"tools": TOOLS, "tool_choice": WATER}
     deltas, error = failed(await Road(stream(*text("no"), *END), backend_kind=kind).ask(**asked))
     assert deltas[-1] == {"content": "no"}

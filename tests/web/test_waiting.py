@@ -94,7 +94,7 @@ async def test_a_line_every_ten_seconds_after_five(
     assert (kept.waiting_reasons(), len(kept)) == ([], 0)
 
 
-async def test_what_is_said_of_a_request_that_waits_for_others(clock: SimpleNamespace) -> None:
+async def test_the_waiting_reason_of_a_request_behind_others(clock: SimpleNamespace) -> None:
     kept = InflightRequests(lambda: "our llama-server is starting")
     reasons: list[str | None] = ["waiting for 1 running request", None]
     kept.start(it := waiting(is_generation=True, status=200, waiting_reason=lambda: reasons[0]))
@@ -105,7 +105,7 @@ async def test_what_is_said_of_a_request_that_waits_for_others(clock: SimpleName
     kept.finish(it)
 
 
-async def test_what_is_said_of_a_model_that_loads_and_of_a_backend_that_says_nothing(
+async def test_the_waiting_reason_of_a_loading_model_and_a_silent_backend(
     clock: SimpleNamespace,
 ) -> None:
     reasons: list[str | None] = ["our llama-server is starting\nthe last lines of its log", None]
@@ -206,7 +206,7 @@ async def told(progress: str, monkeypatch: pytest.MonkeyPatch, *, signs: int = 2
     return await call.done()
 
 
-async def test_a_person_who_waits_reads_it_as_a_thought(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_progress_is_shown_as_reasoning(monkeypatch: pytest.MonkeyPatch) -> None:
     said = heard(await told("reasoning", monkeypatch))
     assert (said.content, said.finish) == ("b", "stop")
     lines = said.reasoning.splitlines()
@@ -214,7 +214,7 @@ async def test_a_person_who_waits_reads_it_as_a_thought(monkeypatch: pytest.Monk
     assert all(line.startswith("[llama-bridge] prompt 4 of 9 (44 %)") for line in lines)
 
 
-async def test_by_default_nobody_does(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_by_default_no_origin_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heard(await told("off", monkeypatch)).reasoning == ""
 
 

@@ -132,7 +132,7 @@ def test_each_choice_is_counted_by_itself_and_once_and_so_is_the_prompt(
     assert usages == [Usage(9, completion) for completion in counted]
 
 
-async def test_what_it_tells_of_itself() -> None:
+async def test_how_it_describes_itself() -> None:
     props = {
         "default_generation_settings": {"n_ctx": 512},
         "model_alias": "tiny",
@@ -160,7 +160,7 @@ async def test_whether_its_model_sees(modalities: Any, inputs: Any) -> None:
     ).inputs == inputs
 
 
-async def test_an_old_one_tells_less() -> None:
+async def test_an_old_version_reports_less() -> None:
     assert await llama_cpp(**{"/props": httpx.Response(200, json={"chat_template_caps": 5})})[
         0
     ].describe() == BackendInfo("m", 2048)

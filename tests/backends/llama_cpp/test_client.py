@@ -198,7 +198,7 @@ def test_nothing_waits_for_what_cannot_come(message: str, place: Provider | None
     assert timed(lambda: at_hand(message, "", place)) == (None, 0.0)
 
 
-async def test_an_answer_in_the_log_belongs_to_who_was_alone() -> None:
+async def test_output_in_the_log_belongs_to_a_request_that_ran_alone() -> None:
     """It shows no names: with two questions under way, the first to fail would take what the
     other was told.
     """
@@ -315,7 +315,7 @@ async def test_a_backend_that_lists_no_models_is_asked_without_one() -> None:
 
 
 @pytest.mark.parametrize("props", [["x"], {}, {"chat_template": 5}, {"chat_template": ""}], ids=str)
-async def test_a_template_that_is_not_told_is_asked_for_once(props: Any) -> None:
+async def test_a_missing_template_is_requested_once(props: Any) -> None:
     raw, script = way(chat=stream(), props=httpx.Response(200, json=props))
     await raw.send_chat(QUESTION, [], [])
     await raw.send_chat(QUESTION, [], [])

@@ -121,9 +121,7 @@ def test_models_of_one_name(tmp_path: Path) -> None:
     ]
 
 
-def test_a_name_that_is_said_at_the_start(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_name_at_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main.main(["serve", "--llama-model", str(tmp_path / "no\udcff\x1b[2J")])
     assert r"no\xff\x1b[2J" in capsys.readouterr().err

@@ -57,7 +57,7 @@ def only(found: Catalog) -> Any:
     return model
 
 
-def test_nothing_said_is_the_tiny_model(home: Home) -> None:
+def test_the_default_is_the_tiny_model(home: Home) -> None:
     model = only(home.make())
     assert (model.name, model.launch.model, model.launch.engine, model.context) == (
         "tiny-toolcaller",
@@ -71,7 +71,7 @@ def test_nothing_said_is_the_tiny_model(home: Home) -> None:
     )
 
 
-def test_what_is_said_for_all_holds_for_a_named_file(home: Home) -> None:
+def test_global_options_apply_to_a_named_file(home: Home) -> None:
     model = only(
         home.make(
             "[*]\nn_gpu_layers = 26\nn-ctx = 16384\ntemperature = 0.5\nlog-verbosity = 3\n",
@@ -376,7 +376,7 @@ def test_a_binary_of_its_own(home: Home) -> None:
         ("", "llama-server.conf", "LLAMA_MODEL: /llama-server.conf: the header is incomplete"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(
+def test_what_is_wrong_is_reported_with_its_place(
     home: Home, text: str, model: str | None, said: str
 ) -> None:
     told = home.wrong(text, model)
@@ -408,7 +408,7 @@ def test_a_model_in_several_files_is_named_by_its_first_and_whole(home: Home) ->
     )
 
 
-def test_all_that_is_wrong_is_told_at_once(home: Home) -> None:
+def test_all_mistakes_are_reported_together(home: Home) -> None:
     told = home.wrong("[*]\nmodel = a.gguf\nmlok = true\nctx-size = -5\n", None)
     assert "2: model belongs in" in told
     assert "3: mlok is not an option" in told
@@ -426,7 +426,7 @@ def test_a_projector_is_no_model(home: Home) -> None:
     assert "is an image projector, not a model" in home.wrong(model="p.gguf")
 
 
-def test_free_memory_as_the_system_tells_it(
+def test_free_memory_as_the_system_reports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = tmp_path / "meminfo"

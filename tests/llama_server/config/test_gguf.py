@@ -62,7 +62,7 @@ LLAMA = {
 }
 
 
-def test_what_a_model_tells(tmp_path: Path) -> None:
+def test_what_a_model_reports(tmp_path: Path) -> None:
     header = gguf.read(made(tmp_path / "a.gguf", LLAMA))
     assert (
         header.name,
@@ -355,8 +355,6 @@ def test_what_a_name_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(ModelPathError, match=r"no such file: .*x/no\.gguf$"):
         model_folder.resolve("x/no.gguf", tmp_path)
     (tmp_path / "link.gguf").symlink_to("nowhere")
-    with pytest.raises(
-        ModelPathError, match=r"/link\.gguf is a broken link to nowhere$"
-    ):
+    with pytest.raises(ModelPathError, match=r"/link\.gguf is a broken link to nowhere$"):
         model_folder.resolve("link.gguf", tmp_path)
     assert two.exists()

@@ -55,7 +55,7 @@ def test_the_local_file_wins_value_by_value(tmp_path: Path) -> None:
     assert found.for_model("m")["d"].file.name == "llama-server.local.conf"
 
 
-def test_no_file_says_nothing(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_empty_configuration(tmp_path: Path) -> None:
     assert read(None) == read(tmp_path / "no-such.conf") == Configuration()
 
 
@@ -117,13 +117,13 @@ def test_a_key_may_be_written_as_llama_cpp_python_writes_it(tmp_path: Path) -> N
         ("[*]\na = 1\na = 2\n", ":3: a is already set in this section"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+def test_what_is_wrong_is_reported_with_its_place(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigurationError) as wrong:
         written(tmp_path, text)
     assert f"{tmp_path}/llama-server.conf{said}" in str(wrong.value)
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as wrong:
         written(tmp_path, "a = 1\n[*]\nb c\n", "[\n")
     assert [line.split(": ")[0].rpartition("/")[2] for line in str(wrong.value).split("\n")] == [

@@ -159,7 +159,7 @@ def test_an_older_build_is_spoken_to_in_its_own_words(
         (NEW, "help", None, "help cannot be set here: it starts no server"),
     ],
 )
-def test_what_cannot_be_said_is_refused_with_the_reason(
+def test_an_invalid_option_is_refused_with_the_reason(
     build: Build, key: str, value: str | None, reason: str
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:

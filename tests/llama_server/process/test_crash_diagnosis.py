@@ -122,7 +122,7 @@ def test_a_line_names_the_cause_with_its_cure(line: str, cause: str) -> None:
         (["one"], None, "ended with its guard: one"),
     ],
 )
-def test_without_such_a_line_the_way_it_ended_is_told(
+def test_without_such_a_line_the_exit_code_is_reported(
     lines: list[str], code: int | None, cause: str
 ) -> None:
     assert diagnose(lines, code).startswith(cause)
@@ -140,7 +140,7 @@ def test_what_failed_first_explains_the_rest() -> None:
     assert diagnose(lines, 1).startswith("out of memory.")
 
 
-def test_memory_is_told_in_figures() -> None:
+def test_memory_is_reported_in_figures() -> None:
     lines = [
         "  - CUDA0   : NVIDIA GeForce RTX 3060 (12288 MiB, 7900 MiB free)",
         "  - CPU     : a processor (32000 MiB, 30000 MiB free)",

@@ -78,7 +78,7 @@ def test_the_layers() -> None:
     assert (found.offloaded, found.layers) == (20, 33)
 
 
-def test_only_the_last_lines_are_kept_and_fewer_told() -> None:
+def test_only_the_last_lines_are_kept_and_fewer_are_shown() -> None:
     heard: list[str] = []
     log = ProcessLog(heard.append)
     for number in range(1000):
@@ -139,7 +139,7 @@ def test_where_it_runs_in_words() -> None:
     assert facts("warning: no usable GPU found, --gpu-layers option will be ignored").layers_ignored
 
 
-async def test_who_follows_gets_what_was_said_and_what_comes() -> None:
+async def test_a_follower_gets_the_kept_and_the_new_lines() -> None:
     ring = LogRing()
     ring.add("before")
     lines = ring.follow()
@@ -153,7 +153,7 @@ async def test_who_follows_gets_what_was_said_and_what_comes() -> None:
     assert len(ring.lines) == RING_LINES
 
 
-def test_an_error_tells_what_went_wrong_and_not_what_went_well() -> None:
+def test_an_error_shows_what_failed_and_not_what_worked() -> None:
     well = ["0.00.002.058 I srv          init: loading model", "0.00.002.060 D srv   more"]
     wrong = [
         "0.00.002.151 E gguf_init_from_file: failed to open",

@@ -62,7 +62,7 @@ def test_what_follows(history: list[ProcessEvent], state: ProcessState) -> None:
     assert lived(*history).state is state
 
 
-def test_rests_double_up_to_a_minute_and_an_answer_forgives_them_all() -> None:
+def test_backoff_doubles_up_to_a_minute_and_an_answer_resets_it() -> None:
     life, rests = lived(BEGIN), []
     for _ in range(8):
         life = life.after(UP).after(DEATH)
@@ -72,7 +72,7 @@ def test_rests_double_up_to_a_minute_and_an_answer_forgives_them_all() -> None:
     assert life.after(UP).after(SAID).after(DEATH).after(UP).after(DEATH).backoff == 1
 
 
-def test_a_stop_begins_a_new_life() -> None:
+def test_a_stop_resets_the_history() -> None:
     assert lived(BEGIN, DEATH, DEATH, STOP, GONE) == ProcessHistory()
 
 
