@@ -151,10 +151,7 @@ class AnswerReader:
         return (yield from self._index.tool_name_follows(self._reader, self._buffer.tools))
 
     def _try_tentative(self, start: str) -> Steps[bool]:
-        """Try the tentative grammars for text that begins with `start`.
-
-        Return True if a call was read.
-        """
+        """Try the tentative grammars for `start`. Return True if a call was read."""
         if start not in self._index.tentative:
             if start or not (yield from self._tool_name_follows()):
                 return False

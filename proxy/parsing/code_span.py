@@ -1,5 +1,6 @@
-"""Inline code with a marker in it: text in any case, and for the log the calls that it would
-have been.
+"""Inline code that contains a marker.
+
+Such code is always text. The calls that it contains are counted for the log.
 """
 
 import re
@@ -11,23 +12,23 @@ from proxy.parsing.grammar_runner import GrammarRunner, NamedGrammar
 from proxy.parsing.reader import WORD_LIMIT, Reader, complete
 
 LIMIT = 1 << 16
-"""What is longer is counted as far as that."""
+"""Number of characters of inline code in which calls are counted."""
 
 
 class CodeSpan:
-    """Keeps the text of a span from its first marker on."""
+    """Collector of the text of an inline code span, from its first marker on."""
 
     def __init__(self, tools: ToolIndex, grammars: Sequence[NamedGrammar]) -> None:
         self._tools, self._grammars = tools, grammars
         self._text: list[str] = []
         self._size = 0
-        self._last = ""  # the last letters: the closing run may be among them
+        self._last = ""  # the last characters, which may hold part of the closing run
         self._closer: re.Pattern[str] | None = None
 
     def feed(self, text: str, run: int) -> bool:
-        """Read on in the answer; `run` is how many backticks close the span.
+        """Add text of the answer. Return True when the span is over.
 
-        Return whether it is over.
+        `run` is the number of backticks that close the span, or 0 if the end of the line does.
         """
         closer = self._closer = self._closer or re.compile(
             rf"(?<!`)`{{{run}}}(?=[^`])|\n[ \t\r]*\n" if run else r"\n"
@@ -41,7 +42,7 @@ class CodeSpan:
         return found is not None or self._size > LIMIT
 
     def count(self) -> int:
-        """Return how many calls the span would have been."""
+        """Return how many calls the text of the span contains."""
         reader = Reader("".join(self._text))
         reader.end(cut=True)
         found = complete(

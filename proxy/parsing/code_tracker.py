@@ -1,4 +1,4 @@
-"""Where Markdown says that a text is code: markers in there are quoted, not meant."""
+"""Detection of Markdown code. Markers inside code are quoted text, not tool calls."""
 
 import re
 
@@ -7,17 +7,17 @@ SPECIAL = re.compile(r"[\n`~]")
 SHORTEST_FENCE = 3
 ITEM = r"(?:[-*+]|[0-9]{1,9}[.)])"
 MARGIN = re.compile(rf"[ \t>]*(?:{ITEM}[ \t][ \t>]*)*")
-"""What may stand before a fence: blanks, the marks of a quotation and of a list."""
+"""Text that may precede a fence on its line: blanks, blockquote marks and list markers."""
 PARTIAL_MARGIN = re.compile(rf"{MARGIN.pattern}(?:{ITEM}|[0-9]{{1,9}})?")
 WIDEST_MARGIN = 64
 LONGEST_RUN = 1 << 10
-"""Longer runs of backticks or tildes are all alike."""
+"""Number of backticks or tildes after which the rest of a run is ignored."""
 CLOSER_INDENT = 3
-"""So much deeper than its opening line a fence may close."""
+"""Number of columns by which a closing fence may be indented further than the opening one."""
 
 
 class CodeTracker:
-    """Follows fences and inline code spans through a text that comes in pieces."""
+    """Tracker of code fences and inline code in a text that arrives in pieces."""
 
     __slots__ = (
         "_fence",
@@ -31,21 +31,19 @@ class CodeTracker:
     )
 
     def __init__(self) -> None:
-        self._run = ""  # backticks or tildes that may go on in the next piece
-        self._margin: str | None = ""  # the line so far; None after anything that ends its margin
-        # A run that began this line: a fence when the line ends, unless more backticks follow.
+        self._run = ""  # backticks or tildes that may continue in the next piece
+        self._margin: str | None = ""  # the line so far, while it may be the margin of a fence
+        # The run that began this line. It opens a fence at the line's end unless backticks follow.
         self._head = ""
-        self._may_close = (
-            False  # this line began with what closes the open fence, if nothing follows it
-        )
-        self._fence = ""  # the run that opened the fence we are in
-        self._indent = 0  # how wide the margin before it was
-        self._kept_open = False
-        self._span = 0  # the length of the run that opened the inline code we are in
+        self._may_close = False  # this line closes the open fence if nothing else follows on it
+        self._fence = ""  # the run that opened the current fence; empty outside of fences
+        self._indent = 0  # the width of the margin before that run
+        self._kept_open = False  # the inline code does not end with its line
+        self._span = 0  # the length of the run that opened the inline code; 0 outside of it
 
     @property
     def span(self) -> int:
-        """The length of the run that closes the inline code we are in."""
+        """Length of the run that closes the current inline code; 0 outside of inline code."""
         return self._span
 
     @property
@@ -54,16 +52,18 @@ class CodeTracker:
 
     @property
     def inline(self) -> bool:
-        """Whether the next letter, which is no backtick, would stand in inline code or in the
-        opening line of a fence.
+        """Whether the next character is in inline code or in the opening line of a fence.
+
+        The next character is assumed not to be a backtick.
         """
         if self._run[:1] == "`" and not self._fence:
             return self._span != len(self._run)
         return bool(self._span or self._head)
 
     def keep_open(self) -> None:
-        """A marker stands in this inline code: then it does not end with the line, but with its
-        closing run or an empty line.
+        """Keep the current inline code open past the end of its line.
+
+        Call this if the code contains a marker. It then ends at its closing run or an empty line.
         """
         self._kept_open = True
 
@@ -84,11 +84,12 @@ class CodeTracker:
                 self._words(piece)
 
     def end(self) -> None:
-        """The text is over: so is its last line."""
+        """End the text, and with it the last line."""
         self._end_run()
         self._end_line()
 
     def _words(self, text: str) -> None:
+        """Process text that contains no newline, backtick or tilde."""
         self._end_run()
         if self._margin is not None:
             line = self._margin + text
@@ -99,7 +100,7 @@ class CodeTracker:
             self._may_close = False
 
     def _end_run(self) -> None:
-        """A run of backticks or tildes is complete."""
+        """Process a complete run of backticks or tildes, if there is one."""
         run, self._run = self._run, ""
         if not run:
             return

@@ -1,4 +1,4 @@
-"""Raw text turned into JSON of the type that a schema names."""
+"""Conversion of raw text to JSON values of the types that a schema allows."""
 
 import ast
 import json
@@ -10,7 +10,7 @@ from proxy import exact_json
 from proxy.parsing.schema import Kinds
 
 LITERAL_LIMIT = 1 << 15
-"""Longer Python literals stay text: the compiler that reads them is slow and recursive."""
+"""Characters of a Python literal. Longer ones stay strings: `ast` is slow and recursive."""
 
 INTEGER = re.compile(r"([+-]?)([0-9]++)(?:\.0*+)?+")
 NUMBER = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+")
@@ -20,7 +20,10 @@ compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 def typed(text: str, kinds: Kinds) -> str:
-    """The JSON of raw text: the most specific kind that fits; a string if none does."""
+    """Return `text` as JSON of the most specific kind that fits, or as a JSON string.
+
+    If the schema allows no string, quotes around the text are ignored.
+    """
     bare = text.strip()
     found = _typed(bare, kinds)
     if (
@@ -35,6 +38,7 @@ def typed(text: str, kinds: Kinds) -> str:
 
 
 def _typed(text: str, kinds: Kinds) -> str | None:
+    """Return `text` as JSON of one of `kinds` other than string, or None if none fits."""
     if text in ("null", "None") and kinds and ("null" in kinds or "string" not in kinds):
         return "null"
     if "integer" in kinds and (found := integer(text)):
@@ -49,7 +53,10 @@ def _typed(text: str, kinds: Kinds) -> str | None:
 
 
 def integer(text: str) -> str | None:
-    """`3.0` is 3; no detour over floats, so every digit stays."""
+    """Return `text` as a JSON integer, or None. `3.0` counts as 3.
+
+    Decimal digits are copied and not converted to a float, so large integers stay exact.
+    """
     if whole := INTEGER.fullmatch(text):
         sign, digits = whole[1], whole[2].lstrip("0") or "0"
         return "-" + digits if sign == "-" and digits != "0" else digits
@@ -59,13 +66,17 @@ def integer(text: str) -> str | None:
 
 
 def number(text: str) -> str | None:
-    """Infinity and NaN are no JSON, and 1e999 would become one."""
+    """Return `text` as a JSON number, or None.
+
+    JSON has no infinity. Numbers that overflow a float, such as `1e999`, are therefore rejected.
+    """
     if not NUMBER.fullmatch(text) or abs(float(text)) == float("inf"):
         return integer(text)
     return text if JSON_NUMBER.fullmatch(text) else integer(text) or repr(float(text))
 
 
 def _boolean(text: str, kinds: Kinds) -> str | None:
+    """Return `true`, `false` or None. `1` and `0` count only if the value must be a boolean."""
     word = text.lower()
     if word in ("true", "false"):
         return word
@@ -73,6 +84,7 @@ def _boolean(text: str, kinds: Kinds) -> str | None:
 
 
 def _structure(text: str, kinds: Kinds) -> str | None:
+    """Return an object or array as JSON, or None. JSON and Python literals are accepted."""
     if text[:1] not in ("{", "[", "("):
         return None
     for read in (_strict, partial(json.loads, strict=False), _python):
@@ -93,13 +105,13 @@ def _structure(text: str, kinds: Kinds) -> str | None:
 
 
 def _strict(text: str) -> object:
-    # Several times faster: a large value must not hold up others.
+    # exact_json is several times faster than json, so a large value delays other requests less.
     return exact_json.loads(text.encode())
 
 
 def _python(text: str) -> object:
     if len(text) > LITERAL_LIMIT:
-        raise ValueError("too long")
+        raise ValueError("literal too long")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a model's odd escape is no business of our log
+        warnings.simplefilter("ignore")  # do not log invalid escapes in the model's text
         return ast.literal_eval(text)
