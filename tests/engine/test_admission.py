@@ -23,6 +23,7 @@ from tests.asgi import Call, ask
 from tests.engine.bridges import child, opened
 from tests.engine.conversation import CALL, FINAL, PLAIN, TOOLS, Answer, streamed
 from tests.engine.slots import at_work
+from tests.patience import until
 
 WORD = "word "  # two tokens
 USAGE = {"stream": True, "stream_options": {"include_usage": True}}
@@ -223,11 +224,11 @@ async def test_waiting_is_shown_and_a_waiting_client_may_leave(
             "and it needs 2,176"
         )
         assert (await ask(bridge, "/health")).json["waiting"][0] == sentence
-        await asyncio.sleep(inflight.TICK_INTERVAL)
-        assert f" {sentence}" in caplog.text
+        await until(lambda: f" {sentence}" in caplog.text)
         passing = Call(bridge, "/v1/completions", body={"prompt": "a"})
-        await asyncio.sleep(0.1)
-        assert (await ask(bridge, "/health")).json["waiting"][2].endswith("and it needs 16,384")
+        await until(lambda: len(bridge.app_state.inflight.waiting_reasons()) == 3)
+        shown = (await ask(bridge, "/health")).json["waiting"]
+        assert shown[2].endswith("and it needs 16,384")
         for call in (leaving, passing):
             call.hang_up()
             await call.done()

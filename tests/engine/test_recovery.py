@@ -28,7 +28,7 @@ from tests.engine.conversation import (
     whole,
 )
 from tests.engine.engine import script
-from tests.process.conftest import until
+from tests.patience import until
 
 ODD = MODEL.with_name("template_odd.jinja")
 # What llama.cpp cannot resolve, and refuses with a 500 although asking again can never help.

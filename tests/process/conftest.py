@@ -2,17 +2,15 @@
 
 import contextlib
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import anyio
 import psutil
 import pytest
 
 from proxy.llama_server import LaunchSpec, Supervisor, Timeouts
-from tests.patience import HANGS
+from tests.patience import HANGS, until
 from tests.process.fake_server import Conduct
 
 TINY = Path(__file__).parents[2] / "proxy/tiny_model/tiny-toolcaller.gguf"
@@ -65,10 +63,3 @@ def alive(group: int | None) -> list[str]:
 
 async def nothing_left(group: int | None, within: float = HANGS) -> None:
     await until(lambda: not alive(group), within)
-
-
-async def until(true: Callable[[], object], within: float = HANGS) -> None:
-    began = time.monotonic()
-    while not true():
-        assert time.monotonic() - began < within
-        await anyio.sleep(0.005)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from proxy.llama_server import ProcessState, Timeouts
-from tests.patience import PROMPT
-from tests.process.conftest import TINY, Fake, alive, nothing_left, until
+from tests.patience import PROMPT, until
+from tests.process.conftest import TINY, Fake, alive, nothing_left
 from tests.process.fake_server import ROOT, Conduct, starts
 
 DEAF = "trap '' TERM"

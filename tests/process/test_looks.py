@@ -13,7 +13,8 @@ from proxy.errors import ModelLoading, ModelUnloaded
 from proxy.llama_server import ProcessState
 from tests.asgi import Call, ask
 from tests.lifespan import Lifespan, keeper, pair
-from tests.process.conftest import FAST, until
+from tests.patience import until
+from tests.process.conftest import FAST
 from tests.process.fake_server import starts
 
 PATHS = ("/metrics", "/slots", "/props", "/upstream/v1/models", "/upstream")

@@ -20,7 +20,8 @@ from tests import jsonc
 from tests.asgi import Call, ask
 from tests.lifespan import Lifespan, keeper, pair
 from tests.llama_server.config.test_gguf import LLAMA, made
-from tests.process.conftest import nothing_left, until
+from tests.patience import until
+from tests.process.conftest import nothing_left
 from tests.process.fake_server import Conduct
 
 

@@ -23,7 +23,8 @@ from proxy.llama_server import (
     Timeouts,
     pool,
 )
-from tests.process.conftest import FAST, alive, nothing_left, until
+from tests.patience import until
+from tests.process.conftest import FAST, alive, nothing_left
 from tests.process.fake_server import Conduct, starts
 
 

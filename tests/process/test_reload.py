@@ -12,7 +12,7 @@ from proxy.settings import load
 from proxy.tiny_model import MODEL as TINY
 from tests.asgi import Call, ask
 from tests.lifespan import Lifespan, keeper
-from tests.process.conftest import until
+from tests.patience import until
 from tests.process.fake_server import Conduct
 
 

@@ -20,8 +20,8 @@ from proxy.errors import ChildFailed, ModelLoading, ShuttingDown
 from proxy.llama_server import EngineInfo, LaunchSpec, ProcessState, Supervisor, Timeouts
 from proxy.llama_server.process import gpu_check, supervisor
 from proxy.llama_server.process.state import ProcessEvent
-from tests.patience import HANGS
-from tests.process.conftest import FAST, Fake, nothing_left, until
+from tests.patience import HANGS, until
+from tests.process.conftest import FAST, Fake, nothing_left
 from tests.process.fake_server import starts
 
 SLOW_FAIL = Timeouts(wait=20, failed=30, backoff=0.01)

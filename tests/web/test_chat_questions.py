@@ -10,6 +10,7 @@ import pytest
 
 from tests.backend import END, chunk, models, stream, text
 from tests.parsing.cuts import TOOLS
+from tests.patience import until
 from tests.web.round_trip import BOTH, MODELS, QUESTION, Heard, Road, heard, payloads, refused
 
 ANSWER = [*text("a"), *END]
@@ -143,6 +144,7 @@ async def test_two_questions_at_once_find_out_once_what_kind_of_server_it_is() -
 
     road = Road(lambda _: stream(*ANSWER), others={MODELS: listed}, backend_kind="auto")
     calls = [road.begin(), road.begin()]
+    await until(lambda: road.script.asked)
     await asyncio.sleep(0.01)
     assert len(road.script.asked) == 1
     asked.set()

@@ -11,6 +11,7 @@ from proxy.web.chat import StreamStartTimeouts
 from tests.asgi import Call
 from tests.backend import END, ROLE, Piece, Script, script_of, stream, text
 from tests.bridge import bridge
+from tests.patience import until
 from tests.web.round_trip import BOTH, CHAT, MODELS, QUESTION, Heard, Road, heard
 
 
@@ -172,6 +173,7 @@ async def test_a_client_that_reads_nothing_at_all_holds_nothing_but_the_beginnin
     response = stream(ROLE, *text(*"abc" * 1000), *END)
     call = Road(response).begin()
     call.may_send.clear()
+    await until(lambda: script_of(response).sent)
     await asyncio.sleep(0.02)
     assert script_of(response).sent == 1
     call.may_send.set()
