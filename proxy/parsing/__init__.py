@@ -1,1 +1,1 @@
-"""Parser that turns the text of a model's answer into events; does no I/O."""
+"""Parsing of model output into events: text, reasoning, tool calls. No I/O."""

@@ -1,4 +1,4 @@
-"""Conversion of raw text to JSON values of the types that a schema allows."""
+"""Conversion of raw text into JSON of the type that a schema demands."""
 
 import ast
 import json
@@ -10,7 +10,7 @@ from proxy import exact_json
 from proxy.parsing.schema import Kinds
 
 LITERAL_LIMIT = 1 << 15
-"""Characters of a Python literal. Longer ones stay strings: `ast` is slow and recursive."""
+"""Longer Python literals stay text: the compiler that reads them is slow and recursive."""
 
 INTEGER = re.compile(r"([+-]?)([0-9]++)(?:\.0*+)?+")
 NUMBER = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+")
@@ -20,10 +20,7 @@ compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 def typed(text: str, kinds: Kinds) -> str:
-    """Return `text` as JSON of the most specific kind that fits, or as a JSON string.
-
-    If the schema allows no string, quotes around the text are ignored.
-    """
+    """Return the JSON of `text`: the most specific fitting kind, or a string if none fits."""
     bare = text.strip()
     found = _typed(bare, kinds)
     if (

@@ -1,4 +1,4 @@
-"""What a dialect is: data and its grammars."""
+"""Definition of a dialect: data and grammars."""
 
 import re
 from collections.abc import Callable
@@ -9,43 +9,43 @@ from proxy.parsing.calls import CallWriter
 from proxy.parsing.reader import Reader, Steps
 
 Grammar: TypeAlias = Callable[[Reader, CallWriter], Steps[None]]
-"""Reads one call, or a row of them, from its first marker on.
+"""Reads one call, or several in a row, from its first marker on.
 
-It calls `calls.start` when it is sure and not before: until then it may return at any place, and
-all is text again. What it does not read is read by others, so it may also stop early. Law 6: it may
-raise; then it is counted and its text is text.
+A grammar calls `calls.start` once it is certain that there is a call. Until then it may return at
+any point, and its text is text again. What it does not read is left to others, so it may also stop
+early. It may raise: the failure is counted, and its text is text.
 """
 
 LISTING_TAGS = ("<tools>", "<tool>")
 A_NAME = "a declared tool's name"
-"""Stands in `starts` for the names of all tools."""
+"""Stands for the names of all declared tools in `tentative_openers`."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """What a header says about the text behind it."""
+    """What a header says about the text after it."""
 
-    # Thoughts, up to one of these; the answer itself if there are none.
+    # The text is reasoning up to one of these; without closers it is the answer.
     closers: tuple[str, ...] = ()
-    stop_before: tuple[str, ...] = ()  # what ends the thoughts, too, and is read as what it is
-    no_calls: bool = False  # no calls in it: those have headers of their own
+    stop_before: tuple[str, ...] = ()  # also end the reasoning, but are not consumed
+    no_calls: bool = False  # the text contains no calls: those have headers of their own
 
 
 HeaderGrammar: TypeAlias = Callable[[Reader], Steps[Region | None]]
-"""Reads a header; None if it is none."""
+"""Reads a header; returns None if there is none."""
 
 
 @dataclass(frozen=True)
 class ReasoningTags:
-    """A pair of tags around thoughts."""
+    """A pair of tags around reasoning."""
 
     opener: str
     closer: str
-    # Ordinary text, unless the name of the model fits this pattern or its template has the mark.
+    # If set, the tags are ordinary text unless the model's name matches.
     model_pattern: str = ""
     other_closers: tuple[str, ...] = ()
-    template_marker: str = ""  # the opener, if empty
-    end_tokens: tuple[str, ...] = ()  # tokens that end the answer behind such thoughts
+    template_marker: str = ""  # text in the chat template with the same effect; default: the opener
+    end_tokens: tuple[str, ...] = ()  # tokens that end an answer with such reasoning
 
     @property
     def closers(self) -> tuple[str, ...]:
@@ -61,11 +61,11 @@ class ReasoningTags:
 
 @dataclass(frozen=True)
 class ModelHint:
-    """What is known of a model beside its answer."""
+    """What is known about a model from its template, its name and the settings."""
 
     template: str = ""
     model: str = ""
-    dialects: tuple[str, ...] = ()  # the dialects that the user has named
+    dialects: tuple[str, ...] = ()  # dialects that the user has named
 
 
 def _matches_model(pattern: str, hint: ModelHint) -> bool:
@@ -73,7 +73,7 @@ def _matches_model(pattern: str, hint: ModelHint) -> bool:
 
 
 def sample(doc: str | None) -> str:
-    """The sample in a dialect's docstring."""
+    """Return the sample in a dialect's docstring."""
     return (doc or "").partition("SAMPLE:\n")[2].partition("\n\nSeen")[0].rstrip("\n")
 
 
@@ -82,28 +82,28 @@ class Dialect:
     name: str
     sample: str
     grammar: Grammar | None = None
-    openers: tuple[str, ...] = ()  # markers that say: this dialect, probably
-    # What a message may begin with to be worth a doubtful look …
+    openers: tuple[str, ...] = ()  # markers that announce a call
+    # Text at the start of a message, or of a line, that may begin a call …
     tentative_openers: tuple[str, ...] = ()
-    # … by this grammar, which is believed only when it has read a whole call …
+    # … read by this grammar, which counts only if it has read a complete call …
     tentative_grammar: Grammar | None = None
-    # … and only if nothing but calls is in the message.
+    # … and only if the message contains nothing but calls.
     whole_message_only: bool = False
-    # The same holds, without a hint, for a doubtful form that has none of these markers.
+    # Without a hint, a tentative call needs one of these to count beside other text.
     tentative_proofs: tuple[str, ...] = ()
-    # Its openers are ordinary words: without a hint only calls may follow on the line.
+    # The openers are ordinary words: without a hint, only calls may follow on the line.
     weak: bool = False
-    # Markers that say nothing where a message, or the next part of one, begins …
+    # Markers without content at the start of a message or of a part …
     headers: tuple[str, ...] = ()
-    # … or that begin a longer header.
+    # … or the beginning of a longer header.
     header_grammar: HeaderGrammar | None = None
-    end_tokens: tuple[str, ...] = ()  # tokens that end a message, or a part of one
-    needs_hint: bool = False  # only with a hint, or named
-    template_markers: tuple[str, ...] = ()  # what its models' templates have in them
-    model_pattern: str = ""  # a pattern of its models' names
-    # The names of what its models write as well: read with it where it is named.
+    end_tokens: tuple[str, ...] = ()  # tokens that end a message or a part of one
+    needs_hint: bool = False  # used only with a hint, or if named
+    template_markers: tuple[str, ...] = ()  # text in the chat templates of its models
+    model_pattern: str = ""  # regular expression for the names of its models
+    # Dialects that the same models also write; read with this one if it is named.
     family: tuple[str, ...] = ()
-    # Headers that open a call only where a message begins: the prompt may hold their first half.
+    # Headers that open a call only at the start of a message; the prompt may hold their first half.
     first_openers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -113,17 +113,17 @@ class Dialect:
             raise ValueError(f"{self.name}: a grammar and what it begins with belong together")
 
     def fits(self, hint: ModelHint) -> bool:
-        """Whether the template or the name of the model speaks for it."""
+        """Return whether the template or the name of the model suggests this dialect."""
         return any(mark in hint.template for mark in self.template_markers) or _matches_model(
             self.model_pattern, hint
         )
 
     def shares_opener(self, template: str) -> bool:
-        """Return whether a template has one of the openers; tags in which it only lists the
-        tools do not count.
+        """Return whether the template contains one of the openers, apart from tags that list the
+        tools.
         """
         return any(opener in template for opener in self.openers if opener not in LISTING_TAGS)
 
     def is_own(self, hint: ModelHint) -> bool:
-        """Return whether the model is known to write calls this way, or to be read so."""
+        """Return whether the model is known to write this dialect, or the user has named it."""
         return self.name in hint.dialects or self.fits(hint) or self.shares_opener(hint.template)

@@ -1,4 +1,4 @@
-"""What leaves an answer, in its order, and what of it is still held back."""
+"""Buffer for the events of an answer; holds calls that may still turn out to be text."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,19 +22,19 @@ from proxy.parsing.repeats import RequestTexts
 
 
 class Pending:
-    """Calls that may still turn out to be text: both readings of the same stretch."""
+    """Calls that may still turn out to be text: the same text as events and as raw text."""
 
     __slots__ = ("_events", "_raw", "_text", "count", "ends_in_text", "size", "watchers")
 
     def __init__(self, raw: str = "") -> None:
-        # One letter at a time costs no more than its own size.
+        # Buffers, so that single characters cost no more than their size.
         self._raw, self._text = StringIO(), StringIO()
         self._events: list[TextEvent] = []
         self._raw.write(raw)
         self.size = len(raw)
-        self.count = 0  # calls
-        self.ends_in_text = False  # more than blanks follows the last call
-        # What follows them decides, by rule; without any, code around them does.
+        self.count = 0  # number of calls
+        self.ends_in_text = False  # the last call is followed by more than whitespace
+        # Decide by the text that follows; without any, the code around the calls decides.
         self.watchers = QuoteWatchers()
 
     def add(self, raw: str, events: Iterable[TextEvent]) -> None:
@@ -51,7 +51,7 @@ class Pending:
         self.size += len(raw)
 
     def _close(self) -> None:
-        """The text so far becomes one event."""
+        """Turn the text so far into one event."""
         if self._text.tell():
             self._events.append(Content(self._text.getvalue()))
             self._text = StringIO()
@@ -71,13 +71,13 @@ class Pending:
 
 
 class CallDigest:
-    """Digests calls event by event: enough to recognize a copy, however long its arguments are."""
+    """Computes digests of calls event by event, which recognize a copy of any length."""
 
     def __init__(self) -> None:
         self._open = blake2b(digest_size=16)
 
     def feed(self, event: TextEvent) -> bytes | None:
-        """Take the next event; the digest of the call that it ends, if it ends one."""
+        """Add an event, and return the digest of the call that it ends, if any."""
         if isinstance(event, CallStart):
             self._open = blake2b(
                 event.name.encode("utf-8", "surrogatepass") + b"\0", digest_size=16
@@ -90,27 +90,25 @@ class CallDigest:
 
 
 def digests(events: Iterable[TextEvent]) -> Iterator[bytes]:
-    """The digests of whole calls."""
+    """Yield the digests of complete calls."""
     one = CallDigest()
     return (digest for event in events if (digest := one.feed(event)))
 
 
 class EventBuffer:
-    """One per answer, over both its channels (its text and the thoughts that a backend has
-    separated).
-    """
+    """Buffer of one answer, shared by its text and its separate reasoning."""
 
     def __init__(self, tools: ToolIndex, request: RequestTexts | None = None) -> None:
         self.tools = tools
         self.request_texts = request or RequestTexts()
-        self.quoted_calls: Counter[str] = Counter()  # calls that are text, by rule
+        self.quoted_calls: Counter[str] = Counter()  # calls that stayed text, by rule
         self.grammar_failures: Counter[str] = Counter()
-        self.has_text = False  # something of the answer is visible
-        self.has_reasoning = False  # there were thoughts, if only empty ones
-        self.reasoning_shown = False  # thoughts were shown
-        self.has_calls = False  # there was a call outside of the thoughts
+        self.has_text = False  # the answer has visible text
+        self.has_reasoning = False  # there was reasoning, possibly empty
+        self.reasoning_shown = False  # reasoning was shown
+        self.has_calls = False  # there was a call outside the reasoning
         self._reasoning_calls: Pending | None = (
-            None  # calls in thoughts, until it is decided what they are
+            None  # calls in the reasoning that are not decided yet
         )
         self._events: list[TextEvent] = []
         self._calls = 0
@@ -128,7 +126,7 @@ class EventBuffer:
             self._events.append(Reasoning(text))
 
     def add_calls(self, events: Sequence[TextEvent], source: Source = "parsed from text") -> None:
-        """Calls that are certain. With them, those in the thoughts are known to be rehearsals."""
+        """Add calls that are certain; calls held in the reasoning then count as rehearsals."""
         for event in events:
             if digest := self._digest.feed(event):
                 self._made.add(digest)
@@ -143,8 +141,8 @@ class EventBuffer:
                 self._events.append(replace(event, index=self._calls - 1))
 
     def repeats_calls(self, events: Iterable[TextEvent]) -> bool:
-        """Whether every call among the events was made already: a model that repeats its call
-        without the markers means one.
+        """Return whether every call was made already: then a copy without markers is meant as
+        one.
         """
         found = set(digests(events))
         return bool(found) and found <= self._made
@@ -158,13 +156,15 @@ class EventBuffer:
         self._reasoning_calls.add(raw, events)
 
     def release_reasoning_calls(self) -> None:
-        """What was held of the thoughts was thinking."""
+        """Turn held calls of the reasoning into reasoning."""
         pending, self._reasoning_calls = self._reasoning_calls, None
         if pending:
             self.add_reasoning(pending.raw)
 
     def decide_reasoning_calls(self, *, cut: bool) -> None:
-        """The answer is over: calls in the thoughts that nothing contradicts are calls."""
+        """Decide at the end of the answer: held calls in the reasoning that nothing contradicts
+        are calls.
+        """
         pending, self._reasoning_calls = self._reasoning_calls, None
         if pending and cut:
             self.add_reasoning(pending.raw)
@@ -177,7 +177,7 @@ class EventBuffer:
 
 
 def merged(events: Iterable[TextEvent]) -> list[TextEvent]:
-    """The same events with their pieces merged."""
+    """Return the events with adjacent pieces of text merged."""
     out: list[TextEvent] = []
     for _, group in groupby(events, key=lambda event: (type(event), getattr(event, "index", 0))):
         same = list(group)

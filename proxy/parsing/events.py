@@ -1,11 +1,11 @@
-"""What an answer is made of, whoever wrote it and however it arrived: frozen and exhaustive."""
+"""Events that make up an answer, independent of backend and protocol."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 Source: TypeAlias = Literal["native", "parsed from text", "parsed from reasoning", "recovered"]
-"""Where a call was found: parsed by the backend, written in the text or in the thoughts, or in
-an answer that had to be got twice.
+"""Where a call was found: parsed by the backend, in the text, in the reasoning, or in a
+recovered answer.
 """
 
 
@@ -22,7 +22,7 @@ class Reasoning:
 @dataclass(frozen=True, slots=True)
 class CallStart:
     index: int
-    id: str | None  # the model's own id, where its dialect has one
+    id: str | None  # the model's own id, if its dialect has one
     name: str
     source: Source = "parsed from text"
 
@@ -30,18 +30,18 @@ class CallStart:
 @dataclass(frozen=True, slots=True)
 class CallArguments:
     index: int
-    text: str  # a piece of one JSON object
+    text: str  # part of one JSON object
 
 
 @dataclass(frozen=True, slots=True)
 class CallEnd:
     index: int
-    whole: bool  # False: the answer broke off inside the call; its arguments stay unclosed
+    whole: bool  # False: the answer broke off inside the call, and its arguments stay incomplete
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    reason: str  # as the backend said it
+    reason: str  # as sent by the backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Logprobs:
 
 @dataclass(frozen=True, slots=True)
 class Passthrough:
-    """What stands beside the text and means something to the client alone: it passes as it is."""
+    """Further fields of a delta, passed to the client unchanged."""
 
     value: dict[str, Any]
 
@@ -74,11 +74,11 @@ class Passthrough:
 class ErrorEvent:
     """The backend reported an error inside its answer."""
 
-    body: Any  # whatever stood in the place of the error, parsed
+    body: Any  # the parsed error, of any shape
 
 
 TextEvent: TypeAlias = Content | Reasoning | CallStart | CallArguments | CallEnd
-"""What a parser of text makes."""
+"""Events of the text parser."""
 
 Event: TypeAlias = TextEvent | Finish | Usage | Progress | Logprobs | Passthrough | ErrorEvent
-"""What a backend's reader makes."""
+"""Events of a backend's response reader."""

@@ -1,4 +1,4 @@
-"""A code fence at the beginning of a message, which may hold nothing but calls."""
+"""Code fences at the beginning of a message that may contain nothing but calls."""
 
 from proxy.parsing.calls import ToolIndex
 from proxy.parsing.grammar_runner import bounded
@@ -7,9 +7,9 @@ from proxy.parsing.reader import Reader, Steps
 
 
 def fence_before_call(reader: Reader, index: MarkerIndex, tools: ToolIndex) -> Steps[str]:
-    """Read the line that opens a fence and return it, if a call may follow.
+    """Read and return the opening line of a fence if a call may follow it.
 
-    Otherwise nothing is read, and the empty string is returned.
+    Otherwise nothing is read, and "" is returned.
     """
     seen, more = reader.lookahead()
     while "\n" not in seen and more:

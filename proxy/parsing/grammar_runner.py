@@ -1,6 +1,4 @@
-"""One attempt to read a call: a grammar is run and believed, or everything that it read is given
-back.
-"""
+"""Runs grammars: either their calls are emitted, or all text that they read is given back."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,30 +19,31 @@ EmitEvents: TypeAlias = Callable[[Sequence[TextEvent]], None]
 
 @dataclass(frozen=True)
 class GrammarResult:
-    """What an attempt has read: its text, and the calls in it; none if it is only text that need
-    not be read again.
+    """What a run has read: its text, and the calls in it, if any.
+
+    Without calls, the text need not be read again.
     """
 
     raw: str
     events: Sequence[TextEvent] = ()
-    rule: str = ""  # by which a call in it is text
+    rule: str = ""  # rule by which a call in it is text
 
     @property
     def count(self) -> int:
-        """How many calls are text, where there is a rule."""
+        """Number of calls that are text by `rule`."""
         return sum(isinstance(event, CallStart) for event in self.events) or 1
 
 
 class _RepeatedCall(Exception):
-    """The call that has just ended stands word for word in the request."""
+    """Raised when a call has ended that the request contains word for word."""
 
 
 class _GrammarRun:
-    """One run of a grammar: the calls that it writes, and from where on its text can be given back.
+    """One run of a grammar: the calls that it writes, and the point up to which it can be undone.
 
-    A call that leaves cannot be given back: once one has begun, nothing before it is kept. Where
-    the request has the opener too, a call waits while it may still be one that the request has word
-    for word.
+    An emitted call cannot be undone, so once one has started, nothing before it is kept. If the
+    request contains the opener too, a call is held while it may still be a repetition of one in the
+    request.
     """
 
     def __init__(
@@ -57,11 +56,11 @@ class _GrammarRun:
     ) -> None:
         self._reader, self._emit, self._allowance = reader, emit, allowance
         self.mark_count = reader.mark_count
-        # Of the attempt, and of the call that is read.
+        # Start of the run, and of the current call.
         self.mark = self.begin = reader.mark(allowance)
         self.rule = ""
-        self.has_emitted = False  # something of a call has left
-        self._can_rewind = True  # the text since `begin` can be had again
+        self.has_emitted = False  # part of a call was emitted
+        self._can_rewind = True  # the text since `begin` is still available
         self._repeat = buffer.request_texts.matcher(reader, opener)
         self.calls = CallWriter(
             buffer.tools, limit=reader.limit, watcher=self if emit or self._repeat else None
@@ -69,7 +68,7 @@ class _GrammarRun:
         self._over = False
 
     def emit_certain(self) -> bool:
-        """Let leave what is certain. Return whether more text may have come in sight by that."""
+        """Emit what is certain, and return whether this may have made more text available."""
         waits = self._emit is not None and self._repeat is not None and self._repeat.may_match()
         if (
             self._emit is None
@@ -85,14 +84,14 @@ class _GrammarRun:
         return True
 
     def _give_up_marks(self) -> None:
-        """Keep nothing any more of what was read."""
+        """Stop keeping the text that was read."""
         self._reader.release_to(self.mark_count)
         self._can_rewind = False
 
     def call_started(self) -> None:
         if self._repeat is None or not self._can_rewind:
             self._give_up_marks()
-        elif self.calls.count > 1:  # a later call begins where its grammar has set its last mark
+        elif self.calls.count > 1:  # a later call begins at the last mark of its grammar
             if (last := self._reader.last_mark).at > self.begin.at:
                 self.begin = last
             self._repeat.matches(self.begin)
@@ -113,8 +112,8 @@ class _GrammarRun:
 
     @property
     def _breaks_off_repeated(self) -> bool:
-        """Whether the text is over, or too long, inside a call that stands in the request as far
-        as that.
+        """Whether the text ends, or is too long, inside a call that so far repeats one in the
+        request.
         """
         return (
             self.calls.open
@@ -125,7 +124,7 @@ class _GrammarRun:
 
     @property
     def is_call(self) -> bool:
-        """Whether something of it has left, or may leave now that it is over."""
+        """Whether part of a call was emitted, or can be emitted now."""
         return (
             self._emit is not None
             and self.calls.count > 0
@@ -133,7 +132,7 @@ class _GrammarRun:
         )
 
     def end(self) -> str:
-        """Let the rest leave. Return what is text after all."""
+        """Emit the rest, and return what is text after all."""
         self._over = True
         if self._breaks_off_repeated:
             text = self._reader.since(self.begin)
@@ -141,14 +140,14 @@ class _GrammarRun:
             return text
         if self.calls.open:
             self.calls.abort()
-        assert self._emit is not None  # or it is no call
+        assert self._emit is not None  # otherwise it is not a call
         self._emit(self.calls.take_events())
         self._reader.release(self.begin)
         return self._reader.rewind_to(self.mark_count)
 
 
 class GrammarRunner:
-    """All attempts on one channel of an answer."""
+    """Runs grammars on one channel of an answer, its text or its reasoning."""
 
     def __init__(self, buffer: EventBuffer, reader: Reader) -> None:
         self._buffer, self._reader = buffer, reader
@@ -156,9 +155,10 @@ class GrammarRunner:
     def run_streamed(
         self, grammars: Sequence[NamedGrammar], opener: str
     ) -> Steps[GrammarResult | None]:
-        """Where a call is a call: it leaves while it is read, and text behind it may be read too.
+        """Run the grammars where a call is certain to be a call: its events are emitted while it is
+        read.
 
-        None: nothing was read.
+        Returns None if nothing was read.
         """
         return (
             yield from self._run_all(grammars, self._reader.limit, self._buffer.add_calls, opener)
@@ -167,7 +167,9 @@ class GrammarRunner:
     def run_held(
         self, grammars: Sequence[NamedGrammar], held_size: int, opener: str = ""
     ) -> Steps[GrammarResult | None]:
-        """Where a call may still turn out to be text. None: nothing was read."""
+        """Run the grammars where a call may still turn out to be text; return None if nothing
+        was read.
+        """
         return (
             yield from self._run_all(grammars, max(self._reader.limit - held_size, 0), None, opener)
         )
@@ -175,7 +177,7 @@ class GrammarRunner:
     def _run_all(
         self, grammars: Sequence[NamedGrammar], allowance: int, emit: EmitEvents | None, opener: str
     ) -> Steps[GrammarResult | None]:
-        """Run one grammar after the other. Whatever one of them did, it leaves no mark behind."""
+        """Run one grammar after the other; none of them leaves a mark behind."""
         reader = self._reader
         for name, grammar in grammars:
             run = _GrammarRun(self._buffer, reader, emit, opener, allowance)
@@ -197,9 +199,9 @@ class GrammarRunner:
         return None
 
     def _run(self, name: str, grammar: Grammar, run: _GrammarRun) -> Steps[bool]:
-        """Run one grammar.
+        """Run one grammar to its end.
 
-        False if it raised, or waited for more than there will be or may be held.
+        Returns False if it raised, or needed more text than there is or may be held.
         """
         steps = grammar(self._reader, run.calls)
         while True:
@@ -209,7 +211,7 @@ class GrammarRunner:
                 return True
             except _RepeatedCall:
                 raise
-            except Exception:  # law 6: whatever a grammar does, the answer goes on
+            except Exception:  # law 6: no failure of a grammar ends the answer
                 self._buffer.grammar_failures[name] += 1
                 return False
             if run.emit_certain():
@@ -221,7 +223,7 @@ class GrammarRunner:
 
 
 def bounded(reader: Reader, steps: Steps[T]) -> Steps[T | None]:
-    """Run `steps`. None if they waited for more than there will be or may be held."""
+    """Run `steps`; return None if they needed more text than there is or may be held."""
     mark_count = reader.mark_count
     while True:
         try:
