@@ -1,4 +1,4 @@
-"""What to look for in an answer: worked out once from the dialects, and kept."""
+"""Index of all markers to look for in an answer, computed once per set of dialects."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -17,8 +17,8 @@ NAME_LIMIT = 128
 _AFTER_NAME = frozenset(" \t\r\n({<:[")
 NO_HINT = ModelHint()
 BOUNDARIES = ("<|start|>", "<|end|>", "<|return|>", "<|call|>")
-"""Begin or end a message whatever the model is; so do the turn tokens of its own dialect, and
-what closes reasoning.
+"""Tokens that begin or end a message of any model, beside the turn tokens of the model's own
+dialects and the closers of reasoning.
 """
 
 
@@ -98,8 +98,9 @@ class MarkerIndex:
         )
 
     def trust(self, opener: str) -> OpenerTrust:
-        """Return how an opener stands to the model; one that it shares with a dialect of the
-        model's is the model's.
+        """Return how far the model is known to use `opener`.
+
+        An opener that is shared with one of the model's dialects counts as the model's own.
         """
         own = opener.startswith(self._own_openers)
         return OpenerTrust(
@@ -109,7 +110,7 @@ class MarkerIndex:
         )
 
     def tool_name_follows(self, reader: Reader, tools: ToolIndex) -> Steps[bool]:
-        """Whether the name of a tool comes next, and ends there."""
+        """Return whether the name of a declared tool comes next and ends there."""
         if A_NAME not in self.tentative:
             return False
         while True:
@@ -126,7 +127,7 @@ def _openers(dialect: Dialect) -> tuple[str, ...]:
 
 
 def _closers(reasoning_tags: Sequence[ReasoningTags]) -> dict[str, tuple[str, ...]]:
-    """All closers of each opener."""
+    """Return all closers of each opener."""
     found: dict[str, tuple[str, ...]] = {}
     for one in reasoning_tags:
         found[one.opener] = (*found.get(one.opener, ()), *one.closers)
@@ -134,8 +135,9 @@ def _closers(reasoning_tags: Sequence[ReasoningTags]) -> dict[str, tuple[str, ..
 
 
 def _by_marker(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
-    """Each marker with all that it may begin, also by a shorter marker inside it; a grammar that
-    two dialects share is tried once.
+    """Map each marker to everything that it may begin, also through a shorter marker inside it.
+
+    A grammar that two dialects share is listed once.
     """
     known = list(pairs)
     return {

@@ -1,6 +1,4 @@
-"""Several markers as one regular expression that also knows when more text could still change
-its answer.
-"""
+"""Regular expressions that find markers, and know when more text could still change the match."""
 
 import re
 from functools import lru_cache
@@ -8,14 +6,15 @@ from typing import NamedTuple
 
 
 class Markers(NamedTuple):
-    growing: re.Pattern[str]  # a marker, or a part of one at the end of the text
-    ended: re.Pattern[str]  # whole markers only: no more text will come
-    shorter: frozenset[str]  # markers that begin a longer one: at the end of the text they wait
+    growing: re.Pattern[str]  # a marker, or part of one at the end of the text
+    ended: re.Pattern[str]  # complete markers only: the text has ended
+    # markers that begin a longer one, so they must wait at the end of the text
+    shorter: frozenset[str]
     all: frozenset[str]
 
 
 Tree = dict[str, "Tree"]
-_NEVER = "(?!)"  # without it no marker at all would be found everywhere
+_NEVER = "(?!)"  # an empty alternation would match everywhere
 
 
 @lru_cache(maxsize=512)
@@ -25,8 +24,8 @@ def compiled(markers: tuple[str, ...]) -> Markers:
 
 @lru_cache(maxsize=512)
 def _compiled(markers: frozenset[str]) -> Markers:
-    """The order makes no difference, and compiling takes some ten milliseconds: each set is
-    compiled once.
+    """Compile a set of markers once: that takes some ten milliseconds, and their order is
+    irrelevant.
     """
     shorter = frozenset(
         short
@@ -39,7 +38,7 @@ def _compiled(markers: frozenset[str]) -> Markers:
 
 @lru_cache(maxsize=512)
 def compiled_ended(markers: frozenset[str]) -> re.Pattern[str]:
-    """Return a pattern of whole markers only: half of the work where no more text will come."""
+    """Return a pattern for complete markers only, which is faster at the end of the text."""
     return re.compile(_pattern(_tree(markers), at_end=""))
 
 
@@ -54,8 +53,9 @@ def _tree(markers: frozenset[str]) -> Tree:
 
 
 def _pattern(tree: Tree, at_end: str) -> str:
-    """A tree of letters, longest first; `at_end` matches wherever the text may run out inside a
-    marker.
+    """Return the pattern of a prefix tree, longest markers first.
+
+    `at_end` matches where the text may end inside a marker.
     """
     branches = [re.escape(letter) + _below(node, at_end) for letter, node in tree.items() if letter]
     return "(?:" + "|".join(branches or [_NEVER]) + ")"

@@ -1,6 +1,6 @@
-"""A choice's text in any cutting → events.
+"""Parser of one choice: text in pieces of any size in, events out.
 
-Whole or letter by letter, the events are the same when joined.
+The joined events do not depend on how the text was cut.
 """
 
 import re
@@ -29,13 +29,14 @@ HIGH_SURROGATE = re.compile(r"[\ud800-\udbff]\Z")
 
 
 class Channel:
-    """One stream of text and the computation that reads it; `rest` takes what the computation
-    never reads.
+    """One stream of text, and the computation that reads it.
+
+    `rest` receives the text that the computation never reads.
     """
 
     def __init__(self, reader: Reader, steps: Steps[None], rest: Emit) -> None:
         self._reader, self._steps, self._rest = reader, steps, rest
-        self._high_surrogate = ""  # the first half of a letter that a backend has cut in two
+        self._high_surrogate = ""  # first half of a character that a backend has split
         self._over = False
         self._advance()
 
@@ -52,7 +53,7 @@ class Channel:
         self._high_surrogate = ""
         self._reader.end(cut=cut)
         self._advance()
-        if not self._over:  # law 5: it waits for text that will never come
+        if not self._over:  # law 5: it waits for text that will never arrive
             self._steps.close()
             self._rest(self._reader.take_rest())
 
@@ -63,9 +64,7 @@ class Channel:
             self._over = True
 
     def _join_surrogates(self, text: str) -> str:
-        """Halves are joined; one that has lost its other half is no letter, and could not be
-        sent on.
-        """
+        """Return `text` with split characters joined, and lone halves replaced by U+FFFD."""
         half = HIGH_SURROGATE.search(text)
         self._high_surrogate = half.group() if half else ""
         return (
@@ -76,7 +75,7 @@ class Channel:
 
 
 class Parser:
-    """What the rest of the house sees. One for each choice of an answer."""
+    """Parser of the text and the separate reasoning of one choice."""
 
     def __init__(
         self,
@@ -117,16 +116,16 @@ class Parser:
 
     @property
     def grammar_failures(self) -> Counter[str]:
-        """How often which grammar has raised."""
+        """How often each grammar has raised."""
         return self._buffer.grammar_failures
 
     @property
     def quoted_calls(self) -> Counter[str]:
-        """How many calls are text, by the rule that says so."""
+        """How many calls stayed text, by rule."""
         return self._buffer.quoted_calls
 
     def feed(self, text: str) -> list[TextEvent]:
-        """Text of the answer."""
+        """Parse text of the answer."""
         if text:
             self._end_reasoning(cut=False)
             if self._answer is None:
@@ -137,7 +136,7 @@ class Parser:
         return self._buffer.take_events()
 
     def feed_reasoning(self, text: str) -> list[TextEvent]:
-        """Thoughts that the backend has separated itself."""
+        """Parse reasoning that the backend has separated."""
         if text:
             if self._forced and self._answer is not None:
                 self._answer.end(cut=False)
@@ -155,16 +154,16 @@ class Parser:
         return self._buffer.take_events()
 
     def native_call_started(self) -> list[TextEvent]:
-        """The backend has parsed a call itself: those in the thoughts were rehearsals."""
+        """Record that the backend has parsed a call, so calls in the reasoning were rehearsals."""
         self._end_reasoning(cut=False)
         self._buffer.has_calls = True
         self._buffer.release_reasoning_calls()
         return self._buffer.take_events()
 
     def close(self, finish: str = "stop") -> list[TextEvent]:
-        """The answer is over, and everything held back comes out.
+        """End the answer, and return all held events.
 
-        Cut or broken off, nothing in it is completed or repaired.
+        If `finish` says that the answer was cut or broke off, nothing is completed or repaired.
         """
         cut = finish in ("length", "error")
         self._end_reasoning(cut=cut)

@@ -1,9 +1,7 @@
-"""Rules that tell a quoted call from a real one: data, and pure functions over the text around the
-call.
+"""Rules that tell a quoted call from a real one: data, and pure functions on the text around it.
 
-`line_rule` reads the beginning of the line that the call stands on. `watches` finds marks that are
-still open before the call; what follows it then decides. Each rule has a word of its own for the
-log.
+`line_rule` judges the beginning of the line before the call. `watchers` finds marks that are still
+open before the call, so that the text after it decides. Each rule has a name for the log.
 """
 
 import re
@@ -14,9 +12,9 @@ from typing import Literal, NamedTuple, TypeAlias
 QuotedCalls: TypeAlias = Literal["text", "run"]
 
 CALL = "\ufffc"
-"""Stands for a call in the text that the rules read."""
+"""Placeholder for a call in the text that the rules read."""
 QUOTED = "\u2026"
-"""Stands for a refused call there: no rule looks inside it."""
+"""Placeholder for a refused call: no rule looks inside it."""
 
 CODE, COMMENT, REPEATED, OTHER_DIALECT, BARE = (
     "code",
@@ -37,23 +35,23 @@ LINES = (
         ),
     ),
 )
-"""What may begin a line on which every call is quoted."""
+"""Beginnings of lines on which every call is quoted."""
 LISTED = re.compile(r"\s*(?:[-*•‣·–]|\d{1,9}[.)])\s")
 INDENTED = re.compile(rf"[ {CALL}]*(?: {{4}}|\t)[\s{CALL}]*")
 
 
 def newline_after(raw: str) -> str:
-    """Return the newline that a grammar has read behind a call, if it has."""
+    """Return the newline after a call that a grammar has read too, or ""."""
     return "\n" if "\n" in raw[len(raw.rstrip()) :] else ""
 
 
 class OpenerTrust(NamedTuple):
-    """What is known of the model, as far as it concerns one opener."""
+    """How far the model is known to use an opener."""
 
-    own: bool = False  # template, name or user say that the model writes calls this way
-    # The template is known, and no dialect with this opener shares an opener with it.
+    own: bool = False  # template, name or user say that the model writes it
+    # The template is known, and shares no opener with the dialects of this one.
     foreign: bool = False
-    weak: bool = False  # the opener is made of ordinary words, and nothing speaks for it
+    weak: bool = False  # the opener consists of ordinary words, and nothing suggests the dialect
 
 
 def is_quotation(line: str) -> bool:
@@ -61,9 +59,7 @@ def is_quotation(line: str) -> bool:
 
 
 def line_rule(line: str, trust: OpenerTrust, *, after_prose: bool) -> str:
-    """Return the rule by which a call behind this beginning of a line is text; empty if none
-    applies.
-    """
+    """Return the rule by which a call after this beginning of a line is text, or ""."""
     for rule, pattern in LINES:
         if pattern.match(line):
             return rule
@@ -75,12 +71,12 @@ def line_rule(line: str, trust: OpenerTrust, *, after_prose: bool) -> str:
 
 
 class QuoteMark(NamedTuple):
-    """A mark that quotes what follows it, up to a partner."""
+    """A mark that quotes the text up to its partner."""
 
     rule: str
     partners: tuple[str, ...]
-    reaches: bool = False  # words may stand between it and the call
-    in_paragraph: bool = True  # without a partner there it means nothing
+    reaches: bool = False  # other words may be between the mark and the call
+    in_paragraph: bool = True  # without a partner in the paragraph it does not count
 
 
 def _marks() -> Iterator[tuple[str, QuoteMark]]:
@@ -117,7 +113,7 @@ def _marks() -> Iterator[tuple[str, QuoteMark]]:
 MARKS: Mapping[str, QuoteMark] = dict(_marks())
 _COMMENT = QuoteMark(COMMENT, ("-->",), in_paragraph=False)
 TOUCHING = frozenset({"*", "**", "***", "_", "__", "~~", "<"})
-"""These quote only what stands directly behind them."""
+"""Marks that quote only the text directly after them."""
 _LITERALS = sorted(
     {*MARKS, *(partner for mark in MARKS.values() for partner in mark.partners)},
     key=len,
@@ -130,9 +126,7 @@ _SPAN = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 
 
 def open_marks(line: str) -> list[tuple[str, int]]:
-    """Return the marks without a partner in the part of a line before a call, and where each
-    ends.
-    """
+    """Return the marks without a partner in a line before a call, and where each ends."""
     found: list[tuple[str, int]] = []
     awaited: Counter[str] = Counter()
     for met in _ANY.finditer(line):
@@ -151,9 +145,7 @@ def open_marks(line: str) -> list[tuple[str, int]]:
 
 
 def watchers(paragraph: str) -> "list[QuoteWatcher]":
-    """Return what has to be watched for behind a call, given the text before it in its
-    paragraph.
-    """
+    """Return what to watch for after a call, given the text before it in its paragraph."""
     text = _SPAN.sub(QUOTED, paragraph) if "`" in paragraph else paragraph
     found = [QuoteWatcher.partner(_COMMENT)] if text.rfind("<!--") > text.rfind("-->") else []
     bare = text.rstrip()
@@ -172,14 +164,14 @@ _REST = re.compile(r"\n[ \t\r]*\Z|--?\Z|<[/a-z]*\Z|\S\Z|\Z")
 
 
 class QuoteWatcher:
-    """Reads on behind a call that may be quoted, until that is decided."""
+    """Reads the text after a call that may be quoted, until that is decided."""
 
     def __init__(self, rule: str, decides: str, *, when_cut: bool) -> None:
         self.rule = rule
-        # Whether the call is text if the answer is cut off before the decision.
+        # Whether the call is text if the answer is cut before the decision.
         self.when_cut = when_cut
         self._decides = re.compile(decides)
-        self._tail = CALL  # the last letters, if more could still make something of them
+        self._tail = CALL  # the last characters, if more text could still change their meaning
 
     @classmethod
     def partner(cls, mark: QuoteMark) -> "QuoteWatcher":
@@ -192,13 +184,11 @@ class QuoteWatcher:
 
     @classmethod
     def rest_of_line(cls, rule: str) -> "QuoteWatcher":
-        """For a call that counts only if nothing but calls stands on its line."""
+        """Return a watcher for a call that counts only if nothing but calls is on its line."""
         return cls(rule, rf"(?P<quoted>[^\s{CALL}])|(?P<over>\n)", when_cut=False)
 
     def feed(self, text: str) -> tuple[int, bool] | None:
-        """Return after how many letters it is decided, and whether the call is quoted; None
-        while that is open.
-        """
+        """Return where it is decided and whether the call is quoted, or None while that is open."""
         known, text = len(self._tail), self._tail + text
         if found := self._decides.search(text):
             return found.end() - known, found.lastgroup == "quoted"
@@ -208,7 +198,7 @@ class QuoteWatcher:
 
 
 class QuoteWatchers:
-    """All that is watched for behind calls which are held together."""
+    """All watchers of calls that are held together."""
 
     def __init__(self) -> None:
         self._open: list[QuoteWatcher] = []
@@ -220,16 +210,16 @@ class QuoteWatchers:
         self._open += more
 
     def feed(self, text: str) -> str | None:
-        """Return the rule by which the calls are text, an empty word if they are calls, None
-        while that is open.
+        """Return the rule that makes the calls text, "" if they are calls, or None while that is
+        open.
         """
         seen = [(watch, watch.feed(text)) for watch in self._open]
         self._open = [watch for watch, decision in seen if decision is None]
         quoted = [(decision[0], watch.rule) for watch, decision in seen if decision and decision[1]]
         if quoted:
-            return min(quoted)[1]  # the first to be decided, in whatever pieces the text comes
+            return min(quoted)[1]  # the earliest decision, however the text was cut
         return None if self._open else ""
 
     def end(self, *, cut: bool) -> str:
-        """The same where the text is over."""
+        """Return the rule at the end of the text, or ""."""
         return next((watch.rule for watch in self._open if cut and watch.when_cut), "")

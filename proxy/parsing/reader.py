@@ -1,8 +1,8 @@
-"""Pull-style reading of pushed text.
+"""Pull-style reader of pushed text.
 
-A grammar reads as if the text lay there whole. Where it runs out, the generator pauses (a bare
-`yield`) and goes on when more was pushed or the text has ended. Every answer depends on the text
-alone, never on how it was cut: what more letters could still change waits.
+A grammar reads as if the whole text were there. Where the text runs out, the generator pauses (a
+bare `yield`) and continues when more text was pushed or the text has ended. Results depend on the
+text alone, not on how it was cut: a match that more text could change is awaited.
 """
 
 import re
@@ -18,7 +18,7 @@ Steps: TypeAlias = Generator[None, None, T]
 Emit: TypeAlias = Callable[[str], object]
 
 WORD_LIMIT = 256
-"""No name, key or tag is longer; a reader that waits for one looks no further."""
+"""Maximum length of a name, key or tag; a reader looks no further ahead."""
 
 BLANKS = re.compile(r"\s*")
 TAG = re.compile(r"<[^<>\n]{0,254}(?:>|(?=[<\n]))")
@@ -26,16 +26,16 @@ PARTIAL_TAG = re.compile(r"<[^<>\n]{0,254}|")
 
 
 class Reader(Window):
-    """What grammars do with a window on the text."""
+    """Reading operations of grammars on a window of the text."""
 
     __slots__ = ()
 
     def until(self, *markers: str, emit: Emit | None = None) -> Steps[str | None]:
-        """Up to the first marker, which is read too; None if the text ended first."""
+        """Read up to and including the first marker; return it, or None if the text ended first."""
         return (yield from self.find(compiled(markers), emit))
 
     def find(self, known: Markers, emit: Emit | None = None) -> Steps[str | None]:
-        """The same for markers that are looked for again and again."""
+        """Like `until`, for a compiled set of markers."""
         while True:
             growing = self.may_grow()
             found = (known.growing if growing else known.ended).search(
@@ -54,8 +54,8 @@ class Reader(Window):
             yield
 
     def find_inside(self, known: Markers, emit: Emit) -> Steps[str | None]:
-        """The same in a text that must not end: half a marker at its very end is read, but is no
-        part of it.
+        """Like `find` in a text that must not end: a partial marker at its end is read, but not
+        emitted.
         """
         while True:
             found = known.growing.search(self._text, self._at, self._end)
@@ -72,7 +72,7 @@ class Reader(Window):
             yield
 
     def at_end(self, known: Markers) -> Steps[bool]:
-        """Whether nothing comes any more, or only half a marker, which is read."""
+        """Return whether the text is over, apart from a partial marker, which is read."""
         while True:
             found = known.growing.match(self._text, self._at, self._end)
             if self._at < self._end and (
@@ -85,7 +85,7 @@ class Reader(Window):
             yield
 
     def peek(self, *markers: str) -> Steps[str]:
-        """Which marker comes next, not read; empty if none does."""
+        """Return the marker that comes next without reading it, or ""."""
         return (yield from self.match(compiled(markers)))
 
     def match(self, known: Markers) -> Steps[str]:
@@ -110,30 +110,28 @@ class Reader(Window):
         return word in known.all and (found.end() < end or word not in known.shorter)
 
     def take(self, *markers: str) -> Steps[str]:
-        """The marker that comes next, read; empty if none does."""
+        """Read and return the marker that comes next, or ""."""
         found = yield from self.peek(*markers)
         self._at += len(found)
         return found
 
     def take_partial(self, *markers: str) -> Steps[str]:
-        """The same where nothing else is meant: at the very end of the text half of one is read,
-        too.
-        """
+        """Like `take`, but also read a partial marker at the end of the text."""
         found = yield from self.take(*markers)
         if not found:
             yield from self.at_end(compiled(markers))
         return found
 
     def advance(self, letters: int) -> None:
-        """Reads what was peeked at."""
+        """Read characters that were peeked at."""
         self._at += letters
 
     def back(self, letters: int) -> None:
-        """Unreads the marker just read."""
+        """Unread the marker that was just read."""
         self._at -= letters
 
     def peek_char(self) -> Steps[str]:
-        """The next letter, not read; empty at the end."""
+        """Return the next character without reading it, or "" at the end."""
         while self._at == self._end:
             if not self.may_grow():
                 return ""
@@ -141,8 +139,9 @@ class Reader(Window):
         return self._text[self._at]
 
     def take_while(self, letters: re.Pattern[str], limit: int | None = None) -> Steps[str]:
-        """All letters that match, up to a limit; the pattern repeats one kind of letter and may
-        match nothing.
+        """Read all characters that match, up to a limit.
+
+        The pattern repeats one class of characters and may match nothing.
         """
         limit = limit or self.limit
         text = ""
@@ -157,13 +156,13 @@ class Reader(Window):
             yield
 
     def skip_blanks(self) -> Steps[str]:
-        """All blanks."""
+        """Read all whitespace."""
         return (yield from self.take_while(BLANKS))
 
     def peek_tag(self) -> Steps[str]:
-        """The tag `<…>` that comes next, not read; empty if none does.
+        """Return the tag `<…>` that comes next without reading it, or "".
 
-        One that is never closed ends with its line.
+        An unclosed tag ends with its line.
         """
         while True:
             if found := TAG.match(self._text, self._at, self._end):
@@ -173,8 +172,9 @@ class Reader(Window):
             yield
 
     def lookahead_to(self, begin: int, *ends: str) -> Steps[str]:
-        """What comes next up to the first of some markers, with it, not read; the search begins
-        after so many letters.
+        """Return the text up to and including the first of `ends`, without reading it.
+
+        The search starts after `begin` characters.
         """
         known = compiled(ends)
         while True:
@@ -187,15 +187,13 @@ class Reader(Window):
             yield
 
     def lookahead(self, letters: int = WORD_LIMIT) -> tuple[str, bool]:
-        """What can be seen now, not read, and whether more text could lengthen it: for the few
-        who must look ahead by hand.
-        """
+        """Return the visible text without reading it, and whether more text could extend it."""
         seen = self._text[self._at : min(self._end, self._at + letters)]
         return seen, len(seen) < letters and self.may_grow()
 
 
 def complete(steps: Steps[T]) -> T:
-    """Runs a computation whose text is all there."""
+    """Run a computation whose text is complete, and return its result."""
     try:
         next(steps)
     except StopIteration as stop:

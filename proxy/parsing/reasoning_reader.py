@@ -1,4 +1,4 @@
-"""Thoughts, and the calls that models hide in them."""
+"""Reader of reasoning, and of the calls that models write inside it."""
 
 from collections.abc import Sequence
 from io import StringIO
@@ -13,10 +13,10 @@ from proxy.parsing.reader import Reader, Steps
 
 
 class ReasoningReader:
-    """Reads one block of thoughts, up to its closer or to the end.
+    """Reads one block of reasoning, up to its closer or the end.
 
-    A call in there is held until the next thing that is no blank: another call joins it, more
-    thinking makes it a rehearsal.
+    A call inside is held until something other than whitespace follows: another call joins it, more
+    reasoning makes it a rehearsal.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class ReasoningReader:
         )
         self._context = CallContext(index)
         self._blanks = StringIO()
-        self._shown = False  # something of this block was shown
+        self._shown = False  # part of this block was shown
         self._separator = "\n"
 
     def read_block(
@@ -38,9 +38,8 @@ class ReasoningReader:
     ) -> Steps[None]:
         """Read one block.
 
-        What comes before the next part of a message ends the thoughts too, but is left unread.
-
-        `joint` stands between these thoughts and those before them.
+        `stop_before` ends the block too, but is left unread. `separator` is put between this
+        reasoning and the reasoning before it.
         """
         self._separator = separator
         self._blanks, self._shown, self._buffer.has_reasoning = StringIO(), False, True
@@ -67,7 +66,7 @@ class ReasoningReader:
             self._add(opener)
             return
         self._reader.back(len(opener))
-        # What may follow is more thinking, and decides as that.
+        # Only more reasoning can follow, which decides by itself.
         rule = self._context.judge(opener, after_prose=self._shown).rule
         result = yield from self._runner.run_held(
             self._grammars[opener], self._buffer.held_reasoning_size, opener
@@ -86,10 +85,10 @@ class ReasoningReader:
             self._add(opener)
 
     def _add(self, text: str, seen: str = "") -> None:
-        """Blanks wait: at the edge, one newline belongs to the markup, and after a call they decide
-        nothing.
+        """Add reasoning; whitespace is held back.
 
-        `seen` stands for the text where rules read it.
+        At the edge of the block one newline belongs to the markup, and after a call whitespace
+        decides nothing. `seen` replaces the text where rules read it.
         """
         self._context.feed(seen or text)
         core = text.rstrip()
@@ -104,7 +103,7 @@ class ReasoningReader:
             self._blanks.write(blanks[len(shown) :])
 
     def _emit(self, text: str) -> None:
-        """Thoughts, behind the blanks that have waited."""
+        """Emit reasoning, after the whitespace that was held back."""
         if self._buffer.held_reasoning_size:
             self._buffer.release_reasoning_calls()
         elif not self._shown and self._buffer.reasoning_shown:

@@ -1,4 +1,4 @@
-"""Calls that stand word for word in the request: the model repeats what it has read."""
+"""Detects calls that the request contains word for word: the model repeats what it has read."""
 
 import re
 from collections.abc import Iterable
@@ -8,25 +8,23 @@ from proxy.parsing.reader import WORD_LIMIT, Reader
 from proxy.parsing.window import Mark
 
 NUMBERED = re.compile(r"^[ \t]*(?:\d+[ \t]*[:|→│\t-]|[>|+])[ \t]?", re.MULTILINE)
-"""What tools and people put before each line of a text that they quote."""
+"""Prefixes that tools and users put before each line of a quoted text."""
 NO_ARGUMENTS = "()"
 
 
 def squeezed(text: str) -> str:
-    """Return the text without its blanks: a model does not repeat them exactly."""
+    """Return the text without whitespace, which models do not repeat exactly."""
     return "".join(text.split())
 
 
 class RequestTexts:
-    """What the user and the tools say in a request."""
+    """The texts of the user and of tools in a request."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts = tuple(texts)
 
     def matcher(self, reader: Reader, opener: str) -> "RepeatMatcher | None":
-        """Return what follows a call that begins with this opener, if the request has the
-        opener, too.
-        """
+        """Return a matcher for a call that begins with `opener`, or None if no text contains it."""
         return (
             RepeatMatcher(self, reader, opener)
             if any(opener in text for text in self._texts)
@@ -39,7 +37,7 @@ class RequestTexts:
 
 
 def _forms(text: str) -> Iterable[str]:
-    """Yield the text as it is, without marks before its lines, and as a JSON string means it."""
+    """Yield the text as it is, without prefixes of its lines, and with JSON escapes resolved."""
     yield text
     if (bare := NUMBERED.sub("", text)) != text:
         yield bare
@@ -50,20 +48,20 @@ def _forms(text: str) -> Iterable[str]:
 
 
 class RepeatMatcher:
-    """Compares what is read of a call with the request, piece by piece."""
+    """Compares a call, piece by piece, with the texts of the request."""
 
     def __init__(self, texts: RequestTexts, reader: Reader, opener: str) -> None:
         self._texts, self._reader, self._bare = texts, reader, not opener
         self._seen = reader.position
-        # The first place in the texts where all stands that was read so far.
+        # The first position at which the texts contain everything read so far.
         self._at, self._size = 0, 0
-        self._unmatched = 0  # letters since then, if there is none
+        self._unmatched = 0  # characters since then, if there is no such position
 
     def may_match(self) -> bool:
-        """Return whether the call may still be a repeated one. To be asked at every pause.
+        """Return whether the call may still be a repetition; call this at every pause.
 
-        A grammar looks ahead: what differs may stand behind the end of the call, but no further
-        than a word.
+        A grammar looks ahead: the difference may be after the end of the call, but no further than
+        a word.
         """
         new = squeezed(self._reader.text_from(self._seen))
         self._seen = max(self._seen, self._reader.position)
@@ -72,8 +70,9 @@ class RepeatMatcher:
         return self._extend(new) or self._unmatched <= WORD_LIMIT
 
     def matches(self, begin: Mark) -> bool:
-        """Return whether all that was read since a mark stands in the request; a bare call needs
-        arguments for that.
+        """Return whether the request contains all that was read since `begin`.
+
+        A bare call needs arguments for that.
         """
         text = squeezed(self._reader.since(begin)).lstrip(",;}]")
         self._seen = self._reader.position

@@ -9,18 +9,16 @@ from proxy.parsing.quoting import BARE, CODE, QuoteWatcher, newline_after
 
 
 class UndecidedCalls:
-    """Holds what follows the first such call, too, until it is decided; everything else leaves at
-    once.
+    """Holds text and events from the first undecided call on, until it is decided.
 
-    What decides is the code around the calls, whether they are the whole message, or what a rule
-    watches for behind them.
+    The decision depends on the code around the calls, on whether they are the whole message, or on
+    what the watchers find after them.
     """
 
     def __init__(self, buffer: EventBuffer, code: CodeTracker, limit: int) -> None:
         self._buffer, self._code, self._limit = buffer, code, limit
         self._pending: Pending | None = None
-        # What is held may be the whole message: bare calls, or a fence around calls, and nothing
-        # else.
+        # Whether the held text may be the whole message: bare calls, or a fence around calls.
         self.may_be_whole_message = False
         self.closed = False  # the fence is closed, or there is none
         self._bare = False
@@ -42,12 +40,12 @@ class UndecidedCalls:
         return self.closed and not self._bare
 
     def begin_fence(self, line: str) -> None:
-        """A fence opens with this line, and may be the whole message."""
+        """Begin with the opening line of a fence that may be the whole message."""
         self.begin().add(line, ())
         self.may_be_whole_message, self.closed, self._line_blank = True, False, True
 
     def begin_bare(self) -> None:
-        """Bare calls follow: they are calls if they are the whole message."""
+        """Begin with bare calls, which are calls if they are the whole message."""
         if self._pending is None:
             self.begin()
             self.may_be_whole_message = self.closed = self._bare = self._line_blank = True
@@ -59,7 +57,7 @@ class UndecidedCalls:
     def add_calls(
         self, raw: str, events: Sequence[TextEvent], watchers: Iterable[QuoteWatcher]
     ) -> None:
-        """A call: it leaves, unless something is held, or has to be watched for."""
+        """Add calls: they are emitted, unless something is held or must be watched for."""
         watchers = tuple(watchers)
         if watchers and (self._pending is None or self._pending.watchers):
             self.begin().watchers.add(watchers)
@@ -71,7 +69,7 @@ class UndecidedCalls:
             self._buffer.add_calls(events)
 
     def add_text(self, text: str, visible: str) -> None:
-        """Text of the answer; `seen` stands for it where rules read it."""
+        """Add text of the answer; rules read `visible` in its place."""
         if self._pending is None:
             self._buffer.add_text(text)
             return
@@ -86,17 +84,17 @@ class UndecidedCalls:
             self.emit_as_text()
 
     def add_markup(self, raw: str) -> None:
-        """What says nothing if the calls are calls."""
+        """Add markup that means nothing if the calls are calls."""
         if self._pending is not None:
             self._pending.add(raw, ())
 
     def feed_watchers(self, visible: str) -> None:
-        """Read on behind calls that may be quoted."""
+        """Let the watchers read on after calls that may be quoted."""
         if self._pending is not None and self._pending.watchers:
             self._decide(self._pending.watchers.feed(visible))
 
     def end_part(self) -> None:
-        """A part of the message is over: what a rule watches for does not follow in it."""
+        """End a part of the message: what the watchers look for cannot follow in it."""
         if self._pending is not None and self._pending.watchers:
             self._decide(self._pending.watchers.end(cut=False))
 
@@ -108,7 +106,7 @@ class UndecidedCalls:
             self._buffer.add_calls(pending.events)
 
     def end_line(self) -> bool:
-        """A line is complete: it may have closed the fence. Return whether it has."""
+        """Process the end of a line, and return whether it has closed the fence."""
         closes = False
         if self._pending is not None and not self._pending.watchers:
             if not self._code.fenced and not self.closed:
@@ -121,7 +119,9 @@ class UndecidedCalls:
         return closes
 
     def emit_as_text(self, rule: str = "") -> None:
-        """What is held is text: by a rule, or because the answer was cut or it is too much."""
+        """Emit the held text as text: by a rule, because the answer was cut, or because it is
+        too long.
+        """
         pending, self._pending = self.begin(), None
         if rule and pending.count:
             self._buffer.quoted_calls[rule] += pending.count
@@ -129,7 +129,7 @@ class UndecidedCalls:
         self._buffer.add_text(pending.raw)
 
     def end(self, *, cut: bool) -> None:
-        """The answer is over while something is held."""
+        """Decide at the end of the answer."""
         pending = self.begin()
         if pending.watchers:
             self._decide(pending.watchers.end(cut=cut))

@@ -1,26 +1,24 @@
-"""The part of a pushed text that a reader can still see or return to.
+"""The part of a pushed text that a reader can see or return to.
 
-A mark keeps what is read after it, so that it can be read again. No mark keeps more than its limit:
-text beyond the limit stays out of sight until the mark is released.
+A mark keeps the text that is read after it, so that it can be read again. No mark keeps more than
+its limit: text beyond it is hidden until the mark is released.
 """
 
 HELD_LIMIT = 4 << 20
-"""No more text is ever held back; what would need more is text."""
+"""The most text that is held back; what would need more is text."""
 
 BLOCK = 1 << 10
-"""What is kept is cut into blocks of at least this size, so that many small pieces cost no more
-than a few large ones.
-"""
+"""Minimum size of kept blocks, so that many small pieces cost no more than few large ones."""
 
 REREAD_FLOOR = 1 << 14
 REREAD_SHARE = 2
-"""So often may every letter be read again, on average."""
+"""How often each character may be read again, on average."""
 
 
 class Mark:
     """A position to return to.
 
-    Nothing at or behind `limit` can be seen before the mark is released.
+    Text at or after `limit` is hidden until the mark is released.
     """
 
     __slots__ = ("at", "limit")
@@ -32,7 +30,7 @@ class Mark:
 class Window:
     """Text that is pushed in at one end.
 
-    What is before `_at` was read, what is behind `_end` is out of sight.
+    Text before `_at` has been read, text after `_end` is hidden.
     """
 
     __slots__ = (
@@ -52,15 +50,15 @@ class Window:
 
     def __init__(self, text: str = "", limit: int = HELD_LIMIT) -> None:
         self._text, self._at, self._end = text, 0, len(text)
-        self._base = 0  # where in the whole text `_text` begins
-        self._blocks: list[str] = []  # the blocks before `_text` that a mark still needs
+        self._base = 0  # position of `_text` in the whole text
+        self._blocks: list[str] = []  # blocks before `_text` that a mark still needs
         self._blocks_from = 0
         self._marks: list[Mark] = []
-        self.limit = limit  # how much a mark may keep, unless it says otherwise
-        self._reread = 0  # letters given back in all
-        self._furthest = 0  # where the last of them stands
+        self.limit = limit  # default for marks
+        self._reread = 0  # characters given back in total
+        self._furthest = 0  # position of the furthest one
         self.ended = False
-        self.cut = False  # it ended in the middle: nothing may be completed
+        self.cut = False  # the answer was cut, so nothing may be completed
 
     def push(self, text: str) -> None:
         read = self._at
@@ -84,16 +82,16 @@ class Window:
 
     @property
     def hidden(self) -> bool:
-        """Whether there is text out of sight, because what is kept may not grow further."""
+        """Whether text is hidden because no more may be kept."""
         return self._end < len(self._text)
 
     @property
     def starved(self) -> bool:
-        """Whether a computation that waits for more text now would wait for ever."""
+        """Whether a computation that waits for more text would wait forever."""
         return self.ended or self._end < len(self._text)
 
     def may_grow(self) -> bool:
-        """Whether there may be more text than is to be seen now."""
+        """Return whether there may be more text than is visible now."""
         return not self.ended or self._end < len(self._text)
 
     def _update_end(self) -> None:
@@ -102,10 +100,10 @@ class Window:
             limit = min(mark.limit for mark in self._marks) - self._base
             self._end = max(self._at, min(self._end, limit))
 
-    # what may be given back
+    # Marks and rewinding.
 
     def mark(self, limit: int | None = None) -> Mark:
-        """From here on everything can be had again, up to so many letters."""
+        """Set a mark: from here on the text can be read again, up to `limit` characters."""
         mark = Mark(self.position, self.position + (self.limit if limit is None else limit))
         self._marks.append(mark)
         self._update_end()
@@ -118,7 +116,7 @@ class Window:
         return ("".join(self._blocks) + self._text[: self._at])[mark.at - self._blocks_from :]
 
     def text_from(self, position: int) -> str:
-        """Return what was read since a place behind the last pause."""
+        """Return what was read since a position after the last pause."""
         return self._text[max(position - self._base, 0) : self._at]
 
     @property
@@ -126,7 +124,7 @@ class Window:
         return self._marks[-1]
 
     def rewind(self, mark: Mark) -> None:
-        """Back to a mark."""
+        """Return to a mark."""
         if mark not in self._marks:
             raise ValueError("this mark was given up")
         self._reread += self.position - mark.at
@@ -141,27 +139,26 @@ class Window:
         self._update_end()
 
     def release(self, mark: Mark) -> None:
-        """Keep nothing for this mark any more. One that was given up already is no mark."""
+        """Release a mark; one that was released already is ignored."""
         if mark in self._marks:
             self._marks.remove(mark)
             self._drop_unneeded()
 
     @property
     def mark_count(self) -> int:
-        """How many marks are set. To `give_up` or `unwind` down to it later."""
+        """Number of marks, to `release_to` or `rewind_to` later."""
         return len(self._marks)
 
     def release_to(self, count: int) -> None:
-        """Release all marks but the first so many: what was read since then is read for good."""
+        """Release all but the first `count` marks; the text since then cannot be read again."""
         del self._marks[count:]
         self._drop_unneeded()
 
     def rewind_to(self, count: int) -> str:
-        """Release all marks but the first so many, whatever set them and failed to, and unread what
-        they kept.
+        """Release all but the first `count` marks, and unread the text that they kept.
 
-        Every letter may be read again so often only: beyond that, what was read once already is
-        returned, and stays read.
+        Each character can be read again only a limited number of times. Beyond that, the text is
+        returned instead, and stays read.
         """
         text = ""
         if len(self._marks) > count:
@@ -174,20 +171,18 @@ class Window:
         return text
 
     def take_rest(self) -> str:
-        """All that is left, read; what a mark still kept belongs to it."""
+        """Read and return all remaining text, including what a mark still kept."""
         unread = self.rewind_to(0) + self._text[self._at :]
         self._at = self._end = len(self._text)
         return unread
 
     @property
     def over_budget(self) -> bool:
-        """Whether so much was given back that reading on like that would take more than linear
-        time.
-        """
+        """Whether so much was given back that reading on would take more than linear time."""
         return self._reread > REREAD_FLOOR + REREAD_SHARE * self._furthest
 
     def _drop_unneeded(self) -> None:
-        """Drop what no mark needs."""
+        """Drop the text that no mark needs."""
         if self._blocks:
             needed = min((mark.at for mark in self._marks), default=self._base)
             blocks = 0
