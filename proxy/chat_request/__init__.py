@@ -1,1 +1,1 @@
-"""What we change in a question before it is asked: pure functions on the parsed body, no I/O."""
+"""The parsed chat request, and pure functions that adapt it to a backend. No I/O."""

@@ -1,4 +1,4 @@
-"""The body that the backend gets: the client's, with what this backend needs said its own way."""
+"""Builds the request body for a backend from the client's body and the backend's capabilities."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,35 +24,34 @@ _ANY_OBJECT = {
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend is asked for, and what it would misunderstand: known of its kind, or found
-    out by asking.
-    """
+    """What a kind of backend supports; refined when a backend refuses something."""
 
-    stream_options: bool = True  # it knows the field; some refuse what they do not know
-    progress: bool = False  # it tells how far it has read the prompt (return_progress)
-    # What it understands there: a named tool too, words only, nothing.
+    stream_options: bool = True  # supports `stream_options`
+    progress: bool = False  # reports prompt progress (`return_progress`)
+    # What it supports in `tool_choice`: a named tool, words only, or nothing.
     tool_choice: Literal["any", "words", "unread"] = "any"
-    auto_tool_choice: bool = True  # it takes tools without being told to leave them alone
-    logprobs_beside_tools: bool = True  # it streams logprobs where tools are declared
-    max_completion_tokens: bool = True  # it knows the field; max_tokens is known to all
-    json_object: bool = True  # it takes this form of answer; a schema is known to more
-    reasoning_effort: bool = True  # it takes the field for this model
-    # Under which name they may stand in the history.
+    auto_tool_choice: bool = True  # accepts tools that the model may choose
+    logprobs_beside_tools: bool = True  # streams logprobs beside tools
+    max_completion_tokens: bool = True  # supports the field; all support `max_tokens`
+    json_object: bool = True  # supports `json_object`; more support a schema
+    reasoning_effort: bool = True  # supports the field for this model
+    # Field for reasoning in the history; None: remove it.
     reasoning_field: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"
-    join_text: bool = False  # text in parts must come as one string
-    consecutive_users: bool = True  # several messages of the user may follow each other
-    prefill: bool = True  # the last message may be an assistant's
+    join_text: bool = False  # the text parts of a message must be joined
+    consecutive_users: bool = True  # accepts consecutive user messages
+    prefill: bool = True  # accepts an assistant message at the end
     dropped_fields: frozenset[str] = (
         frozenset()
     )  # fields that it refuses, and that no answer depends on
-    ignored_fields: frozenset[str] = frozenset()  # what it ignores in silence
-    defaults: tuple[tuple[str, Any], ...] = ()  # where its own default does harm
+    ignored_fields: frozenset[str] = frozenset()  # silently ignored
+    defaults: tuple[tuple[str, Any], ...] = ()  # replace harmful defaults of the backend
 
 
 def build_body(request: ChatRequest, capabilities: Capabilities, model: str | None) -> bytes:
-    """Always asked to stream, with usage: one road.
+    """Return the request body for a backend.
 
-    The exception is what the backend refuses to stream.
+    The backend is always asked to stream, with usage, so that there is one code path; unless it
+    cannot stream this answer.
     """
     body: dict[str, Any] = (
         dict(capabilities.defaults)
@@ -76,16 +75,14 @@ def build_body(request: ChatRequest, capabilities: Capabilities, model: str | No
     ):
         body["stream"] = False
     if not request.streamed and "audio" in (body.get("modalities") or ()):
-        body["stream"] = False  # what comes whole may be of more kinds
+        body["stream"] = False  # a whole response may contain more kinds of content
     if not capabilities.stream_options or not body["stream"]:
         del body["stream_options"]
     return exact_json.dumps(body)
 
 
 def _drop_fields(body: dict[str, Any], refused: frozenset[str]) -> None:
-    """Drop what the backend refuses; also the choice among no tools, which says nothing, and
-    which many refuse.
-    """
+    """Remove the fields that the backend refuses, and `tool_choice` if there are no tools."""
     for field in refused:
         body.pop(field, None)
     if not body.get("tools"):
@@ -105,8 +102,10 @@ def _without_strict(tool: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fix_roles(body: dict[str, Any], request: ChatRequest, capabilities: Capabilities) -> None:
-    """OpenCode ends its last step with an assistant message and no choice of tools: an
-    instruction, not the beginning of an answer.
+    """Adapt the roles of the last messages.
+
+    OpenCode ends its last step with an assistant message and `tool_choice: "none"`: an instruction,
+    not a prefill.
     """
     if not capabilities.prefill and request.tool_choice.mode == "none":
         body["messages"] = end_with_user(body["messages"])
@@ -115,9 +114,7 @@ def _fix_roles(body: dict[str, Any], request: ChatRequest, capabilities: Capabil
 
 
 def output_limit(request: ChatRequest) -> int | None:
-    """Return how many tokens all choices together may have at most; None if the client sets no
-    limit.
-    """
+    """Return the limit of tokens for all choices together, or None if the client sets none."""
     given = [
         request.body.get(field) for field in ("max_tokens", "max_completion_tokens", "n_predict")
     ]
@@ -130,7 +127,7 @@ def output_limit(request: ChatRequest) -> int | None:
 
 
 def ignored_by(request: ChatRequest, capabilities: Capabilities) -> list[str]:
-    """What the client asks for in vain."""
+    """Return the fields of the request that the backend ignores."""
     return sorted(
         field
         for field in capabilities.ignored_fields
@@ -160,9 +157,10 @@ def _rename_fields(body: dict[str, Any], capabilities: Capabilities) -> None:
 
 
 def _choose_tool(body: dict[str, Any], capabilities: Capabilities) -> None:
-    """Where a word is understood: offer what is named, and require a call.
+    """Adapt `tool_choice`.
 
-    Where nothing is: offer what may be chosen.
+    If the backend supports words only, offer the named tools and require a call. If it supports
+    nothing, offer only the tools that may be called.
     """
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and capabilities.tool_choice != "any":

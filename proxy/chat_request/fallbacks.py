@@ -1,5 +1,5 @@
-"""The same question said so that a server's own parser and grammar cannot fail over it, or so
-that its answer goes on.
+"""Variants of a request for recovery: without the backend's parser, with relaxed schemas, or
+with a prefill.
 """
 
 from typing import Any
@@ -47,14 +47,14 @@ _NOT_FOR_COMPLETION = frozenset((*_TOOL_FIELDS, *_CHAT_FIELDS, "logprobs", "top_
 
 
 def requires_tool_call(body: dict[str, Any]) -> bool:
-    """A call that must come is asked for natively: only a grammar can promise it."""
+    """Return whether a call is required; only the backend's own grammar can guarantee one."""
     choice = body.get("tool_choice")
     return choice == "required" or isinstance(choice, dict)
 
 
 def can_use_completion(body: dict[str, Any]) -> bool:
-    """Whether nothing is lost when the prompt alone is completed: one answer, of any form, to
-    words alone.
+    """Return whether completing the prompt alone loses nothing: one answer, free form, text
+    only.
     """
     return (
         _is_free(body)
@@ -64,22 +64,19 @@ def can_use_completion(body: dict[str, Any]) -> bool:
 
 
 def can_prefill(body: dict[str, Any]) -> bool:
-    """A grammar begins anew with what it is asked for: nothing can be gone on with in the middle
-    of its form.
-    """
+    """Return whether the answer may be continued: a grammar would start again in the middle."""
     return _is_free(body) and not any(body.get(key) for key in _FORMS)
 
 
 def has_own_grammar(body: dict[str, Any]) -> bool:
-    """Whether the client constrains the text itself while it offers tools: llama.cpp has one
-    grammar at a time, and refuses.
-    """
+    """Return whether the client sets a grammar beside tools, which llama.cpp refuses."""
     return bool(body.get("grammar") and body.get("tools")) and body.get("tool_choice") != "none"
 
 
 def without_parser(body: dict[str, Any]) -> dict[str, Any]:
-    """The prompt stays as it is; llama.cpp's parser and grammar are off, and what the model
-    writes comes as its text.
+    """Return the body for the same prompt with llama.cpp's parser and grammar off.
+
+    The model's output then arrives as text.
     """
     return body | {"tool_choice": "none", "reasoning_format": "none"}
 
@@ -87,9 +84,7 @@ def without_parser(body: dict[str, Any]) -> dict[str, Any]:
 def with_prefill(
     body: dict[str, Any], content: str, reasoning: str, prefill_tokens: int
 ) -> dict[str, Any]:
-    """What was said already stands at the end, as the beginning of the answer; so many tokens
-    were spent on it.
-    """
+    """Return the body with the answer so far as its last message, and reduced token limits."""
     message: dict[str, Any] = {"role": "assistant", "content": content}
     if reasoning:
         message["reasoning_content"] = reasoning
@@ -102,9 +97,7 @@ def with_prefill(
 
 
 def completion_body(body: dict[str, Any], prompt: str, preserved: list[str]) -> dict[str, Any]:
-    """The question as a plain text to be completed; `preserved` are the markers that must not
-    vanish from what comes.
-    """
+    """Return the body for `/completion`; `preserved` are the markers that must not be stripped."""
     kept = {key: value for key, value in body.items() if key not in _NOT_FOR_COMPLETION}
     if (limit := kept.pop("max_completion_tokens", None)) is not None:
         kept["max_tokens"] = limit
@@ -129,8 +122,9 @@ def _is_text(message: Any) -> bool:
 
 
 def relax_schemas(body: dict[str, Any]) -> dict[str, Any]:
-    """Schemas of tools without what makes a grammar fail or explode; what a rule said is said in
-    words.
+    """Return the body with simpler tool schemas, which do not break a grammar.
+
+    Removed rules are added to the descriptions.
     """
     tools = body.get("tools")
     return (

@@ -1,11 +1,9 @@
-"""The earlier messages of a conversation, as the backend that is asked now can read them.
+"""Adapts the earlier messages of a conversation to the backend.
 
-`system` is the word that all servers know; many ignore or refuse a `developer`, and with it all
-that the client told the model.
-
-Thoughts stand there under the name that our clients use, and the backend may know another. What is
-encrypted or signed can be read only by the server that made it, and we never hand such a thing to a
-client: where it stands, another server made it.
+`developer` becomes `system`, because many servers ignore or refuse `developer` and the client's
+instructions with it. Reasoning is moved to the field that the backend knows. Encrypted or signed
+reasoning is removed: only the server that made it can read it, and llama-bridge never passes it to
+clients, so it comes from another server.
 """
 
 from typing import Any
@@ -35,16 +33,15 @@ def normalize(messages: list[Any], reasoning_field: str | None) -> list[Any]:
 
 
 def join_text_parts(messages: list[Any]) -> list[Any]:
-    """Parts that are nothing but text as one text: some servers take each part for a message, or
-    refuse what is no text.
+    """Join the text parts of each message.
+
+    Some servers take each part for a message, or refuse other parts.
     """
     return [_join_text_parts(message) for message in messages]
 
 
 def join_user_messages(messages: list[Any]) -> list[Any]:
-    """Join messages of the user that follow each other: the templates of Mistral and Gemma
-    refuse them.
-    """
+    """Join consecutive user messages, which the templates of Mistral and Gemma refuse."""
     joined: list[Any] = []
     for message in messages:
         if joined and _is_of(message, "user") and _is_of(joined[-1], "user"):
@@ -57,9 +54,7 @@ def join_user_messages(messages: list[Any]) -> list[Any]:
 
 
 def end_with_user(messages: list[Any]) -> list[Any]:
-    """Give the user the assistant message at the end, where it is not taken as the beginning of
-    the answer.
-    """
+    """Turn a final assistant message into a user message, if it is not a prefill."""
     if not messages or not _is_of(messages[-1], "assistant") or messages[-1].get("tool_calls"):
         return messages
     return [*messages[:-1], {"role": "user", "content": messages[-1].get("content") or ""}]
@@ -126,7 +121,7 @@ def _assistant(message: dict[str, Any], reasoning_field: str | None) -> dict[str
     if isinstance(content := kept.get("content"), list):
         kept["content"] = [_without_foreign(part) for part in content if not _is_foreign(part)]
     if kept.get("content") in (None, []) and not kept.get("tool_calls"):
-        # It only thought: where nothing is left some servers refuse the whole conversation.
+        # A message of reasoning alone: without content, some servers refuse the conversation.
         kept["content"] = ""
     if isinstance(calls := kept.get("tool_calls"), list):
         kept["tool_calls"] = [_without_foreign(call) for call in calls]

@@ -1,6 +1,7 @@
-"""What we say ourselves among the thoughts of an answer, to a person who waits; it is taken out of
-the history again, so that the model never reads it and its prompt stays the one that the cache
-holds."""
+"""Progress notes: lines of reasoning for a waiting user, removed again from the history.
+
+So the model never reads them, and the prompt still matches the cache.
+"""
 
 import re
 from typing import Any
@@ -8,12 +9,12 @@ from typing import Any
 from proxy.chat_request.history import REASONING_FIELDS
 
 _PREFIX = "[llama-bridge] "
-# Some clients trim what they send back.
+# Some clients trim the text that they send back.
 _NOTE = re.compile(r"^\[llama-bridge\] [^\n]*(?:\n|\Z)", re.MULTILINE)
 
 
 def progress_note(sentence: str) -> str:
-    """One line, whatever the reason for waiting looks like."""
+    """Return the note as a single line."""
     return _PREFIX + sentence.partition("\n")[0] + "\n"
 
 

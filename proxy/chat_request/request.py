@@ -1,6 +1,4 @@
-"""A client's chat question, read once: its body, and the few things that we ourselves must know
-of it.
-"""
+"""The parsed chat request: its body, and the fields that llama-bridge itself needs."""
 
 import json
 from dataclasses import dataclass
@@ -17,15 +15,15 @@ from proxy.errors import BadRequest
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     body: dict[str, Any]
-    size: int  # in bytes
+    size: int  # bytes
     model: str | None
     streamed: bool
     wants_usage: bool
     choices: int
-    tools: tuple[Any, ...]  # empty where no call is wanted
+    tools: tuple[Any, ...]  # empty if no call is wanted
     tool_choice: ToolChoice
     single_call: bool  # parallel_tool_calls: false
-    used_call_ids: frozenset[str]  # of the calls that stand in the conversation already
+    used_call_ids: frozenset[str]  # ids of calls in the conversation
 
 
 def parse(raw: bytes) -> ChatRequest:
@@ -36,7 +34,7 @@ def parse(raw: bytes) -> ChatRequest:
     if choices is not None and (
         not isinstance(choices, int) or isinstance(choices, bool) or choices < 1
     ):
-        raise BadRequest("`n` must be a whole number, 1 or more", param="n")
+        raise BadRequest("`n` must be an integer of at least 1", param="n")
     options, choice = body.get("stream_options"), tool_choice.parse(body)
     return ChatRequest(
         body=body,
@@ -53,7 +51,7 @@ def parse(raw: bytes) -> ChatRequest:
 
 
 def user_and_tool_texts(body: dict[str, Any]) -> list[str]:
-    """Return what the user and the tools say in a question."""
+    """Return the texts of user and tool messages."""
     messages = (
         one
         for one in body["messages"]
@@ -85,8 +83,10 @@ def _parse_json(raw: bytes) -> dict[str, Any]:
 
 
 def _repair_surrogates(raw: bytes) -> Any:
-    """JavaScript clients cut long tool results in the middle of an emoji and send half of it;
-    llama.cpp would refuse it.
+    """Return the JSON with lone surrogates replaced, or None if it is invalid.
+
+    JavaScript clients cut long tool results in the middle of an emoji, and llama.cpp refuses the
+    half.
     """
     try:
         text = json.dumps(json.loads(raw), ensure_ascii=False)

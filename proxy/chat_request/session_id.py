@@ -1,6 +1,4 @@
-"""The name of a conversation whose client gives it none: the same at every turn, another for
-another conversation.
-"""
+"""Derives a conversation id for clients that send none."""
 
 import hashlib
 from typing import Any
@@ -9,8 +7,8 @@ from proxy import exact_json
 
 
 def session_id(body: dict[str, Any]) -> str:
-    """Made from how the conversation opens, which no later turn changes: all up to the first
-    word of the user.
+    """Return a hash of the messages up to the first user message, which later turns do not
+    change.
     """
     opening: list[Any] = []
     for message in body["messages"]:

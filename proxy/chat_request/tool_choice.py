@@ -1,4 +1,4 @@
-"""What a client says in `tool_choice`: whether a call must come, and of which tools."""
+"""Parses `tool_choice`: whether a call is required, and of which tools."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -12,17 +12,16 @@ ToolChoiceMode: TypeAlias = Literal["auto", "none", "required"]
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
     mode: ToolChoiceMode = "auto"
-    names: frozenset[str] | None = None  # the tools that may be called; None: any
+    names: frozenset[str] | None = None  # tools that may be called; None: any
 
     def permits(self, name: str) -> bool:
         return self.mode != "none" and (self.names is None or name in self.names)
 
     def unmet_reason(self, refused: list[str]) -> str | None:
-        """Return why an answer without a call is not what was asked for; `refused` are the tools
-        that it called instead.
+        """Return why an answer without a call does not satisfy the choice, or None.
 
-        None where the choice names no tool: clients that only say `required` make do with text from
-        servers that ignore it.
+        `refused` are the tools that were called instead. A choice without names accepts text,
+        because clients that send `required` cope with servers that ignore it.
         """
         if self.mode != "required" or self.names is None:
             return None
@@ -31,7 +30,7 @@ class ToolChoice:
         )
         wanted = " or ".join(map(repr, sorted(self.names)))
         return (
-            f"`tool_choice` demands a call of {wanted}, but the model {instead}: "
+            f"`tool_choice` requires a call of {wanted}, but the model {instead}; "
             f"the backend does not enforce it"
         )
 
@@ -39,7 +38,7 @@ class ToolChoice:
 def parse(body: dict[str, Any]) -> ToolChoice:
     """Return the choice in a request body.
 
-    Raises BadRequest where it names a tool that the request does not declare.
+    Raises BadRequest if it names a tool that the request does not declare.
     """
     choice = body.get("tool_choice")
     if not isinstance(choice, dict):
@@ -55,7 +54,7 @@ def parse(body: dict[str, Any]) -> ToolChoice:
 
 
 def _named(choice: dict[str, Any]) -> tuple[ToolChoiceMode, list[str]]:
-    """One tool that must be called, or several that may be."""
+    """Return the mode and the names: one tool that must be called, or several that may be."""
     allowed = choice.get("allowed_tools")
     if not isinstance(allowed, dict):
         return "required", declared_names([choice])

@@ -1,6 +1,4 @@
-"""The tools that a client declares, and which of them a backend means that writes their names
-its own way.
-"""
+"""The declared tools, looked up by name, also in the spelling of a backend."""
 
 import re
 from collections.abc import Iterable
@@ -8,11 +6,11 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-_LIMIT = 5_000  # tools
+_LIMIT = 5_000  # tools beyond this number are ignored
 
 
 def tool_name(tool: Any) -> Any:
-    """Return what stands as the name of a declared or named tool, whatever it is."""
+    """Return the name of a declared or chosen tool, of any type."""
     inner = _function(tool)
     return inner.get("name") if isinstance(inner, dict) else None
 
@@ -22,17 +20,17 @@ def declared_names(tools: Iterable[Any]) -> list[str]:
 
 
 class DeclaredNames:
-    """Which declared tool a name means.
+    """Looks up declared tools by name.
 
-    The other spellings are worked out once, when the first name comes that is not declared.
+    Other spellings are computed once, when the first undeclared name arrives.
     """
 
     def __init__(self, tools: tuple[Any, ...]) -> None:
         self._tools = tools
 
     def resolve(self, name: str) -> str:
-        """LM Studio writes `my_server_do_thing` for `my-server_doThing`: the client knows only
-        its own name.
+        """Return the declared name; LM Studio writes `my_server_do_thing` for
+        `my-server_doThing`.
         """
         if name in self._declared:
             return name
@@ -40,9 +38,7 @@ class DeclaredNames:
         return alike[0] if len(alike) == 1 else name
 
     def parameters(self, name: str) -> Any:
-        """Return the schema of the arguments of the tool that `said` means; None where there is
-        none.
-        """
+        """Return the argument schema of the tool that `name` means, or None."""
         function = self._declared.get(self.resolve(name))
         return function.get("parameters") if function is not None else None
 

@@ -1,13 +1,11 @@
-"""Whether the fields that we ourselves read are what they should be: a refusal names the field,
-not a place in our code.
-"""
+"""Validates the fields that llama-bridge reads, so that an error names the field."""
 
 from typing import Any
 
 from proxy.errors import BadRequest
 
 NAME_LIMIT = 1024
-MAX_DEPTH = 128  # of lists and objects in each other; writers of JSON give up at 254
+MAX_DEPTH = 128  # of nested arrays and objects; JSON serializers fail at 254
 
 _FIELDS: dict[str, tuple[tuple[type, ...], str]] = {
     "messages": ((list,), "a list of messages"),
@@ -31,9 +29,9 @@ def check(body: dict[str, Any]) -> None:
             if not isinstance(item, dict):
                 raise BadRequest(f"`{name}[{at}]` must be an object: {what}", param=f"{name}[{at}]")
     if len(body.get("model") or "") > NAME_LIMIT:
-        raise BadRequest(f"`model` must have at most {NAME_LIMIT:,} letters", param="model")
+        raise BadRequest(f"`model` must have at most {NAME_LIMIT:,} characters", param="model")
     if _too_deep(body):
-        raise BadRequest(f"the body has lists or objects in each other deeper than {MAX_DEPTH}")
+        raise BadRequest(f"the body is nested deeper than {MAX_DEPTH} levels")
 
 
 def _too_deep(body: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""What a tool's schema says about a parameter: the kinds of its values."""
+"""Reads from a tool's schema which kinds of values a parameter may have."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,9 +8,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 Kinds: TypeAlias = frozenset[str]
-"""Some of null, integer, number, boolean, object, array, string; empty if the schema does not
-say.
-"""
+"""Kinds among null, integer, number, boolean, object, array and string; empty if unknown."""
 
 KIND_ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("int", "uint", "long", "short", "unsigned", "bigint"), "integer"),
@@ -21,17 +19,15 @@ KIND_ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("list", "arr", "tuple", "set"), "array"),
     **dict.fromkeys(("none", "nil"), "null"),
 }
-"""What other languages call them: the word is enough, so `uint8`, `varchar(20)` and `List[str]`
-are known, too.
-"""
+"""Names of types in other languages, found as words: `uint8`, `varchar(20)` and `List[str]` too."""
 KNOWN = frozenset({"null", "integer", "number", "boolean", "object", "array", "string"})
 
 PARTS_LIMIT = 12_000
-"""So many parts of a schema are read; a parameter beyond them has no known kind.
+"""Maximum number of parts of a schema that are read; a parameter beyond it has no known kind.
 
-It bounds the time, not what is allowed.
+It bounds the time, not the size of schemas.
 """
-VALUES_PER_PART = 64  # of an enum: so many cost as much as one part
+VALUES_PER_PART = 64  # of an enum; this many count as one part
 TYPES_LIMIT, TYPE_LENGTH = 32, 64
 POINTER_LIMIT = 64  # steps in a `$ref`
 SCHEMA_LISTS = ("allOf", "anyOf", "oneOf")
@@ -62,18 +58,18 @@ def _declared(schema: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 @dataclass(slots=True)
 class _PartsBudget:
-    """How many parts of a schema may still be read."""
+    """Number of parts of a schema that may still be read."""
 
     left: int = PARTS_LIMIT
 
 
 class _SchemaWalk:
-    """The parts of a schema as a graph: a part has the kinds it names itself and those of every
-    part it is made of.
+    """The parts of a schema as a graph: a part has its own kinds, and those of the parts it
+    consists of.
 
     Each part is read once, however many others refer to it, and a part may refer to itself. The
-    kinds are then carried along the references until none changes. There are seven kinds, so that
-    ends after seven changes of each part.
+    kinds are then propagated along the references until none changes. There are seven kinds, so
+    that ends after seven changes of each part.
     """
 
     def __init__(self, root: object, budget: "_PartsBudget | None" = None) -> None:
@@ -84,9 +80,7 @@ class _SchemaWalk:
         self._users: dict[int, list[int]] = {}  # of a part: the parts that are made of it
 
     def parts(self, schema: object) -> list[Mapping[str, Any]]:
-        """Read a schema and all that it refers to or is put together from; return what was not
-        read before.
-        """
+        """Read a schema and everything that it refers to or consists of; return the new parts."""
         found: list[Mapping[str, Any]] = []
         waiting = [schema]
         while waiting and self._budget.left > 0:
@@ -104,7 +98,7 @@ class _SchemaWalk:
         return found
 
     def join(self) -> None:
-        """Give each part the kinds of all the parts it is made of."""
+        """Propagate the kinds of all parts to the parts that consist of them."""
         changed = list(self._kinds)
         while changed:
             part = changed.pop()
@@ -148,7 +142,7 @@ class _SchemaWalk:
             yield from self._unnamed(part)
 
     def _unnamed(self, part: Mapping[str, Any]) -> Iterator[str]:
-        """The kinds of a schema that names none but shows its values or its inside."""
+        """Yield the kinds of a schema that names none, but shows values or members."""
         values = part.get("enum")
         if isinstance(values, list):
             self._budget.left -= len(values) // VALUES_PER_PART
@@ -162,14 +156,12 @@ class _SchemaWalk:
 
 
 class ValueSchema:
-    """What a schema says about one value, and about the values inside it."""
+    """What a schema says about one value and the values inside it."""
 
     def __init__(
         self, schemas: Sequence[object], root: object, budget: _PartsBudget | None = None
     ) -> None:
-        """All of `schemas` speak of the same value, or of what it may be; references lead into
-        `root`.
-        """
+        """Combine `schemas` that describe the same value; references resolve in `root`."""
         self._root, self._budget = root, budget or _PartsBudget()
         walk = _SchemaWalk(root, self._budget)
         self._parts = [part for schema in schemas for part in walk.parts(schema)]
@@ -182,19 +174,17 @@ class ValueSchema:
             or any(not walk.kinds_of(way) for way in _alternatives(self._parts))
         )
         self.kinds = frozenset() if is_open else kinds
-        """The kinds of a value that cannot be a string; empty where it can, or where the schema
-        does not say.
-        """
+        """Kinds of a value that cannot be a string; empty if it can, or if unknown."""
         self._declared: dict[str, list[object]] = {}
         for part in self._parts:
             for name, schema in _declared(part):
                 self._declared.setdefault(name, []).append(schema)
         self._members: dict[str, ValueSchema] = {}
-        # Members or items that are described all at once, by the keyword.
+        # Members or items that one keyword describes all at once.
         self._alike: dict[str, ValueSchema | None] = {}
 
     def member(self, key: str) -> "ValueSchema | None":
-        """Of an object, where the schema says something about that member."""
+        """Return what the schema says about one member of an object, or None."""
         if key not in self._declared:
             return self._all("additionalProperties")
         if key not in self._members:
@@ -203,7 +193,7 @@ class ValueSchema:
 
     @property
     def item(self) -> "ValueSchema | None":
-        """Of an array whose items are all described alike."""
+        """Return what the schema says about the items of an array, if all are described alike."""
         return None if any("prefixItems" in part for part in self._parts) else self._all("items")
 
     def _all(self, keyword: str) -> "ValueSchema | None":
@@ -218,7 +208,7 @@ class ValueSchema:
 
     @property
     def may_convert(self) -> bool:
-        """Whether a string in one of its members may have to be converted."""
+        """Whether a string in one of the members may have to be converted."""
         members = [self._all("additionalProperties"), *map(self.member, self._declared)]
         return any(one is not None and (one.kinds or one._has_inside) for one in members)
 
@@ -232,8 +222,8 @@ class ValueSchema:
 
 
 def _alternatives(parts: Sequence[Mapping[str, Any]]) -> Iterator[object]:
-    """The alternatives of parts that name no type themselves: one that names none either leaves
-    everything open.
+    """Yield the alternatives of parts without a type; one that has none either leaves all kinds
+    open.
     """
     for part in parts:
         for key in ("anyOf", "oneOf"):
@@ -242,7 +232,7 @@ def _alternatives(parts: Sequence[Mapping[str, Any]]) -> Iterator[object]:
 
 
 def canonical_kind(kind: str) -> str:
-    """The kind that a type means."""
+    """Return the kind that the name of a type means."""
     return _canonical_kind(kind[:TYPE_LENGTH])
 
 
@@ -253,7 +243,7 @@ def _canonical_kind(kind: str) -> str:
 
 
 def _kind_of(type_: type) -> str:
-    """The kind of a value of this Python type."""
+    """Return the kind of a value of a Python type."""
     for kind, types in (
         ("null", type(None)),
         ("boolean", bool),

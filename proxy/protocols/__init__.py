@@ -1,1 +1,1 @@
-"""What the client speaks: events become its bytes, each protocol in a file of its own."""
+"""Client protocols: each file turns events into the bytes of one protocol."""

@@ -1,5 +1,6 @@
-"""OpenAI chat completions as clients really read them: strict order, names and ids once, exactly
-one finish and one [DONE].
+"""Writes OpenAI chat completions in the strict order that clients expect.
+
+Names and ids are sent once; there is exactly one finish and one [DONE].
 """
 
 from dataclasses import dataclass, field
@@ -27,11 +28,11 @@ FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 @dataclass(slots=True)
 class ChunkHead:
-    """What is the same in every chunk of an answer."""
+    """The fields that all chunks of an answer share."""
 
     id: str
     created: int
-    model: str | None  # None until the backend names one, where the client named none
+    model: str | None  # None until the backend names one, if the client named none
     wants_usage: bool
 
     def fields(self, kind: str) -> dict[str, Any]:
@@ -44,10 +45,7 @@ class ChunkHead:
 
 
 class StreamWriter:
-    """Events in, server-sent chunks out.
-
-    What was said since the last `take` leaves in one piece.
-    """
+    """Writes events as server-sent chunks; `take` returns what was written since the last call."""
 
     media_type = b"text/event-stream"
 
@@ -90,7 +88,9 @@ class StreamWriter:
         self._choice({"index": choice, "delta": delta, "finish_reason": None})
 
     def drop_open_calls(self, choice: int) -> None:
-        """What was sent was sent: its arguments stay unclosed, and no client runs them."""
+        """Leave open calls as they are: their arguments stay incomplete, and no client runs
+        them.
+        """
 
     def finish(self, choice: int, reason: str) -> None:
         self._open_choice(choice)
@@ -106,7 +106,9 @@ class StreamWriter:
         self._out.append(sse.DONE)
 
     def write_error(self, body: dict[str, Any]) -> None:
-        """Instead of a finish: nothing after it, no [DONE], the answer must not look complete."""
+        """Write an error in place of the finish, without [DONE]: the answer must not look
+        complete.
+        """
         self._out.append(sse.event(orjson.dumps(body)))
 
     def take(self) -> bytes:
@@ -170,7 +172,7 @@ class _MessageBuilder:
 
 
 class CompletionWriter:
-    """The same events for a client that did not ask to stream: one JSON at the end."""
+    """Writes the same events as one JSON object, for a client that does not stream."""
 
     media_type = b"application/json"
 
@@ -220,7 +222,7 @@ class CompletionWriter:
 
 
 def _merged(known: Any, more: Any) -> Any:
-    """Texts and lists come in pieces; whatever else comes is the last word."""
+    """Return `known` joined with `more`: strings and lists are appended, other values replaced."""
     if isinstance(known, dict) and isinstance(more, dict):
         return known | {key: _merged(known.get(key), value) for key, value in more.items()}
     in_pieces = isinstance(more, str | list) and type(more) is type(known)

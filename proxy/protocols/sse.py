@@ -1,7 +1,7 @@
-"""Server-sent events as bytes: what a backend sends, line by line, and what we send.
+"""Server-sent events as bytes: decoding what a backend sends, encoding what we send.
 
-httpx's own line reader also cuts at U+2028 and other letters that may stand inside JSON; SSE knows
-CR, LF and CRLF only.
+SSE lines end in CR, LF or CRLF only. httpx's line decoder also splits at U+2028 and other
+characters that may appear inside JSON.
 """
 
 PING = b": ping\n\n"
@@ -10,9 +10,7 @@ LINE_LIMIT = 4 * 1024 * 1024
 
 
 class LineTooLong(ValueError):
-    """A line, or the lines of one event, of more than LINE_LIMIT bytes: no chunk of any server
-    is that long.
-    """
+    """A line, or the lines of one event, are longer than LINE_LIMIT, unlike those of any server."""
 
 
 def event(payload: bytes) -> bytes:
@@ -20,14 +18,14 @@ def event(payload: bytes) -> bytes:
 
 
 class Decoder:
-    """Bytes in, cut anywhere; the payload of each complete event out."""
+    """Takes bytes in pieces of any size, and returns the payload of each complete event."""
 
     def __init__(self) -> None:
-        self._unfinished: list[bytes] = []  # the line that has no end yet, in pieces
+        self._unfinished: list[bytes] = []  # pieces of the line without an end
         self._length = 0
         self._after_cr = False
-        self._data: list[bytes] = []  # the data lines of the event that has no end yet
-        self._size = 0  # of these
+        self._data: list[bytes] = []  # data lines of the event without an end
+        self._size = 0  # of these, in bytes
 
     def feed(self, data: bytes) -> list[bytes]:
         if self._after_cr and data:
@@ -50,7 +48,7 @@ class Decoder:
         return [payload for line in lines if (payload := self._line(line)) is not None]
 
     def close(self) -> list[bytes]:
-        """Servers that die, and some that do not, leave the last blank line out."""
+        """Return the last event, whose final blank line some servers leave out."""
         last = b"".join(self._unfinished)
         self._unfinished, self._length = [], 0
         return [payload for line in (last, b"") if (payload := self._line(line)) is not None]
@@ -68,6 +66,6 @@ class Decoder:
                 raise LineTooLong(f"an event of more than {LINE_LIMIT:,} bytes")
             self._data.append(value)
         elif field == b"error" and value.startswith(b"{"):
-            # llama.cpp before 2026: an error as a field of its own.
+            # llama.cpp before 2026 sends errors in a field of their own.
             self._data.append(b'{"error":' + value + b"}")
         return None

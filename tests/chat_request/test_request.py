@@ -82,7 +82,7 @@ def test_ids_that_the_conversation_has_already() -> None:
         (b'{"messages": [], "model": 5}', "`model`"),
         (
             b'{"messages": [], "model": "' + b"m" * 1025 + b'"}',
-            "`model` must have at most 1,024 letters",
+            "`model` must have at most 1,024 characters",
         ),
         (b'{"messages": [], "n": 0}', "`n`"),
         (b'{"messages": [], "n": true}', "`n`"),

@@ -57,7 +57,7 @@ async def test_an_answer_as_plain_text_is_a_refusal_with_its_reason(kind: str) -
     )
     assert (status, error["code"], error["param"]) == (400, "tool_choice_unmet", "tool_choice")
     assert error == same
-    assert "answered without it: the backend does not enforce it" in error["message"]
+    assert "answered without it; the backend does not enforce it" in error["message"]
 
 
 @BOTH
