@@ -1,6 +1,6 @@
-"""How models write calls and thoughts.
+"""The dialects in which models write tool calls and reasoning: one file each, and the list of all.
 
-One small file each; this is the one list, in order of trial.
+The order of the list is the order in which they are tried.
 """
 
 from collections.abc import Iterable, Mapping
@@ -93,8 +93,7 @@ UNKNOWN_MODEL = ModelHint()
 
 
 def select(dialect: str | Iterable[str], hint: ModelHint = UNKNOWN_MODEL) -> list[Dialect]:
-    """Return the dialects that a setting names: `auto` for all of them, one, or several, each with
-    its family.
+    """Return the dialects that a setting names: `auto` for all, or some with their families.
 
     Those that the model is known for come first.
     """
@@ -102,7 +101,7 @@ def select(dialect: str | Iterable[str], hint: ModelHint = UNKNOWN_MODEL) -> lis
 
 
 def _with_family(names: Iterable[str]) -> set[str]:
-    """The names and those of all relatives, theirs included."""
+    """Return the names with those of all their relatives."""
     known: set[str] = set()
     more = set(names)
     while more:
@@ -143,8 +142,8 @@ REASONING_OPENERS = tuple(one.opener.rstrip() for one in REASONING_TAGS)
 
 
 def markers(dialect: str | Iterable[str]) -> list[str]:
-    """All that may stand in an answer beside its words, and must not be left out when it is
-    written down.
+    """Return all markers that an answer may contain; a server must not strip them from its
+    output.
     """
     thoughts = [tag for one in REASONING_TAGS for tag in (one.opener, *one.closers)]
     calls = [
@@ -156,10 +155,10 @@ def markers(dialect: str | Iterable[str]) -> list[str]:
 
 
 class Parser(parser.Parser):
-    """A parser that knows the dialects by name.
+    """Parser that takes dialects by name.
 
-    `hint` is what is known of the model. Of `request_texts`, what user and tools say in the
-    request, a call that repeats them word for word is text. `quoted_calls="run"` switches off the
+    `hint` is what is known about the model. A call that repeats one of `request_texts` (the texts
+    of users and tools in the request) word for word is text. `quoted_calls="run"` switches off the
     rules by which quoted calls are text, except in code.
     """
 
@@ -201,7 +200,7 @@ def parse(
     dialect: str | Iterable[str] = "auto",
     thinking: ThinkingMode = "tags",
 ) -> dict[str, Any]:
-    """A whole answer as an OpenAI assistant message."""
+    """Return a complete answer as an OpenAI assistant message."""
     reader = Parser(tools, dialect, thinking)
     events = [*reader.feed(text), *reader.close()]
     calls = openai_tool_calls(events)

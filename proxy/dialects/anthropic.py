@@ -24,7 +24,7 @@ NAMED = r"\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?(?:\s[^<>]*)?/?>?"
 
 
 def xml_format(*outer: str, prefix: str = "") -> XmlFormat:
-    """The names of the outer tags, and what precedes the word in the others."""
+    """Return the layout for the names of the outer tags and a prefix of the other tags."""
     return XmlFormat(
         openers=tuple(f"<{word}>" for word in outer),
         function=Tag(f"<{prefix}invoke", re.compile(f"<{prefix}invoke{NAMED}")),
@@ -37,7 +37,7 @@ def xml_format(*outer: str, prefix: str = "") -> XmlFormat:
 
 
 PLAIN = xml_format("function_calls", "dots_function_call")
-# What is left where the opener was lost.
+# Tags that prove a call whose opener was lost.
 PLAIN = replace(PLAIN, closers=(*PLAIN.closers, "</minimax:tool_call>"))
 
 DIALECT = Dialect(

@@ -20,7 +20,7 @@ NAME = re.compile(r"[\w.:/@-]*")
 
 
 def spelled(marker: str) -> tuple[str, ...]:
-    """As the model writes a marker, and as others do."""
+    """Return the spellings of a marker: the model's own, and those of others."""
     return tuple(
         f"<{bar}{marker.replace(' ', blank)}{bar}>"
         for bar in "｜|"

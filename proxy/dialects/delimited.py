@@ -1,5 +1,4 @@
-"""Dialects that are a pair of markers and what stands between them: JSON above all, or Python's
-calls. One line each.
+"""Dialects that consist of a pair of markers around JSON or Python-style calls, one line each.
 
 SAMPLE:
 <longcat_tool_call>{"name": "read_file", "arguments": {"path": "notes.md"}}</longcat_tool_call>
@@ -33,8 +32,9 @@ def delimited_dialect(
     family: tuple[str, ...] = (),
     weak: bool = False,
 ) -> Dialect:
-    """`weak`: the markers are ordinary words, so that only JSON with a declared tool is
-    believed.
+    """Return a dialect with data between two markers.
+
+    `weak`: the markers are ordinary words, so that only JSON with a declared tool counts.
     """
     closes = any(closer in CLOSERS for closer in closers)
     json_format = JsonFormat(

@@ -25,8 +25,10 @@ def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
 
 
 def opener_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
-    """Only the first line lacks its marker, and only an object with the next one or nothing
-    behind it is a call.
+    """Read a call whose opener is in the prompt.
+
+    Only the first line may lack its marker, and only an object followed by the next marker or by
+    nothing is a call.
     """
     head = yield from heading(reader, calls)
     if head:

@@ -44,7 +44,7 @@ HALF_NEXT_KEY = re.compile(
 ENDS, DEPTH_LIMIT = compiled(CLOSERS), 32
 RAW_STOPS = compiled((",", "}", "<"))
 UNQUOTED = tuple("}" + closer for closer in CLOSERS)
-"""What ends a text whose closing mark is missing."""
+"""What ends a string whose closing mark is missing."""
 BEHIND = (*OPENERS, *CLOSERS, *TURNS)
 
 
@@ -69,7 +69,9 @@ def grammar(
 
 
 def _closers(reader: Reader) -> Steps[None]:
-    """All that closes a call, however often, and the marker of the result that is to follow."""
+    """Read everything that closes a call, repeated or not, and the marker of the expected
+    result.
+    """
     yield from reader.take_while(LOOSE)
     while (yield from reader.take_partial(*CLOSERS)):
         pass
@@ -77,7 +79,7 @@ def _closers(reader: Reader) -> Steps[None]:
 
 
 def _members(reader: Reader, calls: CallWriter, name: str) -> Steps[bool]:
-    """All arguments; False if they broke off."""
+    """Read all arguments; return False if they broke off."""
     while True:
         gap = yield from reader.take_while(SPACE)
         here = reader.position
@@ -103,7 +105,7 @@ def _members(reader: Reader, calls: CallWriter, name: str) -> Steps[bool]:
 
 
 def _name(reader: Reader) -> Steps[str]:
-    """A key with its colon: bare, or in any quotes."""
+    """Read a key with its colon: bare, or in any quotes."""
     mark = yield from reader.take(*QUOTES, '"', "'")
     key = (yield from reader.take_while(KEY, WORD_LIMIT)).strip()
     if mark:
@@ -114,7 +116,7 @@ def _name(reader: Reader) -> Steps[str]:
 def _value(
     reader: Reader, write: Emit, kinds: Kinds, inside: str, depth: int, keys: Container[str] = ()
 ) -> Steps[bool]:
-    """One value; `keys` are those that the tool declares."""
+    """Read one value; `keys` are those that the tool declares."""
     blanks = yield from reader.skip_blanks()
     letter = yield from reader.peek_char()
     if mark := (yield from reader.take_partial(*QUOTES)):
@@ -149,12 +151,10 @@ def _value(
 
 
 def _raw(reader: Reader, write: Emit, keys: Container[str], begun: str) -> Steps[bool]:
-    """A text without marks: it ends at the closing marker, or at a comma that the next key
-    follows.
-    """
+    """Read a string without marks: up to the closing marker, or a comma before the next key."""
     held = ""
 
-    def emit(text: str) -> None:  # blanks before the end are no part of it
+    def emit(text: str) -> None:  # whitespace before the end is not part of it
         nonlocal held
         body = text.rstrip()
         write(escaped(held + body) if body else "")
@@ -173,7 +173,7 @@ def _raw(reader: Reader, write: Emit, keys: Container[str], begun: str) -> Steps
 
 
 def _bare_over(reader: Reader, keys: Container[str], ends: tuple[str, ...]) -> Steps[bool]:
-    """Whether a value without marks is over: behind a single word at one of `ends`, too."""
+    """Return whether a value without marks is over: after a single word at one of `ends` too."""
 
     def judge(seen: str) -> bool | None:
         rest = seen.lstrip()
@@ -196,7 +196,7 @@ def _bare_over(reader: Reader, keys: Container[str], ends: tuple[str, ...]) -> S
 
 
 def _inner(reader: Reader, write: Emit, opener: str, depth: int) -> Steps[bool]:
-    """An object or an array inside the arguments."""
+    """Read an object or an array inside the arguments."""
     closer, begun = {"{": "}", "[": "]"}[opener], False
     reader.advance(1)
     write(opener)
@@ -217,7 +217,7 @@ def _inner(reader: Reader, write: Emit, opener: str, depth: int) -> Steps[bool]:
 
 
 def _text(reader: Reader, write: Emit, kinds: Kinds, mark: str, inside: str) -> Steps[bool]:
-    """Up to the mark that something follows which may follow a text."""
+    """Read a string up to the mark that is followed by what may follow a string."""
     typed_one = bool(kinds) and "string" not in kinds
     parts: list[str] = []
     emit: Emit = parts.append if typed_one else lambda text: write(escaped(text))
@@ -238,8 +238,9 @@ def _text(reader: Reader, write: Emit, kinds: Kinds, mark: str, inside: str) -> 
 
 
 def _closed_without_mark(reader: Reader, met: str) -> Steps[bool]:
-    """Whether the closers just read are meant: if nothing but another call, or the end of the
-    turn, follows. Then they are unread.
+    """Return whether the closers just read are real; if so, unread them.
+
+    They are if only another call, or the end of the turn, follows.
     """
     reader.back(len(met))
     here = reader.mark()

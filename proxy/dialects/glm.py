@@ -26,14 +26,12 @@ from proxy.parsing.grammars.xml_layout import Tag, XmlFormat
 from proxy.parsing.reader import Reader, Steps
 
 GAP = r"(?:\s|\\n)*+"
-"""Possessive: what is a gap is nothing else, and trying the shorter ones took seconds for a tag
-full of blanks.
-"""
+"""Possessive: a gap has no shorter match, and trying them took seconds for a tag full of blanks."""
 SAMPLE = sample(__doc__)
 
 
 def xml_format(prefix: str = "", suffix: str = "", call: str = "tool_call") -> XmlFormat:
-    """What stands before and after the word in every tag, and how the tag of the call is called."""
+    """Return the layout for a prefix and suffix of every tag, and the name of the call's tag."""
     opener, key, value, apart, outer = (
         f"<{word}{suffix}>"
         for word in (
@@ -107,7 +105,7 @@ _suffixed = lru_cache(maxsize=16)(lambda suffix: xml_format(suffix=suffix))
 
 
 def opener_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
-    """The first tag may have been lost: then the others prove the call."""
+    """Read a call whose first tag was lost: the other tags prove it."""
     name = yield from reader.take_while(NAME)
     yield from GLM.skip_gap(reader)
     yield from parameters(reader, calls, GLM, calls.resolve_declared(name) or name)
@@ -115,7 +113,7 @@ def opener_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
 
 
 def suffixed(reader: Reader, calls: CallWriter) -> Steps[None]:
-    """Whatever suffix the first tag has, all have."""
+    """Read a call in which all tags have the suffix of the first."""
     tag = SUFFIXED.fullmatch((yield from reader.peek_tag()))
     if tag:
         yield from xml_calls(reader, calls, _suffixed(tag[1]))
@@ -124,7 +122,7 @@ def suffixed(reader: Reader, calls: CallWriter) -> Steps[None]:
 def in_user_tags(reader: Reader, calls: CallWriter) -> Steps[None]:
     """Read one call between `<user>` and `</user>`.
 
-    The tag proves nothing, since people write it too: a declared tool does, with pairs or as JSON.
+    The tag proves nothing, because people write it too. A declared tool with pairs or JSON does.
     """
     yield from reader.take(USER.function.begins)
     yield from USER.skip_gap(reader)

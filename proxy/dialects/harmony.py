@@ -23,16 +23,16 @@ FIRST = (
     *("to=", "assistant to=", "assistant<|channel|>", "assistant<|message|>", MESSAGE),
     *(channel + behind for channel in CHANNELS for behind in (" to=", MESSAGE)),
 )
-"""How an answer begins whose header was begun by the prompt."""
+"""Beginnings of an answer whose header began in the prompt."""
 ENDS = ("<|end|>", "<|return|>", "<|call|>")
 RECIPIENT = re.compile(r"to=([\w.:/@-]+)")
 CHANNEL = re.compile(rf"(?:<\|channel\|>\s*(?:<\|\w+\|>\s*)*|^)({'|'.join(CHANNELS)})")
 BROKEN = re.compile(r"\n\s*\n|[.!?]\s")
-"""No header reaches over a paragraph, or a sentence."""
+"""No header spans a paragraph or a sentence."""
 
 
 def header(reader: Reader) -> Steps[str]:
-    """A whole header, read; empty if none comes."""
+    """Read and return a complete header, or ""."""
     text = yield from reader.lookahead_to(0, MESSAGE)
     if not text.endswith(MESSAGE) or BROKEN.search(text):
         return ""
@@ -41,7 +41,7 @@ def header(reader: Reader) -> Steps[str]:
 
 
 def recipients(text: str) -> list[str]:
-    """The tools that a header names."""
+    """Return the tools that a header names."""
     return [
         one for one in RECIPIENT.findall(text) if one not in ("user", "self", "assistant", "all")
     ]

@@ -32,7 +32,7 @@ def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
 
 
 def _text(reader: Reader, calls: CallWriter, name: str | None) -> Steps[None]:
-    """A text for a tool that takes nothing else."""
+    """Read a plain text for a tool that takes nothing else."""
     keys = list(calls.tools.kinds(name or ""))
     if name is None or len(keys) != 1:
         return
@@ -45,7 +45,7 @@ def _text(reader: Reader, calls: CallWriter, name: str | None) -> Steps[None]:
 
 
 def message_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
-    """The first marker of the first message stands in the prompt."""
+    """Read a call whose first marker is in the prompt."""
     here = reader.mark()
     name = calls.resolve_declared((yield from reader.take_while(NAME)))
     follows = (yield from reader.peek(OPENER, TEXT)) != ""

@@ -34,10 +34,7 @@ def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
 
 
 def tool_of_id(calls: CallWriter, text: str) -> str | None:
-    """The declared tool that an id names, whatever was done to it; the longest one.
-
-    Or what it says.
-    """
+    """Return the longest declared tool that an id names, or the name in it."""
     bare = PREFIX.sub("", text, count=1)
     for form in (text, bare, NUMBER.sub("", text), NUMBER.sub("", bare)):
         if name := calls.resolve_declared(form):

@@ -18,7 +18,7 @@ OPEN, SEP = "<|open|>", "<|sep|>"
 
 
 def spelled(tag: str) -> tuple[str, ...]:
-    """With and without the blanks that old servers put between the tokens."""
+    """Return a tag with and without the blanks that old servers put between its tokens."""
     head, word = tag.split("|>")
     return tuple(
         f"{head}|>{before}{word}{after}{SEP}" for before in ("", " ") for after in ("", " ")

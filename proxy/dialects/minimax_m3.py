@@ -36,7 +36,7 @@ CLOSERS, NEXT = (
 )
 DEPTH_LIMIT = 32
 BROKEN = object()
-"""No value: it is too deep, or the text ended inside it."""
+"""Not a value: it is too deep, or the text ended inside it."""
 
 
 def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
@@ -59,9 +59,7 @@ def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
 
 
 def _tag(reader: Reader, *tags: Tag) -> Steps[str]:
-    """The name in the tag that comes next, which is read, blanks before it too; empty if no such
-    tag does.
-    """
+    """Read the tag that comes next, with whitespace before it, and return its name, or ""."""
     yield from reader.skip_blanks()
     for tag in tags:
         if found := (yield from tag.match(reader)):
@@ -71,8 +69,9 @@ def _tag(reader: Reader, *tags: Tag) -> Steps[str]:
 
 
 def _end(reader: Reader, calls: CallWriter, name: str) -> Steps[None]:
-    """The closing tag, or what comes in its place; at the very end half of it, but not of a
-    parameter's tag.
+    """Read the closing tag or what replaces it, and end the call.
+
+    At the end of the text a partial closing tag counts, but not one of a parameter.
     """
     met = (yield from reader.peek(*NEXT)) or (yield from reader.take_partial(*CLOSERS, *NEXT[:2]))
     half = not met and (yield from ELEMENT.take_partial(reader))
@@ -101,7 +100,7 @@ def _parameter(reader: Reader, calls: CallWriter, tool: str) -> Steps[bool]:
         if inner is not BROKEN and (yield from reader.peek_char()):
             calls.write(compact(inner))
             return True
-        calls.abort()  # or nothing comes behind it: there may have been more of it
+        calls.abort()  # unless something follows, the call may have been cut
         return False
     value = RawValue(calls, name, "pair")
     value.set_lead((yield from reader.take("\r\n", "\n")))
@@ -113,8 +112,9 @@ def _parameter(reader: Reader, calls: CallWriter, tool: str) -> Steps[bool]:
 
 
 def _text(reader: Reader, name: str, emit: Emit) -> Steps[bool]:
-    """Up to the closing tag, or to the mark of another; without its mark a closing tag needs one
-    behind it. False if it broke off.
+    """Read a text up to its closing tag, or the mark of another tag; return False if it broke off.
+
+    A closing tag without its mark counts only if a mark follows it.
     """
     bare = f"</{name}>"
     known, closer = compiled((MARK, bare)), compiled((MARK + bare,))
@@ -133,7 +133,7 @@ def _text(reader: Reader, name: str, emit: Emit) -> Steps[bool]:
 
 
 def _nests(reader: Reader) -> Steps[bool]:
-    """Whether an element, and no text, stands inside this one."""
+    """Return whether this element contains elements instead of text."""
     here = reader.mark()
     yield from reader.skip_blanks()
     inside = (yield from ELEMENT.match(reader)) is not None
@@ -143,7 +143,7 @@ def _nests(reader: Reader) -> Steps[bool]:
 
 
 def _inner(reader: Reader, name: str, depth: int) -> Steps[Any]:
-    """The elements inside one: an array if they are items, else an object."""
+    """Return the elements inside one: an array if they are items, otherwise an object."""
     items: list[Any] = []
     members: dict[str, Any] = {}
     while key := (yield from _tag(reader, ELEMENT)):

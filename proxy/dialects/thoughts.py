@@ -1,4 +1,4 @@
-"""Thoughts between tags.
+"""Tags around reasoning, and the markers around answers of models that write no calls.
 
 SAMPLE:
 <think>
@@ -14,7 +14,7 @@ STARTS = ("Here is", "Here's")
 RESPONSES = tuple(f"{start} my response:" for start in STARTS)
 
 REASONING_TAGS = (
-    ReasoningTags("<think>", "</think>"),  # nearly everybody
+    ReasoningTags("<think>", "</think>"),  # most models
     ReasoningTags("<thinking>", "</thinking>"),  # Apriel 1.5, prompts made for Claude
     ReasoningTags("<seed:think>", "</seed:think>"),  # Seed-OSS
     ReasoningTags("<mm:think>", "</mm:think>"),  # MiniMax-M3
@@ -45,7 +45,7 @@ REASONING_TAGS = (
         )
         for start in STARTS
     ),
-    ReasoningTags(  # its answer stands between tags, too
+    ReasoningTags(  # its answer is between tags, too
         "<think>",
         "</think>\n<answer>\n",
         "hunyuan",
@@ -58,16 +58,16 @@ LABELS = (
     *(one for one in REASONING_TAGS if one.model_pattern and one.opener != "<think>"),
     ReasoningTags("thought\n", "<channel|>"),
 )
-"""How thoughts begin that the prompt has opened: there these words are certain."""
+"""Beginnings of reasoning that the prompt has opened: there these words are certain."""
 
 DIALECT = Dialect(
     "thoughts",
     sample(__doc__),
     headers=(
         *("<|begin_of_solution|>", "[BEGIN FINAL RESPONSE]"),
-        # No thoughts at all.
+        # No reasoning at all.
         *(f"{start} my thought process:{response}" for start in STARTS for response in RESPONSES),
     ),
     end_tokens=("<|end_of_solution|>", "[END FINAL RESPONSE]"),
 )
-"""What models that write no calls of their own put around their answers."""
+"""Markers that models without calls put around their answers."""

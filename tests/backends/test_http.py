@@ -70,7 +70,7 @@ async def test_every_transport_error_is_one_of_ours(
             ),
             (
                 "no secure connection to http://10.0.0.5:1 (certificate verify failed: "
-                "self-signed certificate); check that it uses https"
+                "self-signed certificate); check that the server uses https"
             ),
         ),
     ],

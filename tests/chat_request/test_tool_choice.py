@@ -84,7 +84,7 @@ def test_what_may_be_called(choice: ToolChoice, permitted: set[str]) -> None:
 def test_the_error_of_an_answer_without_the_required_call() -> None:
     named = ToolChoice("required", frozenset({"g", "f"}))
     without = (
-        "`tool_choice` requires a call of 'f' or 'g', but the model answered without it: "
+        "`tool_choice` requires a call of 'f' or 'g', but the model answered without it; "
         "the backend does not enforce it"
     )
     assert named.unmet_reason([]) == without

@@ -44,7 +44,7 @@ async def test_a_call_of_another_tool_never_leaves(kind: str, how: str, other: s
     deltas, error = failed(await road.ask(tools=TOOLS, tool_choice=WATER))
     assert not any("tool_calls" in delta for delta in deltas)
     assert error["code"] == "tool_choice_unmet"
-    assert f"demands a call of 'water', but the model called '{other}' instead" in error["message"]
+    assert f"requires a call of 'water', but the model called '{other}' instead" in error["message"]
 
 
 @KINDS

@@ -41,7 +41,7 @@ SEPARATORS = re.compile(r"[\s,]*")
 BARE_KEY = re.compile(r"[\w$.-]*")
 BARE_WORD = re.compile(r"[^\s,:\[\]{}()\"'<>]*")
 BARE_WORDS = re.compile(r"[^,\[\]{}()\"'<>\n]*")
-"""What a value without quotes may go on with, up to the comma or bracket behind it."""
+"""Continuation of a value without quotes, up to the comma or bracket after it."""
 NEXT_MEMBER: Mapping[StringContext, re.Pattern[str]] = {
     "key": re.compile(r"(?!)"),
     "object": re.compile(r"\s+[A-Za-z_]\w*\s*:"),
@@ -49,7 +49,7 @@ NEXT_MEMBER: Mapping[StringContext, re.Pattern[str]] = {
     "call": re.compile(r"\s+[A-Za-z_]\w*\s*="),
     "alone": re.compile(""),
 }
-"""What comes behind a value whose comma is missing."""
+"""What follows a value whose comma is missing."""
 LITERALS = {"true": "true", "false": "false", "null": "null", "none": "null"}
 END = "the end of the text"
 CLOSERS = {"{": "}", "[": "]", "(": ")", "set": "}"}
@@ -59,19 +59,19 @@ OPENING_BRACKETS: Mapping[StringContext, str] = {
 AS_JSON = {"{": "{", "[": "[", "(": "[", "set": "["}
 JSON_CLOSERS = {"{": "}", "[": "]"}
 DEPTH_LIMIT = 1 << 14
-"""A value that is nested deeper is none: the open brackets are remembered."""
+"""Maximum nesting: the open brackets are remembered."""
 
 
 def escaped(text: str) -> str:
-    """Text as it stands between the quotes of a JSON string."""
+    """Return `text` as it appears between the quotes of a JSON string."""
     return quote(text)[1:-1]
 
 
 def key(reader: Reader) -> Steps[str | None]:
-    """Return the next key of an object, its colon read too.
+    """Read and return the next key of an object with its colon, or None if no key comes.
 
-    None if no key comes; then nothing is read, so that `closes` can tell a comma or half a key at
-    the end from a closed value.
+    In that case nothing is read, so that `closes` can tell a comma or a partial key at the end from
+    a closed value.
     """
     here = reader.mark()
     yield from reader.take_while(SEPARATORS)
@@ -98,9 +98,9 @@ def _key(reader: Reader) -> Steps[str | None]:
 
 
 def skip_partial_key(reader: Reader) -> None:
-    """Read half a key that the text ends in.
+    """Read a partial key at the end of the text.
 
-    Call it where `key` found none: in a longer text something else follows by then.
+    Call it where `key` found none: in a longer text something else follows.
     """
     seen, more = reader.lookahead()
     if not more and len(seen) < WORD_LIMIT and PARTIAL_KEY.fullmatch(seen):
@@ -108,7 +108,7 @@ def skip_partial_key(reader: Reader) -> None:
 
 
 def value(reader: Reader, write: Emit, context: StringContext, ends: EndMarkers) -> Steps[bool]:
-    """Any value, however deep; False if it is none, or broke off."""
+    """Read a value of any kind; return False if there is none, or it broke off."""
     open_ones: list[str] = []
     while True:
         yield from reader.skip_blanks()
@@ -135,7 +135,7 @@ def value(reader: Reader, write: Emit, context: StringContext, ends: EndMarkers)
 
 
 def _set_begins(reader: Reader) -> Steps[bool]:
-    """Whether a brace opens a set of Python: values without keys."""
+    """Return whether a brace opens a set of Python: values without keys."""
     here = reader.mark()
     reader.advance(1)
     keyed = (yield from key(reader)) is not None
@@ -167,7 +167,10 @@ def _closings(
     begun: bool,  # noqa: FBT001 - a state, no switch
     ends: EndMarkers,
 ) -> Steps[bool | None]:
-    """What stands between two values: closers, commas, the next key. None if it is broken."""
+    """Read what is between two values: closers, commas, the next key.
+
+    Returns None if it is broken, otherwise whether the value continues.
+    """
     while open_ones:
         yield from reader.take_while(SEPARATORS)
         if not (yield from reader.peek_char()):
@@ -188,10 +191,10 @@ def _closings(
 
 
 def closes(reader: Reader, opener: str, ends: EndMarkers) -> Steps[str]:
-    """Return what closes the innermost open object or array, empty if nothing does.
+    """Return what closes the innermost object or array, or "".
 
-    Its closer is read. A foreign closer, or one of `ends`, closes it too but is left unread. `END`
-    if the text ended by itself behind a closed value; behind a comma there may have been more.
+    Its closer is read. A foreign closer, or one of `ends`, closes it too, but is left unread. `END`
+    means that the text ended after a closed value; after a comma there may have been more.
     """
     gap = yield from reader.take_while(SEPARATORS)
     letter = yield from reader.peek_char()
@@ -205,8 +208,9 @@ def closes(reader: Reader, opener: str, ends: EndMarkers) -> Steps[str]:
 
 
 def scalar(reader: Reader, context: StringContext, ends: EndMarkers) -> Steps[str]:
-    """A number, a literal of JSON or Python, or bare words, as JSON; empty if there is none, or
-    if there may have been more of it.
+    """Return a number, a literal of JSON or Python, or bare words, as JSON.
+
+    Returns "" if there is none, or if it may have been cut.
     """
     here = reader.mark()  # all of it is held, so it has a limit
     text = yield from _scalar(reader, context, ends)
@@ -239,7 +243,7 @@ def _scalar(reader: Reader, context: StringContext, ends: EndMarkers) -> Steps[s
 
 
 def bare(word: str) -> str:
-    """A whole word as JSON; empty if it is none."""
+    """Return a complete word as JSON, or ""."""
     return (
         LITERALS.get(word.lower())
         or number(word)

@@ -1,5 +1,5 @@
-"""Calls that begin with the bare name: `name(key="value", other=1)` as Python has it, or
-`name {"key": "value"}`.
+"""Grammar of calls that begin with the bare name: `name(key="value")` or `name {"key":
+"value"}`.
 """
 
 import re
@@ -22,7 +22,7 @@ WORD = re.compile(r"\w*")
 COMMAS = re.compile(r"[\s,]*")
 BETWEEN = re.compile(r"[\s,;]*")
 ResolveName: TypeAlias = Callable[[CallWriter, str], str | None]
-"""Which names are let pass."""
+"""Returns the tool for a name, or None to reject it."""
 
 
 def python_calls(
@@ -31,7 +31,7 @@ def python_calls(
     ends: EndMarkers,
     resolve: ResolveName = CallWriter.resolve_name,
 ) -> Steps[None]:
-    """One such call, several, or a list of them."""
+    """Read one call, several, or a list of them."""
     listed = yield from reader.take("[")
     while True:
         here, before = reader.mark(), calls.count
@@ -60,7 +60,7 @@ def named_call(
     ends: EndMarkers,
     resolve: ResolveName = CallWriter.resolve_name,
 ) -> Steps[None]:
-    """A name and its arguments, as keywords in brackets or as JSON."""
+    """Read a name and its arguments, as keywords in parentheses or as JSON."""
     name = resolve(calls, (yield from reader.take_while(NAME)))
     if name is None:
         return
@@ -72,7 +72,9 @@ def named_call(
 
 
 def keywords(reader: Reader, calls: CallWriter, name: str, ends: EndMarkers) -> Steps[None]:
-    """Sure with the first keyword, or with the closing bracket if there is none."""
+    """Read keyword arguments; the call is certain at the first one, or at the closing
+    parenthesis.
+    """
     while True:
         gap = yield from reader.take_while(COMMAS)
         if (yield from reader.take(")")):
@@ -103,7 +105,7 @@ def keywords(reader: Reader, calls: CallWriter, name: str, ends: EndMarkers) -> 
 
 
 def _keyword(reader: Reader, calls: CallWriter, key: str, ends: EndMarkers) -> Steps[bool]:
-    """The value of one keyword; False if it broke off."""
+    """Read the value of one keyword; return False if it broke off."""
     if is_wrapper_key(calls, key) and (yield from object_follows(reader)):
         return (yield from arguments(reader, calls, ends))
     calls.key(key)

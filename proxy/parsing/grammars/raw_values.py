@@ -1,4 +1,4 @@
-"""One parameter written as raw text: what of it is markup, and what JSON it becomes."""
+"""Converts one parameter written as raw text into JSON, without the newlines that are markup."""
 
 from io import StringIO
 
@@ -9,30 +9,23 @@ from proxy.parsing.grammars.xml_layout import NewlineRule
 from proxy.parsing.schema import Kinds, canonical_kind
 
 SHORT_LIMIT = 64
-"""A value that may be a string or something short (null, a number) is a string once it is
-longer.
-"""
+"""A longer value is a string, even if the schema also allows null or a number."""
 STRUCTURE_LIMIT = 1 << 18
-"""A list or object is a string once it is longer: reading it takes up to 50 ms.
-
-No model writes that much in one answer.
+"""A longer array or object is a string: reading it takes up to 50 ms, and no model writes that
+much.
 """
 NO_STRING: Kinds = frozenset({"null", "integer", "number", "boolean", "object", "array"})
 
 
 def kinds_of_type(kind: str | None) -> Kinds:
-    """The kinds of a value whose tag tells its type; the schema knows better, where it says
-    anything.
-    """
+    """Return the kinds of a value whose tag names its type; the schema takes precedence."""
     if kind is None or kind in ("string", "true"):
         return frozenset()
     return NO_STRING if kind == "false" else frozenset({canonical_kind(kind)})
 
 
 class RawValue:
-    """It leaves at once if it can only be a string, and when it ended if it may be something
-    else.
-    """
+    """Writes a value immediately if it can only be a string, otherwise when it has ended."""
 
     def __init__(
         self, calls: CallWriter, name: str, edge: NewlineRule = "line", kind: str | None = None
@@ -42,8 +35,8 @@ class RawValue:
         self._string = self._kinds <= {"string"}
         self._held = StringIO()
         self._size = 0
-        self._first = ""  # the first letter that is no blank
-        self._lead = ""  # a newline before the value, while it may be part of it
+        self._first = ""  # the first character that is not whitespace
+        self._lead = ""  # a newline before the value, which may belong to it
         self._tail = ""
         calls.key(name)
         if self._string:
@@ -54,7 +47,7 @@ class RawValue:
             self._lead = newline
 
     def write(self, text: str) -> None:
-        """One newline at the end may belong to the markup: the last one waits."""
+        """Add text; the last newline is held, because it may belong to the markup."""
         text = self._tail + text
         body = (
             text.removesuffix("\n").removesuffix("\r")
@@ -65,13 +58,11 @@ class RawValue:
         self._body(body)
 
     def unclosed(self) -> None:
-        """The closing tag was forgotten: the newline before what comes in its place is no part
-        of the value.
-        """
+        """Note that the closing tag is missing: the newline before what replaces it is markup."""
         self._lead = self._lead or self._tail
 
     def end(self) -> None:
-        if self._tail == "\r":  # no newline after all
+        if self._tail == "\r":  # not a newline after all
             self._body("\r")
             self._tail = ""
         elif self._edge == "pair" and not self._lead:
@@ -96,8 +87,8 @@ class RawValue:
             self._emit_as_string()
 
     def _emit_as_string(self) -> None:
-        """Send what was held as the beginning of a string: the value is too long for anything else,
-        or to be held any longer.
+        """Emit the held text as the beginning of a string, because it is too long for anything
+        else.
 
         A newline before it that might have been markup is part of the value then.
         """

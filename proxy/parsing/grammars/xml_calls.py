@@ -1,4 +1,4 @@
-"""Calls written as tags with raw values: one reader for all layouts of that kind."""
+"""Grammar of calls written as tags with raw values, for all layouts in `XmlFormat`."""
 
 import re
 
@@ -16,9 +16,9 @@ from proxy.parsing.reader import Reader, Steps
 
 
 def xml_calls(reader: Reader, calls: CallWriter, xml_format: XmlFormat) -> Steps[None]:
-    """A block of calls; without its opening tag only a declared tool is believed."""
+    """Read a block of calls; without its opening tag only a declared tool counts."""
     certain = False
-    while (yield from reader.take(*xml_format.openers)):  # some write it twice
+    while (yield from reader.take(*xml_format.openers)):  # some models write it twice
         certain = True
         yield from xml_format.skip_gap(reader)
     if certain and xml_format.objects and (yield from reader.peek("{", "[")):
@@ -26,7 +26,7 @@ def xml_calls(reader: Reader, calls: CallWriter, xml_format: XmlFormat) -> Steps
     while not calls.aborted and not calls.open:
         here, before = reader.mark(), calls.count
         yield from xml_format.skip_gap(reader)
-        # One too many.
+        # A closer too many.
         while calls.count and (
             yield from reader.take(*xml_format.function_closers, *xml_format.value_closers)
         ):
@@ -49,8 +49,8 @@ def xml_calls(reader: Reader, calls: CallWriter, xml_format: XmlFormat) -> Steps
 
 
 def closing_tag(reader: Reader, openers: tuple[str, ...], closers: tuple[str, ...]) -> Steps[None]:
-    """The closing tag, or several, the last of them doubled; or an opening one in its place,
-    unless it opens the next call.
+    """Read the closing tag, or several; or an opening tag in its place, unless it opens the next
+    call.
     """
     while True:
         here = reader.mark()
@@ -126,7 +126,9 @@ def parameters(reader: Reader, calls: CallWriter, xml_format: XmlFormat, name: s
 def _value(
     reader: Reader, calls: CallWriter, xml_format: XmlFormat, tag: re.Match[str]
 ) -> Steps[bool]:
-    """One value; False if it broke off. A single one may hold the whole object of arguments."""
+    """Read one value; return False if it broke off. A single one may hold all arguments as an
+    object.
+    """
     if not is_wrapper_key(calls, tag[1]):
         return (yield from XmlValueReader(reader, calls, xml_format, tag).read())
     here = reader.mark()
@@ -144,7 +146,7 @@ def _value(
 
 
 def _end(reader: Reader, calls: CallWriter, xml_format: XmlFormat, name: str) -> Steps[None]:
-    """Ends the call behind its last parameter, if what follows says that it was the last."""
+    """End the call after its last parameter, if what follows shows that it was the last."""
     if (yield from reader.take(*xml_format.function_closers)) or (
         yield from reader.peek(*xml_format.closers)
     ):

@@ -1,4 +1,4 @@
-"""How a dialect with tags spells them."""
+"""Layouts of dialects with tags, as data."""
 
 import re
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ NewlineRule: TypeAlias = Literal["line", "pair"]
 
 
 PARTIAL = re.compile(r"[^<>]*(?:<[^<>]*)?")
-"""What stands behind the beginning of a tag that the text ends in."""
+"""The rest of a tag that is cut by the end of the text."""
 
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag with a name in it, which is the pattern's first group.
+    """A tag with a name, which is the first group of its pattern.
 
-    Groups with a name may tell more: `proof` that a call follows though the tool is unknown, the
-    `type` of a value, `void` for a parameter that has no value at all.
+    Named groups tell more: `proof` that a call follows even if the tool is unknown, the `type` of a
+    value, `void` for a parameter without a value.
     """
 
     begins: str
     pattern: re.Pattern[str]
-    ends: tuple[str, ...] = ()  # what it runs up to, where it is not simply `<…>`
+    ends: tuple[str, ...] = ()  # where the tag ends, if not with `>`
     stray_token: str = ""  # a token that models write inside the name by mistake
-    # What a part of it looks like, where that is more than one opening tag.
+    # Pattern of a partial tag, if it is more than one opening tag.
     partial_pattern: re.Pattern[str] | None = None
 
     def match(self, reader: Reader) -> Steps[re.Match[str] | None]:
-        """The tag that comes next, not read."""
+        """Return the tag that comes next without reading it, or None."""
         if not (yield from reader.peek(self.begins)):
             return None
         if not self.ends:
@@ -44,7 +44,7 @@ class Tag:
         return found[1].replace(self.stray_token, "") if self.stray_token else found[1]
 
     def take_partial(self, reader: Reader) -> Steps[bool]:
-        """Whether the text ends inside the tag, whose beginning is read then."""
+        """Return whether the text ends inside the tag; then its beginning is read."""
         if not (yield from reader.peek(self.begins)):
             return False
         ends = self.ends or (">",)
@@ -63,7 +63,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class XmlFormat:
-    """All tags of a dialect."""
+    """The tags of a dialect."""
 
     function: Tag
     function_closers: tuple[str, ...]
@@ -71,17 +71,17 @@ class XmlFormat:
     value_closers: tuple[str, ...]
     openers: tuple[str, ...] = ()
     closers: tuple[str, ...] = ()
-    # Those of a function that models write by mistake: they prove less.
+    # Closers of a function that models write by mistake: they prove less.
     wrong_closers: tuple[str, ...] = ()
-    wrong_parameter: Tag | None = None  # how else a parameter may be written by mistake
+    wrong_parameter: Tag | None = None  # another form that models write by mistake
     edge: NewlineRule = "pair"
-    noise: tuple[str, ...] = ()  # what may stand between the tags beside blanks
-    sections: bool = False  # a value may stand in a CDATA section
-    objects: bool = False  # JSON may stand in place of the tags: the outer ones are proof enough
+    noise: tuple[str, ...] = ()  # what may be between the tags beside whitespace
+    sections: bool = False  # a value may be in a CDATA section
+    objects: bool = False  # JSON may replace the tags: then the outer ones are proof enough
 
     @cached_property
     def stops(self) -> Markers:
-        """All that may end a value."""
+        """Markers that may end a value."""
         return compiled(
             (
                 *self.value_closers,
@@ -94,14 +94,14 @@ class XmlFormat:
 
     @cached_property
     def proven_closers(self) -> tuple[str, ...]:
-        """What certainly ends a call."""
+        """Closers that certainly end a call."""
         return (
             *(closer for closer in self.function_closers if closer not in self.wrong_closers),
             *self.closers,
         )
 
     def match_parameter(self, reader: Reader) -> Steps[re.Match[str] | None]:
-        """The tag of a parameter that comes next, not read."""
+        """Return the parameter tag that comes next without reading it, or None."""
         found = yield from self.parameter.match(reader)
         return (
             found
@@ -110,7 +110,7 @@ class XmlFormat:
         )
 
     def at_end(self, reader: Reader) -> Steps[bool]:
-        """Whether nothing comes any more, or only half a tag, which is read."""
+        """Return whether the text is over, apart from a partial tag, which is read."""
         return (
             (yield from reader.at_end(self.stops))
             or (yield from self.parameter.take_partial(reader))
@@ -118,9 +118,9 @@ class XmlFormat:
         )
 
     def ended_cleanly(self, reader: Reader) -> Steps[bool]:
-        """Whether the text ended by itself behind the last parameter.
+        """Return whether the text ended after the last parameter.
 
-        Half an opening tag says that there was to be another one.
+        A partial opening tag shows that another parameter was to follow.
         """
         here = reader.mark()
         over = yield from self.at_end(reader)
@@ -134,7 +134,7 @@ class XmlFormat:
         return over and not reader.cut and not (text and another)
 
     def skip_gap(self, reader: Reader) -> Steps[str]:
-        """What stands between two tags."""
+        """Read and return what is between two tags."""
         text = yield from reader.skip_blanks()
         while self.noise and (met := (yield from reader.take(*self.noise))):
             text += met + (yield from reader.skip_blanks())

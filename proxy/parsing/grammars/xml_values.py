@@ -1,10 +1,8 @@
-"""A raw value between tags: it ends at the closing tag that is proven by what follows it.
+"""Reader of a raw value between tags: it ends at the closing tag that the following text proves.
 
-Any other is part of the text.
-
-A text may itself tell how calls are written. While a function tag stands open in it, the closers
-that follow may belong to that one: what comes then is held, and if no other end comes it was the
-end.
+A value may itself show how calls are written. While a function tag is open inside it, the closers
+that follow may belong to that one. The text after such a doubtful end is held; if no other end
+follows, it was the end.
 """
 
 import re
@@ -18,10 +16,10 @@ from proxy.parsing.reader import Reader, Steps
 from proxy.parsing.window import Mark
 
 QUOTE_CHARS = " \t\"'`("
-"""After one of these a tag is only mentioned."""
+"""After one of these characters a tag is only mentioned."""
 SECTION, SECTION_END = "<![CDATA[", "]]>"
 TENTATIVE_LIMIT = 1 << 20
-"""So much is held behind a doubtful end. Beyond it, it was none."""
+"""Characters that are held after a doubtful end; beyond that it was none."""
 
 
 class XmlValueReader:
@@ -37,15 +35,15 @@ class XmlValueReader:
         self._out = RawValue(calls, tag[1], xml_format.edge, tag.groupdict().get("type"))
         self._given = calls.keys
         self._last = "\n"
-        self._parameters = 0  # parameter tags in the text that are still open
-        self._functions = 0  # function tags
-        self._tentative_end: Mark | None = None  # where a doubtful end stands
-        self._weak = False  # text followed its call: a later doubtful end is more likely
-        self._behind = StringIO()  # what was read since
+        self._parameters = 0  # open parameter tags inside the value
+        self._functions = 0  # open function tags
+        self._tentative_end: Mark | None = None  # position of a doubtful end
+        self._weak = False  # text followed its call, which makes a later doubtful end more likely
+        self._behind = StringIO()  # text read after the doubtful end
         self._limit = min(TENTATIVE_LIMIT, reader.limit // 2)
 
     def read(self) -> Steps[bool]:
-        """False if it broke off."""
+        """Read the value; return False if it broke off."""
         xml_format = self._format
         if xml_format.sections and (yield from self._section_begins()):
             return (yield from self._section())
