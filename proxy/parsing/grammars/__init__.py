@@ -1,1 +1,1 @@
-"""Grammars that several dialects share: each reads one way of writing calls."""
+"""Grammars shared by several dialects; each one reads one notation for tool calls."""

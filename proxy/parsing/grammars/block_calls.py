@@ -1,4 +1,4 @@
-"""Calls as a list of blocks, each with a name and then its arguments as JSON."""
+"""Grammar for tool calls written as a list of blocks, each with a name and JSON arguments."""
 
 import re
 from collections.abc import Callable
@@ -13,24 +13,26 @@ from proxy.parsing.reader import Reader, Steps
 
 
 class CallHeading(NamedTuple):
+    """Name and optional id of a call, as written before its arguments."""
+
     name: str
     id: str | None = None
 
 
 HeadingGrammar: TypeAlias = Callable[[Reader, CallWriter], Steps[CallHeading | None]]
-"""Reads what stands before the arguments; None if it is no head of a call."""
+"""Reads the heading of a call up to its arguments; returns None if the text is no heading."""
 
 
 @dataclass(frozen=True)
 class BlockFormat:
-    """How a dialect spells its blocks."""
+    """Markers and heading syntax that a dialect uses for its blocks."""
 
-    block_openers: tuple[str, ...]  # one block
+    block_openers: tuple[str, ...]  # markers that open one block
     block_closers: tuple[str, ...]
     heading: HeadingGrammar
-    openers: tuple[str, ...] = ()  # the whole list
+    openers: tuple[str, ...] = ()  # markers that open the whole list
     closers: tuple[str, ...] = ()
-    # What says in a block's head that it is one though its first marker was lost.
+    # Pattern of a heading that identifies a block even if its opening marker is missing.
     proof: re.Pattern[str] | None = None
 
 
@@ -44,8 +46,10 @@ def block_dialect(
     model_pattern: str,
     tentative_openers: tuple[str, ...] = (),
 ) -> Dialect:
-    """A dialect that is nothing but its listing; it may `start` without its first marker where
-    there is a proof.
+    """Build a dialect whose calls are all written in `block_format`.
+
+    With `tentative_openers`, a message may begin with a block whose opening marker is missing,
+    provided that `block_format.proof` matches its heading.
     """
     return Dialect(
         name,
@@ -63,8 +67,9 @@ def block_dialect(
 
 
 def opener_missing(reader: Reader, calls: CallWriter, block_format: BlockFormat) -> Steps[None]:
-    """The first marker may have been lost: then those behind it prove the call of a declared
-    tool.
+    """Read blocks whose first opening marker is missing.
+
+    A call is recognized only if `block_format.proof` matches and the heading names a declared tool.
     """
     begin = yield from reader.lookahead_to(0, "{")
     if block_format.proof and block_format.proof.match(begin):
@@ -79,8 +84,10 @@ def opener_missing(reader: Reader, calls: CallWriter, block_format: BlockFormat)
 def block_calls(
     reader: Reader, calls: CallWriter, block_format: BlockFormat, *, certain: bool = False
 ) -> Steps[None]:
-    """All blocks; the first may lack its marker where the list has one, and the list may lack
-    all of its own.
+    """Read a list of blocks, with or without the markers around the whole list.
+
+    A block may lack its opening marker behind the list's opener or behind the closer of another
+    block, and the first one also if `certain` is set.
     """
     certain = bool((yield from reader.take(*block_format.openers))) or certain
     while True:
@@ -113,7 +120,10 @@ def _block(reader: Reader, calls: CallWriter, block_format: BlockFormat) -> Step
 
 
 def _take(reader: Reader, markers: tuple[str, ...]) -> Steps[bool]:
-    """A marker behind blanks; the blanks are left alone if it does not come."""
+    """Skip whitespace and read one of `markers`; return whether it was there.
+
+    The whitespace stays unread if other text follows.
+    """
     here = reader.mark()
     yield from reader.skip_blanks()
     met = bool((yield from reader.take_partial(*markers)))

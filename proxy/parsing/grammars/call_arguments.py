@@ -1,4 +1,4 @@
-"""The object of a call's arguments, wherever its name stands."""
+"""Readers for the JSON object that holds the arguments of a tool call."""
 
 from proxy.parsing.calls import CallWriter, ToolIndex
 from proxy.parsing.conversion import integer, quote, typed
@@ -20,11 +20,14 @@ from proxy.parsing.reader import Reader, Steps, complete
 from proxy.parsing.schema import Kinds
 
 WRAPPERS = frozenset({"arguments", "parameters", "args", "params", "input", "properties"})
-"""Keys that hold the whole object of arguments once more."""
+"""Keys under which models nest the whole arguments object by mistake."""
 
 
 def arguments(reader: Reader, calls: CallWriter, ends: EndMarkers) -> Steps[bool]:
-    """The object of arguments of the open call, all but its last brace. False if it broke off."""
+    """Read the arguments object of the open call and write its members.
+
+    The caller writes the final brace with `calls.end`. Return False if the object is incomplete.
+    """
     yield from reader.take("{")
     while (name := (yield from key(reader))) is not None:
         if is_wrapper_key(calls, name) and (yield from object_follows(reader)):
@@ -43,13 +46,16 @@ def arguments(reader: Reader, calls: CallWriter, ends: EndMarkers) -> Steps[bool
 
 
 def is_wrapper_key(calls: CallWriter, key: str) -> bool:
-    """Whether a first key may hold all arguments by mistake: none that the tool declares, where
-    it declares any.
+    """Return whether `key` may wrap the whole arguments object by mistake.
+
+    True only for the first key of the call, and only if the tool declares parameters but not this
+    one.
     """
     return key in WRAPPERS and not calls.keys and bool(calls.kinds) and key not in calls.kinds
 
 
 def object_follows(reader: Reader) -> Steps[bool]:
+    """Skip whitespace and return whether an opening brace follows."""
     yield from reader.skip_blanks()
     return (yield from reader.peek_char()) == "{"
 
@@ -57,7 +63,11 @@ def object_follows(reader: Reader) -> Steps[bool]:
 def json_body(
     reader: Reader, calls: CallWriter, name: str, ends: EndMarkers, id: str | None = None
 ) -> Steps[None]:
-    """An object of arguments whose name stood before it."""
+    """Read an arguments object and write the call to `name`.
+
+    Nothing is written unless an object begins here. The call is aborted if the object is
+    incomplete.
+    """
     if (yield from reader.peek("{")) and (yield from object_begins(reader, ends)):
         calls.start(name, id)
         if (yield from arguments(reader, calls, ends)):
@@ -67,8 +77,10 @@ def json_body(
 
 
 def object_begins(reader: Reader, ends: EndMarkers) -> Steps[bool]:
-    """Whether an object begins here: sure with its first key and something behind it, or if it
-    is empty.
+    """Return whether the opening brace that comes next begins an object; read nothing.
+
+    It does if a key and the beginning of a value follow, or if a closing brace or one of `ends`
+    follows directly.
     """
     here = reader.mark()
     reader.advance(1)
@@ -87,8 +99,10 @@ def object_begins(reader: Reader, ends: EndMarkers) -> Steps[bool]:
 def arguments_payload(
     reader: Reader, calls: CallWriter, name: str, ends: EndMarkers, id: str | None = None
 ) -> Steps[None]:
-    """The same, where a marker proves that arguments come: in a fence, encoded twice, or none at
-    all.
+    """Read the arguments of a call to `name` behind a marker that announces them.
+
+    They may be a JSON object, also in a code fence; a string that contains the object; or nothing
+    (empty or `null`), which stands for `{}`.
     """
     yield from reader.skip_blanks()
     fence = yield from reader.take("```json", "```")
@@ -109,8 +123,10 @@ def arguments_payload(
 
 
 def _encoded(reader: Reader, letter: str, ends: EndMarkers) -> Steps[str | None]:
-    """The object that stands in a string; an empty one if there is nothing, or only `null`,
-    before an end.
+    """Return the arguments object that is encoded in a string, or `{}` for none.
+
+    No arguments means: an empty string, or nothing but `null` before one of `ends`. Return None
+    for any other text.
     """
     parts: list[str] = []
     if letter == '"':
@@ -127,7 +143,10 @@ def _encoded(reader: Reader, letter: str, ends: EndMarkers) -> Steps[str | None]
 def argument(
     reader: Reader, calls: CallWriter, kinds: Kinds, context: StringContext, ends: EndMarkers
 ) -> Steps[bool]:
-    """One value, as the schema wants it; False if it broke off."""
+    """Read one argument and write it as JSON of one of `kinds`.
+
+    Return False if the value is incomplete.
+    """
     yield from reader.skip_blanks()
     letter = yield from reader.peek_char()
     if letter and letter in "\"'" and (not kinds or "string" in kinds):
@@ -139,7 +158,7 @@ def argument(
         return (yield from value(reader, calls.write, context, ends))
     if letter and letter in "\"'":
         parts: list[str] = []
-        here = reader.mark()  # all of it is held, so it has a limit
+        here = reader.mark()  # the mark limits how much text is buffered
         whole = yield from string(reader, parts.append, context, ends)
         reader.release(here)
         calls.write(typed("".join(parts), kinds) if whole else "")
@@ -150,8 +169,9 @@ def argument(
 
 
 def fit_scalar(word: str, kinds: Kinds) -> str:
-    """A scalar of JSON as the schema wants it: a number for a string is quoted, 3.0 for an
-    integer is 3.
+    """Return a JSON scalar converted to the type that the schema declares.
+
+    A number becomes a string where only a string is allowed, and 3.0 becomes 3 for an integer.
     """
     if word[:1] in "-0123456789" and word:
         if "string" in kinds and not kinds & {"number", "integer"}:
@@ -162,7 +182,10 @@ def fit_scalar(word: str, kinds: Kinds) -> str:
 
 
 def buffered_arguments(reader: Reader, ends: EndMarkers) -> Steps[str | None]:
-    """The object of arguments of a call that is not certain yet, as JSON; None if it broke off."""
+    """Read an arguments object without writing it, for a call that is not certain yet.
+
+    Return its JSON, or None if the object is incomplete.
+    """
     calls = CallWriter(ToolIndex())
     calls.start("")
     if not (yield from arguments(reader, calls, ends)):
@@ -172,7 +195,7 @@ def buffered_arguments(reader: Reader, ends: EndMarkers) -> Steps[str | None]:
 
 
 def json_object(text: str) -> str | None:
-    """The text as one compact object, if it is one and nothing else."""
+    """Return `text` as compact JSON if it is exactly one object, else None."""
     reader, parts = ended_reader(text), list[str]()
     if (
         text.startswith("{")
@@ -184,12 +207,14 @@ def json_object(text: str) -> str | None:
 
 
 def unquoted(text: str) -> str:
+    """Return the decoded content of a quoted string."""
     parts: list[str] = []
     complete(string(ended_reader(text), parts.append, "alone", ()))
     return "".join(parts)
 
 
 def ended_reader(text: str) -> Reader:
-    reader = Reader(text, len(text) + 1)  # no mark can hide any of it
+    """Return a reader whose text is complete."""
+    reader = Reader(text, len(text) + 1)  # the limit is above the length, so a mark fits anywhere
     reader.end()
     return reader

@@ -1,4 +1,4 @@
-"""Calls between two markers: JSON in every shape, or what models write there in its place."""
+"""Grammar for tool calls between two markers: JSON, or another notation in its place."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,12 @@ ANY = JsonFormat()
 
 @dataclass(frozen=True)
 class Delimiters:
+    """Markers around a call, and the JSON format between them."""
+
     openers: tuple[str, ...]
     closers: tuple[str, ...] = ()
     json_format: JsonFormat = ANY
-    objects_only: bool = False  # the markers are too weak to prove anything but JSON
+    objects_only: bool = False  # accept only JSON: the markers also occur in ordinary text
 
 
 CLOSERS = (
@@ -42,17 +44,19 @@ CLOSERS = (
     ),
     *("<|action_end|>", "<|END_ACTION|>"),
 )
-"""All that close calls and nothing else."""
+"""Closing markers of all dialects that never close anything but a call."""
 UNOPENED = Delimiters(
     (), CLOSERS, JsonFormat(ends=CLOSERS, resolve_name=CallWriter.resolve_declared)
 )
 
 
 def delimited_calls(reader: Reader, calls: CallWriter, delimiters: Delimiters) -> Steps[None]:
-    """JSON, a call in Python's syntax, a name before its arguments, or an element with the
-    tool's name.
+    """Read the call or calls between `delimiters`, with the markers around them.
+
+    A call may be JSON, Python syntax (`name(key="value")`), a name before a JSON object, or an
+    element named after the tool.
     """
-    while (yield from reader.take(*delimiters.openers)):  # some write it twice
+    while (yield from reader.take(*delimiters.openers)):  # some models repeat the opener
         yield from reader.skip_blanks()
     fence = yield from _body(reader, calls, delimiters)
     if calls.count and not calls.aborted and not calls.open:
@@ -64,8 +68,10 @@ def delimited_calls(reader: Reader, calls: CallWriter, delimiters: Delimiters) -
 
 
 def opener_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
-    """The opening marker may have been lost, or stood in the prompt: then a closing one proves
-    the call of a declared tool.
+    """Read a call to a declared tool that has a closing marker but no opening one.
+
+    The opening marker may be missing or part of the prompt. Without the closing marker, the text is
+    no call.
     """
     yield from _body(reader, calls, UNOPENED)
     yield from reader.skip_blanks()
@@ -74,7 +80,7 @@ def opener_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
 
 
 def _body(reader: Reader, calls: CallWriter, delimiters: Delimiters) -> Steps[str]:
-    """What stands between the markers; the fence around it, if there is one."""
+    """Read the calls between the markers; return the code fence that opens them, or `""`."""
     fence = yield from reader.take(*FENCES)
     yield from reader.skip_blanks()
     if (yield from _object_follows(reader)):
@@ -91,6 +97,7 @@ def _body(reader: Reader, calls: CallWriter, delimiters: Delimiters) -> Steps[st
 
 
 def _object_follows(reader: Reader) -> Steps[bool]:
+    """Return whether an object or an array of objects comes next; read nothing."""
     here = reader.mark()
     while (yield from reader.take("[")):
         yield from reader.skip_blanks()

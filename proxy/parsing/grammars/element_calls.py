@@ -1,5 +1,6 @@
-"""Calls written as elements: `<name><key>value</key></name>`, for tools and parameters that are
-declared.
+"""Grammar for calls written as elements: `<name><key>value</key></name>`.
+
+Only declared tools and declared parameters are recognized.
 """
 
 import re
@@ -14,6 +15,10 @@ from proxy.parsing.reader import Reader, Steps
 def element_call(
     reader: Reader, calls: CallWriter, openers: tuple[str, ...], closers: tuple[str, ...]
 ) -> Steps[None]:
+    """Read one element named after a declared tool.
+
+    It holds a JSON object of arguments or an element for each parameter.
+    """
     tag = yield from reader.peek_tag()
     name = calls.tools.resolve(tag.strip("<> "))
     if name is None:

@@ -1,6 +1,4 @@
-"""Calls written as JSON objects: `{"name": …, "arguments": {…}}` in every shape that models give
-them.
-"""
+"""Grammar for calls written as JSON objects: `{"name": …, "arguments": {…}}` and its variants."""
 
 import re
 from collections.abc import Callable
@@ -26,7 +24,7 @@ DEPTH_LIMIT = 4
 
 @dataclass(frozen=True)
 class JsonFormat:
-    """How a dialect spells its objects, and which names it lets pass."""
+    """Keys of a dialect's call objects, and the rule for accepting tool names."""
 
     names: frozenset[str] = frozenset({"name", "tool_name", "function_name", "tool"})
     arguments: frozenset[str] = frozenset({"arguments", "parameters", "args"})
@@ -34,22 +32,26 @@ class JsonFormat:
     metadata_keys: frozenset[str] = frozenset({"id", "type", "index", "tool_call_id"})
     ends: EndMarkers = ()
     resolve_name: Callable[[CallWriter, str], str | None] = CallWriter.resolve_name
-    # Nothing but such an object proves a call: no other key, and arguments that are no schema.
+    # Accept only objects without other keys, whose arguments do not look like a JSON schema: used
+    # where no marker announces a call.
     strict: bool = False
 
 
 @dataclass
 class ParsedObject:
-    """What one object has told so far."""
+    """Members of a call object that have been read so far."""
 
     name: str | None = None
     id: str | None = None
-    arguments: str | None = None  # JSON that came before the name
+    arguments: str | None = None  # JSON of arguments that precede the name
     others: dict[str, str] = field(default_factory=dict)
 
 
 def json_calls(reader: Reader, calls: CallWriter, json_format: JsonFormat) -> Steps[None]:
-    """One object, several, or an array of them; what is no call any more is left unread."""
+    """Read one call object, several, or an array of them.
+
+    Text behind the last call stays unread.
+    """
     lists = (yield from reader.take_while(OPENING)).count("[")
     while True:
         here = reader.mark()
@@ -77,7 +79,7 @@ def json_calls(reader: Reader, calls: CallWriter, json_format: JsonFormat) -> St
 
 
 def _closed(reader: Reader, lists: int) -> Steps[None]:
-    """The closers of the array around the objects; blanks behind them are left alone."""
+    """Read up to `lists` closing brackets; whitespace behind the last one stays unread."""
     for _ in range(lists):
         here = reader.mark()
         yield from reader.skip_blanks()
@@ -92,6 +94,10 @@ def _closed(reader: Reader, lists: int) -> Steps[None]:
 def _call_object(
     reader: Reader, calls: CallWriter, json_format: JsonFormat, found: ParsedObject, depth: int
 ) -> Steps[bool]:
+    """Read a call object, or an object nested in one, into `found`.
+
+    Return False if the object is no call or is incomplete.
+    """
     if not (yield from reader.take("{")) or depth > DEPTH_LIMIT:
         return False
     while (name := (yield from key(reader))) is not None:
@@ -111,8 +117,9 @@ def _call_object(
 
 
 def _members_follow(reader: Reader) -> Steps[bool]:
-    """Whether the object of a mere name was closed too early: then its arguments stand behind
-    it.
+    """Return whether a key follows an object that has only a name; read nothing.
+
+    Then the object was closed too early, and its arguments come behind the brace.
     """
     here = reader.mark()
     yield from reader.take_while(BETWEEN)
@@ -130,6 +137,10 @@ def _member(
     name: str,
     depth: int,
 ) -> Steps[bool]:
+    """Read the value of the key `name` in a call object.
+
+    Return False if the object is no call or the value is incomplete.
+    """
     yield from reader.skip_blanks()
     letter = yield from reader.peek_char()
     if (
@@ -145,7 +156,7 @@ def _member(
         return (yield from _call_object(reader, calls, json_format, found, depth + 1))
     if name in json_format.arguments and not calls.open and found.arguments is None:
         return (yield from _arguments(reader, calls, json_format, found, letter))
-    if calls.open:  # beside the arguments of a call that has begun, nothing is of use
+    if calls.open:  # the arguments are being written: skip other members
         return (yield from value(reader, len, "object", json_format.ends))
     parts: list[str] = []
     if not (yield from value(reader, parts.append, "object", json_format.ends)):
@@ -165,6 +176,11 @@ def _member(
 def _arguments(
     reader: Reader, calls: CallWriter, json_format: JsonFormat, found: ParsedObject, letter: str
 ) -> Steps[bool]:
+    """Read the arguments of a call object: an object, or a string that contains one.
+
+    They are written directly if the name is already known, else kept in `found.arguments`. Return
+    False if they are no object or are incomplete.
+    """
     if letter == "{" and found.name is not None and not json_format.strict:
         if not (yield from object_begins(reader, json_format.ends)):
             return False
@@ -186,6 +202,7 @@ def _arguments(
 
 
 def _finish(calls: CallWriter, json_format: JsonFormat, found: ParsedObject) -> bool:
+    """Write what is still missing of the call in `found`; return False if it is no call."""
     if not calls.open:
         if found.name is None or (
             not _has_real_arguments(calls, found)
@@ -204,7 +221,10 @@ def _finish(calls: CallWriter, json_format: JsonFormat, found: ParsedObject) -> 
 
 
 def _has_real_arguments(calls: CallWriter, found: ParsedObject) -> bool:
-    """Whether there are arguments, and no schema, which would describe the tool."""
+    """Return whether `found` has arguments that are not a JSON schema.
+
+    An object with a name and a schema describes a tool; it does not call one.
+    """
     if found.arguments is None:
         return False
     trial = CallWriter(ToolIndex())
@@ -214,8 +234,9 @@ def _has_real_arguments(calls: CallWriter, found: ParsedObject) -> bool:
 
 
 def _others_are_arguments(calls: CallWriter, json_format: JsonFormat, found: ParsedObject) -> bool:
-    """Without arguments every other key must be one: the body had text, and a call without it
-    would be another call.
+    """Return whether all other keys of an object without arguments are parameters of the tool.
+
+    If one is not, the object is no call: writing it without that member would change its meaning.
     """
     return (
         found.others.keys() - json_format.metadata_keys

@@ -1,5 +1,6 @@
-"""Quoted strings as models write them, decoded piece by piece: wrong escapes, unescaped quotes,
-Python's long strings.
+"""Incremental decoder for quoted strings, including malformed ones.
+
+It accepts wrong escapes, unescaped inner quotes, and Python's triple-quoted strings.
 """
 
 import re
@@ -9,9 +10,9 @@ from typing import Literal, TypeAlias
 from proxy.parsing.reader import WORD_LIMIT, Emit, Reader, Steps
 
 StringContext: TypeAlias = Literal["key", "object", "array", "call", "alone"]
-"""Where a string stands: that decides what may follow it."""
+"""Position of a string, which determines what may follow it."""
 EndMarkers: TypeAlias = tuple[str, ...]
-"""Markers that may follow a value whose own closers are missing."""
+"""Markers that end a value even if its closing brackets are missing."""
 
 ESCAPES = {
     '"': '"',
@@ -46,9 +47,10 @@ PARTIAL_KEY = re.compile(
 
 
 def string(reader: Reader, emit: Emit, context: StringContext, ends: EndMarkers) -> Steps[bool]:
-    """A quoted string, decoded piece by piece; False if it broke off.
+    """Read a quoted string and pass its decoded text to `emit` in pieces.
 
-    The first wrong escape makes all that follow literal.
+    Return False if the string is incomplete. Behind the first invalid escape, all backslashes are
+    literal.
     """
     mark = yield from reader.peek_char()
     if context == "call" and (triple := (yield from reader.take(*TRIPLES))):
@@ -77,8 +79,10 @@ def string(reader: Reader, emit: Emit, context: StringContext, ends: EndMarkers)
 
 
 class QuoteCounter:
-    """Counts the unescaped quotes inside a string: they come in pairs, so that one which is
-    still open speaks against an end.
+    """Tracker of unescaped quotes inside a string.
+
+    Inner quotes come in pairs. While `open` is set, the next quote probably closes an inner pair
+    and does not end the string.
     """
 
     def __init__(self, mark: str, emit: Emit) -> None:
@@ -86,17 +90,20 @@ class QuoteCounter:
         self.open = False
 
     def write(self, text: str) -> None:
+        """Emit a piece of the string's text."""
         self._last = text[-1:]
         self._emit(text)
 
     def inner(self, following: str) -> None:
-        # An apostrophe.
+        """Emit the string's own quote character as text; `following` is the character behind it."""
+        # A single quote between two letters or digits is an apostrophe.
         if not (self._mark == "'" and self._last.isalnum() and following.isalnum()):
             self.open = not self.open
         self.write(self._mark)
 
 
 def _long_string(reader: Reader, emit: Emit, mark: str) -> Steps[bool]:
+    """Read the rest of a triple-quoted string; return False if it is incomplete."""
     while met := (yield from reader.until(mark, "\\", emit=emit)):
         if met == mark:
             return True
@@ -107,8 +114,9 @@ def _long_string(reader: Reader, emit: Emit, mark: str) -> Steps[bool]:
 def _literal_backslash(
     reader: Reader, quotes: QuoteCounter, mark: str, context: StringContext, ends: EndMarkers
 ) -> Steps[None]:
-    """In a string of literal backslashes `\\\\` and an inner `\\"` still are what they were
-    meant to be.
+    """Emit what follows a backslash in a string whose backslashes are literal.
+
+    `\\\\` and an inner `\\"` are still decoded as escapes.
     """
     met = yield from reader.peek(mark, "\\")
     if met == mark:
@@ -125,10 +133,13 @@ def _literal_backslash(
 
 
 def _escape(reader: Reader, emit: Emit) -> Steps[bool]:
-    """What follows a backslash; False if it is no escape, and stays."""
+    """Decode the escape behind a backslash.
+
+    Return False if it is no valid escape; then the backslash is emitted as text.
+    """
     letter = yield from reader.peek_char()
     if not letter:
-        return True  # cut in the middle of it
+        return True  # the text ends inside the escape
     if letter in ESCAPES:
         reader.advance(1)
         emit(ESCAPES[letter])
@@ -143,6 +154,10 @@ def _escape(reader: Reader, emit: Emit) -> Steps[bool]:
 
 
 def _unicode(reader: Reader) -> Steps[tuple[str, int]]:
+    """Return the text of a Unicode escape and its length behind the backslash; read nothing.
+
+    The length is 0 if the escape is invalid.
+    """
     yield from decide(reader, 11, lambda seen: None if PARTIAL_UNICODE.fullmatch(seen) else True)
     seen, _ = reader.lookahead(11)
     if pair := PAIR.match(seen):
@@ -152,7 +167,7 @@ def _unicode(reader: Reader) -> Steps[tuple[str, int]]:
         code = int(one[one.lastindex or 0], 16)
         return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code), one.end()
     if PARTIAL_UNICODE.fullmatch(seen):
-        return "", len(seen)  # cut in the middle of it
+        return "", len(seen)  # the text ends inside the escape
     return "\\", 0
 
 
@@ -162,20 +177,25 @@ def _ends_here(
     ends: EndMarkers,
     quoting: bool,  # noqa: FBT001 - a state, no switch
 ) -> Steps[bool]:
-    """Whether the quote just read ends its string, or is one that was not escaped."""
+    """Return whether the quote just read ends its string, judging by the text behind it."""
     if context == "key":
         return True
     verdict = yield from decide(
         reader, WORD_LIMIT, lambda seen: _follows(seen, context, ends, quoting)
     )
-    # The end, or so long a key: only where its comma is missing, too, something speaks against it.
+    # Undecided: the text ends here, or a very long key follows. Take it as the end of the string,
+    # unless another quote follows without a comma.
     if verdict is None:
         verdict = reader.lookahead()[0].lstrip()[:1] not in ('"', "'")
     return verdict
 
 
 def decide(reader: Reader, letters: int, judge: Callable[[str], bool | None]) -> Steps[bool | None]:
-    """Judges what comes next, with as few letters as it takes."""
+    """Return the verdict of `judge` on the text that comes next; read nothing.
+
+    `judge` sees at most `letters` characters and returns None while it needs more. The result is
+    None if it never decides.
+    """
     while True:
         seen, more = reader.lookahead(letters)
         verdict = judge(seen)
@@ -190,6 +210,7 @@ def _follows(
     ends: EndMarkers,
     quoting: bool,  # noqa: FBT001 - a state, no switch
 ) -> bool | None:
+    """Return whether `seen` may follow the closing quote of a string; None if undecided."""
     rest = seen.lstrip()
     if not rest or any(end.startswith(rest) for end in ends):
         return None
@@ -219,11 +240,10 @@ def _closed_behind(
     ends: EndMarkers,
     quoting: bool,  # noqa: FBT001 - a state, no switch
 ) -> bool | None:
-    """Whether the closers behind a quote are meant, and belong to no text: by what stands behind
-    them.
+    """Return whether the brackets behind a quote are real closers and not text of the string.
 
-    While an inner quote is open only the end of all is an end: half of a command would be another
-    command.
+    The text behind them decides; None means undecided. While an inner quote is open, only the end
+    of the whole call counts: a truncated command would be a different command.
     """
     behind = rest[1:]
     tail = behind.lstrip()
@@ -250,10 +270,12 @@ def _closed_behind(
 
 
 def _value_follows(rest: str) -> bool | None:
+    """Return whether `rest` begins with a JSON value or a closer; None if it is empty."""
     return rest[0] in "\"'{[]}-0123456789tfnTFN" if rest else None
 
 
 def _key_follows(rest: str, known: re.Pattern[str]) -> bool | None:
+    """Return whether `rest` begins with a closer or a key; None if it may be part of a key."""
     if not rest:
         return None
     if rest[0] in (")" if known is KEYWORD else "}]") or known.match(rest):
