@@ -23,10 +23,10 @@ def health(settings: Settings, transport: httpx.BaseTransport | None = None) -> 
     with _client(settings, transport) as client:
         answer = _request(client, "GET", "/health")
     with suppress(ValueError):
-        told = answer.json()
-        if isinstance(told, dict) and "status" in told and "waiting" in told:
-            return told
-        if isinstance(told, dict) and told.keys() == {"status"}:
+        report = answer.json()
+        if isinstance(report, dict) and "status" in report and "waiting" in report:
+            return report
+        if isinstance(report, dict) and report.keys() == {"status"}:
             raise NotRunning(
                 f"the llama-bridge at {client.base_url} requires an API key; set PROXY_API_KEYS"
             )

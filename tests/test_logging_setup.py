@@ -102,7 +102,7 @@ async def test_a_line_for_a_program(start: Start) -> None:
 @pytest.mark.parametrize(
     ("level", "heard"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)]
 )
-def test_how_much_is_said(level: str, heard: int, start: Start) -> None:
+def test_the_log_level(level: str, heard: int, start: Start) -> None:
     paper = io.StringIO()
     start(load({"LOG_LEVEL": level}), paper)
     for say in (log.debug, log.info, log.warning, log.error):

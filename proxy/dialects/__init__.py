@@ -40,11 +40,10 @@ from proxy.dialects import (
 )
 from proxy.dialects.thoughts import LABELS, REASONING_TAGS
 from proxy.ids import new_id
-from proxy.parsing import parser
 from proxy.parsing.calls import openai_tool_calls
 from proxy.parsing.dialect import Dialect, ModelHint, ReasoningTags
 from proxy.parsing.events import Content, Reasoning
-from proxy.parsing.parser import ThinkingMode
+from proxy.parsing.parser import ChoiceParser, ThinkingMode
 from proxy.parsing.quoting import QuotedCalls
 
 DIALECTS: Mapping[str, Dialect] = {
@@ -154,7 +153,7 @@ def markers(dialect: str | Iterable[str]) -> list[str]:
     return list(dict.fromkeys(marker.strip() for marker in (*thoughts, *calls)))
 
 
-class Parser(parser.Parser):
+class Parser(ChoiceParser):
     """Parser that takes dialects by name.
 
     `hint` is what is known about the model. A call that repeats one of `request_texts` (the texts

@@ -1,5 +1,5 @@
-"""Command-R7B and Command-A: an array of JSON objects in an action; what is said stands in a
-response.
+"""Command-R7B and Command-A: an array of JSON objects in an action; the text of the answer is
+in a response.
 
 SAMPLE:
 <|START_ACTION|>[

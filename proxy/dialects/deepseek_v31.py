@@ -4,7 +4,7 @@ name and JSON.
 SAMPLE:
 <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>read_file<｜tool▁sep｜>{"path": "notes.md"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>
 
-Seen as well: V3's layout, in which the word `function` stands before the mark and the name behind
+Seen as well: V3's layout, with the word `function` before the separator and the name after
 it, and the JSON in a fence; the markers in other letters, or some of them missing.
 """  # noqa: E501 - the sample is one line
 

@@ -1,4 +1,4 @@
-"""Functionary v3.2: a line with the tool's name, or `all` for what is said, then its text.
+"""Functionary v3.2: a line with the tool's name, or `all` for the answer, then its text.
 
 (v3.1 writes like Llama 3.1.)
 

@@ -1,4 +1,4 @@
-"""Bare JSON that is the whole answer, in a fence or not: xLAM, Qwen2.5-Coder, and whoever was told
+"""Bare JSON as the whole answer, with or without a fence: xLAM, Qwen2.5-Coder, and models prompted
 to answer so.
 
 SAMPLE:

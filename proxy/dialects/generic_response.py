@@ -1,5 +1,4 @@
-"""llama.cpp's way with models that know no calls: the whole answer is JSON, and what is said is a
-member of it.
+"""llama.cpp's format for models without a format of their own: JSON with the answer as a member.
 
 SAMPLE:
 {"response": "Calls are written in the same way: {\\"tool_call\\": …}"}

@@ -1,6 +1,6 @@
 """gpt-oss: messages with headers.
 
-The channel says what is thought and what is said, the recipient which tool is called.
+The channel separates reasoning from the answer, and the recipient names the tool to call.
 
 SAMPLE:
 <|channel|>commentary to=functions.read_file <|constrain|>json<|message|>{"path": "notes.md"}<|call|>

@@ -74,7 +74,7 @@ class Channel:
         )
 
 
-class Parser:
+class ChoiceParser:
     """Parser of the text and the separate reasoning of one choice."""
 
     def __init__(

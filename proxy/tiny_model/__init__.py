@@ -1,5 +1,6 @@
-"""A model of 400 kB that makes the real llama.cpp leak tool calls: what it does and how it was
-made is told in README.md.
+"""A demo model of 400 kB that makes the real llama.cpp leak tool calls.
+
+tools/tiny_model/README.md describes what it does and how it was made.
 """
 
 from pathlib import Path

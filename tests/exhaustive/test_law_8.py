@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.dialects import DIALECTS, Parser
-from proxy.parsing import parser
+from proxy.parsing.parser import ChoiceParser
 from tests.dialects import (
     test_edge_cases,
     test_families,
@@ -38,7 +38,7 @@ TEXTS = [
 
 def reads(name: str, text: str, finish: str) -> bool:
     """Whether a dialect finds a call, all by itself."""
-    alone = parser.Parser(test_half_calls.BASH, dialects=[DIALECTS[name]], reasoning_tags=())
+    alone = ChoiceParser(test_half_calls.BASH, dialects=[DIALECTS[name]], reasoning_tags=())
     return any(call.whole for call in seen(events_of(alone, [text], finish)).calls)
 
 

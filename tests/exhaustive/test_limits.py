@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from proxy.dialects import DIALECTS, END_TOKENS, UNKNOWN_MODEL, Parser, reasoning_tags, select
-from proxy.parsing import parser
 from proxy.parsing.events import CallEnd, CallStart, TextEvent
 from proxy.parsing.grammars.raw_values import STRUCTURE_LIMIT
+from proxy.parsing.parser import ChoiceParser
 from proxy.parsing.reader import WORD_LIMIT
 from tests.dialects.renderers import WRITTEN
 from tests.parsing.cuts import Call, Seen, always, events_of, few, seen, tool
@@ -38,8 +38,8 @@ HELD = [name for name, written in WRITTEN.items() if written.weak or DIALECTS[na
 LONG = "some <b>text</b>, é and so on\n" * (3 * LIMIT // 30)
 
 
-def limited(tools: object = TOOLS) -> parser.Parser:
-    return parser.Parser(
+def limited(tools: object = TOOLS) -> ChoiceParser:
+    return ChoiceParser(
         tools,
         dialects=select("auto"),
         reasoning_tags=reasoning_tags(UNKNOWN_MODEL),

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from proxy.parsing.event_buffer import merged
 from proxy.parsing.events import CallArguments, CallEnd, CallStart, Content, Reasoning, TextEvent
-from proxy.parsing.parser import Parser
+from proxy.parsing.parser import ChoiceParser
 from proxy.parsing.reader import Reader, Steps
 
 T = TypeVar("T")
@@ -106,13 +106,13 @@ class Seen(NamedTuple):
     thoughts: str = ""
 
 
-def events_of(parser: Parser, pieces: Iterable[str], finish: str = "stop") -> list[TextEvent]:
+def events_of(parser: ChoiceParser, pieces: Iterable[str], finish: str = "stop") -> list[TextEvent]:
     events = [event for piece in pieces for event in parser.feed(piece)]
     return merged([*events, *parser.close(finish)])
 
 
 def always(
-    make: Callable[[], Parser],
+    make: Callable[[], ChoiceParser],
     text: str,
     finish: str = "stop",
     cuttings: Iterable[Sequence[str]] | None = None,

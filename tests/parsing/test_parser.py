@@ -5,7 +5,7 @@ import pytest
 import proxy.parsing.window
 from proxy.parsing.dialect import Dialect
 from proxy.parsing.events import CallArguments, CallEnd, CallStart, Content, Reasoning
-from proxy.parsing.parser import Channel, Parser, ThinkingMode
+from proxy.parsing.parser import Channel, ChoiceParser, ThinkingMode
 from proxy.parsing.reader import Reader, Steps
 from tests.parsing.cuts import Call, Seen, always, cuts, events_of, seen
 from tests.parsing.toys import THINK, greedy, late, only, patient, regretful, shout
@@ -58,9 +58,9 @@ def test_a_header_that_waits_for_ever_holds_nothing_back() -> None:
 
     framed = Dialect("framed", "", headers=("!",), header_grammar=frame)
     assert always(
-        lambda: Parser([], dialects=[framed], reasoning_tags=()), "!abcdefghij</s>"
+        lambda: ChoiceParser([], dialects=[framed], reasoning_tags=()), "!abcdefghij</s>"
     ) == Seen("!abcdefghij</s>")
-    parser = Parser([], dialects=[framed], reasoning_tags=(), held_limit=8)
+    parser = ChoiceParser([], dialects=[framed], reasoning_tags=(), held_limit=8)
     assert seen(parser.feed("!abcdefghijklmnopq")) == Seen("!abcdefghijklmnopq")
 
 
@@ -179,16 +179,16 @@ def test_a_doubtful_look_has_a_limit_too() -> None:
 
 
 def test_a_dialect_is_consistent() -> None:
-    with pytest.raises(ValueError, match="belong together"):
+    with pytest.raises(ValueError, match="a grammar needs openers"):
         Dialect("x", "", tentative_openers=("{",))
-    with pytest.raises(ValueError, match="belong together"):
+    with pytest.raises(ValueError, match="a grammar needs openers"):
         Dialect("x", "", tentative_grammar=shout)
 
 
 def test_an_unknown_way_of_thinking_is_refused() -> None:
     with pytest.raises(ValueError, match="tags, forced, off"):
         # That is what is refused.
-        Parser(dialects=(), reasoning_tags=(), thinking="loud")  # type: ignore[arg-type]
+        ChoiceParser(dialects=(), reasoning_tags=(), thinking="loud")  # type: ignore[arg-type]
 
 
 def test_halves_of_a_letter_are_joined() -> None:
@@ -197,8 +197,8 @@ def test_halves_of_a_letter_are_joined() -> None:
     assert always(Plain, "a\ude00\ud83d") == Seen("a\ufffd\ufffd")
 
 
-def Plain() -> Parser:  # noqa: N802 - stands for a class
-    return Parser(dialects=(), reasoning_tags=(THINK,))
+def Plain() -> ChoiceParser:  # noqa: N802 - stands for a class
+    return ChoiceParser(dialects=(), reasoning_tags=(THINK,))
 
 
 # thoughts that the backend has separated
@@ -216,7 +216,7 @@ def test_separated_thoughts_stream() -> None:
 
 @pytest.mark.parametrize("thinking", ["tags", "off"])
 def test_thoughts_and_text_stream_also_where_nothing_is_looked_for(thinking: ThinkingMode) -> None:
-    parser = Parser(dialects=(), reasoning_tags=(), thinking=thinking)
+    parser = ChoiceParser(dialects=(), reasoning_tags=(), thinking=thinking)
     assert parser.feed_reasoning("a") == [Reasoning("a")]
     assert parser.feed("b") == [Content("b")]
     assert parser.close() == []

@@ -4,7 +4,7 @@ import re
 
 from proxy.parsing.calls import CallWriter
 from proxy.parsing.dialect import Dialect, Grammar, ReasoningTags
-from proxy.parsing.parser import Parser, ThinkingMode
+from proxy.parsing.parser import ChoiceParser, ThinkingMode
 from proxy.parsing.reader import Reader, Steps
 from proxy.parsing.window import HELD_LIMIT
 
@@ -71,7 +71,7 @@ def only(
     thinking: ThinkingMode = "tags",
     alone: Grammar | None = None,
     held_limit: int = HELD_LIMIT,
-) -> Parser:
+) -> ChoiceParser:
     dialects = [Dialect(grammar.__name__, "", grammar, ("!",)) for grammar in grammars]
     if alone:
         dialects.append(
@@ -83,7 +83,7 @@ def only(
                 whole_message_only=True,
             )
         )
-    return Parser(
+    return ChoiceParser(
         [{"name": "f"}],
         dialects=dialects,
         reasoning_tags=(THINK,),

@@ -86,5 +86,5 @@ def test_the_error_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
         in GIVEN.missing_key_message(is_local=False)
     )
     for text in (here, far):
-        assert "authorization: Bearer KEY" in text
+        assert "Authorization: Bearer KEY" in text
         assert "lb-x" not in text

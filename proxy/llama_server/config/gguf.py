@@ -104,8 +104,8 @@ class GgufHeader:
     @property
     def context(self) -> int | None:
         """The context length that the model was trained with."""
-        told = self._number(f"{self.architecture}.context_length")
-        return told if told is not None and told > 0 else None
+        length = self._number(f"{self.architecture}.context_length")
+        return length if length is not None and length > 0 else None
 
     @property
     def layers(self) -> int | None:

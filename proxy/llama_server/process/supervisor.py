@@ -277,9 +277,7 @@ class Supervisor:
             if process.exited.done():
                 return self._exit_event(process)
             self._props = ready.result()
-        except (
-            Exception
-        ) as error:  # StartFailed, or a defect of ours: nobody is left waiting for it
+        except Exception as error:  # StartFailed, or a bug: no request may be left waiting
             await process.end()
             return ProcessEvent.EXITED, str(error) if isinstance(error, StartFailed) else repr(
                 error

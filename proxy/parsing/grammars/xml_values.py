@@ -23,6 +23,8 @@ TENTATIVE_LIMIT = 1 << 20
 
 
 class XmlValueReader:
+    """Reader for the value of the parameter that `tag` opens; writes it to the open call."""
+
     def __init__(
         self, reader: Reader, calls: CallWriter, xml_format: XmlFormat, tag: re.Match[str]
     ) -> None:
@@ -74,6 +76,7 @@ class XmlValueReader:
         return True
 
     def _section_begins(self) -> Steps[bool]:
+        """Read the opening of a CDATA section; return whether there is one."""
         here = self._reader.mark()
         yield from self._reader.skip_blanks()
         begins = (yield from self._reader.take(SECTION)) != ""
@@ -83,7 +86,10 @@ class XmlValueReader:
         return begins
 
     def _section(self) -> Steps[bool]:
-        """A CDATA section, or several: word for word, up to the end that a closing tag follows."""
+        """Read one or more CDATA sections verbatim, and the closing tag behind the last one.
+
+        Return False if there is no such end.
+        """
         known = compiled((SECTION_END,))
         while (yield from self._reader.find_inside(known, self._out.write)):
             if (yield from self._reader.take(SECTION)):
@@ -96,6 +102,7 @@ class XmlValueReader:
         return False
 
     def _write(self, text: str) -> None:
+        """Add text to the value, or to the buffer behind a tentative end."""
         if not text:
             return
         self._last = text[-1]
@@ -107,7 +114,7 @@ class XmlValueReader:
             self._accept_text()
 
     def _accept_text(self) -> None:
-        """The doubtful end was none: what was read behind it belongs to the value."""
+        """Drop the tentative end and add the text behind it to the value."""
         if self._tentative_end is not None:
             self._reader.release(self._tentative_end)
             self._tentative_end, self._weak = None, False
@@ -115,7 +122,7 @@ class XmlValueReader:
             self._behind = StringIO()
 
     def _on_value_closer(self, closer: str) -> Steps[bool]:
-        """A closing tag, or a row of them: whoever doubles it means one."""
+        """Handle a closing tag, or several in a row, which count as one."""
         self._reader.back(len(closer))
         here = self._reader.mark()
         self._reader.advance(len(closer))
@@ -145,9 +152,10 @@ class XmlValueReader:
         return False
 
     def _proven(self) -> Steps[bool]:
+        """Return whether the text behind a closing tag confirms the end of the value."""
         xml_format, here = self._format, self._reader.mark()
         over = yield from xml_format.at_end(self._reader)
-        self._reader.rewind(here)  # what the half tag says is decided with the call
+        self._reader.rewind(here)  # the end of the call judges a partial tag
         self._reader.release(here)
         if over:
             return True
@@ -161,8 +169,10 @@ class XmlValueReader:
         return parameter[1] in self._declared or not self._parameters
 
     def _closers_are_real(self) -> Steps[bool]:
-        """Whether the closers that come are meant: not before a quote, as in a string of some
-        program, nor if only a wrong one comes.
+        """Return whether the closing tags of the call that come next are markup; read nothing.
+
+        They are not if a quote follows, as in the source code of a program, or if they are only
+        mistaken closers with more text behind them.
         """
         xml_format, here = self._format, self._reader.mark()
         right = xml_format.proven_closers
@@ -184,7 +194,7 @@ class XmlValueReader:
         return certain and (letter == "" or letter not in "\"'`")
 
     def _function_follows(self) -> Steps[bool]:
-        """Whether the next call begins here, all other closing tags forgotten."""
+        """Return whether a call to a declared tool begins here; read nothing."""
         here = self._reader.mark()
         while (yield from self._reader.take(*self._format.openers)):
             yield from self._format.skip_gap(self._reader)
@@ -197,7 +207,11 @@ class XmlValueReader:
         )
 
     def _on_parameter(self, opener: str) -> Steps[bool]:
-        """The next parameter, this one's closing tag forgotten; or only a mention."""
+        """Handle an opening parameter tag; return whether the value ends before it.
+
+        It does if the tag opens another declared parameter, so that the closing tag is missing.
+        Otherwise the tag is part of the value.
+        """
         self._reader.back(len(opener))
         parameter = yield from self._format.parameter.match(self._reader)
         if (
@@ -221,7 +235,7 @@ class XmlValueReader:
         return False
 
     def _on_function(self, opener: str) -> Steps[bool]:
-        """A call that the text tells of, or a mention."""
+        """Handle an opening function tag inside the value; it never ends the value."""
         self._reader.back(len(opener))
         self._functions += (yield from self._format.function.match(self._reader)) is not None
         self._reader.advance(len(opener))
@@ -229,8 +243,10 @@ class XmlValueReader:
         return False
 
     def _on_function_closer(self, closer: str) -> Steps[bool]:
-        """The end of the call, the closing tag of its last value forgotten; or of a call that
-        the text tells of; or a mention.
+        """Handle a closing tag of the call; return whether the value ends before it.
+
+        It does if the closing tag of the value is missing. Otherwise the tag closes an example of a
+        call in the value, or is quoted in it.
         """
         self._reader.back(len(closer))
         here = self._reader.mark()
@@ -251,6 +267,7 @@ class XmlValueReader:
         return over
 
     def _call_ends_here(self) -> Steps[bool]:
+        """Return whether the text ends, the block closes or another call begins here."""
         if not (yield from self._reader.peek_char()):
             return not self._reader.cut
         return bool((yield from self._reader.peek(*self._format.closers))) or (
