@@ -93,7 +93,9 @@ class ChoiceParser:
         held_limit: int = HELD_LIMIT,
     ) -> None:
         if thinking not in THINKING_MODES:
-            raise ValueError(f"unknown thinking {thinking!r}: one of {', '.join(THINKING_MODES)}")
+            raise ValueError(
+                f"unknown thinking mode {thinking!r}; use one of {', '.join(THINKING_MODES)}"
+            )
         known = ToolIndex(tools)
         self._buffer = EventBuffer(
             known, RequestTexts(request_texts if quoted_calls == "text" else ())
