@@ -183,7 +183,7 @@ def load_catalog(settings: Settings) -> Catalog:
 
 
 def config_paths() -> tuple[Path, ...]:
-    """Return the default paths of llama-server.conf: in the current folder, then in the key file's."""
+    """Return the default paths of llama-server.conf: the current folder, then the key file's."""
     return Path("llama-server.conf"), key_file.default_path().with_name("llama-server.conf")
 
 

@@ -7,7 +7,7 @@ import string
 def new_id(prefix: str) -> str:
     """Return `prefix` and 24 random letters.
 
-    The letters include no digits, because some clients search error bodies for numbers such as "500"
-    to decide whether to retry.
+    Ids contain no digits, because some clients search error bodies for numbers such as "500" to
+    decide whether to retry.
     """
     return prefix + "".join(secrets.choice(string.ascii_letters) for _ in range(24))

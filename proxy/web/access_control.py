@@ -70,7 +70,7 @@ class AccessControl:
             )
 
     def cors_headers(self, connection: Connection) -> RawHeaders:
-        """Return the CORS response headers, or an empty list if the origin is absent or not allowed."""
+        """Return the CORS response headers; none if the origin is absent or not allowed."""
         origin = headers.first(connection.headers, b"origin")
         if origin is None or not self._is_allowed_origin(origin):
             return []

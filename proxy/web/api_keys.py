@@ -47,10 +47,13 @@ class ApiKeys:
         return (key,) if key else ()
 
     def missing_key_message(self, *, is_local: bool) -> str:
-        """Return the message of the 401 response; only a local client sees the path of the key file."""
+        """Return the message of the 401 response.
+
+        Only a local client sees the path of the key file.
+        """
         if not is_local:
             where = "" if self.file is not None else ", or use a key of its PROXY_API_KEYS"
-            return f"{_REQUIRED}. To see the key, run `llama-bridge key` on the server{where}"
+            return f"{_REQUIRED}. To see the key, run `llama-bridge key` on the server{where}."
         if self.file is None:
             return f"{_REQUIRED} with one of the keys that PROXY_API_KEYS had at startup"
         return (

@@ -20,7 +20,7 @@ _DEEPER = {b"{"[0]: 1, b"["[0]: 1, b"}"[0]: -1, b"]"[0]: -1}
 
 
 class ModelFieldScanner:
-    """JSON scanner that finds `"model": "…"` in the outermost object, and otherwise tracks depth."""
+    """JSON scanner that finds `"model": "…"` in the outermost object."""
 
     def __init__(self) -> None:
         self._depth = 0

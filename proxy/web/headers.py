@@ -37,7 +37,7 @@ _WITHOUT_BODY = frozenset({204, 304})
 
 
 def to_backend(headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes]) -> RawHeaders:
-    """Return the request headers to forward, without the client's API key, cookies and `dropped`."""
+    """Return the request headers to forward, without `dropped` and the client's credentials."""
     return [
         (name, value)
         for name, value in _end_to_end(headers)

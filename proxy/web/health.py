@@ -31,7 +31,7 @@ class HealthReport:
     tools: bool | None = None
     device: str | None = None
     reason: str | None = None
-    # State, device, layers, context and memory of each managed model; None if the backend is remote.
+    # State, device, layers, context and memory of each managed model; None for a remote backend.
     models: list[dict[str, Any]] | None = None
     waiting: tuple[str, ...] = ()  # why requests wait, one entry per request that waits for long
 
@@ -44,12 +44,12 @@ class HealthReport:
 
     @property
     def expected_model(self) -> str | None:
-        """Return the model name, which for a managed model is known before it is ready."""
+        """Return the model name; for a managed model, it is known before loading."""
         return self.model or next((str(model["id"]) for model in self.models or []), None)
 
     @property
     def expected_context(self) -> int | None:
-        """Return the context size in tokens, which for a managed model is known before it is ready."""
+        """Return the context size in tokens; for a managed model, it is known before loading."""
         known = [
             model.get("context")
             for model in self.models or []
@@ -66,7 +66,7 @@ class HealthReport:
 
     @property
     def gpu_fix(self) -> str | None:
-        """Return the command that makes llama-server use an idle GPU, or None if all are used."""
+        """Return the command that makes llama-server use an idle GPU, or None if there is none."""
         return next((str(model["cure"]) for model in self.models or [] if model.get("cure")), None)
 
     @property

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with limits on the memory and time that an unauthenticated client can use.
+"""uvicorn's HTTP protocol, with limits on the memory and time that unauthenticated clients use.
 
 A request head is limited in size, number of headers and time; chunk extensions and trailers are
 limited in size. Requests that the parser rejects get an error response in the usual JSON shape.
@@ -39,7 +39,7 @@ _KERNEL_BUFFER = 64 * 1024
 
 
 def uvicorn_config(application: Any) -> uvicorn.Config:
-    """Return uvicorn's configuration: no extra headers, no trust in proxy headers, no access log."""
+    """Return uvicorn's configuration: no access log, no extra or forwarded headers."""
     return uvicorn.Config(
         application,
         http=LimitedHttpProtocol,
@@ -56,7 +56,7 @@ def uvicorn_config(application: Any) -> uvicorn.Config:
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """uvicorn protocol that limits the size of heads, the pipelined requests, and the time of both."""
+    """uvicorn protocol that limits request heads, pipelined requests and idle time."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -237,7 +237,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.transport.close()  # no request has started
 
     def _refuse(self, error: BridgeError) -> None:
-        """Respond with `error` after the responses to earlier requests, then close the connection."""
+        """Respond with `error` once earlier requests are answered, then close the connection."""
         in_body = self._in_message and not self._in_head
         if in_body and self.cycle is not self._running:
             self.pipeline.popleft()  # the newest entry is this request

@@ -76,8 +76,8 @@ class Forwarder:
     ) -> AsyncIterator[bytes]:
         """Wait until the request may use the whole context, and return its body.
 
-        The request claims the whole context because its body is not parsed, so its size in tokens is
-        unknown. The body is read before the wait, so that a disconnect is noticed.
+        The body is not parsed, so the number of tokens that the request needs is unknown. The body
+        is read before the wait, so that a disconnect is noticed.
         """
         body = await connection.read_all(content)
         await backend.provider.address()
@@ -122,7 +122,7 @@ class Forwarder:
         return RouteRequest(name), content
 
     async def _relay(self, connection: Connection, response: httpx.Response) -> bool:
-        """Send the backend's response to the client, and return whether the response was complete."""
+        """Send the backend's response to the client; return whether the response was complete."""
         try:
             if not 200 <= response.status_code < 600:
                 raise InvalidBackendResponse(

@@ -27,7 +27,8 @@ class AppState:
     async def backend(self, route: RouteRequest | None = None) -> Backend:
         """Return the backend, detected on first use.
 
-        With `route`, the backend is bound to one request: call `backend.provider.release()` after it.
+        With `route`, the backend holds a lease for one request, and the caller must release it with
+        `backend.provider.release()`.
         """
         backend = await self.detection.backend()
         return backend if route is None else backend.for_request(self.provider.acquire(route))
