@@ -141,8 +141,8 @@ class Backend:
     def relax(self, error: BridgeError, capabilities: Capabilities) -> Capabilities | None:
         """Return `capabilities` without the optional feature that `error` refuses.
 
-        Returns None if the error refuses no optional feature. Later requests leave the feature out
-        too.
+        Returns None if the error refuses no optional feature. Later requests usually
+        leave the feature out too.
         """
         if not (change := relaxation.relax(error.message, capabilities)):
             return None
@@ -155,7 +155,7 @@ class Backend:
         return f"{self.kind} ignores {', '.join(fields)}" if fields else ""
 
     def model_hint(self, asked: str | None) -> ModelHint:
-        """Return the name of the model that will answer, from which the parser derives a dialect."""
+        """Return what is known about the model that will answer, so that the parser can adapt."""
         known = [name for name in (asked, self.default_model) if has_model(self._models, name)]
         return ModelHint(
             model=(known or [model.id for model in self._models[:1]] or [asked])[0] or ""
@@ -167,7 +167,7 @@ class Backend:
         return False
 
     def invalidate(self) -> None:
-        """Discard cached facts, because another server of this kind may have taken over the address."""
+        """Discard cached facts: a different server of this kind may have taken over the address."""
         self._models_fetched_at = self._list_failed_until = float("-inf")
 
     def uses_context(self, _path: str) -> bool:
@@ -246,7 +246,7 @@ class Backend:
             return self._models
 
     async def describe(self, max_age: float = 0.0) -> BackendInfo:
-        """Return the model, its context size and modalities; raises if the server does not respond."""
+        """Return the model, its context size and its modalities; raise if the server is down."""
         models = await self.models(max_age)
         name = self.default_model
         # With several models and none configured, the client chooses.

@@ -48,7 +48,7 @@ def _unreachable(provider: str, why: str) -> str:
         )
     if _DNS_ERROR.search(why):
         return f"cannot resolve {provider}; check the network connection and BACKEND_URL"
-    return f"cannot connect to {provider}; check BACKEND_URL and that the backend is running"
+    return f"cannot connect to {provider}; check that the backend is running, and BACKEND_URL"
 
 
 class HttpClient:

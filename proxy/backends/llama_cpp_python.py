@@ -1,9 +1,9 @@
-"""llama-cpp-python's server.
+"""Backend for the server of llama-cpp-python.
 
-It processes one request at a time, and by default any other request, even for the model list,
-interrupts the answer in progress. So requests are serialized here. Its default repeat penalty
-breaks JSON and tags. It reports no usage in a stream, and a stream that fails at once is empty: the
-reason is available only without streaming.
+The server processes one request at a time, and by default any other request, even for the model
+list, interrupts the answer in progress. So requests are serialized here. Its default repeat penalty
+breaks JSON and tags, so the penalty is switched off. A stream that fails at the start is empty, so
+the request is repeated without streaming to get the error message.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from proxy.chat_request.backend_body import Capabilities, build_body
 from proxy.chat_request.request import ChatRequest
 from proxy.errors import BackendFailed, BackendRefused, BridgeError
 
-# It reports an invalid request as an internal error, followed by everything that the request might
-# have been.
-_SEARCH_LIMIT = 16_384  # characters; the first error is enough
+# The server reports an invalid request as an internal error, which lists a validation error for
+# every type that the field could have.
+_SEARCH_LIMIT = 16_384  # characters; only the first validation error is used
 _UNREADABLE = re.compile(
     r"""\d+ validation errors?:\n.*?'loc': \('body', (?P<place>'[^']*'(, \d+)*)"""
     r""".*?'msg': (["'])(?P<reason>.*?)\3""",
@@ -54,14 +54,14 @@ class LlamaCppPython(Backend):
     async def send_chat(self, request: ChatRequest, headers: Headers) -> httpx.Response:
         await self._lock.acquire()
         try:
-            # The server is busy with a client outside this proxy, or has no model list.
+            # The list is optional: the server may be busy with other clients, or not have one.
             with contextlib.suppress(BridgeError):
                 await super().models()
             response = await super().send_chat(request, headers)
-        except BaseException:  # also if the client disconnects: the next request must get its turn
+        except BaseException:  # also on cancellation: the next request must get the lock
             self._lock.release()
             raise
-        # an async transport returns no other
+        # An async transport returns no other type.
         assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _ExclusiveStream(
             response.stream, self._lock.release, lambda: self._raise_refusal(request, headers)

@@ -1,8 +1,8 @@
-"""LM Studio.
+"""Backend for LM Studio.
 
-Its OpenAI model list contains every model on disk, loaded or not, without limits; its own API
-reports both. It returns 200 for any path, so a status proves nothing. A tool_choice must be a word,
-and JSON output requires a schema.
+Its OpenAI-compatible model list contains every model on disk, without the state or context size.
+Its own API reports both. LM Studio returns 200 for any path, so a status proves nothing. A
+tool_choice must be a string, and JSON output requires a schema.
 """
 
 from dataclasses import replace
@@ -14,7 +14,8 @@ from proxy.backends.base import Backend, FetchPath
 from proxy.backends.models import ModelInfo, list_items, model_name
 from proxy.chat_request.backend_body import Capabilities
 
-# LM Studio ships with an embedding model, so the list never has a single entry.
+# LM Studio ships with an embedding model, so the list has several entries even if only one of them
+# can chat.
 _EMBEDDING_TYPES = ("embeddings", "embedding")
 
 
@@ -48,7 +49,7 @@ def _merge(
 
 
 def _inputs(shown: dict[str, Any]) -> tuple[str, ...] | None:
-    """Return the input modalities, from the older or newer version of its API."""
+    """Return the input modalities of a model listed by `/api/v0` or `/api/v1`, or None."""
     kind, capabilities = shown.get("type"), shown.get("capabilities")
     vision = capabilities.get("vision") if isinstance(capabilities, dict) else None
     if kind == "vlm" or vision is True:
@@ -61,7 +62,7 @@ def _name(item: dict[str, Any]) -> Any:
 
 
 def _loaded_models(listed: list[dict[str, Any]]) -> dict[Any, int | None]:
-    """Return the context of each loaded model, from the older or newer version of its API."""
+    """Return the context size of each loaded model listed by `/api/v0` or `/api/v1`."""
     loaded: dict[Any, int | None] = {}
     for item in listed:
         if item.get("state") == "loaded":

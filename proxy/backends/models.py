@@ -1,4 +1,4 @@
-"""Parses model lists in every shape that backends use, and picks the model that a client means."""
+"""Parsing of model lists in the formats that backends use, and the choice of a model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,10 @@ class ModelInfo:
     owned_by: str = "unknown"
     context: int | None = None
     aliases: tuple[str, ...] = ()
-    loaded: bool = False  # in memory now, if the server reports that
-    inputs: tuple[str, ...] | None = None  # modalities: text, image, audio
+    loaded: bool = False  # whether the server reports it as loaded into memory
+    inputs: tuple[str, ...] | None = None  # input modalities: text, image, audio; None if unknown
     only_endpoint: str | None = (
-        None  # the path that this model requires instead of /chat/completions
+        None  # path that the model requires if it does not support /chat/completions
     )
 
 
@@ -29,8 +29,10 @@ def parse_models(listed: Any) -> list[ModelInfo]:
 
 
 def list_items(listed: Any) -> list[dict[str, Any]]:
-    """Return the items of a list object, a bare array, Ollama's `models`, bare names, or
-    nothing.
+    """Return the items of a model list as dicts.
+
+    Accepts OpenAI's list object, Ollama's `models`, a bare array, and an array of names. Anything
+    else is an empty list.
     """
     if isinstance(listed, dict):
         listed = listed.get("data") or listed.get("models")
@@ -62,13 +64,13 @@ def _model(name: str, fields: dict[str, Any]) -> ModelInfo:
         if isinstance(aliases, list)
         else (),
         inputs=_inputs(fields.get("architecture")),
-        # llama.cpp's router reports it.
+        # Only llama.cpp in router mode reports this.
         loaded=isinstance(status, dict) and status.get("value") == "loaded",
     )
 
 
 def _inputs(architecture: Any) -> tuple[str, ...] | None:
-    """Return the input modalities as llama.cpp and OpenRouter report them."""
+    """Return the input modalities from `architecture`, a field of llama.cpp and OpenRouter."""
     listed = architecture.get("input_modalities") if isinstance(architecture, dict) else None
     return (
         tuple(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else None
@@ -80,10 +82,11 @@ def has_model(models: list[ModelInfo], name: str | None) -> bool:
 
 
 def choose_model(models: list[ModelInfo], requested: str | None, default: str | None) -> str | None:
-    """Return the model for a request: the named one, else the default, the only or the loaded
-    model.
+    """Return the model to request, given the name that the client sent.
 
-    So an unchanged client keeps working after a switch of the backend.
+    In this order: the requested model if the backend has it, the default, the only model, the only
+    loaded model. So a client keeps working when the backend changes. If the list is empty, the
+    requested name is passed on; otherwise the choice is unclear and raises ModelNotFound.
     """
     chosen = requested if has_model(models, requested) else default
     if chosen:

@@ -1,8 +1,8 @@
-"""Streams the arguments of a call that the backend parsed.
+"""Reader for the streamed arguments of a tool call that the backend parsed.
 
-They pass byte for byte, with three exceptions. The last brace is held until the call is known to be
-complete. Something that is not an object is held, because it may become one (`null`, an object
-inside a string). A string where the tool's schema excludes strings is converted, as `typed` does.
+The arguments pass unchanged, with three exceptions. The last brace is held until the call is known
+to be complete. A value that is not an object is held until the end, where `null` and an object
+inside a string become objects. A string is converted by `typed` if the schema excludes strings.
 """
 
 import json
@@ -18,37 +18,38 @@ _INSIDE = re.compile(r'[^"\\]*')
 
 
 class NativeArguments:
-    """The text of one JSON object, in pieces.
+    """Incremental reader for the arguments of one call, a JSON object that arrives in pieces.
 
-    `feed` never returns a complete object; `end` returns the rest.
+    `feed` returns what can be sent, but never the last brace. Call `end` if the call is complete,
+    otherwise `abort`; both return the rest.
     """
 
     def __init__(self, schema: ValueSchema | None = None) -> None:
         self._schema = schema
         self._outside = _OUTSIDE if schema is None else _OUTSIDE_WITH_COMMAS
-        self._is_object = False  # the text is an object
-        self.closed = False  # the object is closed
-        # Text that is not an object, or the last brace and what follows it.
+        self._is_object = False  # the arguments start with a brace
+        self.closed = False  # the last brace has arrived
+        # Text that is held: a value that is not an object, or the last brace and what follows.
         self._held_back: list[str] = []
         self._held_back_size = 0
         # The enclosing objects and arrays; True for an object.
         self._open: list[tuple[ValueSchema | None, bool]] = []
-        self._value = schema  # schema of the next value
+        self._value = schema  # schema of the current or next value
         self._expects_key = False
         self._in_string = False
         self._escaped = False  # the last character was a backslash in a string
-        # The current string, if it is a key or must be converted.
+        # Text of the current string, if the string is a key or must be converted; else None.
         self._captured: list[str] | None = None
         self._captured_size = 0
-        self._captured_from = 0  # where it starts, or continues, in the current piece
-        self._converts = False  # the current string is converted
+        self._captured_from = 0  # start of the string's text in the current piece
+        self._converts = False  # whether the current string is converted
         self._out: list[str] = []
-        # Characters of the current piece before this index are in `_out`, or dropped.
+        # Characters of the current piece before this index were emitted or replaced.
         self._emitted_to = 0
 
     def feed(self, text: str) -> str:
         if self._is_passing and '"' not in text and "\\" not in text:
-            return text  # most pieces of a long argument
+            return text  # the fast path for most pieces of a long argument
         if not self._is_object and not self._held_back:
             text = text.lstrip()
             self._is_object = text.startswith("{")
@@ -59,19 +60,20 @@ class NativeArguments:
         return self._scan(text)
 
     def end(self) -> str:
-        """Return the held text; the call is complete."""
+        """Return the held text of a complete call, converted to an object if possible."""
         rest = "".join(self._held_back)
         self._held_back = []
         return rest.rstrip() if self._is_object else self._unwrapped(rest.strip())
 
     def abort(self) -> str:
-        """Return the held text of an incomplete call, but never its last brace."""
+        """Return the held text of a call that broke off, without the last brace."""
         captured, self._captured = self._captured, None
         return '"' + "".join(captured) if captured is not None and self._converts else ""
 
     def is_whole(self, *, cut: bool) -> bool:
-        """Return whether the arguments are complete at the end; `cut` means that the answer was
-        cut.
+        """Return whether the arguments are complete, given that no more will arrive.
+
+        `cut` means that the answer reached its length limit.
         """
         if self._is_object:
             return self.closed
@@ -95,13 +97,13 @@ class NativeArguments:
             self._held_back = ["}"]
             return ""
         self._is_object = self.closed = (
-            True  # passed on unchanged from here: it is no longer an object
+            True  # too long to hold, so everything from here on is passed on unchanged
         )
         return kept
 
     @property
     def _is_passing(self) -> bool:
-        """Whether the text is inside a string that is passed on unchanged."""
+        """Whether the reader is inside a string that is passed on unchanged."""
         return self._in_string and not self._escaped and self._captured is None
 
     def _scan(self, text: str) -> str:
@@ -127,7 +129,7 @@ class NativeArguments:
         return self._flush_piece(text)
 
     def _flush_piece(self, text: str) -> str:
-        """Return what the piece contributes; a captured string continues in the next piece."""
+        """Return the output of a whole piece; a captured string continues in the next piece."""
         if not self._converts:
             self._out.append(text[self._emitted_to :])
         if self._captured is not None:
@@ -139,7 +141,7 @@ class NativeArguments:
         return "".join(self._out)
 
     def _quote(self, text: str, at: int) -> None:
-        """Start or end a string; its quote precedes `at`."""
+        """Start or end a string whose quote is just before `at`."""
         self._in_string = not self._in_string
         if self._in_string:
             self._converts = (
@@ -159,7 +161,7 @@ class NativeArguments:
                 self._key(raw)
 
     def _bracket(self, letter: str) -> bool:
-        """Track the nesting, and return whether the arguments are closed."""
+        """Track the nesting at a bracket or comma; return whether it closes the arguments."""
         if letter in "{[":
             self._open.append((self._value, letter == "{"))
             self._next_value()
@@ -202,7 +204,7 @@ class NativeArguments:
 
 
 def _decoded(raw: str) -> str:
-    """Return the text of a JSON string, or `raw` if it is invalid."""
+    """Return the text of the JSON string with content `raw`, or `raw` itself if it is invalid."""
     try:
         return str(json.loads(f'"{raw}"', strict=False))
     except ValueError:

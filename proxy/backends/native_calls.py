@@ -1,7 +1,7 @@
-"""Converts calls that the backend parsed into the same events that our parser makes.
+"""Reader for tool calls that the backend parsed, which returns the same events as our parser.
 
-One reader per choice. A repeated name or id does not reach the client twice. See `native_arguments`
-for the arguments.
+There is one reader for each choice. Names and ids that a backend repeats are returned once. The
+arguments are read by `native_arguments`.
 """
 
 import json
@@ -15,7 +15,7 @@ from proxy.parsing.schema import ValueSchema
 from proxy.parsing.window import HELD_LIMIT
 
 SchemaOf: TypeAlias = Callable[[str], ValueSchema | None]
-"""Returns the schema of a tool's arguments, or None if no string in them must be converted."""
+"""Function that returns the schema of a tool's arguments, or None if nothing is converted."""
 
 
 @dataclass
@@ -34,8 +34,8 @@ class NativeCallReader:
     def __init__(self, schema_of: SchemaOf = lambda _: None) -> None:
         self._schema_of = schema_of
         self._calls: dict[object, _NativeCall] = {}
-        self._open: dict[int, _NativeCall] = {}  # calls without an end, by index
-        # Complete ones among them: they end as soon as another call starts.
+        self._open: dict[int, _NativeCall] = {}  # calls without a CallEnd yet, by index
+        # Those of them whose arguments are closed: they end when another call starts.
         self._closed: dict[int, _NativeCall] = {}
         self._last: _NativeCall | None = None
 
@@ -43,7 +43,7 @@ class NativeCallReader:
         function = delta.get("function")
         said = function if isinstance(function, dict) else delta if "name" in delta else {}
         call, events = self._call_for(delta, said)
-        if call.ended or call.early_size > HELD_LIMIT:  # too long without a name
+        if call.ended or call.early_size > HELD_LIMIT:  # too many arguments without a name
             return events
         if isinstance(given := delta.get("id"), str) and given:
             call.id = call.id or given
@@ -69,9 +69,9 @@ class NativeCallReader:
         return events
 
     def end(self, finish: str) -> list[TextEvent]:
-        """End the calls, because the backend has reported the finish of the choice.
+        """End all calls, because the backend has reported the finish reason `finish`.
 
-        A call is complete if its arguments are, even if the answer was cut after it.
+        A call with complete arguments is complete, even if the answer was cut after the call.
         """
         events: list[TextEvent] = []
         for call in [call for call in self._open.values() if call.name]:
@@ -81,12 +81,13 @@ class NativeCallReader:
 
     @property
     def are_whole(self) -> bool:
-        """Whether no call lacks anything, as far as its arguments show."""
+        """Whether every call has a name and closed arguments."""
         return all(call.name and call.arguments.closed for call in self._open.values())
 
     def has_nameless(self, finish: str) -> bool:
-        """Return whether a call without a name has arguments, or an id where the backend
-        announced calls.
+        """Return whether a call lacks a name and has arguments.
+
+        If `finish` announces calls, an id without a name counts too.
         """
         announced = finish in ("tool_calls", "function_call")
         return any(
@@ -97,7 +98,10 @@ class NativeCallReader:
     def _call_for(
         self, delta: dict[str, Any], function: dict[str, Any]
     ) -> tuple[_NativeCall, list[TextEvent]]:
-        """Return the call that a delta belongs to; a new call ends the complete ones before it."""
+        """Return the call that `delta` belongs to, and the events that end earlier calls.
+
+        A new call ends those before it whose arguments are closed.
+        """
         index, given = delta.get("index"), delta.get("id")
         new_id = isinstance(given, str) and given != ""
         key: object
@@ -113,7 +117,7 @@ class NativeCallReader:
                 and function.get("name")
                 and function.get("arguments")
             ):
-                # Without ids, a further name shows that the call before is complete.
+                # Without ids, another name with arguments starts a new call at the same index.
                 self._calls[index, len(self._calls)] = self._calls.pop(index)
         elif new_id:
             key = given
@@ -141,7 +145,7 @@ class NativeCallReader:
         return [CallStart(call.index, call.id, call.name, "native")]
 
     def _buffer(self, call: _NativeCall, arguments: str) -> list[TextEvent]:
-        """Start the call once its name and the first arguments have arrived, in either order."""
+        """Buffer arguments until the call has a name and arguments, then start the call."""
         if arguments:
             call.early.append(arguments)
             call.early_size += len(arguments)

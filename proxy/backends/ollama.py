@@ -1,7 +1,8 @@
-"""Ollama, through its OpenAI-compatible API.
+"""Backend for Ollama, through its OpenAI-compatible API.
 
-It uses another field for reasoning, takes the parts of a message for several messages, and silently
-ignores many fields. Above all, it silently cuts the beginning of a prompt that is too long.
+Ollama names the reasoning field `reasoning`, treats the text parts of a message as separate
+messages, and silently ignores many fields. It also silently cuts the beginning of a prompt that is
+too long.
 """
 
 from dataclasses import replace
@@ -17,7 +18,7 @@ from proxy.chat_request.request import ChatRequest
 from proxy.errors import BridgeError
 
 _BYTES_PER_TOKEN = 4
-_RECHECK_AFTER = 1.0  # seconds after the first list
+_RECHECK_AFTER = 1.0  # seconds between the first two requests for the list
 
 
 class Ollama(Backend):
@@ -45,7 +46,7 @@ class Ollama(Backend):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._rechecked_at = float("nan")
-        self._inputs: dict[str | None, tuple[str, ...] | None] = {}  # by model
+        self._inputs: dict[str | None, tuple[str, ...] | None] = {}  # input modalities by model
 
     @classmethod
     async def probe(cls, look: FetchPath) -> bool:
@@ -58,9 +59,10 @@ class Ollama(Backend):
         return isinstance(version, dict) and "version" in version
 
     async def models(self, max_age: float = MODELS_TTL) -> list[ModelInfo]:
-        """Return the models; list them once more after the first request.
+        """Return the models; if none was loaded yet, list them once more early.
 
-        The context of a model is known only once it is loaded.
+        Ollama reports the context size of a model only while the model is loaded, which the first
+        request does.
         """
         seen = self._models_fetched_at
         if (
@@ -75,8 +77,9 @@ class Ollama(Backend):
         return await super().models(max_age)
 
     async def list_models(self) -> list[ModelInfo]:
-        """Return the models with the context that the loaded ones actually have, not the trained
-        one.
+        """Return the models, with the actual context size of those that are loaded.
+
+        The context size that a model was trained with is not used.
         """
         running = {
             model_name(item): item.get("context_length")
@@ -96,7 +99,7 @@ class Ollama(Backend):
 
     def relax(self, error: BridgeError, capabilities: Capabilities) -> Capabilities | None:
         if "does not support thinking" in error.message:
-            # another model of this server may support it
+            # not remembered, because another model may support it
             return replace(capabilities, reasoning_effort=False)
         return super().relax(error, capabilities)
 
@@ -141,7 +144,7 @@ def _inputs(shown: Any) -> tuple[str, ...] | None:
 
 
 def _num_ctx(shown: Any) -> int | None:
-    """Return `num_ctx` from the parameters of the Modelfile."""
+    """Return `num_ctx` from the `parameters` of a model, such as `num_ctx 8192`, or None."""
     parameters = shown.get("parameters") if isinstance(shown, dict) else None
     for line in parameters.splitlines() if isinstance(parameters, str) else []:
         words = line.split()

@@ -1,6 +1,6 @@
-"""Provides the address of a backend and, for a managed server, the lease of each request.
+"""Interface to the server behind a backend: its address, its state and the leases of requests.
 
-A managed server must be started first, and has another port after each start.
+A managed server is one that this proxy starts. Its port changes with every start.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,100 +13,103 @@ from proxy.backends.models import ModelInfo
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """What a request needs from a provider with several models."""
+    """Properties of a request by which a provider with several models chooses one."""
 
     model: str | None = None
     tools: bool = False
     auxiliary: bool = False  # a chat without tools, such as a title or summary
-    fingerprint: str | None = None  # equal for a repeated request
+    fingerprint: str | None = None  # equal if the client repeats the request
 
 
 @dataclass(frozen=True, slots=True)
 class ContextClaim:
-    """The part of the context that a request needs."""
+    """Share of the context that a request claims before it is admitted."""
 
-    # Counts the tokens of the prompt; without it the request claims the whole context.
+    # Returns the number of prompt tokens; if None, the request claims the whole context.
     count: Callable[[], Awaitable[int | None]] | None = None
-    output: int | None = None  # tokens; None: as many as fit
+    output: int | None = None  # maximum number of output tokens; None if unlimited
     tools: bool = False
     choices: int = 1
     session: str | None = None  # equal for all requests of a conversation
 
 
 class ServerLog(Protocol):
-    position: int  # number of lines so far
+    position: int  # number of lines written so far
 
     def since(self, position: int) -> Sequence[str]:
-        """Return the lines after `position`."""
+        """Return the lines that were written after the first `position` lines."""
 
 
 class Provider(Protocol):
     async def address(self) -> BackendAddress:
-        """Return the address; a managed server is waited for until it is ready."""
+        """Return the address of the server; if it is managed, wait until it is ready."""
 
     async def admit(self, claim: ContextClaim) -> None:
-        """Wait until the request fits into the context beside the running ones.
+        """Wait until the context has room for the request beside those that are running.
 
-        Only a managed server limits this. `release` frees the context.
+        Only a managed server limits this. `release` frees the claimed context.
         """
 
     def waiting_reason(self) -> str | None:
-        """Return why the request is not admitted yet, in one line."""
+        """Return in one line why the request has not been admitted yet, or None."""
 
     async def failover(self, refused: BackendAddress) -> BackendAddress | None:
-        """Return the address to retry after a connection to `refused` failed, or None."""
+        """Return the address to try next after a connection to `refused` failed, or None."""
 
     async def wait_for_restart(self) -> bool:
-        """Wait for the restart after an answer broke off; return whether the answer can be
-        requested again.
+        """Wait for the server to restart after an answer broke off.
+
+        Returns False if the answer cannot be requested again, as for a server that is not managed.
         """
 
     def unavailable_reason(self) -> str | None:
-        """Return why the server cannot answer now, as far as known without asking it."""
+        """Return why the server cannot answer now, or None; sends no request."""
 
     def device(self) -> str | None:
-        """Return the device that the model runs on, if known."""
+        """Return the name of the device that the model runs on, or None if unknown."""
 
     def report_success(self, prompt: int = 0, cached: int = 0) -> None:
-        """Record that an answer was completed, with its prompt tokens and the cached ones, if
-        known.
+        """Record a completed answer.
+
+        `prompt` is its number of prompt tokens, and `cached` how many of those were cached; 0 means
+        unknown.
         """
 
     def acquire(self, route: RouteRequest) -> "Provider":
-        """Return the provider for one request; `release` ends it."""
+        """Return a provider for one request, which must be released with `release`."""
 
     def release(self) -> None:
-        """Release the lease of a request that has its answer or was cancelled."""
+        """Release what `acquire` and `admit` reserved; call it when the request has ended."""
 
     def model(self) -> str | None:
-        """Return the name of the model, if the request does not choose it."""
+        """Return the name of the model that answers, or None if the request chooses the model."""
 
     def dialect(self) -> str | None:
-        """Return the configured dialect of the model, if there is one."""
+        """Return the dialect that is configured for the model, or None."""
 
     def models(self) -> list[ModelInfo] | None:
-        """Return all models, if known without asking the server."""
+        """Return all models, or None if only the server knows them."""
 
     def details(self) -> list[dict[str, Any]] | None:
-        """Return the state of each model, for `/health`."""
+        """Return the state of each model for `/health`, or None if the server is not managed."""
 
     def is_unloaded(self) -> bool:
-        """Return whether nothing is loaded, and the next request will load a model."""
+        """Return whether no model is loaded, so that the next request has to load one."""
 
     def log(self) -> ServerLog | None:
-        """Return the output of the server, if it is managed."""
+        """Return the log of the server, or None if the server is not managed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FixedProvider:
-    """Provider for a server at a fixed address, which llama-bridge does not manage."""
+    """Provider for a server at a fixed address that this proxy does not manage."""
 
     target: BackendAddress
 
     async def address(self) -> BackendAddress:
         return self.target
 
-    # Other clients may use the server too, so it must limit itself.
+    # Other clients may use the server as well, so only the server itself can limit requests.
     async def admit(self, claim: ContextClaim) -> None:  # noqa: ARG002
         return None
 
@@ -125,11 +128,11 @@ class FixedProvider:
     def device(self) -> str | None:
         return None
 
-    # There is nothing to manage.
+    # Only a managed server uses this.
     def report_success(self, prompt: int = 0, cached: int = 0) -> None:  # noqa: ARG002
         return None
 
-    # The server chooses its model itself.
+    # The server itself handles the choice of a model.
     def acquire(self, route: RouteRequest) -> Provider:  # noqa: ARG002
         return self
 

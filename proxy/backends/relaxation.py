@@ -1,6 +1,6 @@
-"""Derives from a refusal which optional field or message form to leave out in a second attempt.
+"""Choice of the optional features to leave out of a request that the backend has refused.
 
-Clients send each of these to every server, and no answer depends on them.
+Clients send these features to every server, and no answer depends on them.
 """
 
 import re
@@ -22,9 +22,9 @@ _PREFILL = re.compile(
 
 
 def relax(message: str, capabilities: Capabilities) -> dict[str, Any]:
-    """Return the capabilities that a refusal with this message rules out.
+    """Return the fields of `capabilities` to change after a refusal with this message.
 
-    The reason is expected at the beginning of the message.
+    Returns an empty dict if the message names no optional feature near its beginning.
     """
     message = message[:_SEARCH_LIMIT]
     if "stream_options" in message:

@@ -1,5 +1,6 @@
-"""Reads the JSON of an answer by its shape, not by the kind of backend: chunks, or a whole
-completion.
+"""Reader for the JSON of an answer, which goes by its shape and not by the kind of backend.
+
+Reads the chunks of a stream as well as whole completions.
 """
 
 from collections.abc import Collection, Iterator
@@ -22,7 +23,7 @@ from proxy.parsing.events import (
 from proxy.parsing.schema import ValueSchema
 
 ChoiceEvent: TypeAlias = tuple[int, Event]
-"""The index of a choice, and an event of it."""
+"""Index of a choice, and one event of that choice."""
 
 
 _PASSTHROUGH_FIELDS = ("refusal", "annotations", "audio")
@@ -33,17 +34,17 @@ _NAMELESS_ERROR = {
 
 
 class ResponseReader:
-    """Converts the chunks of one answer into events."""
+    """Converter of the chunks of one answer into events."""
 
     def __init__(self, tools: tuple[Any, ...] = ()) -> None:
         self._names = DeclaredNames(tools)
         self._schemas: dict[str, ValueSchema | None] = {}
         self._calls: dict[int, NativeCallReader] = {}
-        # Choices with `tool_calls`: a `function_call` beside them is a duplicate.
+        # Choices that have `tool_calls`; there a `function_call` is a duplicate and is ignored.
         self._with_tool_calls: set[int] = set()
-        # Fields seen per choice: in deltas, and in messages.
+        # The fields seen in the deltas and in the messages of each choice.
         self._seen_fields: dict[int, tuple[set[str], set[str]]] = {}
-        # An object has declared itself a chunk.
+        # Whether an earlier object had choices and was not a whole completion.
         self._in_chunks = False
         self._ends_with_usage = False  # the last object contained only usage
 
@@ -71,16 +72,16 @@ class ResponseReader:
         self._ends_with_usage = usage is not None and not choices
 
     def end(self) -> Iterator[ChoiceEvent]:
-        """Finish choices without a finish reason at the end of the response.
+        """Finish choices with complete calls at the end of a stream without finish reasons.
 
-        If usage was reported, calls with closed arguments are complete.
+        Only if the stream ended with its usage, which shows that it was not cut off.
         """
         for index, calls in self._calls.items() if self._ends_with_usage else ():
             if calls.are_whole:
                 yield from self._finish(index, "tool_calls")
 
     def _plain_completion(self, text: str, chunk: dict[str, Any]) -> Iterator[ChoiceEvent]:
-        """Read a chunk of llama.cpp's `/completion`."""
+        """Read an object in the format of llama.cpp's `/completion` route, which has no choices."""
         if text:
             yield 0, Content(text)
         if chunk.get("stop") is True:
@@ -94,10 +95,10 @@ class ResponseReader:
     def _choice(
         self, index: int, choice: dict[str, Any], *, repeats: bool
     ) -> Iterator[ChoiceEvent]:
-        """Read a choice, and skip the fields that repeat earlier ones.
+        """Read a choice, and skip fields that repeat earlier ones.
 
-        `repeats`: the object is a whole completion after chunks, as MiniMax sends at the end. A
-        `message` after deltas repeats them too.
+        `repeats` means that this object is a whole completion after chunks, which MiniMax sends at
+        the end of a stream. A `message` after deltas repeats them as well.
         """
         in_deltas, in_messages = self._seen_fields.get(index) or self._seen_fields.setdefault(
             index, (set(), set())
@@ -132,14 +133,15 @@ class ResponseReader:
             if reason != "content_filter" and any(
                 isinstance(event, CallEnd) and not event.whole for event in ends
             ):
-                reason = "length"  # llama-cpp-python reports a cut call as complete
+                reason = "length"  # llama-cpp-python reports a call that was cut off as complete
         yield index, Finish(reason)
 
     def _delta(
         self, index: int, delta: dict[str, Any], known: set[str], left_out: Collection[str]
     ) -> Iterator[ChoiceEvent]:
-        """Read a delta, and add the names of its fields to `known`; `calls` stands for both call
-        formats.
+        """Read a delta except the fields in `left_out`, and add the others' names to `known`.
+
+        The name `calls` covers both `tool_calls` and `function_call`.
         """
         if "reasoning" not in left_out and (thought := _reasoning_text(delta)):
             known.add("reasoning")
@@ -173,7 +175,7 @@ class ResponseReader:
                 yield index, event
 
     def _schema(self, name: str) -> ValueSchema | None:
-        """Return the schema by which `NativeCallReader` converts, or None."""
+        """Return the schema of the arguments of tool `name`, or None if nothing is converted."""
         if name not in self._schemas:
             declared = self._names.parameters(name)
             schema = ValueSchema([declared], declared)
@@ -182,10 +184,10 @@ class ResponseReader:
 
 
 def _unlabelled_error(chunk: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the error in an object without an `error` field, or None.
+    """Return the error in a chunk that has no `error` field, or None.
 
-    vLLM before 0.10.1 sends a flat error object. Ollama turns an error of its cloud into an empty
-    chunk.
+    vLLM before 0.10.1 sends a flat error object. Ollama loses the text of an error in the middle of
+    an answer, and sends a chunk without a model name.
     """
     if chunk.get("object") == "error":
         return chunk
@@ -217,7 +219,7 @@ def _reasoning_text(delta: dict[str, Any]) -> str:
 
 
 def _text(content: Any) -> str:
-    if isinstance(content, list):  # parts, as some servers send them
+    if isinstance(content, list):  # a list of parts, as some servers send
         return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
 
@@ -227,7 +229,7 @@ def _count(value: Any) -> int:
 
 
 def _usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the usage from the chunk, a choice (Moonshot) or `x_groq` (Groq)."""
+    """Return the usage from the chunk, from one of its choices (Moonshot), or from `x_groq`."""
     choices, corner = chunk.get("choices"), chunk.get("x_groq")
     places = [chunk, *(choices if isinstance(choices, list) else []), corner]
     found = (place.get("usage") for place in places if isinstance(place, dict))
@@ -237,7 +239,10 @@ def _usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _cached_tokens(chunk: dict[str, Any], prompt: int) -> int:
-    """Return the cached prompt tokens of llama.cpp; older builds report only the processed ones."""
+    """Return the number of cached prompt tokens that the `timings` of llama.cpp report.
+
+    Older builds report only how many of the `prompt` tokens were processed.
+    """
     timings = chunk.get("timings")
     if not isinstance(timings, dict):
         return 0

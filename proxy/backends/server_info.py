@@ -1,4 +1,4 @@
-"""Data classes for what a server reports about itself."""
+"""Data classes for the facts that a server reports about itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
-    """Description of a backend."""
+    """Facts about a backend and its model, each None if unknown."""
 
     model: str | None = None
     context: int | None = None
     template_has_tools: bool | None = None
-    advice: str | None = None  # what the user should do before it serves well
-    inputs: tuple[str, ...] | None = None  # modalities: text, image, audio
+    advice: str | None = None  # what the user should configure
+    inputs: tuple[str, ...] | None = None  # input modalities: text, image, audio
 
 
 @dataclass(frozen=True, slots=True)
 class ModelsResponse:
-    """A response to `GET /models`, used to detect the kind of server."""
+    """Response to `GET /models`, from which the kind of server is detected."""
 
     headers: Mapping[str, str]
     items: list[dict[str, Any]]

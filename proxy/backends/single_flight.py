@@ -1,4 +1,4 @@
-"""Runs one attempt for all callers that wait for its result."""
+"""Sharing of one running attempt between all callers that wait for its result."""
 
 import asyncio
 import time
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Runs `attempt` at most once at a time, and gives all callers its result.
+    """Runs `attempt` at most once at a time, and returns its result to every waiting caller.
 
-    A cancelled caller does not cancel it for the others; when the last caller has gone, it is
-    cancelled. An error is returned for `error_ttl` seconds before the next attempt.
+    The attempt is cancelled only when all of its callers have been cancelled. After a failure,
+    callers get the same error for `error_ttl` seconds; then the next caller starts a new attempt.
     """
 
     def __init__(
@@ -20,7 +20,7 @@ class SingleFlight(Generic[T]):
     ) -> None:
         self._attempt, self._error_ttl = attempt, error_ttl
         self._task: asyncio.Task[T] | None = None
-        self._failed_at = float("-inf")  # time of the last failure
+        self._failed_at = float("-inf")  # monotonic time of the last failure
         self._waiters = 0
 
     async def result(self) -> T:
@@ -35,7 +35,7 @@ class SingleFlight(Generic[T]):
                 self._task = None  # the next caller starts another attempt
 
     def start(self) -> None:
-        """Run an attempt to its end, even if no caller waits for it."""
+        """Start an attempt in the background, or keep the running one until its end."""
         self._waiters += 1
         self._current().add_done_callback(self._release)
 
@@ -43,7 +43,7 @@ class SingleFlight(Generic[T]):
         self._waiters -= 1
 
     def _current(self) -> asyncio.Task[T]:
-        """Return the running attempt, the last one while its error holds, or a new one."""
+        """Return the running attempt, a recently failed one, or a new one."""
         if self._task is None or (
             self._task.done() and time.monotonic() - self._failed_at >= self._error_ttl
         ):
@@ -52,6 +52,6 @@ class SingleFlight(Generic[T]):
         return self._task
 
     def _end(self, task: asyncio.Task[T]) -> None:
-        # Retrieve the exception, also if no caller is left.
+        # Retrieve the exception even if no caller is left, or asyncio logs a warning.
         failed = not task.cancelled() and task.exception() is not None
         self._failed_at = time.monotonic() if failed else float("-inf")

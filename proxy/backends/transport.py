@@ -1,7 +1,7 @@
-"""Transport to a private server that reads only what is consumed.
+"""HTTP transport for private servers that reads no more than is consumed.
 
-asyncio streams read a quarter of a megabyte ahead for each connection, even for a client that does
-not read. Here the rest stays in the kernel, and the backend waits.
+The streams of asyncio buffer up to a quarter of a megabyte for each connection, even if the client
+does not read. With this transport, unread data stays in the kernel, and the backend waits.
 """
 
 import asyncio
@@ -17,16 +17,18 @@ import httpx
 
 from proxy.errors import Overloaded
 
-# Reads 150 MB/s; with twice the size, a thousand clients that do not read would cost 15 MB more.
+# This size reads 150 MB/s. Twice the size would cost 15 MB more for a thousand clients that do not
+# read.
 READ_SIZE = 4 * 1024
 
 
 def _keepalive() -> Iterator[tuple[int, int, int]]:
-    """Yield the socket options that detect a dead link: probe after 30 s of silence, give up
-    after 6 probes.
+    """Yield the socket options that detect a dead link.
+
+    After 30 s of silence the kernel sends a probe every 10 s, and gives up after 6 of them.
     """
     yield socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
-    # macOS calls the first one TCP_KEEPALIVE.
+    # TCP_KEEPALIVE is the name of TCP_KEEPIDLE on macOS.
     seconds = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
     yield from (
         (socket.IPPROTO_TCP, getattr(socket, name), value)
@@ -43,7 +45,7 @@ class _SocketStream(httpcore.AsyncNetworkStream):
         self._socket = connected
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        # Available data is returned at once, so give other tasks a turn.
+        # sock_recv does not yield if data is available, so give other tasks a turn here.
         await asyncio.sleep(0)
         async with _mapped_errors(httpcore.ReadTimeout, httpcore.ReadError, timeout):
             return await asyncio.get_running_loop().sock_recv(
@@ -58,8 +60,9 @@ class _SocketStream(httpcore.AsyncNetworkStream):
         self._socket.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """Return whether an idle connection is readable, which means that the server has closed
-        it.
+        """Return whether the socket is readable, the only value of `info` that is supported.
+
+        The pool of httpcore takes a readable idle connection for one that the server has closed.
         """
         if info != "is_readable":
             return None
@@ -74,7 +77,7 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
         host: str,
         port: int,
         timeout: float | None = None,
-        # httpcore passes neither.
+        # This proxy sets neither of them.
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
@@ -84,7 +87,7 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
             )
             share = timeout / len(found) if timeout is not None else None
             for at in found[:-1]:
-                # Also TimeoutError: each address gets its share of the time.
+                # OSError includes TimeoutError: each address gets its share of the time.
                 with contextlib.suppress(OSError):
                     async with asyncio.timeout(share):
                         return await _connect(*at)
@@ -93,15 +96,15 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
 
 class Transport(httpx.AsyncHTTPTransport):
     def __init__(self, limits: httpx.Limits) -> None:
-        # httpx uses no other part of a pool.
+        # httpx calls only the methods that ConnectionPool has.
         self._pool = ConnectionPool(limits)  # type: ignore[assignment]
 
 
 class ConnectionPool:
-    """Pool in which a connection is used by one request, kept for the next, or closed.
+    """Pool of connections, each in use by one request, idle, or closed.
 
-    httpcore's own pool leaks a connection if a request is cancelled right after connecting, or
-    while a response is closed.
+    The pool of httpcore leaks a connection if a request is cancelled right after connecting, or
+    while a response is being closed.
     """
 
     def __init__(self, limits: httpx.Limits) -> None:
@@ -112,7 +115,7 @@ class ConnectionPool:
         connection = await self._acquire(request.url.origin)
         try:
             response = await connection.handle_async_request(request)
-        except BaseException:  # also if the client disconnects: the connection must be closed here
+        except BaseException:  # also on cancellation, or the connection would leak
             await connection.aclose()
             raise
         body = _ResponseBody(response.stream, connection, self)
@@ -151,7 +154,7 @@ class ConnectionPool:
 
 
 class _ResponseBody:
-    """Body of a response; closing it releases the connection once."""
+    """Body of a response, which returns its connection to the pool when it is closed."""
 
     def __init__(
         self, body: Any, connection: httpcore.AsyncHTTPConnection, connections: ConnectionPool
@@ -174,7 +177,10 @@ async def _connect(family: int, kind: int, protocol: int, _: str, address: Any) 
     try:
         connecting = socket.socket(family, kind, protocol)
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):  # our limit, not the backend's
+        if error.errno in (
+            errno.EMFILE,
+            errno.ENFILE,
+        ):  # the limit of this process, not of the backend
             raise Overloaded(
                 "this proxy has no file descriptor left for a connection to the backend; "
                 "raise `ulimit -n`"
@@ -185,7 +191,7 @@ async def _connect(family: int, kind: int, protocol: int, _: str, address: Any) 
         for option in SOCKET_OPTIONS:
             connecting.setsockopt(*option)
         await asyncio.get_running_loop().sock_connect(connecting, address)
-    except BaseException:  # also on cancellation and timeout
+    except BaseException:  # also on cancellation or timeout, or the socket would leak
         connecting.close()
         raise
     return _SocketStream(connecting)

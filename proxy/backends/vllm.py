@@ -1,8 +1,8 @@
-"""vLLM: close to OpenAI's API.
+"""Backend for vLLM.
 
-Without `--enable-auto-tool-choice` it refuses requests whose tools the model may choose. With
-`tool_choice: "none"` the tools are still in the prompt, so the model writes calls as text, which we
-parse.
+Without `--enable-auto-tool-choice`, vLLM refuses requests that offer tools and let the model
+choose. Then the request is repeated with `tool_choice: "none"`: the tools are still in the prompt,
+so the model writes its calls as text, which this proxy parses.
 """
 
 from dataclasses import replace

@@ -1,8 +1,8 @@
-"""OpenCode's zen: a gateway to many providers; each model is bound to one API.
+"""Backend for OpenCode Zen, a gateway to many providers that binds each model to one API.
 
-It routes a conversation by its session header and refuses requests without one. Its errors are
-identified by type, under statuses that mislead clients. Its free models serve OpenCode only; the
-client's user agent is passed on as it is, never faked.
+Zen routes a conversation by its session header and refuses requests without one. The type of an
+error is reliable, but its status would mislead clients, so the status is replaced. The free models
+serve OpenCode only; this proxy passes on the user agent of the client and never fakes it.
 """
 
 import re
@@ -20,9 +20,9 @@ from proxy.chat_request.session_id import session_id
 from proxy.errors import BackendRefused, BackendStatusError, BridgeError, ModelNotFound, OutOfCredit
 
 _SESSION, _AGENT = b"x-opencode-session", b"user-agent"
-# OpenCode 2 puts the parent session of a sub-agent into the second and third.
+# In the second and third, OpenCode 2 sends the session of a sub-agent's parent.
 _SESSIONS_OF_CLIENTS = (b"x-opencode-session-id", b"x-session-id", b"x-session-affinity")
-# The model list does not tell which API a model has. Match families, not single models.
+# The model list does not contain the API of a model, so model families are matched by name.
 _WIRES = {
     re.compile(r"gpt-(?!oss)|o\d"): "/responses",
     re.compile(r"claude-|qwen3\.\d"): "/messages",
@@ -78,7 +78,7 @@ class Zen(Backend):
             if type(error) is BackendRefused and "type" in fields:
                 error.type = kind
             return error
-        if "not supported for format" in message:  # a family that is missing in _WIRES
+        if "not supported for format" in message:  # a model family that is missing in _WIRES
             error = BackendRefused(
                 f"{message}; available here: {usable_names(self._models)}", param="model"
             )
@@ -91,7 +91,7 @@ class Zen(Backend):
             error = BackendStatusError(
                 explained, status=said, type=kind, headers=retry_headers(headers)
             )
-        error.type = kind  # clients know these types
+        error.type = kind  # clients match on these types
         return error
 
     async def list_models(self) -> list[ModelInfo]:
@@ -100,8 +100,9 @@ class Zen(Backend):
         ]
 
     async def describe(self, max_age: float = MODELS_TTL) -> BackendInfo:
-        """Describe the backend from cached models: `/health` must not query a public server each
-        time.
+        """Return the model, its context size and its modalities, from a cached model list.
+
+        By default `/health` must not send a request to a public server each time.
         """
         facts = await super().describe(max_age)
         address = await self.provider.address()

@@ -65,7 +65,7 @@ def integer(text: str) -> str | None:
 def number(text: str) -> str | None:
     """Return `text` as a JSON number, or None.
 
-    JSON has no infinity. Numbers that overflow a float, such as `1e999`, are therefore rejected.
+    JSON has no infinity, so a number with an exponent that overflows a float is rejected.
     """
     if not NUMBER.fullmatch(text) or abs(float(text)) == float("inf"):
         return integer(text)

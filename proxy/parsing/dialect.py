@@ -49,9 +49,11 @@ class ReasoningTags:
 
     @property
     def closers(self) -> tuple[str, ...]:
+        """All tags that close the reasoning."""
         return (self.closer, *self.other_closers)
 
     def applies(self, hint: "ModelHint") -> bool:
+        """Return whether these tags are markup, not ordinary text, for the model in `hint`."""
         return (
             not self.model_pattern
             or (self.template_marker or self.opener) in hint.template
@@ -79,6 +81,8 @@ def sample(doc: str | None) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Dialect:
+    """Format in which models write tool calls."""
+
     name: str
     sample: str
     grammar: Grammar | None = None
@@ -110,7 +114,7 @@ class Dialect:
         if (self.tentative_grammar is None) != (not self.tentative_openers) or (
             self.grammar is None
         ) != (not self.openers):
-            raise ValueError(f"{self.name}: a grammar and what it begins with belong together")
+            raise ValueError(f"{self.name}: a grammar needs openers, and openers need a grammar")
 
     def fits(self, hint: ModelHint) -> bool:
         """Return whether the template or the name of the model suggests this dialect."""

@@ -38,6 +38,7 @@ class Pending:
         self.watchers = QuoteWatchers()
 
     def add(self, raw: str, events: Iterable[TextEvent]) -> None:
+        """Add text and the events that it means."""
         self._raw.write(raw)
         for event in events:
             if isinstance(event, Content):
@@ -58,15 +59,18 @@ class Pending:
 
     @property
     def events(self) -> list[TextEvent]:
+        """The calls, and the text between them, as events."""
         self._close()
         return self._events
 
     @property
     def calls(self) -> list[TextEvent]:
+        """The events of the calls, without the text between them."""
         return [event for event in self._events if not isinstance(event, Content)]
 
     @property
     def raw(self) -> str:
+        """Everything held, as text."""
         return self._raw.getvalue()
 
 
@@ -102,7 +106,7 @@ class EventBuffer:
         self.tools = tools
         self.request_texts = request or RequestTexts()
         self.quoted_calls: Counter[str] = Counter()  # calls that stayed text, by rule
-        self.grammar_failures: Counter[str] = Counter()
+        self.grammar_failures: Counter[str] = Counter()  # exceptions, counted by dialect
         self.has_text = False  # the answer has visible text
         self.has_reasoning = False  # there was reasoning, possibly empty
         self.reasoning_shown = False  # reasoning was shown
@@ -111,9 +115,9 @@ class EventBuffer:
             None  # calls in the reasoning that are not decided yet
         )
         self._events: list[TextEvent] = []
-        self._calls = 0
+        self._calls = 0  # calls emitted
         self._digest = CallDigest()
-        self._made: set[bytes] = set()
+        self._made: set[bytes] = set()  # digests of the calls emitted
 
     def add_text(self, text: str) -> None:
         if text:
@@ -149,9 +153,11 @@ class EventBuffer:
 
     @property
     def held_reasoning_size(self) -> int:
+        """Number of characters held because of calls in the reasoning."""
         return self._reasoning_calls.size if self._reasoning_calls else 0
 
     def hold_reasoning_calls(self, raw: str, events: Sequence[TextEvent]) -> None:
+        """Hold calls found in the reasoning, together with their text."""
         self._reasoning_calls = self._reasoning_calls or Pending()
         self._reasoning_calls.add(raw, events)
 
@@ -172,6 +178,7 @@ class EventBuffer:
             self.add_calls(pending.calls, "parsed from reasoning")
 
     def take_events(self) -> list[TextEvent]:
+        """Return the events since the previous call of this method, with adjacent pieces merged."""
         events, self._events = self._events, []
         return events if len(events) < 2 else merged(events)
 

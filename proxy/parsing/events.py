@@ -46,6 +46,8 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
+    """Number of tokens that the request and its answer used."""
+
     prompt: int
     completion: int
     cached: int = 0
@@ -54,6 +56,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
+    """Number of prompt tokens that the backend has processed, out of `total`."""
+
     done: int
     total: int
 
@@ -72,7 +76,7 @@ class Passthrough:
 
 @dataclass(frozen=True, slots=True)
 class ErrorEvent:
-    """The backend reported an error inside its answer."""
+    """Error that the backend reported inside its answer."""
 
     body: Any  # the parsed error, of any shape
 

@@ -1,1 +1,1 @@
-"""llama.cpp's server: its API, and what to do where its own parser fails."""
+"""Backend for llama-server: its API, and recovery from failures of its own parser."""

@@ -1,8 +1,11 @@
-"""llama.cpp's llama-server, managed or not.
+"""Backend for llama-server of llama.cpp, managed by this proxy or not.
 
-It sends nothing before the prompt is processed, unless asked for progress. It treats a tool_choice
-that names a tool as "auto". It answers 500 to requests that can never succeed. It reports usage per
-choice. A request with X-Conversation-Id keeps generating after the client has disconnected.
+Peculiarities of llama-server:
+- It sends nothing before the prompt is processed, unless the request asks for progress.
+- It treats a tool_choice that names a tool as "auto".
+- It returns 500 for requests that can never succeed.
+- It reports the usage of each choice separately.
+- A request with X-Conversation-Id continues to generate after the client has disconnected.
 """
 
 import asyncio
@@ -33,8 +36,8 @@ from proxy.errors import (
 from proxy.parsing.dialect import ModelHint
 from proxy.parsing.events import Finish, Usage
 
-# Template, schema, history or image errors: a repeated request fails again, so clients must not
-# retry.
+# Errors in the template, a schema, the history or an image. A repeated request would fail again, so
+# these are reported with status 400.
 _PERMANENT = re.compile(
     r"JSON schema error|failed to parse grammar|Failed to initialize samplers|"
     r"Unable to generate parser|While executing|Jinja|jinja|"
@@ -42,7 +45,7 @@ _PERMANENT = re.compile(
     r"Unknown reasoning format"
 )
 _COUNT_TIMEOUT = 5.0  # seconds
-# POST requests to these paths generate nothing. Every other path may use the context.
+# Requests to these paths generate nothing. Requests to any other path may use the context.
 _CONTEXT_FREE_PATHS = re.compile(
     r"/(tokenize|detokenize|apply-template|input_tokens|count_tokens|embeddings?|rerank|"
     r"reranking|props|lora-adapters|slots/\d+)/?$"
@@ -51,10 +54,10 @@ _RANDOM_FAILURE = re.compile(r"does not match the expected|Failed to parse input
 
 
 class _LlamaCppReader(ResponseReader):
-    """Adds up the tokens of several choices.
+    """Reader that adds up the usage of several choices.
 
-    The usage of a choice follows its finish without naming it, so a report belongs to the choice
-    that finished last, and a further report for the same choice replaces the one before.
+    llama-server reports the usage of a choice after its finish reason, without an index. So a
+    report belongs to the choice that finished last, and replaces an earlier report for that choice.
     """
 
     def __init__(self, tools: tuple[Any, ...] = ()) -> None:
@@ -66,9 +69,7 @@ class _LlamaCppReader(ResponseReader):
         for index, event in super().read(chunk):
             if isinstance(event, Finish):
                 self._last_finished = index
-                self._completion_tokens.pop(
-                    None, None
-                )  # counted while the choice was still being written
+                self._completion_tokens.pop(None, None)  # reported before any choice had finished
             if isinstance(event, Usage):
                 self._completion_tokens[self._last_finished] = event.completion
                 yield index, replace(event, completion=sum(self._completion_tokens.values()))
@@ -116,7 +117,7 @@ class LlamaCpp(Backend):
         self._raw_mode.invalidate()
 
     async def send_chat(self, request: ChatRequest, headers: Headers) -> httpx.Response:
-        await self._raw_mode.chat_template()  # tells which dialect the model uses; cached
+        await self._raw_mode.chat_template()  # shows the parser the model's dialect; cached
         return await super().send_chat(request, headers)
 
     def model_hint(self, asked: str | None) -> ModelHint:
@@ -138,15 +139,17 @@ class LlamaCpp(Backend):
         )
 
     async def check_overflow(self, request: ChatRequest) -> bool:
-        """The count is available while the server is busy; its own refusal comes only when a
-        slot is free.
+        """Raise ContextOverflow if the prompt is too long; return whether it is known to fit.
+
+        llama-server counts tokens while all slots are busy, but refuses a prompt that is too long
+        only when a slot is free.
         """
         return await self._prompt_tokens_if_fitting(request) is not None
 
     async def _prompt_tokens_if_fitting(self, request: ChatRequest) -> int | None:
-        """Return the tokens of the prompt, or None if they cannot be counted.
+        """Return the number of prompt tokens, or None if they cannot be counted.
 
-        Raises ContextOverflow if they exceed the context.
+        Raises ContextOverflow if the prompt does not fit into the context.
         """
         try:
             async with asyncio.timeout(_COUNT_TIMEOUT):
@@ -161,7 +164,7 @@ class LlamaCpp(Backend):
                     None,
                 )
         except (TimeoutError, BridgeError):
-            return None  # the count is only an early check
+            return None  # only an early check, which llama-server repeats
         if prompt is None or context is None:
             return None
         if prompt >= context:
@@ -183,7 +186,7 @@ class LlamaCpp(Backend):
         try:
             props = await self.get_json("/props")
         except NotFound:
-            return await super().describe(max_age)  # only the API of a public host is requested
+            return await super().describe(max_age)  # a public host offers only paths below /v1
         if not isinstance(props, dict):
             raise InvalidBackendResponse(
                 "the backend claims to be llama.cpp, but GET /props is not a JSON object"
@@ -191,7 +194,7 @@ class LlamaCpp(Backend):
         settings = _dict(props, "default_generation_settings")
         context, alias = settings.get("n_ctx"), props.get("model_alias")
         has_tools = _dict(props, "chat_template_caps").get("supports_tools")
-        # A router of several models has no props.
+        # In router mode llama-server has no model alias.
         listed = (
             BackendInfo(alias)
             if isinstance(alias, str) and alias

@@ -1,8 +1,8 @@
-"""Requests to llama.cpp that bypass its own parser, and recovery of output that it could not parse.
+"""Client for llama-server when its own parser fails or is bypassed.
 
-The parser fails on unexpected output, but older builds quote the output in the error, and a managed
-server writes it to the log. Otherwise the same prompt is sent again with parser and grammar off,
-and the model's output arrives as text.
+The parser fails on unexpected output. Older builds quote that output in the error, and newer ones
+write it to the log, which is available for a managed server. Otherwise the same prompt is sent
+again with parser and grammar off, so that the output of the model arrives as text.
 """
 
 import asyncio
@@ -37,8 +37,8 @@ from proxy.errors import (
 if TYPE_CHECKING:
     from proxy.backends.base import Backend, Headers
 
-# Templates of gpt-oss, Functionary 3.2 and Command-R7B: their chat route drops unrequested calls,
-# or fails even with the parser off.
+# Templates of gpt-oss, Functionary 3.2 and Command-R7B. With these, the chat route fails even with
+# the parser off, or drops calls of tools that were not declared.
 _LOSES_CALLS = re.compile(r"<\|channel\|>|>>>all|<\|START_ACTION\|>")
 TEMPLATE_TTL = 30.0  # seconds
 _LOG_POLLS, _LOG_POLL_INTERVAL = (
@@ -50,13 +50,13 @@ _LOG_POLLS, _LOG_POLL_INTERVAL = (
 @dataclass(frozen=True, slots=True)
 class RawResponse:
     response: httpx.Response
-    prompt: str | None  # if known exactly
+    prompt: str | None  # the exact prompt, or None if the chat route made it
 
 
 @dataclass(slots=True)
 class _CachedTemplate:
     text: str
-    read_at: float  # monotonic time
+    read_at: float  # monotonic time in seconds
 
     @property
     def is_fresh(self) -> bool:
@@ -66,12 +66,12 @@ class _CachedTemplate:
 class RawMode:
     def __init__(self, backend: "Backend") -> None:
         self._backend = backend
-        self.template: str | None = None  # once it was fetched
+        self.template: str | None = None  # the chat template; None until it was fetched
         self._templates: dict[BackendAddress, _CachedTemplate] = {}
         self._windows: list[LogWindow] = []
 
     def for_backend(self, backend: "Backend") -> "RawMode":
-        """Return a copy for a request with its own lease; templates and log windows are shared."""
+        """Return a copy for `backend`, which shares the cached templates and the log windows."""
         other = RawMode(backend)
         other._templates, other._windows = self._templates, self._windows
         return other
@@ -102,9 +102,9 @@ class RawMode:
         return any(sign in error.message for sign in SCHEMA_FAILURES)
 
     async def recover_output(self, error: BridgeError, sent: str, window: LogWindow) -> str | None:
-        """Return what the model wrote, from the error or the log, or None.
+        """Return the whole output of the model, or None if neither error nor log contain it.
 
-        `sent` is the text before the point where the parser failed.
+        `sent` is the text that the backend had sent before the error.
         """
         if old := OLD_ERROR.search(error.message):
             return {0: old[2], len(sent.encode()): sent + old[2]}.get(int(old[1]))
@@ -113,7 +113,7 @@ class RawMode:
             return None
         for _ in range(_LOG_POLLS):
             if found := unparsed_outputs(log.since(window.position)):
-                # With two outputs it is unknown which one belongs to this request.
+                # With several outputs or requests, the output may belong to another request.
                 return found[0] if window.exclusive and len(found) == 1 else None
             await asyncio.sleep(_LOG_POLL_INTERVAL)
         return None
@@ -133,7 +133,7 @@ class RawMode:
     async def send_completion(
         self, request: ChatRequest, headers: "Headers", markers: Sequence[str]
     ) -> RawResponse:
-        """Send the prompt as plain text to `/completion`, bypassing the chat route."""
+        """Send the formatted prompt to `/completion`, which bypasses the chat route."""
         prompt = await self.apply_template(request)
         body = completion_body(request.body, prompt, list(markers)) | await self._model_field(
             request
@@ -143,28 +143,28 @@ class RawMode:
         )
 
     async def apply_template(self, request: ChatRequest) -> str:
-        """Return the prompt that the chat route would make for the raw request."""
+        """Return the prompt that the chat template makes of the request."""
         asked = without_parser(request.body) | {"stream": False} | await self._model_field(request)
         answered = await self._backend.post_json("/apply-template", exact_json.dumps(asked))
         prompt = answered.get("prompt") if isinstance(answered, dict) else None
         if not isinstance(prompt, str):
             raise InvalidBackendResponse(
-                "unexpected response of the backend to POST /apply-template; expected a prompt"
+                "the backend's response to POST /apply-template contains no prompt"
             )
         return prompt
 
     async def count_tokens(self, request: ChatRequest, text: str) -> int:
-        """Return the tokens of `text`, or 0 if the server does not count them."""
+        """Return the number of tokens of `text`, or 0 if the server does not count them."""
         asked = {"content": text, "add_special": False} | await self._model_field(request)
         counted = await self._backend.optional_json("/tokenize", asked)
         tokens = counted.get("tokens") if isinstance(counted, dict) else None
         return len(tokens) if isinstance(tokens, list) else 0
 
     async def chat_template(self) -> str:
-        """Return the model's chat template, or "" if it is not available.
+        """Return the chat template of the model, or "" if the server does not provide it.
 
-        It is read again every TEMPLATE_TTL seconds, because another model may have been loaded at
-        the same address.
+        The template is cached for TEMPLATE_TTL seconds, because another model may be loaded at the
+        same address.
         """
         known = None
         try:
@@ -174,8 +174,8 @@ class RawMode:
                 known = await self._read_template(address)
         except BridgeError:
             if known is None:
-                return ""  # it may be available later
-            # The server does not respond now: do not make requests wait for it again for a while.
+                return ""  # not cached, because it may be available later
+            # The server does not respond. Use the old template, and do not ask again for a while.
             known.read_at = time.monotonic()
         self.template = known.text
         return known.text

@@ -1,4 +1,4 @@
-"""Recognizes failures of llama.cpp's parser, and extracts the unparsed output from its log."""
+"""Signs that the parser of llama.cpp has failed, and the unparsed output in its log."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import re
 SCHEMA_FAILURES = ("JSON schema error", "failed to parse grammar", "Failed to initialize samplers")
 
 
-# Builds with this message write the output to their log.
+# Builds that report this error write the unparsed output to their log.
 LOGGED_FAILURE = "does not match the expected"
 
 
@@ -34,21 +34,21 @@ UNPARSED = re.compile(r"unparsed \S+ output: (.*)", re.DOTALL)
 LOG_LINE = re.compile(r"(?:\d+\.)+\d+ [A-Z] ")
 
 
-LINE_LIMIT = 65000  # bytes; longer lines were cut
+LINE_LIMIT = 65000  # bytes; a longer line has been cut off
 
 
 @dataclass(slots=True, eq=False)
 class LogWindow:
-    """The part of the server's log that was written during one request."""
+    """Part of the server log that was written during one request."""
 
-    position: int  # line number at the start of the request
-    exclusive: bool  # no other request ran meanwhile; the log does not tell whose output it shows
+    position: int  # number of lines in the log when the request started
+    exclusive: bool  # no other request ran, so any output belongs to this one
 
 
 def unparsed_outputs(lines: Sequence[str]) -> list[str | None]:
-    """Return the unparsed outputs in `lines`; None for one that is incomplete.
+    """Return the outputs that `lines` show as unparsed, or None in place of a truncated output.
 
-    The last one counts only if another line follows.
+    An output ends where the next log entry begins, so one without a following entry is left out.
     """
     found: list[str | None] = []
     open_block: list[str] | None = None

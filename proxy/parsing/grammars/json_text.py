@@ -1,10 +1,10 @@
-"""JSON as models write it, read in one pass and written on as compact, valid JSON while it comes.
+"""Streaming reader for JSON as models write it; the output is compact, valid JSON.
 
-Well-formed JSON always means what it says. Beyond it: single quotes, True/None, raw newlines,
-trailing or missing commas, bare keys and words, wrong escapes, unescaped quotes, missing closers
-where one of `ends` follows. At the end of the text nothing that is still open is closed here: the
-rest of it may be missing. The reader of a call completes its outermost object, where that is
-certain.
+Well-formed JSON is never changed in meaning. Also accepted: single quotes, True/None, raw newlines,
+trailing or missing commas, bare keys and words, wrong escapes, unescaped quotes, and missing
+closers where one of `ends` follows. Brackets that are still open at the end of the text are not
+closed, because the rest of the value may be missing; only the outermost object of a call is
+completed, by the grammar that reads the call.
 """
 
 import re
@@ -149,6 +149,7 @@ def _set_begins(reader: Reader) -> Steps[bool]:
 def _single(
     reader: Reader, letter: str, write: Emit, context: StringContext, ends: EndMarkers
 ) -> Steps[bool]:
+    """Read a string or a scalar; return False if there is none or it is incomplete."""
     if letter and letter in "\"'":
         write('"')
         whole = yield from string(reader, lambda text: write(escaped(text)), context, ends)

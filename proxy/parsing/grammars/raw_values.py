@@ -43,6 +43,7 @@ class RawValue:
             calls.write('"')
 
     def set_lead(self, newline: str) -> None:
+        """Record the newline between the opening tag and the value."""
         if self._edge == "pair" and newline:
             self._lead = newline
 

@@ -74,6 +74,7 @@ def _function(
     xml_format: XmlFormat,
     certain: bool,  # noqa: FBT001 - a fact, no switch
 ) -> Steps[None]:
+    """Read one call; accept an undeclared tool if `certain` or if its tag proves a call."""
     tag = yield from xml_format.function.match(reader)
     if tag is None:
         return
@@ -98,6 +99,7 @@ def _function(
 
 
 def _take_closer(reader: Reader, xml_format: XmlFormat) -> Steps[None]:
+    """Read the closing tag of a function, if it comes next."""
     here = reader.mark()
     yield from xml_format.skip_gap(reader)
     if not (yield from reader.take(*xml_format.function_closers)):
@@ -106,6 +108,10 @@ def _take_closer(reader: Reader, xml_format: XmlFormat) -> Steps[None]:
 
 
 def parameters(reader: Reader, calls: CallWriter, xml_format: XmlFormat, name: str) -> Steps[None]:
+    """Read the parameters of a call to `name`, and its closing tag.
+
+    The call starts with its first parameter.
+    """
     while True:
         if tag := (yield from xml_format.match_parameter(reader)):
             if tag.groupdict().get("void") is not None:

@@ -9,7 +9,10 @@ from proxy.parsing.markers import Markers, compiled
 from proxy.parsing.reader import WORD_LIMIT, Reader, Steps
 
 NewlineRule: TypeAlias = Literal["line", "pair"]
-"""Which newlines around a value are markup: one on each side, or only a pair of them."""
+"""Newlines around a value that are markup.
+
+`line`: one on each side, independently. `pair`: only if there is one on both sides.
+"""
 
 
 PARTIAL = re.compile(r"[^<>]*(?:<[^<>]*)?")
@@ -27,7 +30,7 @@ class Tag:
     begins: str
     pattern: re.Pattern[str]
     ends: tuple[str, ...] = ()  # where the tag ends, if not with `>`
-    stray_token: str = ""  # a token that models write inside the name by mistake
+    stray_token: str = ""  # token that models write inside the name by mistake
     # Pattern of a partial tag, if it is more than one opening tag.
     partial_pattern: re.Pattern[str] | None = None
 
@@ -40,7 +43,7 @@ class Tag:
         return self.pattern.match((yield from reader.lookahead_to(len(self.begins), *self.ends)))
 
     def name(self, found: re.Match[str]) -> str:
-        """Return the name in a tag that was found."""
+        """Return the name in a matched tag."""
         return found[1].replace(self.stray_token, "") if self.stray_token else found[1]
 
     def take_partial(self, reader: Reader) -> Steps[bool]:

@@ -301,7 +301,7 @@ async def test_a_prompt_that_is_none(said: Any) -> None:
     raw, script = way(template=httpx.Response(200, json=said))
     with pytest.raises(
         InvalidBackendResponse,
-        match=(r"^unexpected response of the backend to POST /apply-template; expected a prompt$"),
+        match=(r"^the backend's response to POST /apply-template contains no prompt$"),
     ):
         await raw.send_completion(QUESTION, [], [])
     assert script.questions(COMPLETION) == []
