@@ -114,7 +114,7 @@ def test_as_commands_that_fail(
 
 
 def test_as_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(admin_client, "reload", lambda settings: "read anew")
+    monkeypatch.setattr(admin_client, "reload", lambda settings: "reloaded")
     monkeypatch.setattr(
         admin_client, "logs", lambda settings, model, tell, follow: tell(f"{model} {follow}")
     )
@@ -122,7 +122,7 @@ def test_as_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         with pytest.raises(SystemExit) as ended:
             main.main(words)
         assert ended.value.code == 0
-    assert capsys.readouterr().out == "read anew\nm True\n"
+    assert capsys.readouterr().out == "reloaded\nm True\n"
 
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt

@@ -128,11 +128,11 @@ def test_what_is_to_be_done_before_it_serves_well() -> None:
 
 def test_when_it_is_not_ready() -> None:
     text = banner.text(
-        HERE, None, HealthReport("unavailable", reason="nothing answers at http://127.0.0.1:9")
+        HERE, None, HealthReport("unavailable", reason="cannot connect to http://127.0.0.1:9")
     )
     assert text.splitlines()[:5] == [
         "llama-bridge listens on http://127.0.0.1:8081/v1",
-        "  not ready yet: nothing answers at http://127.0.0.1:9",
+        "  not ready yet: cannot connect to http://127.0.0.1:9",
         "  requests work as soon as the backend responds; see GET /health",
         "  replace your-model below with a name from GET /v1/models",
         "  status   http://127.0.0.1:8081/ in a browser",

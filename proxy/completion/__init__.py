@@ -1,1 +1,1 @@
-"""One answer to one chat request, from the first attempt to the last byte, without ASGI."""
+"""Answering of a chat request, from the first attempt to the last byte, independent of ASGI."""

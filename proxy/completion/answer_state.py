@@ -1,6 +1,7 @@
-"""The text of an answer that has been sent, kept so that a recovered answer can be joined to it.
+"""Memory for the text of an answer, so that a recovered answer can be joined to what was sent.
 
-All answers share one memory budget. An answer that exceeds it keeps nothing and cannot be resumed.
+All answers share one memory budget. An answer that exceeds the budget discards its text and can no
+longer be resumed.
 """
 
 import sys
@@ -11,17 +12,17 @@ LIMIT = 8 * 1024 * 1024
 
 @dataclass(slots=True)
 class MemoryBudget:
-    """The bytes that all answers in flight keep."""
+    """Memory that is used for the text of all answers in progress."""
 
     used: int = 0  # bytes
 
 
 class AnswerState:
-    """The kept text of one answer."""
+    """Text of one answer, which is kept until the answer ends or the budget is exceeded."""
 
     def __init__(self, budget: MemoryBudget | None) -> None:
-        """Without a `budget` nothing is kept, and the answer cannot be resumed."""
-        self.is_complete = budget is not None  # nothing was discarded
+        """Create the state; without a `budget`, no text is kept and the answer is not resumable."""
+        self.is_complete = budget is not None  # whether all of the text is kept
         self._budget = budget or MemoryBudget()
         self._used = 0
         self._lists: dict[int, list[str]] = {}

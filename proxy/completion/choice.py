@@ -1,7 +1,7 @@
-"""One choice of an answer: merges the backend's calls with those found in the text and numbers
-them.
+"""Processing of one choice of an answer.
 
-Also joins a repeated or continued answer to what the client already has.
+Merges the calls that the backend parsed with those found in the text, and numbers them. Also joins
+a repeated or continued answer to what the client already has.
 """
 
 from collections.abc import Iterable
@@ -28,12 +28,12 @@ from proxy.parsing.events import (
     TextEvent,
 )
 
-TOO_LONG = "a call over 4 MiB could not be compared with its duplicate; a tool may run twice"
+TOO_LONG = "tool calls over 4 MiB were not checked for duplicates; a tool may run twice"
 
 
 @dataclass(slots=True)
 class _OpenCall:
-    """A call without its end."""
+    """Call that was sent to the client but has not ended."""
 
     finder: object
     number: int
@@ -53,9 +53,9 @@ class Choice:
         self.finish: str | None = None
         self.announced = 0
         self.whole_calls = 0
-        self.cut_calls = 0  # calls that broke off
-        self._content: list[str] = []  # the text as received, including text still held back
-        self._reasoning: list[str] = []  # the reasoning as received
+        self.cut_calls = 0  # number of calls that broke off
+        self._content: list[str] = []  # the received text, including what the parser holds back
+        self._reasoning: list[str] = []  # the received reasoning
         self._parser = parser
         self._max_calls = 1 if request.single_call else None
         self._names = DeclaredNames(request.tools)
@@ -65,25 +65,26 @@ class Choice:
         self._stats = stats
         self._answer_state = answer_state
         self._duplicates = DuplicateFilter()
-        # By finder and its own index.
+        # Number of each call for the client, by its source and index there; None if dropped.
         self._numbers: dict[tuple[object, int], int | None] = {}
         self._sent: dict[type[Content | Reasoning], list[str]] = {Content: [], Reasoning: []}
         self._filters = {Content: ResumeFilter(""), Reasoning: ResumeFilter("")}
         self._open: dict[int, _OpenCall] = {}
-        # Calls that a restarted answer must repeat, and the repeated ones by number.
+        # Partly sent calls that a restarted answer has to repeat, and the filters of those
+        # that it repeats already, by number.
         self._calls_to_repeat: list[tuple[_OpenCall, ResumeFilter]] = []
         self._call_filters: dict[int, ResumeFilter] = {}
         self._is_recovered = False
         self._reasoning_in_text = False
-        self._has_content = False  # in the restarted answer
-        # the restarted answer does not repeat a call that the client has in part
+        self._has_content = False  # whether new text was sent to the client
+        # Whether a restarted answer does not repeat a call that the client has in part.
         self._call_lost = False
 
     def take(self, event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs]:
         events = self._events(event)
         if self._call_lost:
             raise AnswerInterrupted(
-                "the answer broke off in a call that the new answer lacks (connection lost)"
+                "the answer broke off in a tool call that the new answer lacks (connection lost)"
             )
         return events
 
@@ -129,7 +130,7 @@ class Choice:
 
     @property
     def is_resumable(self) -> bool:
-        """Whether a further answer can be joined to what the client has."""
+        """Whether the text is still kept, so that a further answer can be joined to it."""
         return self._answer_state.is_complete
 
     @property
@@ -142,10 +143,10 @@ class Choice:
 
     @property
     def cannot_prefill(self) -> bool:
-        """Whether the answer cannot be continued from its text.
+        """Whether the model cannot continue the answer from its text at the end of the prompt.
 
-        A call that the backend parsed has no text to continue, and reasoning inside the text has no
-        place in a prompt.
+        A call that the backend parsed has no text to continue from, and reasoning inside the text
+        cannot be put into a prompt.
         """
         return (
             self._reasoning_in_text
@@ -154,21 +155,22 @@ class Choice:
         )
 
     def is_prefix_of(self, events: Iterable[TextEvent]) -> bool:
-        """Return whether `events` may continue what the client has.
+        """Return whether the content of `events` starts with the content that was sent.
 
-        They may lack the reasoning, but not a call that the backend parsed.
+        The reasoning is not compared. The result is False if `cannot_prefill` is True.
         """
         content = "".join(event.text for event in events if isinstance(event, Content))
         return not self.cannot_prefill and content.startswith("".join(self._sent[Content]))
 
     def continue_(self) -> None:
-        """Expect the continuation of this answer."""
+        """Prepare for a further response that continues this answer where it broke off."""
         self._is_recovered, self.finish = True, None
 
     def continue_reasoning(self, parser: Parser | None) -> Iterable[TextEvent | Logprobs]:
-        """Expect the continuation of the reasoning, which arrives as text.
+        """Prepare for a further response that continues the reasoning, as part of its text.
 
-        The parser must also read the reasoning before it as text, so that is fed first.
+        The new parser must see the reasoning from its start, so the reasoning received so far is
+        fed to it as text first.
         """
         reasoning = self.reasoning
         self.restart(parser)
@@ -176,22 +178,22 @@ class Choice:
         return self.take(Content(reasoning))
 
     def restart(self, parser: Parser | None) -> None:
-        """Expect the whole answer again, and leave out what the client already has."""
+        """Prepare for a further response with the whole answer, and skip what was already sent."""
         self.continue_()
         self._parser = parser
         self._duplicates = DuplicateFilter()
         self._content, self._reasoning, self._reasoning_in_text = [], [], False
         self._filters = {kind: ResumeFilter("".join(sent)) for kind, sent in self._sent.items()}
-        # A copy, because the kept arguments may be discarded.
+        # The filters copy the arguments, because AnswerState may discard the originals.
         open_calls = [(half, ResumeFilter("".join(half.arguments))) for half in self._open.values()]
         self._calls_to_repeat, self._open = [*open_calls, *self._calls_to_repeat], {}
 
     @property
     def diverged(self) -> bool:
-        """Whether a restarted answer differs in its text and has no call, so that it cannot be
-        joined.
+        """Whether a restarted answer cannot be joined to what the client has.
 
-        A difference in the reasoning alone is accepted.
+        This is so if a partly sent call is not repeated, or if the text differs and no complete
+        call was sent. Different reasoning is accepted if text follows.
         """
         text_differs = self._filters[Content].has_unmatched or (
             self._filters[Reasoning].has_unmatched and not self._has_content
@@ -272,9 +274,9 @@ class Choice:
         return [CallEnd(number, whole)]
 
     def _id(self, given: str | None) -> str:
-        """Return the model's own id, or a new one if the conversation has it already.
+        """Return the id `given` by the model, or a new id if it is missing or already used.
 
-        Clients and templates tell calls apart by their ids.
+        Clients and templates distinguish calls by their ids.
         """
         id = given if given and given not in self._ids else new_id("call_")
         self._ids.add(id)

@@ -1,8 +1,8 @@
-"""Removes duplicate calls: one parsed by the backend and the same one written in the text.
+"""Removal of duplicate calls: one that the backend parsed, and the same one in the text.
 
-Calls of the two kinds are paired one to one, by name and arguments. The second is held until it is
-complete and compared. Later calls wait behind it, so that the order is kept. Two equal calls of one
-kind are two calls.
+Calls of these two kinds are paired one to one, by name and arguments. A call that may be a
+duplicate is held until it is complete and can be compared. Later calls are held as well, to keep
+the order. Two equal calls of the same kind are not duplicates.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from proxy.parsing.window import HELD_LIMIT
 
 CallEvent: TypeAlias = CallStart | CallArguments | CallEnd
 Finder: TypeAlias = object
-"""The source of a call; indexes count per source."""
+"""Source of a call, such as a parser. The index of a call is unique only within its source."""
 
 
 @dataclass(slots=True)
@@ -40,20 +40,20 @@ class _SeenCall:
 
 
 class DuplicateFilter:
-    """Takes the calls of one choice in order, and returns those that are not duplicates."""
+    """Filter that takes the events of all calls of one choice, and drops duplicate calls."""
 
     def __init__(self) -> None:
-        self.is_unsure = False  # a call was too long to compare, so both copies were sent
-        self._open: dict[tuple[Finder, int], _SeenCall] = {}  # calls without an end
+        self.is_unsure = False  # calls were too long to compare, so duplicates may have been sent
+        self._open: dict[tuple[Finder, int], _SeenCall] = {}  # calls without a CallEnd yet
         self._held: deque[_SeenCall] = deque()
-        # Sent calls without an end, by kind and name.
+        # Number of sent calls without a CallEnd yet, by kind and name.
         self._sent_open: Counter[tuple[bool, str]] = Counter()
-        # Sent complete calls without a duplicate yet.
+        # Number of sent complete calls that have no duplicate yet, by kind and name.
         self._sent_whole: Counter[tuple[bool, str]] = Counter()
-        # of the arguments of those
+        # Number of these calls by kind, name and digest of their arguments.
         self._digests: Counter[tuple[tuple[bool, str], bytes]] = Counter()
-        self._kept_size = 0  # characters of arguments
-        self._gave_up = False  # the comparison has been given up
+        self._kept_size = 0  # characters of arguments that are kept for comparison
+        self._gave_up = False  # the arguments are too long, so calls are no longer compared
 
     @property
     def holds_native(self) -> bool:
@@ -71,8 +71,9 @@ class DuplicateFilter:
                 return list(self._ended(self._open.pop((finder, event.index)), event))
 
     def end(self) -> Iterator[tuple[Finder, CallEvent]]:
-        """Return the held calls at the end of the answer: complete ones are no duplicates,
-        partial ones are dropped.
+        """Return the events of the held calls that are complete, at the end of the answer.
+
+        These are not duplicates. Held calls that are incomplete are dropped.
         """
         for call in self._held:
             if call.end is not None and call.end.whole:
@@ -127,8 +128,8 @@ class DuplicateFilter:
     def _is_copy(self, call: _SeenCall) -> bool | None:
         """Return whether `call` is a duplicate, or None while that is unknown.
 
-        A partial call beside a complete one of its name counts as a duplicate: no client can run
-        it.
+        A call that broke off counts as a duplicate of a complete call with the same name, because
+        no client could run it.
         """
         if not self._may_have_original(call):
             return False
@@ -158,7 +159,7 @@ class DuplicateFilter:
             self._remember(call)
 
     def _remember(self, call: _SeenCall) -> None:
-        """Remember a call that was sent to its end."""
+        """Record a call that was sent completely, to compare later calls with it."""
         if call.end is not None and call.end.whole:
             self._sent_whole[call.kind] += 1
             if not self._gave_up:
@@ -171,15 +172,16 @@ class DuplicateFilter:
 
 
 def _digest(call: _SeenCall) -> bytes:
-    """Return a digest of the arguments as a value, regardless of key order, whitespace, escapes
-    and number formats.
+    """Return a digest of the arguments that is the same for equal JSON values.
+
+    Key order, whitespace, escapes and number formats make no difference.
     """
     text = call.arguments.getvalue()
     try:
         value = json.loads(text, parse_float=_number, strict=False)
         text = json.dumps(value, sort_keys=True)
     except (ValueError, RecursionError):
-        pass  # compared as written
+        pass  # invalid JSON is compared as text
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest()
 
 

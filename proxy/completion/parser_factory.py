@@ -1,4 +1,4 @@
-"""Makes the parser of an answer from the settings, the request and what is known of the model."""
+"""Factory for the parser of an answer, based on the settings, the request and the model."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from proxy.parsing.dialect import ReasoningTags
 from proxy.parsing.parser import ThinkingMode
 from proxy.settings import Settings
 
-_TOOLS = ({"name": "write_file"},)  # the tool in the samples of the dialects
+_TOOLS = ({"name": "write_file"},)  # the tool that the samples of the dialects call
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,12 @@ class ParserFactory:
     def parser(
         self, request: ChatRequest, backend: Backend, known: ThinkingMode | None = None
     ) -> Parser:
-        """Return a new parser. `known` tells how the answer begins, if the prompt shows it."""
-        said = backend.provider.dialect()  # `dialect` of this model in llama-server.conf
+        """Return a new parser for an answer to `request`.
+
+        `known` overrides the thinking mode of the settings, if the prompt shows how the answer
+        begins.
+        """
+        said = backend.provider.dialect()  # set in llama-server.conf for this model
         return Parser(
             request.tools,
             (said,) if said else self.settings.tool_dialect,
@@ -37,23 +41,23 @@ class ParserFactory:
     def warm_up(self) -> None:
         """Compile the patterns that every answer needs.
 
-        This takes some tenths of a second: call it in a thread, before the first request.
+        This takes a few tenths of a second, so call it in a thread before the first request.
         """
         for tools in ((), _TOOLS):
             self._try(tools, "a\n")
 
     def further_warm_ups(self) -> Iterator[Callable[[], None]]:
-        """Yield steps that compile the patterns of one dialect each, in a few hundredths of a
-        second.
+        """Yield functions that each compile the patterns of one dialect.
+
+        Each takes a few hundredths of a second.
         """
         for dialect in select(self.settings.tool_dialect):
             yield partial(self._try, _TOOLS, dialect.sample)
 
     async def warm_up_for(self, request: ChatRequest, backend: Backend) -> None:
-        """Compile in a thread what a model with its own kind of reasoning needs.
+        """Compile the patterns for a model with unusual reasoning tags, in a thread.
 
-        This takes a fifth of a second and half a megabyte, so it happens at the first request to
-        such a model.
+        This takes 0.2 s and 0.5 MB, so it is done only at the first request to such a model.
         """
         thoughts, tools = reasoning_tags(backend.model_hint(request.model)), bool(request.tools)
         if thoughts != reasoning_tags(UNKNOWN_MODEL) and (thoughts, tools) not in self.warm:

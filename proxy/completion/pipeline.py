@@ -1,5 +1,6 @@
-"""The pipeline of one answer, without I/O: backend bytes → chunks → events → parser → client
-bytes.
+"""Pipeline of one answer, which turns bytes of the backend into bytes for the client.
+
+The stages are chunks, events, parser and writer. The pipeline does no I/O.
 """
 
 import contextlib
@@ -39,9 +40,9 @@ from proxy.protocols.openai_chat import FINISH_REASONS, CompletionWriter, Stream
 MakeParser = Callable[[], Parser]
 MapError = Callable[[int, bytes, Mapping[str, str]], BridgeError]
 _BYTES_PER_TOKEN = 4
-_STEP_BUDGET = 8192  # characters per step, a few milliseconds; then other requests have their turn
-_EVENT_COST = 128  # an event counts as this many characters
-WHOLE_LIMIT = 32 * 1024 * 1024  # characters of an answer that is sent in one piece
+_STEP_BUDGET = 8192  # characters processed at once, which takes a few milliseconds
+_EVENT_COST = 128  # processing an event costs as much as this many characters
+WHOLE_LIMIT = 32 * 1024 * 1024  # characters of an answer that is not streamed
 
 
 class ResponsePipeline:
@@ -55,8 +56,8 @@ class ResponsePipeline:
         stats: RequestStats,
         answer_state: AnswerState,
     ) -> None:
-        self.started = False  # the backend has sent something other than an error
-        self.eof_seen = False  # the backend has ended its answer
+        self.started = False  # the backend has sent the first part of an answer
+        self.eof_seen = False  # the backend has sent [DONE]
         self.complete = False  # the whole answer was sent
         self._response_reader = response_reader
         self._map_error = map_error
@@ -67,17 +68,17 @@ class ResponsePipeline:
         self._answer_state = answer_state
         self._decoder = sse.Decoder()
         self._chunks = ChunkParser()
-        # Input that was received and not yet processed; each step yields its cost.
+        # Received input that is not yet processed. Each iterator yields the cost of its steps.
         self._work: deque[Iterator[int]] = deque()
         self._choices: dict[int, Choice] = {}
         self._ids = set(request.used_call_ids)
         self._prefill_tokens = 0
 
     def feed(self, data: bytes = b"") -> bytes:
-        """Process `data`, and return the bytes for the client.
+        """Process `data` from the backend, and return the bytes to send to the client.
 
-        Call it without data to continue with a backlog. Raises the error that the backend reports
-        inside its answer.
+        Call this without data to continue with a backlog. Raises a BridgeError if the backend
+        reports an error inside the answer.
         """
         try:
             payloads = self._decoder.feed(data)
@@ -87,19 +88,19 @@ class ResponsePipeline:
 
     @property
     def has_backlog(self) -> bool:
-        """Whether input is left: call `feed` again after other requests have had their turn."""
+        """Whether received input is left; if so, yield to other tasks, then call `feed` again."""
         return bool(self._work)
 
     def feed_eof(self) -> bytes:
-        """Process the end of the backend's response; its last line may lack a newline."""
+        """Process the last line of the backend's response, which may lack a newline."""
         return self._enqueue(self._last_line())
 
     def feed_whole(self, completion: dict[str, Any]) -> bytes:
-        """Process an answer that arrived as one JSON object."""
+        """Process a completion that arrived as one JSON object instead of a stream."""
         return self._enqueue(self._read_chunk(completion))
 
     def feed_output(self, text: str) -> bytes:
-        """Process the raw text of the model as a complete answer."""
+        """Process `text`, the recovered output of the model, as a complete answer."""
         return self._enqueue(
             cost for event in (Content(text), Finish("stop")) for cost in self._take(0, event)
         )
@@ -120,21 +121,22 @@ class ResponsePipeline:
             raise AnswerInterrupted(f"the backend sent {error} (connection lost)") from None
 
     def _last_line(self) -> Iterator[int]:
-        # The connection may have been closed inside the last line.
+        # The last line may be incomplete, because the connection was closed.
         with contextlib.suppress(InvalidChunk):
             yield from self._read(self._decoder.close())
 
     def end(self) -> bytes:
-        """End the answer, and return the last bytes for the client.
+        """Finish the answer, and return the last bytes for the client.
 
-        Raises if the backend ended too early, or if a restarted answer cannot be joined.
+        Raises a BridgeError if the backend ended the answer too early, or if a restarted answer
+        cannot be joined to what was sent.
         """
         self._work.append(self._last_line())
         self._drain(math.inf)
         if self.eof_seen and not self._is_finished(choices=1):
             self._work.append(self._events(self._response_reader.end()))
             self._drain(math.inf)
-        # some servers return one choice although several were requested
+        # Some servers return one choice although several were requested.
         if not self._is_finished(choices=1):
             raise BackendDisconnected(
                 "the backend ended its answer before it was finished (connection lost)"
@@ -151,7 +153,7 @@ class ResponsePipeline:
         )
 
     def _is_consistent(self) -> bool:
-        """Flush the parsers, and return whether a restarted answer matches what was sent."""
+        """Close the parsers, and return whether a restarted answer matches what was sent."""
         for index, choice in self._choices.items():
             self._write(index, choice.close(choice.finish or "stop"))
         return not any(choice.diverged for choice in self._choices.values())
@@ -167,8 +169,10 @@ class ResponsePipeline:
         return self._end_with_usage()
 
     def heartbeat(self, waiting_reason: Callable[[str], str | None]) -> bytes:
-        """Return a keep-alive payload: progress as reasoning while the client waits, otherwise a
-        comment.
+        """Return bytes that keep the connection to the client alive.
+
+        While the request waits, these report the progress as reasoning; otherwise they are an SSE
+        comment. `waiting_reason` returns the text for a request id, or None.
         """
         if (words := waiting_reason(self._stats.id)) is None:
             return sse.PING
@@ -176,14 +180,14 @@ class ResponsePipeline:
         return self._writer.take()
 
     def abort(self, error: BridgeError) -> bytes:
-        """End the answer because of `error`.
+        """End the answer because of `error`, and return the last bytes for the client.
 
-        If a complete call was sent, the answer is finished as `tool_calls`: the call may already be
-        running, so a retry would repeat it. Otherwise the client gets the error. A truncated answer
-        never looks complete.
+        If a complete call was sent, the answer is finished as `tool_calls`: the client may already
+        run the call, and a retry would repeat it. Otherwise the client gets the error, so that a
+        truncated answer never looks complete.
         """
         if self._is_finished(self._request.choices) and self._is_consistent():
-            return self._finish()  # nothing was lost
+            return self._finish()  # the answer is complete in spite of the error
         for index, choice in self._choices.items():
             self._write(index, choice.close("error"))
         if not any(choice.whole_calls for choice in self._choices.values()):
@@ -195,9 +199,7 @@ class ResponsePipeline:
         return self._end_with_usage()
 
     def _unmet_tool_choice(self) -> str | None:
-        """Return why the finished answer does not satisfy `tool_choice`, or None; a truncated
-        answer satisfies it.
-        """
+        """Return why the answer violates `tool_choice`, or None if it was truncated or does not."""
         choices = self._choices.values()
         if any(
             choice.whole_calls or choice.finish in ("length", "content_filter")
@@ -217,16 +219,17 @@ class ResponsePipeline:
 
     @property
     def can_finish(self) -> bool:
-        """Whether the answer can be finished: the finish reason has arrived, or a call is
-        complete.
-        """
+        """Whether every choice has its finish reason, or a complete call was sent."""
         return self._is_finished(self._request.choices) or any(
             choice.whole_calls for choice in self._choices.values()
         )
 
     @property
     def resumable_choice(self) -> Choice | None:
-        """The choice that recovery may continue: the only one, unfinished, without a sent call."""
+        """The choice that recovery may continue, or None.
+
+        It must be the only one, unfinished, and without a complete call that was sent.
+        """
         choice = self._choice(0)
         is_one = self._request.choices == len(self._choices) == 1
         return (
@@ -246,9 +249,10 @@ class ResponsePipeline:
         parser: Parser | None,
         prefill_tokens: int = 0,
     ) -> None:
-        """Continue with the bytes of another response.
+        """Continue the answer of `choice` with the bytes of another response.
 
-        `prefill_tokens` is the number of tokens of this answer in the new prompt.
+        `how` tells how that response relates to what was sent. `prefill_tokens` is the number of
+        tokens of this answer that the new prompt contains.
         """
         self._response_reader, self._decoder, self.eof_seen, self._prefill_tokens = (
             response_reader,
@@ -337,8 +341,8 @@ class ResponsePipeline:
 def _finish_reason(choice: Choice) -> str:
     """Return the finish reason for the client.
 
-    With a complete call it is `tool_calls`, wherever the answer was cut. With only a partial call
-    it is `length`, whatever the backend reports.
+    With a complete call the reason is `tool_calls`, even if the answer was cut. With calls that all
+    broke off, `stop` becomes `length`.
     """
     if choice.whole_calls:
         return "tool_calls"

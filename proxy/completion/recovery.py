@@ -1,12 +1,13 @@
-"""Recovery policy: how to obtain an answer after the backend's parser failed or our process exited.
+"""Recovery of an answer after the parser of the backend failed, or the backend was lost.
 
-First choice is the output itself, if the server's log or error contains it. Otherwise a further
+If the log or the error of the server contains the output, that output is used. Otherwise a further
 request is sent: with relaxed schemas, without the backend's parser, or to the restarted process. At
-most two further requests are sent, and none after a call was sent, because it may be running.
+most two further requests are sent, and none after a complete call was sent, because the client may
+already run that call.
 
-What the client already has is put at the end of the new prompt, so that the model continues it. If
-the template does not support that, the whole answer is requested again, and the known part is left
-out (`Choice.restart`).
+The text that the client already has is put at the end of the new prompt, so that the model
+continues it. If the template does not support that, the whole answer is requested again, and the
+part that the client has is skipped (`Choice.restart`).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -42,7 +43,7 @@ _MAX_ATTEMPTS = 2
 
 @dataclass(frozen=True, slots=True)
 class RecoveredText:
-    """The recovered output of a failed answer, and the parser to read it with."""
+    """Output of the model that was found in an error or a log, and a parser to read it."""
 
     text: str
     parser: Parser
@@ -50,17 +51,17 @@ class RecoveredText:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A further response, and how it joins what was sent."""
+    """Response of the backend, and how its answer relates to what was already sent."""
 
     response: httpx.Response
     resume: Resume
-    thinking: ThinkingMode | None = None  # how the answer begins, if the prompt shows it
-    prefill_tokens: int = 0  # tokens of the answer that are in its prompt
+    thinking: ThinkingMode | None = None  # thinking mode at the start of the answer, if known
+    prefill_tokens: int = 0  # tokens of the answer that the prompt already contains
 
 
 @dataclass(frozen=True, slots=True)
 class _NextRequest:
-    """A further request, and how its answer joins what was sent."""
+    """Request for the backend, and how its answer will relate to what was already sent."""
 
     request: ChatRequest
     resume: Resume = "restart"
@@ -76,7 +77,7 @@ class Recovery:
         request: ChatRequest,
         headers: Headers,
     ) -> None:
-        self.steps: list[str] = []  # taken so far, for the log
+        self.steps: list[str] = []  # names of the recovery steps taken so far, for the log
         self._parsers, self._settings = parsers, parsers.settings
         self._backend = backend
         self._request = request
@@ -87,10 +88,10 @@ class Recovery:
         self.answer_state = AnswerState(
             budget if self._raw is not None or self._settings.starts_server else None
         )
-        # the last raw sender used; None after a plain request
+        # The method that sent the last raw request; None if all requests used the parser.
         self._last_sender: SendRaw | None = None
-        self._raw_senders: list[tuple[str, SendRaw]] = []  # not yet tried
-        # Only the backend's own grammar can guarantee a call.
+        self._raw_senders: list[tuple[str, SendRaw]] = []  # names and methods not yet tried
+        # A raw request is no option for a required call, which only the backend's grammar enforces.
         if self._raw is not None and not requires_tool_call(request.body):
             self._raw_senders.append(("raw", self._raw.send_chat))
             if can_use_completion(request.body):
@@ -114,7 +115,7 @@ class Recovery:
             self._raw.close_window(self._log_window)
 
     async def warm_up(self) -> None:
-        """Compile what the parser needs, now that the model is known."""
+        """Compile the patterns of the parser in a thread, now that the model is known."""
         await self._parsers.warm_up_for(self._request, self._backend)
 
     def parser(self, thinking: ThinkingMode | None = None) -> Parser:
@@ -129,9 +130,9 @@ class Recovery:
         )
 
     async def recover_output(self, error: BridgeError, choice: Choice) -> RecoveredText | None:
-        """Return the model's output from the error or the log, if it contains only complete calls.
+        """Return the output of the model from the error or the log, or None if it is of no use.
 
-        If a call in it were cut, only the backend could supply the rest.
+        The output must contain calls, all of them complete, and start with the text that was sent.
         """
         if isinstance(error, BackendDisconnected) or self._raw is None or self._log_window is None:
             return None
@@ -143,7 +144,7 @@ class Recovery:
             "forced" if reasoning and text.lstrip().startswith(reasoning) else None
         )
         trial = self.parser(thinking)
-        # Complete nothing in it, as if it were cut.
+        # The reason "length" keeps the parser from completing a call that was cut off.
         events = [*trial.feed(text), *trial.close("length")]
         ends = [event.whole for event in events if isinstance(event, CallEnd)]
         if not ends or not all(ends) or not choice.is_prefix_of(events):
@@ -152,14 +153,14 @@ class Recovery:
         return RecoveredText(text, self.parser(thinking))
 
     async def next_attempt(self, error: BridgeError, choice: Choice) -> Attempt | None:
-        """Send a further request for the same answer; return None if there is nothing left to
-        try.
-        """
+        """Send a further request for the same answer, or return None if all steps were tried."""
         if len(self.steps) == _MAX_ATTEMPTS:
             return None
         if isinstance(error, BackendDisconnected):
             return await self._after_restart(choice)
-        assert self._raw is not None  # otherwise its parser failure would not have been recognized
+        assert (
+            self._raw is not None
+        )  # `can_recover` recognizes parser failures only with a raw mode
         self._move_log_window()
         relaxed = relax_schemas(self._request.body)
         if (
@@ -179,10 +180,10 @@ class Recovery:
         )
 
     async def _after_restart(self, choice: Choice) -> Attempt | None:
-        """Request the answer from the restarted process.
+        """Wait for the process to restart, and request the answer from it again.
 
-        The answer is continued if the template allows it and no grammar is needed; otherwise it is
-        restarted.
+        The model continues the answer if the template allows that and no call is required.
+        Otherwise the whole answer is requested. Returns None if the process does not restart.
         """
         if not await self._backend.provider.wait_for_restart():
             return None
@@ -221,9 +222,7 @@ class Recovery:
         )
 
     async def _prefilled(self, raw: RawMode, choice: Choice) -> _NextRequest | None:
-        """Return the request with the sent text at the end of its prompt, or None if the
-        template does not allow it.
-        """
+        """Return a request whose prompt ends with the answer so far, or None if not possible."""
         sent = choice.text or choice.reasoning
         if not sent or choice.cannot_prefill or not can_prefill(self._request.body):
             return None

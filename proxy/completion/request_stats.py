@@ -1,4 +1,4 @@
-"""Statistics of one request, and its log line: figures only, never content or keys."""
+"""Statistics of one request, and its line in the log, which never contain content or keys."""
 
 import contextlib
 import logging
@@ -22,7 +22,10 @@ _MIN_WAIT_LOGGED = 0.05  # seconds
 
 
 def new_request_id() -> str:
-    """Return a random request id without digits: some clients search errors for status codes."""
+    """Return a random request id without digits.
+
+    Some clients search the text of an error for a status code, and must not find one in the id.
+    """
     return "req_" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(12))
 
 
@@ -34,22 +37,24 @@ class RequestStats:
     started_at: float = field(default_factory=time.monotonic)
     status: int | None = None
     model: str | None = None
-    is_generation: bool = False  # the answer is generated, after the prompt was processed
-    # Why the request has not been sent to the backend yet.
+    is_generation: bool = False  # the request generates an answer, so output follows the headers
+    # Returns why the request has not been sent to the backend yet, or None.
     waiting_reason: Callable[[], str | None] = lambda: None
-    wait_seconds: float = 0.0  # time spent waiting for other requests on the model
-    prompt_progress: PromptProgress | None = None  # as reported by the backend
+    wait_seconds: float = 0.0  # time spent waiting until the model was free
+    prompt_progress: PromptProgress | None = None  # None until the backend reports progress
     usage: Usage | None = None
-    estimated: bool = False  # the backend reported no usage
+    estimated: bool = False  # `usage` is an estimate, because the backend reported none
     output_chars: int = 0
-    first_output_at: float | None = None  # when the first output arrived
+    first_output_at: float | None = None  # monotonic time
     last_output_at: float | None = None
-    calls: Counter[str] = field(default_factory=Counter)  # by how each was found
-    # Calls that stayed text, by rule.
+    calls: Counter[str] = field(default_factory=Counter)  # number of calls by source
+    # Number of quoted calls, which stayed text, by the rule that applied.
     quoted: Counter[str] = field(default_factory=Counter)
-    recovery_steps: list[str] = field(default_factory=list)  # taken to obtain the answer
-    error: str = ""  # empty if nothing failed
-    warning: str = ""  # what the user should know about this backend
+    recovery_steps: list[str] = field(
+        default_factory=list
+    )  # names of the steps that recovered the answer
+    error: str = ""  # what failed; empty if nothing did
+    warning: str = ""  # what the user should know about the backend; may be empty
 
     def add_output(self, chars: int = 0) -> None:
         self.last_output_at = time.monotonic()
@@ -65,7 +70,7 @@ class RequestStats:
 
     @contextlib.contextmanager
     def measure_wait(self) -> Iterator[None]:
-        """Count the time inside this context as waiting for other requests."""
+        """Record the duration of the `with` block as `wait_seconds`."""
         began = time.monotonic()
         try:
             yield
@@ -74,15 +79,15 @@ class RequestStats:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether no output has arrived yet."""
+        """Whether the request still waits for its first output."""
         return self.first_output_at is None and (self.is_generation or self.status is None)
 
     def with_request_id(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return an error body with the request id, which leads to the log line."""
+        """Return the error `body` with the request id added, by which to find the log line."""
         return {"error": body["error"] | {"request_id": self.id}}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all figures, for programs and the dashboard; unknown values are None."""
+        """Return all statistics for the JSON log and the dashboard; unknown values are None."""
         usage = self.usage
         return {
             "id": self.id,
@@ -146,7 +151,7 @@ class RequestStats:
         return words
 
     def _rate(self) -> float | None:
-        """Return tokens per second, or None if the output arrived at once."""
+        """Return the output rate in tokens per second, or None if it cannot be measured."""
         made = (
             self.usage.completion
             if self.usage is not None
@@ -163,6 +168,6 @@ class RequestStats:
 
 
 def _by_rule(quoted: Counter[str]) -> str:
-    """Return the counts by rule: `blockquote`, or `code 1, list 2` for several."""
+    """Format the counts by rule: `code 1, list 2`, or only the name if there is one rule."""
     only = len(quoted) == 1
     return ", ".join(rule if only else f"{rule} {count}" for rule, count in sorted(quoted.items()))

@@ -1,24 +1,22 @@
-"""How a further answer joins what the client already has."""
+"""Filter that joins a further answer to the text that the client already has."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Resume: TypeAlias = Literal["continue", "continue reasoning", "restart"]
-"""How the answer of a further attempt relates to the one before."""
+"""Whether a further response continues the text, continues the reasoning, or starts again."""
 
 
 @dataclass(slots=True)
 class ResumeFilter:
-    """Drops the part of a repeated text that the client already has."""
+    """Filter that drops the part of a repeated text that the client already has."""
 
-    text: str
-    position: int = 0  # characters that were repeated so far
-    differs: bool = False
+    text: str  # what the client already has
+    position: int = 0  # number of characters of `text` that were repeated so far
+    differs: bool = False  # the repeated text is not the same
 
     def unsent(self, text: str) -> str:
-        """Return the part of `text` that the client does not have; nothing once the texts
-        differ.
-        """
+        """Return the part of `text` that the client does not have, or "" once the texts differ."""
         left = len(self.text) - self.position
         if not left:
             return text

@@ -1,4 +1,4 @@
-"""One answer from the first request to the backend until its end, including recovery."""
+"""Session that gets one answer from the backend, including recovery from errors."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ _SSE_PREFIXES = (b"data:", b":", b"event:", b"id:", b"retry:", b"error:")
 
 
 class CompletionSession:
-    """Opens the answer, streams or collects it, and recovers from errors."""
+    """Session for one answer: call `open`, then `stream` or `collect`, then `close`."""
 
     def __init__(self, backend: Backend, pipeline: ResponsePipeline, recovery: Recovery) -> None:
         self.pipeline = pipeline
@@ -29,13 +29,15 @@ class CompletionSession:
         self._response: httpx.Response | None = None
         self._body: AsyncIterator[bytes] | None = None
         self._output: AsyncGenerator[bytes, None] | None = None
-        self._buffered: list[bytes] = []  # bytes that arrived while it was opened
-        self._first_error: BridgeError | None = None  # the error that made recovery necessary
+        self._buffered: list[bytes] = []  # output for the client that `open` has produced
+        self._first_error: BridgeError | None = None  # the error to report if recovery fails
 
     async def open(self) -> None:
         try:
             attempt = await self._recovery.first_attempt()
-            self._response = attempt.response  # closed also if the client disconnects now
+            self._response = (
+                attempt.response
+            )  # set now, so that `close` closes it after a disconnect
             await self._recovery.warm_up()
             if attempt.thinking is not None:
                 self.pipeline.use_parser(self._recovery.parser(attempt.thinking))
@@ -44,9 +46,9 @@ class CompletionSession:
             await self._recover_opening(error)
 
     async def _recover_opening(self, error: BridgeError) -> None:
-        """Recover from an error before anything was sent.
+        """Recover from an error that occurred before anything was sent to the client.
 
-        If the answer received so far can be finished, it is finished.
+        If recovery fails but the answer received so far can be finished, it is finished.
         """
         try:
             await self._recover(error)
@@ -56,8 +58,9 @@ class CompletionSession:
             self._output = _single(self.pipeline.abort(cause))
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Iterate over the bytes for the client, including the error of an answer that breaks
-        off.
+        """Yield the bytes for the client.
+
+        If the answer breaks off and cannot be recovered, the last bytes report the error.
         """
         while True:
             assert self._output is not None  # `open` was called
@@ -79,8 +82,9 @@ class CompletionSession:
         return b"".join([data async for data in self.stream()])
 
     async def close(self) -> None:
-        """Close the response; after a complete answer, read the rest so that the connection can
-        be reused.
+        """Close the response of the backend.
+
+        After a complete answer the rest is read first, so that the connection can be reused.
         """
         self._recovery.close()
         try:
@@ -100,9 +104,7 @@ class CompletionSession:
                 return
 
     async def _recover(self, error: BridgeError) -> None:
-        """Start the answer that replaces the failed one, or raise the error that explains the
-        failure.
-        """
+        """Open a response that replaces the failed one, or raise the error to report."""
         if not self._recovery.can_recover(error):
             raise error
         self._first_error = (
@@ -119,10 +121,10 @@ class CompletionSession:
                     return
                 break
             except CrashesModel:
-                raise  # a retry would crash the model again
+                raise  # a further attempt would crash the model again
             except BridgeError as another:
                 failure = another
-        raise self._first_error  # the first error is the one that explains the failure
+        raise self._first_error  # later errors do not explain the failure
 
     async def _open_next(self, failure: BridgeError, choice: Choice) -> bool:
         if (recovered := await self._recovery.recover_output(failure, choice)) is not None:
@@ -172,7 +174,7 @@ class CompletionSession:
                 ),
                 retryable=False,
             )
-        # Free the pieces: a slow client can keep this generator alive for long.
+        # Free these bytes, because a slow client keeps this generator alive for long.
         start = piece = b""
         async for data in reading:
             yield data
@@ -193,7 +195,7 @@ class CompletionSession:
             yield data
 
     async def _drain(self, data: bytes) -> AsyncGenerator[bytes, None]:
-        """Yield the backlog in steps, so that other requests have their turn, then the end."""
+        """Yield the rest of the answer and its end, and let other tasks run in between."""
         while self.pipeline.has_backlog:
             yield data
             await asyncio.sleep(0)
@@ -201,7 +203,10 @@ class CompletionSession:
         yield data + self.pipeline.end()
 
     async def _read_whole(self, start: bytes, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
-        """Read a response that is not a stream: a whole answer, or an error with status 200."""
+        """Return the JSON of a response that is not a stream.
+
+        Raises a BridgeError if the response is an error in spite of its status 200.
+        """
         read = bytearray(start)
         async for piece in pieces:
             read += piece
@@ -224,7 +229,7 @@ async def _single(data: bytes) -> AsyncGenerator[bytes, None]:
 
 
 def _status(completion: Any) -> int:
-    """Return the status of an error that was sent with status 200."""
+    """Return the status code inside an error that was sent with status 200, or 502."""
     error = completion.get("error", completion) if isinstance(completion, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, int) and 400 <= code < 600 else 502

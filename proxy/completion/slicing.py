@@ -1,4 +1,4 @@
-"""Splits long events, so that other requests have their turn in between."""
+"""Splitting of events with long text, so that other tasks can run in between."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,12 +12,12 @@ from proxy.parsing.events import (
     TextEvent,
 )
 
-# Characters of one event that are processed at once; a backend may send megabytes as one chunk.
+# Characters that are processed at once; a backend may send megabytes in one chunk.
 SLICE = 2048
 
 
 def sliced(event: TextEvent | Logprobs | Finish) -> Iterable[TextEvent | Logprobs | Finish]:
-    """Return the event, split if its text is long; the client receives the same either way."""
+    """Return `event`, or several shorter events with the same text if its text is long."""
     if not isinstance(event, Content | Reasoning | CallArguments) or len(event.text) <= SLICE:
         return [event]
     return (

@@ -112,7 +112,7 @@ class SlotCache:
         if self._failures == MAX_FAILURES:
             self._notify(
                 logging.WARNING,
-                (f"slot saving disabled: {MAX_FAILURES} consecutive attempts did not help"),
+                f"slot saving disabled: {MAX_FAILURES} consecutive attempts did not help",
             )
 
     async def _save(self, client: httpx.AsyncClient, slot: int, folder: Path) -> int:

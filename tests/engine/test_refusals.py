@@ -115,7 +115,7 @@ async def test_a_server_that_loads_its_model(tmp_path: Path) -> None:
     async with opened(settings) as named:
         nobody = await ask(named, body=question())
         assert (nobody.status, nobody.json["error"]["code"]) == (503, "backend_unavailable")
-        assert f"nothing answers at http://127.0.0.1:{port}" in nobody.json["error"]["message"]
+        assert f"cannot connect to http://127.0.0.1:{port}" in nobody.json["error"]["message"]
     # Another one, for which that refusal does not hold for another moment.
     async with opened(settings) as named:
         with running("llama.cpp", command, tmp_path / "log", tmp_path, bare_environment(tmp_path)):

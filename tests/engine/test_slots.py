@@ -56,9 +56,9 @@ async def test_swapped_away_and_back(
     assert await known(pair, "two", "olleh ", stream=stream) == 0
     assert kept() == 1
     assert await known(pair, "one", "hello ", stream=stream) > 1000
-    assert "one: the conversations that were given back helped" in caplog.text
+    assert "one: restored conversations helped" in caplog.text
     assert kept() == 2
     assert await known(pair, "two", "lehol ", stream=stream) < 20  # another conversation
-    assert "two: the conversations that were given back did not help and are deleted" in caplog.text
+    assert "two: restored conversations did not help and are deleted" in caplog.text
     assert kept() == 1
     assert await known(pair, "one", "hello ", stream=stream) > 1000

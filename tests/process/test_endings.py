@@ -144,7 +144,7 @@ async def test_a_process_that_leaves_the_group_is_reported_and_blocks_nothing(
         await supervisor.ensure_ready()
         await until(lambda: escaped.exists() and escaped.read_text())
     assert supervisor.state is ProcessState.STOPPED
-    assert "still lives and is left alone" in supervisor.log.tail[-1]
+    assert "is still running" in supervisor.log.tail[-1]
     os.kill(int(escaped.read_text()), signal.SIGKILL)
     await nothing_left(int(escaped.read_text()))
 

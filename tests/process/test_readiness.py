@@ -52,26 +52,34 @@ async def test_a_token_that_is_still_loading_is_waited_for(fake: Fake) -> None:
         (
             {"props": {"model_path": "/other.gguf"}},
             PATIENT,
-            "a foreign server answers on its port: it serves /other.gguf",
+            "another server responds on its port: it serves /other.gguf",
         ),
         (
             {"props": {"model_alias": "other"}},
             PATIENT,
-            "a foreign server answers on its port: it calls itself other",
+            "another server responds on its port: its name is other",
         ),
         (
             {"props_status": 404, "props": {}},
             PATIENT,
-            "what answers is no llama-server: /props says 404",
+            "another server responds on its port: status 404 for /props",
         ),
-        ({"props": "<html>"}, PATIENT, "what answers is no llama-server: /props says 200"),
-        ({"props": []}, PATIENT, "what answers is no llama-server: /props says 200"),
+        (
+            {"props": "<html>"},
+            PATIENT,
+            "another server responds on its port: status 200 for /props",
+        ),
+        ({"props": []}, PATIENT, "another server responds on its port: status 200 for /props"),
         (
             {"token": 500},
             PATIENT,
-            'it is up, but the first token failed with 500: {"content": "a"}',
+            'the server is up, but generating a token failed with 500: {"content": "a"}',
         ),
-        ({"token_hangs": True}, SHORT_TOKEN, "it is up, but no first token came within 0.3 s"),
+        (
+            {"token_hangs": True},
+            SHORT_TOKEN,
+            "the server is up, but generated no token within 0.3 s",
+        ),
         ({"props": {"default_generation_settings": []}}, PATIENT, "AttributeError("),
     ],
 )

@@ -208,8 +208,8 @@ def test_a_backend_that_is_down_is_reported_and_detected_when_it_is_up(start: St
         with start(BACKEND_URL=f"http://127.0.0.1:{port}") as program:
             url = address(program)
             assert (
-                f"  not ready yet: nothing answers at http://127.0.0.1:{port}: "
-                f"is the backend running"
+                f"  not ready yet: cannot connect to http://127.0.0.1:{port}; "
+                f"check that the backend is running"
             ) in program.output()
             refused = httpx.get(f"{url}/health")
             assert (refused.status_code, refused.json()["status"]) == (503, "unavailable")
@@ -334,7 +334,7 @@ def test_sighup_reloads_the_configuration(
         address(program)
         for text, said in (
             ("[*]\nctx-size = 4096\n", "changed: nothing"),
-            ("nonsense\n", "my.conf:1: nonsense stands before the first section"),
+            ("nonsense\n", "my.conf:1: nonsense is before the first section"),
             ("[*]\nctx-size = 8192\n", "changed: qwen"),
         ):
             conf.write_text(text)

@@ -161,7 +161,7 @@ async def test_a_machine_that_starts_no_process_is_named(
 
     monkeypatch.setattr(supervisor, "free_port", fails)
     async with fake() as it:
-        with pytest.raises(ChildFailed, match="could not start a process: No free port found"):
+        with pytest.raises(ChildFailed, match="cannot start a process: No free port found"):
             await it.ensure_ready()
     assert it.pid is None
 
@@ -364,7 +364,7 @@ BINARY, FROM_WHEEL = Path("/s"), None
             ("--n-gpu-layers", "26"),
             False,
             [NONE_OFFLOADED],
-            "and none did: the engine runs on the CPU",
+            "but none was offloaded: the engine runs on the CPU",
         ),
         (
             None,
@@ -372,7 +372,7 @@ BINARY, FROM_WHEEL = Path("/s"), None
             ("--n-gpu-layers", "26"),
             False,
             [NONE_OFFLOADED],
-            "`/s --list-devices` shows what it can use",
+            "`/s --list-devices` shows its devices",
         ),
         (
             None,
@@ -380,7 +380,7 @@ BINARY, FROM_WHEEL = Path("/s"), None
             ("--temp", "0", "-ngl", "all"),
             False,
             [ON_CPU],
-            "and none did: the engine runs on the CPU",
+            "but none was offloaded: the engine runs on the CPU",
         ),
         (
             None,
@@ -388,7 +388,7 @@ BINARY, FROM_WHEEL = Path("/s"), None
             ("--n-gpu-layers", "26"),
             False,
             [ON_CPU],
-            "Name a llama-server built for the GPU in LLAMA_SERVER",
+            "Set LLAMA_SERVER to a llama-server built for the GPU",
         ),
         (None, FROM_WHEEL, (), False, [ON_CPU], None),
         (None, FROM_WHEEL, ("--gpu-layers", "0"), False, [ON_CPU], None),
@@ -397,7 +397,7 @@ BINARY, FROM_WHEEL = Path("/s"), None
         (None, BINARY, (), False, [NONE_OFFLOADED], None),
         (None, BINARY, (), True, [NONE_OFFLOADED], "A GPU is required: the engine runs on the CPU"),
         (None, BINARY, ("--gpu-layers", "all"), True, [ALL_OFFLOADED], None),
-        (None, BINARY, (), False, [NO_GPU], "and none did: the engine runs on the CPU"),
+        (None, BINARY, (), False, [NO_GPU], "but none was offloaded: the engine runs on the CPU"),
         (
             None,
             BINARY,
@@ -512,7 +512,7 @@ async def test_right_after_the_boot_the_gpu_is_looked_for_once_more(
         await until(lambda: it._gpu_rechecked and count(it) == starts)
         await it.ensure_ready()
         assert count(it) == starts
-        assert ("its GPU is looked for once more" in caplog.text) is not busy
+        assert ("checking for the GPU again" in caplog.text) is not busy
 
 
 async def test_a_child_that_dies_before_the_second_look(

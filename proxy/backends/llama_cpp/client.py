@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from proxy.backends.base import Backend, Headers
 
 # Templates of gpt-oss, Functionary 3.2 and Command-R7B. With these, the chat route fails even with
-# the parser off, or drops calls of tools that were not declared.
+# the parser off, or drops calls that the request does not ask for.
 _LOSES_CALLS = re.compile(r"<\|channel\|>|>>>all|<\|START_ACTION\|>")
 TEMPLATE_TTL = 30.0  # seconds
 _LOG_POLLS, _LOG_POLL_INTERVAL = (
