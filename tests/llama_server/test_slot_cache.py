@@ -17,7 +17,7 @@ from proxy.llama_server.slot_cache import SlotCache
 from tests.process.conftest import TINY
 
 AT = ProcessAddress("http://127.0.0.1:1", "k")
-HELPED, IN_VAIN, OFF = "helped: ", "did not help", "slot saving disabled"
+HELPED, IN_VAIN, OFF = "helped: ", "conversations did not help", "slot saving disabled"
 
 
 def launch(folder: Path, *flags: str) -> LaunchSpec:
