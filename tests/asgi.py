@@ -1,6 +1,4 @@
-"""ASGI driven by hand: a client that sees each message when it is sent, reads slowly, or hangs
-up.
-"""
+"""ASGI test client that sees each message when it is sent, can read slowly, and can disconnect."""
 
 import asyncio
 import json
@@ -15,7 +13,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Received:
-    """The messages of one answer, as a client reads them."""
+    """Messages of one response, as a client reads them."""
 
     def __init__(self, messages: Iterable[MutableMapping[str, Any]] = ()) -> None:
         self.messages = list(messages)
@@ -42,12 +40,12 @@ class Received:
 
     @property
     def complete(self) -> bool:
-        """Whether the answer was ended as it should; if not, the server cuts the connection."""
+        """Return whether the response was ended; if not, a server would cut the connection."""
         return len(self.messages) > 1 and not self.messages[-1].get("more_body", False)
 
     @property
     def data(self) -> list[Any]:
-        """The payloads of a stream, `[DONE]` as it is."""
+        """Return the payloads of an event stream, decoded except for `[DONE]`."""
         lines = [
             line.removeprefix("data: ")
             for line in self.text.split("\n")
@@ -57,7 +55,7 @@ class Received:
 
 
 class Call(Received):
-    """One request and what came of it so far."""
+    """One request, and the messages of its response so far."""
 
     def __init__(
         self,
@@ -95,7 +93,7 @@ class Call(Received):
         }
         super().__init__()
         self.times: list[float] = []
-        self.may_send = asyncio.Event()  # cleared: the client does not read
+        self.may_send = asyncio.Event()  # cleared while the client does not read
         self.may_send.set()
         self._upload = [*([raw] if pieces is None else pieces)]
         self._news = asyncio.Event()
@@ -119,14 +117,14 @@ class Call(Received):
         self.times.append(time.monotonic() - self._began)
         self._news.set()
         if self.complete:
-            # As uvicorn does: what is received after the answer is that nobody is there any more.
+            # Like uvicorn, report a disconnect after a complete response.
             self._left.set()
 
     def hang_up(self) -> None:
         self._left.set()
 
     async def until(self, seen: Callable[["Call"], bool], seconds: float = HANGS) -> None:
-        """Waits until what was sent so far satisfies the question."""
+        """Wait until `seen` is true of the messages so far."""
         async with asyncio.timeout(seconds):
             while not seen(self):
                 self._news.clear()
@@ -144,6 +142,6 @@ async def ask(application: Application, *arguments: Any, **more: Any) -> Call:
 
 
 def without_id(body: Any) -> Any:
-    """An error without the one thing in it that is another each time."""
+    """Return an error body without its request id."""
     assert body["error"]["request_id"].startswith("req_")
     return {"error": {name: value for name, value in body["error"].items() if name != "request_id"}}

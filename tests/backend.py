@@ -1,6 +1,4 @@
-"""A backend made of recorded bytes: it answers as it is told, with pauses, and remembers what it
-was asked.
-"""
+"""Scripted backend: sends recorded bytes with pauses, and records the requests."""
 
 import asyncio
 import json
@@ -14,9 +12,7 @@ import httpx
 import respx
 
 Piece = bytes | float | asyncio.Event | Exception
-"""Bytes are sent, a number is a pause in seconds, an event is waited for, an error breaks the
-connection.
-"""
+"""Bytes to send, seconds to pause, an event to wait for, or an error that ends the connection."""
 
 
 @dataclass
@@ -52,9 +48,10 @@ def _in_turn(answers: list[Answer]) -> Iterator[Answer]:
 
 
 class Backend(httpx.MockTransport):
-    """Transport to a server that answers by path, scripted with respx; other paths are 404.
+    """Transport to a server that answers by path, scripted with respx.
 
-    A request is in `asked` from its arrival, not only when it was answered as in `router.calls`.
+    Other paths return 404. A request is in `asked` when it arrives, and in `router.calls` only
+    after it was answered.
     """
 
     def __init__(self, answers: Mapping[str, Answer] = MappingProxyType({})) -> None:
@@ -65,11 +62,12 @@ class Backend(httpx.MockTransport):
         self.on(answers)
 
     def on(self, answers: Mapping[str, Answer]) -> None:
-        """Answer the paths of `answers` so from now on; of a list one after the other, the last
-        one again and again.
+        """Answer the paths of `answers` with their values from now on.
+
+        A list gives one answer per request; its last answer is repeated.
         """
         for path, answer in answers.items():
-            # Not `path=path`, which takes `//x//` for a host.
+            # Not `path=path`, which parses `//x//` as a host.
             route = self.router.route(path__regex=f"^{re.escape(path)}$")
             if isinstance(answer, httpx.Response):
                 route.mock(return_value=answer)
@@ -89,7 +87,7 @@ class Backend(httpx.MockTransport):
             response = await self.router.async_handler(request)
         except respx.models.AllMockedAssertionError:
             response = httpx.Response(404, json={"error": {"message": "File Not Found"}})
-        # respx has read it, and what is read cannot be streamed again.
+        # respx has marked the response as read, so its stream needs a new response.
         return httpx.Response(
             response.status_code, headers=response.headers, stream=response.stream
         )

@@ -1,6 +1,6 @@
-"""How much time the dialects cost, with all of them looked for at once.
+"""Benchmark of the parser with all dialects enabled.
 
-Run by `make bench-dialects`; exits with 1 beyond the limits.
+Run with `make bench-dialects`; the exit status is 1 if a limit is exceeded.
 """
 
 import json
@@ -24,7 +24,7 @@ PROSE = (
 CODE = (
     'for i in range(3):\n    if i < 2 and a[i] > 0:\n        print("x", {i: "</b>"})  # ok\n' * 1200
 )
-PROSE_LIMIT, ARGUMENT_LIMIT, RATIO_LIMIT, MEMORY_LIMIT = 12, 20, 11, 64  # µs, µs, times, MiB
+PROSE_LIMIT, ARGUMENT_LIMIT, RATIO_LIMIT, MEMORY_LIMIT = 12, 20, 11, 64  # µs, µs, ratio, MiB
 MARK = "\x01"
 
 
@@ -40,7 +40,7 @@ def spent(parser: Parser, text: str, size: int) -> float:
 
 
 def per_piece(before: str, text: str) -> float:
-    """Microseconds for each piece of four letters; the best of three."""
+    """Return the microseconds per piece of four letters, the best of three runs."""
     times = []
     for _ in range(3):
         parser = Parser(TOOLS)
@@ -50,7 +50,7 @@ def per_piece(before: str, text: str) -> float:
 
 
 def opened(name: str) -> tuple[str, str]:
-    """A call up to the beginning of its argument, and what that is as this dialect writes it."""
+    """Return a call up to the start of its argument, and the argument as the dialect encodes it."""
     text = WRITTEN[name].render([("write", {"content": MARK})])
     mark = MARK if MARK in text else "\\u0001" if "\\u0001" in text else "\\x01"
     before = text.partition(mark)[0]
@@ -58,8 +58,9 @@ def opened(name: str) -> tuple[str, str]:
 
 
 def growth(name: str) -> tuple[float, float]:
-    """How many times as long an argument of ten times the length takes in pieces of one letter,
-    and the most memory in MiB.
+    """Return how parsing an argument in single letters scales from 100,000 to 1,000,000 letters.
+
+    The results are the ratio of the times, and the peak memory in MiB.
     """
     before, text = opened(name)
     times = []
@@ -89,7 +90,7 @@ def main() -> int:
     row("code in a fence", per_piece("```python\n", CODE), "µs", PROSE_LIMIT)
     row("thoughts", per_piece("<think>", PROSE), "µs", PROSE_LIMIT)
     for name, written in WRITTEN.items():
-        if not written.weak:  # those are held until their end
+        if not written.weak:  # weak dialects are held back until the call is complete
             row(f"in an argument: {name}", per_piece(*opened(name)), "µs", ARGUMENT_LIMIT)
     for name in ("qwen3_coder", "hermes", "glm", "deepseek_dsml", "kimi_k2", "gemma", "lfm2"):
         ratio, memory = growth(name)

@@ -1,4 +1,4 @@
-"""The whole application before a scripted backend, its options written as in the environment."""
+"""The whole application in front of a scripted backend, configured as by the environment."""
 
 import httpx
 
@@ -11,7 +11,7 @@ URL = "http://10.0.0.5:1/v1"
 
 
 def bridge(backend: httpx.AsyncBaseTransport | None = None, /, **options: str) -> Bridge:
-    """A generic server at home, unless the options name another."""
+    """Return the application for a generic backend, unless `options` name another."""
     environment = {"BACKEND_URL": URL, "BACKEND_KIND": "generic"} | {
         name.upper(): value for name, value in options.items()
     }

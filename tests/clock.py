@@ -1,6 +1,4 @@
-"""A clock that stands still until it is put forward, for what remembers how old its knowledge of
-a backend is.
-"""
+"""Fake clock for modules that cache what they know about a backend."""
 
 from types import SimpleNamespace
 

@@ -1,12 +1,12 @@
-"""What all tests share."""
+"""Fixtures and settings for all tests."""
 
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-# The same examples each time: what the gate says of a change is no matter of chance. `make fuzz`
-# looks further.
+# The same examples in every run, so that the result does not depend on chance. `make fuzz` tries
+# others.
 settings.register_profile("gate", derandomize=True, database=None)
 settings.load_profile("gate")
 
@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder, *rest = item.path.relative_to(Path(__file__).parent).parts
         if folder in SLOW:
             item.add_marker(folder)
-        if folder == "engine":  # each file starts its servers once, so it stays in one process
+        if folder == "engine":  # a file shares its servers, so it runs in one process
             item.add_marker(pytest.mark.xdist_group(rest[0]))
 
 

@@ -1,4 +1,4 @@
-"""The documentation, as the tests read it."""
+"""Access to the documentation for tests: tables, code blocks, links and anchors."""
 
 import re
 from collections import Counter
@@ -18,13 +18,13 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def rows(page: Path, header: str) -> list[str]:
-    """Return the lines of the table that begins with `header`, without its head."""
+    """Return the lines of the table that starts with `header`, without header and separator."""
     text = page.read_text()
     return text[text.index(header) :].partition("\n\n")[0].rstrip("\n").split("\n")[2:]
 
 
 def cells(page: Path, header: str) -> list[list[str]]:
-    """Return the same table by cells."""
+    """Return the rows of the table that starts with `header`, split into cells."""
     lines = rows(page, header)
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
@@ -34,7 +34,7 @@ def words_in_code(text: str) -> list[str]:
 
 
 def block(page: Path, language: str) -> str:
-    """Return the first fenced block in this language."""
+    """Return the first fenced code block in `language`."""
     return page.read_text().partition(f"```{language}\n")[2].partition("```")[0]
 
 
@@ -49,7 +49,7 @@ def links(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that GitHub gives to the headings."""
+    """Return the anchors that GitHub generates for the headings."""
     seen: Counter[str] = Counter()
     found: set[str] = set()
     for heading in _HEADING.findall(_FENCE.sub("", page.read_text())):

@@ -1,4 +1,4 @@
-"""JSON with comments on lines of their own, as OpenCode reads it."""
+"""JSON with whole-line comments, as OpenCode reads it."""
 
 import json
 import re

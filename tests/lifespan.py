@@ -1,4 +1,4 @@
-"""The application as a server opens and closes it, also with two models of its own."""
+"""ASGI lifespan as a server runs it, and an application with two managed models."""
 
 import asyncio
 from collections.abc import MutableMapping
@@ -14,9 +14,7 @@ from tests.process.fake_server import Conduct
 
 
 class Lifespan:
-    """The server's side of the protocol: starts the application on entry and shuts it down on
-    exit.
-    """
+    """Server side of the lifespan protocol: starts the app on entry, shuts it down on exit."""
 
     def __init__(self, app: Bridge) -> None:
         self.sent: list[str] = []
@@ -45,7 +43,7 @@ class Lifespan:
 
 
 def pair(tmp_path: Path, text: str = "", **conduct: Any) -> Bridge:
-    """Two models on fake servers, one of which is loaded at a time."""
+    """Return an application with two models on fake servers, one of which is loaded at a time."""
     engine = Conduct(**conduct).script(tmp_path / "llama-server")
     conf = tmp_path / "my.conf"
     sections = "".join(

@@ -1,4 +1,4 @@
-"""A server whose log we see, as we see our own child's."""
+"""Provider of a remote server whose log is readable, as for a managed process."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ BLOCK = [
     "</tool_call>",
     "",
 ]
-"""What a parser that gave up writes down, line by line."""
+"""Log lines that llama-server writes when its parser fails."""
 ANSWER = "I look. \n\n<tool_call>  \nx\n</tool_call>\n"
 AFTER = (
     "0.00.051.112 I slot      release: id  2 | task 2 | stop processing: n_tokens = 158, "
@@ -23,7 +23,7 @@ AFTER = (
 
 
 def block(answer: str) -> list[str]:
-    """As BLOCK, of any answer, with the line that ends it."""
+    """Return the log lines of llama-server's parser failure on `answer`, as in BLOCK."""
     first, *rest = answer.split("\n")
     return [
         f"0.00.051.085 W common_chat_peg_parse: unparsed peg-native output: {first}",

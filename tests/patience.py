@@ -1,4 +1,4 @@
-"""How long tests wait, on any machine."""
+"""Timeouts of tests, the same on every machine."""
 
 import time
 from collections.abc import Callable
@@ -6,16 +6,14 @@ from collections.abc import Callable
 import anyio
 
 HANGS = 300.0
-"""Seconds after which a test that hangs fails. No machine is so slow that a test needs them."""
+"""Seconds after which a hanging test fails; much more than any test needs."""
 
 PROMPT = 15.0
-"""Seconds that something immediate may take on a busy machine; what it must not wait for takes
-longer.
-"""
+"""Seconds that an immediate action may take on a busy machine."""
 
 
 async def until(true: Callable[[], object], within: float = HANGS) -> None:
-    """Return as soon as `true()` is."""
+    """Wait until `true()` is true; fail after `within` seconds."""
     began = time.monotonic()
     while not true():
         assert time.monotonic() - began < within

@@ -1,4 +1,4 @@
-"""The commands that ask a llama-bridge that runs."""
+"""Commands that query a running llama-bridge."""
 
 from pathlib import Path
 from typing import Any

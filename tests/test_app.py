@@ -1,6 +1,4 @@
-"""The house as it is opened: which rooms, for which settings, and that all of it is closed
-again.
-"""
+"""The application: its parts for given settings, and their startup and shutdown."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which package may import which, and how long a file may be."""
+"""Architecture: allowed imports between packages, and limits on the length of files."""
 
 import ast
 from pathlib import Path
@@ -8,19 +8,19 @@ import pytest
 import proxy
 
 ROOT = Path(proxy.__file__).parent
-# What the modules of a package, or one module, may import beside each other. The most specific
-# entry counts: `parsing.grammars` before `parsing`. What is allowed is allowed with all in it.
+# What a package or module may import besides itself. The most specific entry applies, such as
+# `parsing.grammars` before `parsing`. An allowed package includes its modules.
 ALLOWED: dict[str, set[str]] = {
     "printable": set(),
     "exact_json": set(),
     "ids": set(),
     "errors": {"printable"},
     "tiny_model": set(),
-    # what a model writes, as events
+    # Parsing: the text of a model, as events.
     "parsing": {"exact_json"},
     "parsing.grammars": {"parsing"},
     "dialects": {"parsing", "ids"},
-    # one answer
+    # Completion: one request and its answer.
     "protocols": {"parsing", "exact_json"},
     "chat_request": {"exact_json", "errors"},
     "backends": {"chat_request", "parsing", "exact_json", "errors"},
@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
         "errors",
         "printable",
     },
-    # the HTTP edge: it does not know how an answer is parsed
+    # Web: the HTTP layer, independent of how answers are parsed.
     "web": {
         "completion",
         "backends",
@@ -49,8 +49,7 @@ ALLOWED: dict[str, set[str]] = {
         "errors",
         "printable",
     },
-    # the llama-servers that this proxy starts; plain values and rules first, then the processes,
-    # then the pool
+    # Managed llama-server processes: first values and rules, then processes, then the pool.
     "llama_server": {
         "llama_server.admission",
         "llama_server.admission_queue",
@@ -96,8 +95,8 @@ ALLOWED: dict[str, set[str]] = {
         "errors",
     },
     "llama_server.process.state": set(),
-    "llama_server.process.watchdog": set(),  # a program of its own
-    # the parts put together
+    "llama_server.process.watchdog": set(),  # a separate program
+    # Composition of the parts.
     "managed": {"backends", "llama_server", "errors"},
     "banner": {"web", "settings", "tiny_model"},
     "logging_setup": {"settings", "printable"},
@@ -140,7 +139,7 @@ def _name(path: Path) -> str:
 
 
 def _entry(name: str) -> str:
-    """Return the most specific entry of the table for a module."""
+    """Return the most specific entry of ALLOWED for a module."""
     while name and name not in ALLOWED:
         name = name.rpartition(".")[0]
     return name
@@ -160,7 +159,7 @@ def _imports(path: Path) -> set[str]:
 
 
 def _is_statement(node: ast.AST) -> bool:
-    """Whether a node is a statement; docstrings do not count."""
+    """Return whether a node is a statement; docstrings do not count."""
     is_text = (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

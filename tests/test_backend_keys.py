@@ -1,4 +1,4 @@
-"""Which key goes where: each to the server that it is for, and to no other."""
+"""Backend API keys: each is sent to its own server, and to no other."""
 
 import pytest
 

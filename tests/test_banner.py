@@ -1,4 +1,4 @@
-"""What a person reads first: true, and two things that can be pasted as they are."""
+"""The startup banner: correct, with a curl command and a configuration that can be pasted."""
 
 import itertools
 import json
@@ -19,7 +19,7 @@ HERE = "http://127.0.0.1:8081"
 
 
 def pasted(text: str) -> tuple[list[str], Any]:
-    """The words of the curl command, and the configuration, cut out as a person would."""
+    """Return the words of the curl command, and the parsed configuration, as cut from the banner."""
     (command,) = [line for line in text.splitlines() if line.startswith("  curl ")]
     begin, end = text.index("\n{\n") + 1, text.index("\n}\n") + 2
     return shlex.split(command), jsonc.parsed(text[begin:end])
@@ -36,7 +36,7 @@ def test_where_it_listens() -> None:
 
 
 class Probe:
-    """A machine that sends from this address, or has no network."""
+    """Replacement for `socket.socket` that reports `address`, or no network if it is None."""
 
     def __init__(self, address: str | None) -> None:
         self.address = address

@@ -1,4 +1,4 @@
-"""What the documentation says is what the program has."""
+"""The documentation agrees with the program."""
 
 import re
 from pathlib import Path
@@ -145,7 +145,7 @@ def test_every_error_has_its_row() -> None:
         words_in_code(code)[0]: (status, retry)
         for status, code, retry, _ in cells(DOCS / "api.md", "| Status | Code | Retry |")
     }
-    # Only its subclasses are raised.
+    # ClientError itself is not raised, only its subclasses.
     raised = [leaf for leaf in leaves() if leaf is not errors.ClientError]
     assert table.keys() == {leaf.code for leaf in raised}
     for leaf in raised:
@@ -193,12 +193,12 @@ def test_each_command_that_is_named_exists(capsys: pytest.CaptureFixture[str]) -
         main(["--help"])
     known = set(re.findall(r"^    ([a-z]+) ", capsys.readouterr().out, re.MULTILINE))
     named = set(re.findall(r"(?:`|bin/)llama-bridge ([a-z]+)", EVERYTHING))
-    assert named - {"needs"} <= known  # a message begins with it
+    assert named - {"needs"} <= known  # the start of an error message, not a command
     assert known == {"serve", "parse", "doctor", "models", "reload", "logs", "dialects", "key"}
 
 
 def example(page: str) -> dict[str, Any]:
-    """Run the file that the page shows, and return what it defines."""
+    """Run the code block of a page, and return the names that it defines."""
     names: dict[str, Any] = {}
     exec(compile(block(DOCS / page, "python"), page, "exec"), names)
     return names

@@ -1,4 +1,4 @@
-"""The words of an error decide whether a client asks again."""
+"""Error messages: their words decide whether a client retries."""
 
 import re
 
@@ -17,7 +17,7 @@ from proxy.errors import (
     neutralize,
 )
 
-# What OpenCode looks for in the body of an answer to decide that asking again may help.
+# OpenCode retries a request if the body of the response matches this.
 RETRIED = re.compile(
     r"429|500|502|503|504|524|rate limit|rate_limit|too many requests|overloaded|"
     r"service unavailable|internal error|server error|"
@@ -36,8 +36,9 @@ def _leaves(kind: type[BridgeError] = BridgeError) -> list[type[BridgeError]]:
 
 
 def test_what_utf_8_cannot_encode_is_escaped() -> None:
-    """A file name that is not UTF-8 stands in many a message; sent as it is, the answer would be
-    a 500.
+    """A file name that is not UTF-8 may be part of a message.
+
+    Unescaped, the message could not be encoded, and the response would be a 500.
     """
     error = BridgeError("there is no file caf\udce9.gguf")
     assert rb"caf\\xe9.gguf" in orjson.dumps(error.body())
@@ -182,7 +183,7 @@ def test_what_is_no_overflow_and_no_rate_limit_has_none_of_their_words(
         (error["param"], phrase),
     ):
         assert phrase.lower() not in said.lower()
-        # And a person reads the same.
+        # The visible text is unchanged.
         assert said.replace("\u2060", "").replace("4,096", "4096") == meant
 
 

@@ -1,4 +1,4 @@
-"""Integers of any size stay what they are."""
+"""Integers of any size keep their value."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Ids of ours."""
+"""Random ids."""
 
 from proxy.ids import new_id
 

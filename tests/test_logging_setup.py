@@ -1,4 +1,4 @@
-"""The log for a person and for a program, and the line below it in a terminal."""
+"""Logging as text and JSON, and the status line of a terminal."""
 
 import asyncio
 import io
@@ -25,7 +25,7 @@ class Screen(io.StringIO):
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Callable[[str], None]]]:
-    """As in a process of its own, where nobody else listens to the log."""
+    """Return `logging_setup.configure`, called without handlers as in a new process."""
     root = logging.getLogger()
     level = root.level
 

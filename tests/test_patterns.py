@@ -1,4 +1,4 @@
-"""No pattern that meets the text of a client, a model or a backend goes over it again and again."""
+"""Patterns that meet text of clients, models or backends match in linear time."""
 
 import time
 from collections.abc import Callable
@@ -95,11 +95,11 @@ def seconds(read: Callable[[str], object], text: str) -> float:
 
 @pytest.mark.parametrize("name", READS)
 def test_time_is_linear(name: str) -> None:
-    """Eight times the text may take 24 times the time, where a square would take 64.
+    """Text of eight times the length takes at most 24 times as long; quadratic would be 64.
 
-    What is too fast to measure is fast enough.
-
-    A machine that is busy may spoil a measurement, but hardly three."""
+    Times that are too short to measure pass. Each is measured up to three times, because a busy
+    machine can spoil a measurement.
+    """
     read, start, unit, end = READS[name]
     small, large = (start + unit * (size // len(unit)) + end for size in (SMALL, LARGE))
     assert any(

@@ -1,4 +1,4 @@
-"""What comes from outside reaches a terminal, a log and JSON as something that can be shown."""
+"""Text from outside can be shown in a terminal, a log and JSON."""
 
 import json
 import os

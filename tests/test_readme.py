@@ -1,4 +1,4 @@
-"""The README is short, and what it promises is what the program has."""
+"""The README is short, and its claims agree with the program."""
 
 import json
 import re

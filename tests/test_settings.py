@@ -1,4 +1,4 @@
-"""Every option: where it may come from, what it may be, and one clear line for what it may not."""
+"""Settings: where each may be set, which values it takes, and the message for invalid ones."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from proxy.settings import Settings, SettingsError, add_flags, load
 
-# name, a value as it is written, what it means
+# name, a value as written, its parsed value
 OPTIONS: list[tuple[str, str, Any]] = [
     ("backend_url", "http://10.0.0.5:8080", "http://10.0.0.5:8080"),
     ("backend_kind", "generic", "generic"),
@@ -320,7 +320,7 @@ def test_what_is_no_origin(origin: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["PROXY_API_KEYS", "BACKEND_API_KEY", "ZEN_API_KEY"])
-# A shell makes the second one of bytes that are no text.
+# The second key is what Python reads from bytes that are not UTF-8.
 @pytest.mark.parametrize("key", ["a\nb", "\udcff", "a\x00"])
 def test_a_key_that_no_head_of_a_request_could_hold(name: str, key: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name}: a key must be one line of text$"):

@@ -1,6 +1,6 @@
-"""The dialects in which models write tool calls and reasoning: one file each, and the list of all.
+"""Dialects: the formats in which models write tool calls and reasoning.
 
-The order of the list is the order in which they are tried.
+Each dialect has its own file. DIALECTS lists them in the order in which they are tried.
 """
 
 from collections.abc import Iterable, Mapping
@@ -92,15 +92,16 @@ UNKNOWN_MODEL = ModelHint()
 
 
 def select(dialect: str | Iterable[str], hint: ModelHint = UNKNOWN_MODEL) -> list[Dialect]:
-    """Return the dialects that a setting names: `auto` for all, or some with their families.
+    """Return the dialects that a setting names, those of the model first.
 
-    Those that the model is known for come first.
+    `auto` selects all dialects, but those with `needs_hint` only if they fit the model. A name
+    selects the dialect and its family. Raises ValueError for an unknown name.
     """
     return list(_select((dialect,) if isinstance(dialect, str) else tuple(dialect), hint))
 
 
 def _with_family(names: Iterable[str]) -> set[str]:
-    """Return the names with those of all their relatives."""
+    """Return `names` with all their relatives, direct and indirect."""
     known: set[str] = set()
     more = set(names)
     while more:
@@ -134,6 +135,7 @@ def _select(names: tuple[str, ...], hint: ModelHint) -> tuple[Dialect, ...]:
 
 @lru_cache(maxsize=64)
 def reasoning_tags(hint: ModelHint) -> tuple[ReasoningTags, ...]:
+    """Return the reasoning tags that apply to the model."""
     return tuple(one for one in REASONING_TAGS if one.applies(hint))
 
 
@@ -141,8 +143,9 @@ REASONING_OPENERS = tuple(one.opener.rstrip() for one in REASONING_TAGS)
 
 
 def markers(dialect: str | Iterable[str]) -> list[str]:
-    """Return all markers that an answer may contain; a server must not strip them from its
-    output.
+    """Return all markers that an answer may contain.
+
+    A backend must not strip these tokens from its output.
     """
     thoughts = [tag for one in REASONING_TAGS for tag in (one.opener, *one.closers)]
     calls = [
@@ -154,11 +157,11 @@ def markers(dialect: str | Iterable[str]) -> list[str]:
 
 
 class Parser(ChoiceParser):
-    """Parser that takes dialects by name.
+    """Parser for the stream of one answer, with the dialects given by name.
 
-    `hint` is what is known about the model. A call that repeats one of `request_texts` (the texts
-    of users and tools in the request) word for word is text. `quoted_calls="run"` switches off the
-    rules by which quoted calls are text, except in code.
+    `hint` describes the model. A call that repeats one of `request_texts` (the texts of user and
+    tool messages) verbatim is treated as text. `quoted_calls="run"` turns off the rules that treat
+    quoted calls as text, except in code.
     """
 
     def __init__(
@@ -199,7 +202,7 @@ def parse(
     dialect: str | Iterable[str] = "auto",
     thinking: ThinkingMode = "tags",
 ) -> dict[str, Any]:
-    """Return a complete answer as an OpenAI assistant message."""
+    """Parse a complete answer into an OpenAI assistant message."""
     reader = Parser(tools, dialect, thinking)
     events = [*reader.feed(text), *reader.close()]
     calls = openai_tool_calls(events)

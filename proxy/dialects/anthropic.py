@@ -1,5 +1,4 @@
-"""Models distilled from Claude, and prompts made for it: parameters as tags with the name in
-quotes.
+"""Claude-style tags with quoted names: models distilled from Claude, and prompts made for it.
 
 SAMPLE:
 <function_calls>
@@ -8,8 +7,8 @@ SAMPLE:
 </invoke>
 </function_calls>
 
-Seen as well: the outer tag or any closing tag missing, other quotes or none; dots.llm has another
-outer tag, Muse a prefix in every tag.
+Seen in practice: the outer tag or any closing tag missing; other quotes or none. dots.llm uses
+another outer tag, Muse a prefix in every tag.
 """
 
 import re
@@ -24,7 +23,7 @@ NAMED = r"\s+name\s*=\s*[\"']?([^\s<>\"'=]+)[\"']?(?:\s[^<>]*)?/?>?"
 
 
 def xml_format(*outer: str, prefix: str = "") -> XmlFormat:
-    """Return the layout for the names of the outer tags and a prefix of the other tags."""
+    """Return tags with the given outer words; `prefix` precedes the word in all other tags."""
     return XmlFormat(
         openers=tuple(f"<{word}>" for word in outer),
         function=Tag(f"<{prefix}invoke", re.compile(f"<{prefix}invoke{NAMED}")),
@@ -37,7 +36,7 @@ def xml_format(*outer: str, prefix: str = "") -> XmlFormat:
 
 
 PLAIN = xml_format("function_calls", "dots_function_call")
-# Tags that prove a call whose opener was lost.
+# The outer closing tag of MiniMax-M2, in case its opening tag is missing.
 PLAIN = replace(PLAIN, closers=(*PLAIN.closers, "</minimax:tool_call>"))
 
 DIALECT = Dialect(

@@ -1,5 +1,4 @@
-"""Apertus: an array of objects between two markers; the name of each tool is the key of its
-arguments.
+"""Apertus: an array of objects between two markers, with the tool's name as the key.
 
 SAMPLE:
 <|tools_prefix|>[{"read_file": {"path": "notes.md"}}]<|tools_suffix|>
@@ -18,6 +17,7 @@ BETWEEN = re.compile(r"[\s\[\]{},]*")
 
 
 def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    """Read an array of call objects and the markers around it."""
     yield from reader.take(OPENER)
     while True:
         here, before = reader.mark(), calls.count

@@ -1,12 +1,13 @@
-"""Command-R7B and Command-A: an array of JSON objects in an action; the text of the answer is
-in a response.
+"""Command-R7B and Command-A: an array of JSON objects between action markers.
+
+The text of the answer is between response markers.
 
 SAMPLE:
 <|START_ACTION|>[
     {"tool_call_id": "0", "tool_name": "read_file", "parameters": {"path": "notes.md"}}
 ]<|END_ACTION|>
 
-Seen as well: no closing marker, no id.
+Seen in practice: no closing marker; no id.
 """
 
 from functools import partial

@@ -1,4 +1,4 @@
-"""DeepSeek V3.2, V4 and V4.1: tags with a mark in them, and the type of each value.
+"""DeepSeek V3.2, V4 and V4.1: tags with a `DSML` marker, and a type attribute on each value.
 
 SAMPLE:
 <｜DSML｜function_calls>
@@ -7,8 +7,8 @@ SAMPLE:
 </｜DSML｜invoke>
 </｜DSML｜function_calls>
 
-Seen as well: other outer tags or none, doubled or other bars, a blank after the mark (V4.1), JSON
-in place of the parameters, a parameter's tag without its mark.
+Seen in practice: other outer tags or none; doubled or different bars; a space after the marker
+(V4.1); JSON in place of the parameters; a parameter tag without the marker.
 """
 
 import re
@@ -31,6 +31,7 @@ NAMED = (
 
 
 def xml_format(mark: str) -> XmlFormat:
+    """Return the tags of the dialect for one spelling of the marker."""
     outer = [space + word for word in OUTER for space in ("", " ")]
     function, parameter = (rf"<{re.escape(mark)}\s?{word}" for word in ("invoke", "parameter"))
     return XmlFormat(
@@ -50,6 +51,7 @@ XML_FORMATS = {f"<{mark}": xml_format(mark) for mark in MARKS}
 
 
 def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    """Read a block of calls, with the spelling of the marker that its first tag uses."""
     here = reader.mark()
     while (yield from reader.take(*UNMARKED)):
         yield from reader.skip_blanks()

@@ -1,11 +1,10 @@
-"""DeepSeek V3.1 and its family (Cogito, Ling), and V3 and R1 before it: a list of blocks with a
-name and JSON.
+"""DeepSeek V3, V3.1 and R1, Cogito, Ling: a list of blocks, each with a name and JSON.
 
 SAMPLE:
 <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>read_file<｜tool▁sep｜>{"path": "notes.md"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>
 
-Seen as well: V3's layout, with the word `function` before the separator and the name after
-it, and the JSON in a fence; the markers in other letters, or some of them missing.
+Seen in practice: the layout of V3, with the word `function` before the separator, the name after
+it, and the JSON in a code fence; markers spelled with other characters; some markers missing.
 """  # noqa: E501 - the sample is one line
 
 import re
@@ -20,7 +19,7 @@ NAME = re.compile(r"[\w.:/@-]*")
 
 
 def spelled(marker: str) -> tuple[str, ...]:
-    """Return the spellings of a marker: the model's own, and those of others."""
+    """Return the spellings of a marker that models use."""
     return tuple(
         f"<{bar}{marker.replace(' ', blank)}{bar}>"
         for bar in "｜|"
@@ -32,6 +31,7 @@ SEPARATOR = spelled("tool sep")
 
 
 def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
+    """Read a heading: `name<sep>`, or `function<sep>name` as V3 writes it."""
     yield from reader.skip_blanks()
     first = yield from reader.take_while(NAME)
     yield from reader.skip_blanks()

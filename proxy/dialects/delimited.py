@@ -1,4 +1,6 @@
-"""Dialects that consist of a pair of markers around JSON or Python-style calls, one line each.
+"""Dialects that consist of a pair of markers around JSON or Python-style calls.
+
+Each one is a single call of `delimited_dialect`.
 
 SAMPLE:
 <longcat_tool_call>{"name": "read_file", "arguments": {"path": "notes.md"}}</longcat_tool_call>
@@ -32,9 +34,10 @@ def delimited_dialect(
     family: tuple[str, ...] = (),
     weak: bool = False,
 ) -> Dialect:
-    """Return a dialect with data between two markers.
+    """Build a dialect whose calls are between two markers.
 
-    `weak`: the markers are ordinary words, so that only JSON with a declared tool counts.
+    `body` is the text between the markers in the sample. `weak` means that the markers are ordinary
+    words, so that only JSON that names a declared tool is recognized.
     """
     closes = any(closer in CLOSERS for closer in closers)
     json_format = JsonFormat(

@@ -1,12 +1,12 @@
-"""Functionary v3.2: a line with the tool's name, or `all` for the answer, then its text.
+"""Functionary v3.2: the tool's name on a line, then its arguments; `all` marks the answer.
 
-(v3.1 writes like Llama 3.1.)
+Version 3.1 uses the format of Llama 3.1.
 
 SAMPLE:
 >>>read_file
 {"path": "notes.md"}
 
-Seen as well: the first `>>>` in the prompt, so that the answer begins with the name.
+Seen in practice: the first `>>>` in the prompt, so that the answer begins with the name.
 """
 
 from functools import partial
@@ -20,16 +20,13 @@ from proxy.parsing.reader import Reader, Steps
 
 
 def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
+    """Read a line with the name of a declared tool."""
     name = calls.resolve_declared((yield from reader.take_while(NAME)))
     return CallHeading(name) if name and (yield from reader.take("\n", "\r\n")) else None
 
 
 def opener_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
-    """Read a call whose opener is in the prompt.
-
-    Only the first line may lack its marker, and only an object followed by the next marker or by
-    nothing is a call.
-    """
+    """Read calls whose first marker is part of the prompt."""
     head = yield from heading(reader, calls)
     if head:
         yield from json_body(reader, calls, head.name, ())

@@ -1,11 +1,10 @@
-"""Gemma 4 and FunctionGemma: `call:` and a name, then an object in a syntax of their own: bare
-keys, and marks in place of quotes.
+"""Gemma 4 and FunctionGemma: `call:` and a name, then an object with bare keys and quote tokens.
 
 SAMPLE:
 <|tool_call>call:read_file{path:<|"|>notes.md<|"|>}<tool_call|>
 
-Seen as well: the marks inside a text, where they are quotes, or one of them missing; texts without
-any; keys with blanks; too many closing brackets or markers; JSON; no opening marker; no `call:`.
+Seen in practice: quote tokens inside a string, or one of them missing; strings without quotes; keys
+with spaces; too many closing brackets or markers; JSON; no opening marker; no `call:`.
 """
 
 import re
@@ -44,13 +43,14 @@ HALF_NEXT_KEY = re.compile(
 ENDS, DEPTH_LIMIT = compiled(CLOSERS), 32
 RAW_STOPS = compiled((",", "}", "<"))
 UNQUOTED = tuple("}" + closer for closer in CLOSERS)
-"""What ends a string whose closing mark is missing."""
+"""Text that ends a string whose closing quote token is missing."""
 BEHIND = (*OPENERS, *CLOSERS, *TURNS)
 
 
 def grammar(
     reader: Reader, calls: CallWriter, named: ResolveName = CallWriter.resolve_name
 ) -> Steps[None]:
+    """Read one call: an object in Gemma's syntax, or JSON between the same markers."""
     yield from reader.take(*OPENERS)
     yield from reader.skip_blanks()
     if (yield from reader.peek("{", "[")):
@@ -69,9 +69,7 @@ def grammar(
 
 
 def _closers(reader: Reader) -> Steps[None]:
-    """Read everything that closes a call, repeated or not, and the marker of the expected
-    result.
-    """
+    """Read the markers that close a call, also repeated ones, and the opener of the tool result."""
     yield from reader.take_while(LOOSE)
     while (yield from reader.take_partial(*CLOSERS)):
         pass
@@ -79,7 +77,7 @@ def _closers(reader: Reader) -> Steps[None]:
 
 
 def _members(reader: Reader, calls: CallWriter, name: str) -> Steps[bool]:
-    """Read all arguments; return False if they broke off."""
+    """Read all arguments and the closing brace; return False if they are incomplete."""
     while True:
         gap = yield from reader.take_while(SPACE)
         here = reader.position
@@ -105,7 +103,7 @@ def _members(reader: Reader, calls: CallWriter, name: str) -> Steps[bool]:
 
 
 def _name(reader: Reader) -> Steps[str]:
-    """Read a key with its colon: bare, or in any quotes."""
+    """Read a key, bare or in any quotes, and its colon; return "" if there is none."""
     mark = yield from reader.take(*QUOTES, '"', "'")
     key = (yield from reader.take_while(KEY, WORD_LIMIT)).strip()
     if mark:
@@ -116,7 +114,10 @@ def _name(reader: Reader) -> Steps[str]:
 def _value(
     reader: Reader, write: Emit, kinds: Kinds, inside: str, depth: int, keys: Container[str] = ()
 ) -> Steps[bool]:
-    """Read one value; `keys` are those that the tool declares."""
+    """Read one value; return False if it is incomplete.
+
+    `keys` are the parameters that the tool declares.
+    """
     blanks = yield from reader.skip_blanks()
     letter = yield from reader.peek_char()
     if mark := (yield from reader.take_partial(*QUOTES)):
@@ -151,10 +152,13 @@ def _value(
 
 
 def _raw(reader: Reader, write: Emit, keys: Container[str], begun: str) -> Steps[bool]:
-    """Read a string without marks: up to the closing marker, or a comma before the next key."""
+    """Read a string without quotes; return False if it is incomplete.
+
+    The string ends at a closing marker, or at a comma before the next key.
+    """
     held = ""
 
-    def emit(text: str) -> None:  # whitespace before the end is not part of it
+    def emit(text: str) -> None:  # hold back trailing whitespace
         nonlocal held
         body = text.rstrip()
         write(escaped(held + body) if body else "")
@@ -173,7 +177,10 @@ def _raw(reader: Reader, write: Emit, keys: Container[str], begun: str) -> Steps
 
 
 def _bare_over(reader: Reader, keys: Container[str], ends: tuple[str, ...]) -> Steps[bool]:
-    """Return whether a value without marks is over: after a single word at one of `ends` too."""
+    """Return whether a value without quotes ends here; read nothing.
+
+    The value ends at a closing marker, at a comma before the next key, or at one of `ends`.
+    """
 
     def judge(seen: str) -> bool | None:
         rest = seen.lstrip()
@@ -196,7 +203,7 @@ def _bare_over(reader: Reader, keys: Container[str], ends: tuple[str, ...]) -> S
 
 
 def _inner(reader: Reader, write: Emit, opener: str, depth: int) -> Steps[bool]:
-    """Read an object or an array inside the arguments."""
+    """Read an object or array inside the arguments; return False if it is incomplete."""
     closer, begun = {"{": "}", "[": "]"}[opener], False
     reader.advance(1)
     write(opener)
@@ -217,13 +224,20 @@ def _inner(reader: Reader, write: Emit, opener: str, depth: int) -> Steps[bool]:
 
 
 def _text(reader: Reader, write: Emit, kinds: Kinds, mark: str, inside: str) -> Steps[bool]:
-    """Read a string up to the mark that is followed by what may follow a string."""
+    """Read a string in quote tokens; return False if it is incomplete.
+
+    `mark` is the quote token. It is a quote character inside the string unless the text after it
+    may follow a string.
+    """
     typed_one = bool(kinds) and "string" not in kinds
     parts: list[str] = []
     emit: Emit = parts.append if typed_one else lambda text: write(escaped(text))
     write("" if typed_one else '"')
     known = compiled((mark, *UNQUOTED)) if inside == "call" else compiled((mark,))
-    over, held = False, reader.mark() if typed_one else None  # what is held has a limit
+    over, held = (
+        False,
+        reader.mark() if typed_one else None,
+    )  # the mark limits how much text is buffered
     while not over and (met := (yield from reader.find_inside(known, emit))):
         if met != mark:
             over = yield from _closed_without_mark(reader, met)
@@ -238,9 +252,10 @@ def _text(reader: Reader, write: Emit, kinds: Kinds, mark: str, inside: str) -> 
 
 
 def _closed_without_mark(reader: Reader, met: str) -> Steps[bool]:
-    """Return whether the closers just read are real; if so, unread them.
+    """Return whether the closers just read end a string without a closing quote token.
 
-    They are if only another call, or the end of the turn, follows.
+    They do if another call, the end of the turn or the end of the text follows. Then they are
+    unread.
     """
     reader.back(len(met))
     here = reader.mark()
@@ -255,6 +270,7 @@ def _closed_without_mark(reader: Reader, met: str) -> Steps[bool]:
 
 
 def _over(reader: Reader, inside: str) -> Steps[bool]:
+    """Return whether the quote token just read ends its string; read nothing."""
     while True:
         seen, more = reader.lookahead()
         rest = seen.lstrip()

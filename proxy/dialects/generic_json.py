@@ -1,11 +1,12 @@
-"""Bare JSON as the whole answer, with or without a fence: xLAM, Qwen2.5-Coder, and models prompted
-to answer so.
+"""Bare JSON as the whole answer, with or without a code fence.
+
+Used by xLAM, Qwen2.5-Coder, and models that are prompted to answer in this format. Only a call to a
+declared tool with an arguments object is recognized.
 
 SAMPLE:
 {"name": "read_file", "arguments": {"path": "notes.md"}}
 
-Seen as well: an array, `tool_call` or `tool_calls` around it. Only a declared tool with an object
-of arguments is believed.
+Seen in practice: an array; `tool_call` or `tool_calls` around the object.
 """
 
 from proxy.parsing.calls import CallWriter
@@ -18,6 +19,7 @@ STRICT = JsonFormat(resolve_name=CallWriter.resolve_declared, strict=True)
 
 
 def bare_objects(reader: Reader, calls: CallWriter) -> Steps[None]:
+    """Read call objects, or the list in a `tool_calls` member."""
     here = reader.mark()
     listed = (yield from reader.take("{")) and (yield from key(reader)) == "tool_calls"
     if not listed:

@@ -1,9 +1,10 @@
-"""llama.cpp's format for models without a format of their own: JSON with the answer as a member.
+"""llama.cpp's format for models without tool calls: JSON with the answer as `response`.
+
+Recognized only if the setting names this dialect or the model is known for it, because any prompt
+may ask for such JSON.
 
 SAMPLE:
 {"response": "Calls are written in the same way: {\\"tool_call\\": …}"}
-
-Seen only where it is named or the model is known for it: anybody may ask for such JSON.
 """
 
 from proxy.parsing.calls import CallWriter
@@ -13,6 +14,7 @@ from proxy.parsing.reader import Reader, Steps
 
 
 def response(reader: Reader, calls: CallWriter) -> Steps[None]:
+    """Read an object whose only member is `response`, and emit its string as the answer."""
     yield from reader.take("{")
     if (yield from key(reader)) != "response":
         return

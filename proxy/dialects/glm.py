@@ -1,5 +1,4 @@
-"""GLM 4.5 and later, Ling-3, Spark-2.5, and the families built on it: keys and values as tags, in
-pairs.
+"""GLM 4.5 and later, Ling-3, Spark-2.5 and their relatives: keys and values as pairs of tags.
 
 SAMPLE:
 <tool_call>write_file
@@ -7,10 +6,10 @@ SAMPLE:
 <arg_value>notes.md</arg_value>
 </tool_call>
 
-Seen as well: no newlines (4.7), the opening tag or any closing one missing, `\\n` written out
-between the tags, JSON in place of the pairs. Hy3 and Hy4 add `<tool_sep>` or a suffix to every tag,
-IQuest and LongCat a prefix, K2-Horizon another one and the type of each value. Laguna also writes a
-call, in pairs or as JSON, between `<user>` and `</user>`.
+Seen in practice: no newlines (4.7); the opening tag or any closing tag missing; a literal `\\n`
+between the tags; JSON in place of the pairs. Hy3 and Hy4 add `<tool_sep>` or a suffix to every tag,
+IQuest and LongCat a prefix, K2-Horizon another prefix and the type of each value. Laguna also
+writes calls, in pairs or as JSON, between `<user>` and `</user>`.
 """
 
 import re
@@ -26,12 +25,19 @@ from proxy.parsing.grammars.xml_layout import Tag, XmlFormat
 from proxy.parsing.reader import Reader, Steps
 
 GAP = r"(?:\s|\\n)*+"
-"""Possessive: a gap has no shorter match, and trying them took seconds for a tag full of blanks."""
+"""Pattern for whitespace and a literal `\\n` between tags.
+
+The pattern is possessive because backtracking took seconds on a tag full of whitespace.
+"""
 SAMPLE = sample(__doc__)
 
 
 def xml_format(prefix: str = "", suffix: str = "", call: str = "tool_call") -> XmlFormat:
-    """Return the layout for a prefix and suffix of every tag, and the name of the call's tag."""
+    """Return the tags of a GLM variant.
+
+    `prefix` and `suffix` surround the word in every tag. `call` is the word of the tag around a
+    call.
+    """
     opener, key, value, apart, outer = (
         f"<{word}{suffix}>"
         for word in (
@@ -74,6 +80,7 @@ def family(
     tentative_grammar: Grammar | None = None,
     relatives: tuple[str, ...] = ("hermes", "generic_json"),
 ) -> Dialect:
+    """Build the dialect of a GLM variant from its tags."""
     opener = tags.function.begins
     text = SAMPLE.replace("<tool_call>", opener).replace("</tool_call>", tags.function_closers[0])
     text = text.replace("<arg_key>", tags.parameter.begins).replace(
@@ -105,7 +112,7 @@ _suffixed = lru_cache(maxsize=16)(lambda suffix: xml_format(suffix=suffix))
 
 
 def opener_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
-    """Read a call whose first tag was lost: the other tags prove it."""
+    """Read a call whose opening tag is missing; its other tags prove the call."""
     name = yield from reader.take_while(NAME)
     yield from GLM.skip_gap(reader)
     yield from parameters(reader, calls, GLM, calls.resolve_declared(name) or name)
@@ -113,7 +120,7 @@ def opener_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
 
 
 def suffixed(reader: Reader, calls: CallWriter) -> Steps[None]:
-    """Read a call in which all tags have the suffix of the first."""
+    """Read a block of calls whose tags all have the suffix of the first one."""
     tag = SUFFIXED.fullmatch((yield from reader.peek_tag()))
     if tag:
         yield from xml_calls(reader, calls, _suffixed(tag[1]))
@@ -122,7 +129,8 @@ def suffixed(reader: Reader, calls: CallWriter) -> Steps[None]:
 def in_user_tags(reader: Reader, calls: CallWriter) -> Steps[None]:
     """Read one call between `<user>` and `</user>`.
 
-    The tag proves nothing, because people write it too. A declared tool with pairs or JSON does.
+    These tags also occur in ordinary text. Only a declared tool with pairs or with JSON proves a
+    call.
     """
     yield from reader.take(USER.function.begins)
     yield from USER.skip_gap(reader)

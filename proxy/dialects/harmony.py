@@ -5,8 +5,8 @@ The channel separates reasoning from the answer, and the recipient names the too
 SAMPLE:
 <|channel|>commentary to=functions.read_file <|constrain|>json<|message|>{"path": "notes.md"}<|call|>
 
-Seen as well: the recipient in the role, on another channel or twice; other content types; headers
-with words in the wrong place; the beginning of the first header in the prompt.
+Seen in practice: the recipient in the role, on another channel, or twice; other content types;
+misplaced words in a header; the beginning of the first header in the prompt.
 """  # noqa: E501 - the sample is one line
 
 import re
@@ -23,16 +23,16 @@ FIRST = (
     *("to=", "assistant to=", "assistant<|channel|>", "assistant<|message|>", MESSAGE),
     *(channel + behind for channel in CHANNELS for behind in (" to=", MESSAGE)),
 )
-"""Beginnings of an answer whose header began in the prompt."""
+"""Beginnings of an answer whose first header begins in the prompt."""
 ENDS = ("<|end|>", "<|return|>", "<|call|>")
 RECIPIENT = re.compile(r"to=([\w.:/@-]+)")
 CHANNEL = re.compile(rf"(?:<\|channel\|>\s*(?:<\|\w+\|>\s*)*|^)({'|'.join(CHANNELS)})")
 BROKEN = re.compile(r"\n\s*\n|[.!?]\s")
-"""No header spans a paragraph or a sentence."""
+"""Text that no header contains: the end of a paragraph or sentence."""
 
 
 def header(reader: Reader) -> Steps[str]:
-    """Read and return a complete header, or ""."""
+    """Read a whole header and return it, or "" if none follows."""
     text = yield from reader.lookahead_to(0, MESSAGE)
     if not text.endswith(MESSAGE) or BROKEN.search(text):
         return ""
@@ -41,13 +41,14 @@ def header(reader: Reader) -> Steps[str]:
 
 
 def recipients(text: str) -> list[str]:
-    """Return the tools that a header names."""
+    """Return the tools that a header names as recipients."""
     return [
         one for one in RECIPIENT.findall(text) if one not in ("user", "self", "assistant", "all")
     ]
 
 
 def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    """Read a message that is addressed to a tool as a call of that tool."""
     tools = recipients((yield from header(reader)))
     name = calls.resolve_name(tools[-1].rstrip(".")) if tools else None
     if name:
@@ -57,6 +58,7 @@ def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
 
 
 def header_grammar(reader: Reader) -> Steps[Region | None]:
+    """Read a header and return the meaning of the text after it, or None if there is no header."""
     text = yield from header(reader)
     if not text:
         return None

@@ -5,9 +5,9 @@ SAMPLE:
 {"name": "read_file", "arguments": {"path": "notes.md"}}
 </tool_call>
 
-Seen as well: other tags, either tag missing, several objects or an array in one tag, JSON in a
-fence, and in place of the JSON a call in Python's syntax, a name before its arguments, or an
-element with the tool's name.
+Seen in practice: other tags; either tag missing; several objects or an array in one tag; JSON in a
+code fence; in place of the JSON, a call in Python syntax, a name before its arguments, or an
+element named after the tool.
 """
 
 from proxy.parsing.calls import CallWriter
@@ -26,6 +26,7 @@ CERTAIN, TENTATIVE = (
 
 
 def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    """Read calls between tags; behind a weak opener only JSON with a declared tool."""
     weak = (yield from reader.peek(*WEAK)) != ""
     yield from delimited_calls(
         reader,

@@ -1,10 +1,10 @@
-"""Inkling: blocks of a declared type, each in a message; a call is JSON with `name` and `args`.
+"""Inkling: messages with a content type; a call is a JSON object with `name` and `args`.
 
 SAMPLE:
 <|message_model|>read_file<|content_invoke_tool_json|>{"name": "read_file", "args": {"path": "notes.md"}}<|end_message|>
 
-Seen as well: the first marker in the prompt; a call whose only argument is plain text; what a tool
-reported.
+Seen in practice: the first marker in the prompt; a call whose only argument is plain text; messages
+with the error of a tool.
 """  # noqa: E501 - the sample is one line
 
 from proxy.parsing.calls import CallWriter
@@ -23,6 +23,7 @@ DELIMITERS = Delimiters((OPENER,), (END,), JsonFormat(ends=(END,)), objects_only
 
 
 def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    """Read a message that contains a call."""
     yield from reader.take(MESSAGE)
     name = yield from reader.take_while(NAME)
     if (yield from reader.peek(OPENER)):
@@ -32,7 +33,7 @@ def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
 
 
 def _text(reader: Reader, calls: CallWriter, name: str | None) -> Steps[None]:
-    """Read a plain text for a tool that takes nothing else."""
+    """Read plain text as the argument of a tool that declares exactly one parameter."""
     keys = list(calls.tools.kinds(name or ""))
     if name is None or len(keys) != 1:
         return
@@ -45,7 +46,7 @@ def _text(reader: Reader, calls: CallWriter, name: str | None) -> Steps[None]:
 
 
 def message_missing(reader: Reader, calls: CallWriter) -> Steps[None]:
-    """Read a call whose first marker is in the prompt."""
+    """Read a call whose first marker is part of the prompt."""
     here = reader.mark()
     name = calls.resolve_declared((yield from reader.take_while(NAME)))
     follows = (yield from reader.peek(OPENER, TEXT)) != ""

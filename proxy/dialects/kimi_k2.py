@@ -1,11 +1,12 @@
-"""Kimi K2: a list of blocks; the head of each is an id, made of the tool's name and a number that
-counts over the whole conversation.
+"""Kimi K2: a list of blocks, each with an id and JSON arguments.
+
+The id consists of the tool's name and a number that counts calls across the whole conversation.
 
 SAMPLE:
 <|tool_calls_section_begin|><|tool_call_begin|>functions.read_file:0<|tool_call_argument_begin|>{"path": "notes.md"}<|tool_call_end|><|tool_calls_section_end|>
 
-Seen as well: the markers of the list missing, or in the singular; ids in which a client has
-replaced letters.
+Seen in practice: the markers of the list missing or in the singular; ids in which the client
+replaced characters.
 """  # noqa: E501 - the sample is one line
 
 import re
@@ -22,6 +23,7 @@ WHOLE_ID = re.compile(r"functions\.[\w.-]+:[0-9]+")
 
 
 def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
+    """Read an id and the marker after it."""
     yield from reader.skip_blanks()
     text = yield from reader.take_while(ID)
     yield from reader.skip_blanks()
@@ -34,7 +36,10 @@ def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
 
 
 def tool_of_id(calls: CallWriter, text: str) -> str | None:
-    """Return the longest declared tool that an id names, or the name in it."""
+    """Return the declared tool that an id refers to, or the name in the id if none matches.
+
+    The prefix `functions.` and the number at the end are optional.
+    """
     bare = PREFIX.sub("", text, count=1)
     for form in (text, bare, NUMBER.sub("", text), NUMBER.sub("", bare)):
         if name := calls.resolve_declared(form):

@@ -1,10 +1,9 @@
-"""Kimi K3: everything is an element whose tags are made of tokens; calls and their arguments have
-attributes.
+"""Kimi K3: elements whose tags consist of tokens; calls and arguments have attributes.
 
 SAMPLE:
 <|open|>tools<|sep|><|open|>call tool="read_file" index="1"<|sep|><|open|>argument key="path" type="string"<|sep|>notes.md<|close|>argument<|sep|><|close|>call<|sep|><|close|>tools<|sep|>
 
-Seen as well: blanks inside the tags; an object of arguments in one `json` element.
+Seen in practice: spaces inside the tags; an arguments object in one `json` element.
 """  # noqa: E501 - the sample is one line
 
 import re
@@ -18,7 +17,7 @@ OPEN, SEP = "<|open|>", "<|sep|>"
 
 
 def spelled(tag: str) -> tuple[str, ...]:
-    """Return a tag with and without the blanks that old servers put between its tokens."""
+    """Return a tag with and without the spaces that old servers put between its tokens."""
     head, word = tag.split("|>")
     return tuple(
         f"{head}|>{before}{word}{after}{SEP}" for before in ("", " ") for after in ("", " ")

@@ -1,11 +1,13 @@
-"""Llama 3.x: bare JSON with `parameters`, several joined by semicolons; or behind a token, where
-built-in tools are called as in Python.
+"""Llama 3.x: bare JSON with `parameters`, or a call after `<|python_tag|>`.
+
+Several objects are joined by semicolons. After the token, built-in tools are called in Python
+syntax.
 
 SAMPLE:
 <|python_tag|>{"name": "read_file", "parameters": {"path": "notes.md"}}
 
-Seen as well: `<function=read_file>{"path": "notes.md"}</function>` (3.1),
-`<|python_tag|>brave_search.call(query="…")`, bare code behind the token.
+Seen in practice: `<function=read_file>{"path": "notes.md"}</function>` (3.1);
+`<|python_tag|>brave_search.call(query="…")`; bare code after the token.
 """
 
 import re
@@ -25,6 +27,7 @@ CLOSER = "</function>"
 
 
 def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    """Read calls after `<|python_tag|>`, or one in a `<function=…>` tag."""
     if (yield from reader.take(TOKEN)):
         yield from reader.skip_blanks()
         if (yield from reader.peek("{", "[")):
@@ -42,6 +45,7 @@ def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
 
 
 def _built_in(reader: Reader, calls: CallWriter) -> Steps[None]:
+    """Read a call of a built-in tool: `name.call(key=value)`."""
     name = yield from reader.take_while(NAME)
     if (
         name.endswith(".call")

@@ -1,9 +1,9 @@
-"""MiniCPM5: functions and their parameters as tags with the name in quotes.
+"""MiniCPM5: tags for the function and its parameters, with names in quotes.
 
 SAMPLE:
 <function name="read_file"><param name="path">notes.md</param></function>
 
-Seen as well: a tokeniser's slip, `<functionname=`; values in CDATA sections.
+Seen in practice: `<functionname=` (an error of the tokenizer); values in CDATA sections.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""MiniMax-M2: parameters as tags with the name in quotes.
+"""MiniMax-M2: tags for the call and its parameters, with names in quotes.
 
 SAMPLE:
 <minimax:tool_call>
@@ -7,7 +7,7 @@ SAMPLE:
 </invoke>
 </minimax:tool_call>
 
-Seen as well: the outer tag or any closing tag missing, other quotes or none.
+Seen in practice: the outer tag or any closing tag missing; other quotes or none.
 """
 
 from functools import partial

@@ -1,4 +1,4 @@
-"""MiniMax-M3: elements with a mark before every tag; parameters are named by their tag, and nest.
+"""MiniMax-M3: nested elements named after the parameters, with a marker before every tag.
 
 SAMPLE:
 ]<]minimax[>[<tool_call>
@@ -7,7 +7,7 @@ SAMPLE:
 ]<]minimax[>[</invoke>
 ]<]minimax[>[</tool_call>
 
-Seen as well: the mark missing before a closing tag or the first one.
+Seen in practice: the marker missing before a closing tag or before the first tag.
 """
 
 import json
@@ -36,10 +36,11 @@ CLOSERS, NEXT = (
 )
 DEPTH_LIMIT = 32
 BROKEN = object()
-"""Not a value: it is too deep, or the text ended inside it."""
+"""Result for elements that are nested too deep or incomplete."""
 
 
 def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    """Read a block of calls."""
     while (yield from reader.take(MARK + "<tool_call>", "<tool_call>")):
         yield from reader.skip_blanks()
     while True:
@@ -59,7 +60,7 @@ def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
 
 
 def _tag(reader: Reader, *tags: Tag) -> Steps[str]:
-    """Read the tag that comes next, with whitespace before it, and return its name, or ""."""
+    """Read the next tag and the whitespace before it; return its name, or "" if no tag follows."""
     yield from reader.skip_blanks()
     for tag in tags:
         if found := (yield from tag.match(reader)):
@@ -69,9 +70,10 @@ def _tag(reader: Reader, *tags: Tag) -> Steps[str]:
 
 
 def _end(reader: Reader, calls: CallWriter, name: str) -> Steps[None]:
-    """Read the closing tag or what replaces it, and end the call.
+    """Read the closing tag, or the tag that follows in its place, and end the call.
 
-    At the end of the text a partial closing tag counts, but not one of a parameter.
+    At the end of the text, a partial closing tag is enough. A partial parameter tag aborts the
+    call.
     """
     met = (yield from reader.peek(*NEXT)) or (yield from reader.take_partial(*CLOSERS, *NEXT[:2]))
     half = not met and (yield from ELEMENT.take_partial(reader))
@@ -87,6 +89,7 @@ def _end(reader: Reader, calls: CallWriter, name: str) -> Steps[None]:
 
 
 def _parameter(reader: Reader, calls: CallWriter, tool: str) -> Steps[bool]:
+    """Read one parameter; return False if none follows or the call is aborted."""
     name = yield from _tag(reader, ELEMENT)
     if not name:
         return False
@@ -94,13 +97,13 @@ def _parameter(reader: Reader, calls: CallWriter, tool: str) -> Steps[bool]:
         calls.start(tool)
     if (yield from _nests(reader)):
         calls.key(name)
-        here = reader.mark()  # all of it is held, so it has a limit
+        here = reader.mark()  # the mark limits how much text is buffered
         inner = yield from _inner(reader, name, 0)
         reader.release(here)
         if inner is not BROKEN and (yield from reader.peek_char()):
             calls.write(compact(inner))
             return True
-        calls.abort()  # unless something follows, the call may have been cut
+        calls.abort()  # broken, or at the end of the text, where more elements may be missing
         return False
     value = RawValue(calls, name, "pair")
     value.set_lead((yield from reader.take("\r\n", "\n")))
@@ -112,9 +115,10 @@ def _parameter(reader: Reader, calls: CallWriter, tool: str) -> Steps[bool]:
 
 
 def _text(reader: Reader, name: str, emit: Emit) -> Steps[bool]:
-    """Read a text up to its closing tag, or the mark of another tag; return False if it broke off.
+    """Read the text of the element `name` and its closing tag; return False if it is incomplete.
 
-    A closing tag without its mark counts only if a mark follows it.
+    The text also ends before the marker of another tag. A closing tag without its marker counts
+    only at the end of the text or before a marker.
     """
     bare = f"</{name}>"
     known, closer = compiled((MARK, bare)), compiled((MARK + bare,))
@@ -133,7 +137,7 @@ def _text(reader: Reader, name: str, emit: Emit) -> Steps[bool]:
 
 
 def _nests(reader: Reader) -> Steps[bool]:
-    """Return whether this element contains elements instead of text."""
+    """Return whether this element contains elements instead of text; read nothing."""
     here = reader.mark()
     yield from reader.skip_blanks()
     inside = (yield from ELEMENT.match(reader)) is not None
@@ -143,7 +147,10 @@ def _nests(reader: Reader) -> Steps[bool]:
 
 
 def _inner(reader: Reader, name: str, depth: int) -> Steps[Any]:
-    """Return the elements inside one: an array if they are items, otherwise an object."""
+    """Read the elements inside `name`: an array if all of them are `item`, else an object.
+
+    Return BROKEN if they are nested too deep or incomplete.
+    """
     items: list[Any] = []
     members: dict[str, Any] = {}
     while key := (yield from _tag(reader, ELEMENT)):

@@ -1,11 +1,10 @@
-"""Mistral: a marker, then an array of JSON objects; since v11 a marker before each call, then its
-name and its JSON.
+"""Mistral: a marker and an array of JSON objects; since v11 a marker, name and JSON per call.
 
 SAMPLE:
 [TOOL_CALLS]read_file[ARGS]{"path": "notes.md"}
 
-Seen as well: `[TOOL_CALLS] [{"name": …, "arguments": {…}, "id": …}]`, one object, no closing
-bracket, an id, no `[ARGS]`, the first marker missing.
+Seen in practice: `[TOOL_CALLS] [{"name": …, "arguments": {…}, "id": …}]`; one object; no closing
+bracket; an id; no `[ARGS]`; the first marker missing.
 """
 
 import re
@@ -31,6 +30,7 @@ DELIMITERS = Delimiters(
 
 
 def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
+    """Read a name, an optional `[CALL_ID]` and the marker of the arguments."""
     yield from reader.skip_blanks()
     name, id = calls.resolve_name((yield from reader.take_while(NAME))), None
     yield from reader.skip_blanks()
@@ -52,6 +52,7 @@ BLOCK_FORMAT = BlockFormat(
 
 
 def grammar(reader: Reader, calls: CallWriter) -> Steps[None]:
+    """Read an array of JSON objects, else one block per call."""
     here = reader.mark()
     yield from delimited_calls(reader, calls, DELIMITERS)
     if not calls.count:

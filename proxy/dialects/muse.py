@@ -1,4 +1,4 @@
-"""Muse: Anthropic-like tags with a prefix, in messages of gpt-oss's kind that name their recipient.
+"""Muse: Anthropic-like tags with a prefix, in messages with headers like those of gpt-oss.
 
 SAMPLE:
 <atem:function_calls>
@@ -7,7 +7,7 @@ SAMPLE:
 </atem:invoke>
 </atem:function_calls>
 
-Seen as well: the token `<|message|>` inside the name of a tool.
+Seen in practice: the token `<|message|>` inside the name of a tool.
 """
 
 import re

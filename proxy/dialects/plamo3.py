@@ -1,4 +1,4 @@
-"""PLaMo-3: a list of blocks, the name and the JSON of each in tags.
+"""PLaMo-3: a list of blocks, with tags around each name and its JSON arguments.
 
 SAMPLE:
 <|plamo:begin_tool_requests:plamo|><|plamo:begin_tool_request:plamo|><|plamo:begin_tool_name:plamo|>read_file<|plamo:end_tool_name:plamo|><|plamo:begin_tool_arguments:plamo|><|plamo:constrain|>json<|plamo:msg|>{"path": "notes.md"}<|plamo:end_tool_arguments:plamo|><|plamo:end_tool_request:plamo|><|plamo:end_tool_requests:plamo|>
@@ -12,10 +12,12 @@ from proxy.parsing.reader import Reader, Steps
 
 
 def marker(word: str) -> str:
+    """Return a control token of the model."""
     return f"<|plamo:{word}:plamo|>"
 
 
 def heading(reader: Reader, calls: CallWriter) -> Steps[CallHeading | None]:
+    """Read the name of a call and the markers before its arguments."""
     yield from reader.skip_blanks()
     yield from reader.take(marker("begin_tool_name"))
     yield from reader.skip_blanks()

@@ -1,10 +1,9 @@
-"""Calls in Python's syntax that are the whole answer: Llama 3.2 and 4, ToolACE, Gemma 3 (in a
-fence).
+"""Python-style calls as the whole answer: Llama 3.2 and 4, ToolACE, Gemma 3 (in a code fence).
 
 SAMPLE:
 [read_file(path="notes.md")]
 
-Seen as well: no brackets, several lines, `print(…)` around a call.
+Seen in practice: no brackets; several lines; `print(…)` around a call.
 """
 
 from proxy.parsing.calls import CallWriter
@@ -14,6 +13,7 @@ from proxy.parsing.reader import Reader, Steps
 
 
 def bare_calls(reader: Reader, calls: CallWriter) -> Steps[None]:
+    """Read Python-style calls if the first one names a declared tool."""
     here = reader.mark()
     yield from reader.take("[", "print(")
     proven = yield from reader.lookahead_to(0, "(")

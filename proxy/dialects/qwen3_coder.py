@@ -1,5 +1,4 @@
-"""Qwen3-Coder, Qwen3.5 and later, Nemotron-3, MiMo-V2, Step-3.5: parameters as tags, their values
-as raw text.
+"""Qwen3-Coder, Qwen3.5 and later, Nemotron-3, MiMo-V2, Step-3.5: tags with raw text values.
 
 SAMPLE:
 <tool_call>
@@ -10,8 +9,8 @@ notes.md
 </function>
 </tool_call>
 
-Seen as well: the outer tag or any closing tag missing, closing tags doubled or wrong, JSON in place
-of the parameters.
+Seen in practice: the outer tag or any closing tag missing; closing tags doubled or wrong; JSON in
+place of the parameters.
 """
 
 import re

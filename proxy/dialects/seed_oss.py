@@ -1,5 +1,4 @@
-"""Seed-OSS: Qwen3-Coder's tags in an outer tag of its own; values stand without newlines around
-them.
+"""Seed-OSS: the tags of Qwen3-Coder in another outer tag, without newlines around values.
 
 SAMPLE:
 <seed:tool_call>

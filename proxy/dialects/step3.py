@@ -1,4 +1,4 @@
-"""Step-3: DeepSeek's markers around Anthropic-like tags.
+"""Step-3: the markers of DeepSeek around Anthropic-like tags.
 
 SAMPLE:
 <｜tool_calls_begin｜><｜tool_call_begin｜>function<｜tool_sep｜><steptml:invoke name="read_file"><steptml:parameter name="path">notes.md</steptml:parameter></steptml:invoke><｜tool_call_end｜><｜tool_calls_end｜>

@@ -1,4 +1,4 @@
-"""Tags around reasoning, and the markers around answers of models that write no calls.
+"""Tags around reasoning, and markers around the answers of models that write no calls.
 
 SAMPLE:
 <think>
@@ -45,7 +45,7 @@ REASONING_TAGS = (
         )
         for start in STARTS
     ),
-    ReasoningTags(  # its answer is between tags, too
+    ReasoningTags(  # the answer is in tags too
         "<think>",
         "</think>\n<answer>\n",
         "hunyuan",
@@ -58,7 +58,10 @@ LABELS = (
     *(one for one in REASONING_TAGS if one.model_pattern and one.opener != "<think>"),
     ReasoningTags("thought\n", "<channel|>"),
 )
-"""Beginnings of reasoning that the prompt has opened: there these words are certain."""
+"""Texts that open reasoning if the prompt already opened it.
+
+Elsewhere these words are ordinary text, unless the model is known to use them.
+"""
 
 DIALECT = Dialect(
     "thoughts",

@@ -1,4 +1,4 @@
-"""A real socket before a backend that answers three paths."""
+"""Fixtures: the proxy on a real socket, in front of a scripted backend with three paths."""
 
 from collections.abc import AsyncIterator
 

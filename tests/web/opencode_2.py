@@ -1,7 +1,7 @@
-"""OpenCode 2 as far as its documentation and its source tell: what it sends, and how it reads an
-answer.
+"""Model of OpenCode 2 as a client: the requests that it sends, and how it reads an answer.
 
-The program itself could not be run. What is fatal to it raises here.
+It is based on the documentation and source of OpenCode 2, because the program itself could not be
+run. Whatever would be fatal to OpenCode raises AssertionError here.
 """
 
 import json
@@ -42,7 +42,7 @@ CALLED = {
 }
 RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "a.py"}
 
-# Read from the bodies of errors, or from errors in a stream.
+# Matched against the body of an error response, and against an error event in a stream.
 OVERFLOW = re.compile(
     r"prompt is too long|context_length_exceeded|maximum context length is \d+ tokens|"
     r"exceeds the available context size|"
@@ -54,7 +54,7 @@ RATE_LIMIT = re.compile(r"rate.?limit|too.?many.?requests", re.IGNORECASE)
 
 
 def turn(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """The body of a main turn, without the model."""
+    """Return the body of a main request, without the model."""
     return {
         "messages": [SYSTEM, *(messages or (USER,))],
         "tools": [TOOL],
@@ -89,10 +89,10 @@ def listen(call: Call) -> Heard:
             return _failed(heard, chunk["error"])
         heard.usage = chunk.get("usage") or heard.usage
         for choice in chunk.get("choices", []):
-            assert finish is None, "content after the finish is fatal"
+            assert finish is None, "content after the finish reason is fatal"
             _read(heard, calls, choice["delta"])
             finish = choice["finish_reason"]
-    assert finish is not None, "an answer without a finish is asked for ten times"
+    assert finish is not None, "an answer without a finish reason is requested ten times"
     _finish(heard, calls, finish)
     return heard
 
@@ -111,7 +111,7 @@ def _of_status(status: int, body: str, headers: dict[str, str]) -> Outcome:
 
 
 def _failed(heard: Heard, error: Any) -> Heard:
-    assert isinstance(error, dict), "an error that is no object is fatal"
+    assert isinstance(error, dict), "an error that is not an object is fatal"
     heard.error = error["message"]
     if OVERFLOW.search(json.dumps(error)):
         heard.outcome = "shortened"
@@ -138,10 +138,10 @@ def _read(heard: Heard, calls: dict[int, dict[str, Any]], delta: dict[str, Any])
 
 def _finish(heard: Heard, calls: dict[int, dict[str, Any]], finish: str) -> None:
     assert finish in ("stop", "length", "tool_calls", "content_filter"), (
-        "any other finish is asked again for ever"
+        "an answer with any other finish reason is requested again without end"
     )
     heard.outcome = "done"
-    if finish in ("stop", "tool_calls"):  # where it was cut, no call runs, not even a whole one
+    if finish in ("stop", "tool_calls"):  # after `length`, not even complete calls run
         heard.run = [
             (call["name"], json.loads(call["arguments"] or "{}"))
             for call in calls.values()
@@ -150,7 +150,10 @@ def _finish(heard: Heard, calls: dict[int, dict[str, Any]], finish: str) -> None
 
 
 def _is_json(arguments: str) -> bool:
-    """Otherwise the model is told, and the call is not run."""
+    """Return whether OpenCode would run a call with these arguments.
+
+    If they are not JSON, it reports an error to the model instead.
+    """
     try:
         json.loads(arguments or "{}")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Raw bytes over a real socket, to the protocol that the program serves with."""
+"""HTTP client that sends raw bytes over a real socket to the protocol that production uses."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ IN_CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 
 
 class Raw:
-    """A client that sends what it likes."""
+    """Client that sends arbitrary bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -33,7 +33,7 @@ class Raw:
         await self._writer.drain()
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """One answer with a length, as a client reads it."""
+        """Read one response that has a content-length."""
         async with asyncio.timeout(HANGS):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {
@@ -47,7 +47,7 @@ class Raw:
             )
 
     async def rest(self) -> bytes:
-        """Until the server ends the connection."""
+        """Read until the server closes the connection."""
         async with asyncio.timeout(HANGS):
             (said,) = await asyncio.gather(self._reader.read(), return_exceptions=True)
             return said if isinstance(said, bytes) else b""
@@ -113,7 +113,7 @@ def post(body: bytes, *headers: bytes, path: str = CHAT) -> bytes:
 
 
 async def refused(client: Raw, status: int, code: str, *, closed: bool = True) -> str:
-    """In the one shape, with the id that the log names too."""
+    """Read an error response, check its JSON shape and request id, and return its message."""
     found, headers, body = await client.answer()
     error = json.loads(body)["error"]
     assert (found, error["code"], headers["content-type"]) == (status, code, "application/json")

@@ -1,5 +1,6 @@
-"""The whole road in a test: a client, the application, a scripted backend; and an answer read as
-the strictest client reads it.
+"""Round trip of a chat request: test client, whole application, scripted backend.
+
+The answer is parsed as the strictest client would parse it.
 """
 
 import json
@@ -20,7 +21,10 @@ BOTH = pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whol
 
 
 class Road:
-    """`answers` are the backend's answers to chat questions, in turn; the last one goes on."""
+    """Application in front of a backend that returns `answers` to successive chat requests.
+
+    The last answer is repeated.
+    """
 
     def __init__(self, *answers: Any, others: Any = None, **options: str) -> None:
         self.script = Backend({MODELS: models("m"), CHAT: list(answers), **(others or {})})
@@ -39,7 +43,7 @@ class Road:
 
 
 class Made(NamedTuple):
-    """A call as the client has it."""
+    """Tool call as the client receives it."""
 
     id: str
     name: str
@@ -47,7 +51,7 @@ class Made(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """One choice of an answer, joined."""
+    """One choice of an answer, with its deltas joined."""
 
     content: str = ""
     reasoning: str = ""
@@ -62,7 +66,7 @@ class Heard(NamedTuple):
 async def told(
     *pieces: Piece, streamed: bool = True, options: dict[str, str] | None = None, **fields: Any
 ) -> Heard:
-    """What a client hears when the backend says this."""
+    """Return what a client receives when the backend streams `pieces`."""
     return heard(await Road(stream(*pieces), **(options or {})).ask(streamed=streamed, **fields))
 
 
@@ -78,7 +82,7 @@ def heard(call: Call, choice: int = 0) -> Heard:
 
 
 def payloads(body: bytes) -> list[Any]:
-    """What a stream says, comments left out; nothing else may stand in it."""
+    """Return the payloads of a stream without pings; fail on anything else in the stream."""
     events = body.decode().split("\n\n")
     assert events.pop() == ""
     said = [event.removeprefix("data: ") for event in events if event != ": ping"]
@@ -87,7 +91,7 @@ def payloads(body: bytes) -> list[Any]:
 
 
 def of_chunks(chunks: list[Any], choice: int = 0) -> Heard:
-    """A finished stream, checked against the contract in every chunk."""
+    """Check every chunk of a finished stream against the contract, and join one choice."""
     assert (
         len({(chunk["id"], chunk["created"], chunk["model"], chunk["object"]) for chunk in chunks})
         == 1
@@ -165,8 +169,9 @@ def _of_whole(body: dict[str, Any], choice: int) -> Heard:
 
 
 def failed(call: Call) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """A stream that broke off, as a client must see it: its deltas, then one error, and nothing
-    that looks finished.
+    """Return the deltas and the error of a stream that was interrupted.
+
+    Fails if anything in the stream looks finished.
     """
     assert call.status == 200
     assert call.complete
@@ -177,7 +182,7 @@ def failed(call: Call) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 def refusal(body: Any) -> dict[str, Any]:
-    """The one shape of every error."""
+    """Check the shape of an error body, and return the error without its request id."""
     assert body.keys() == {"error"}
     error: dict[str, Any] = dict(body["error"])
     assert error.pop("request_id").startswith("req_")
@@ -196,7 +201,7 @@ def refused(call: Call) -> tuple[int, dict[str, Any]]:
 def native(
     index: int, arguments: str, *, id: str | None = None, name: str | None = None, choice: int = 0
 ) -> bytes:
-    """A piece of a call that the backend has parsed itself."""
+    """Return a chunk with a delta of a tool call that the backend has parsed itself."""
     piece: dict[str, Any] = {"index": index, "function": {"arguments": arguments}}
     if name is not None:
         piece = {
@@ -209,7 +214,7 @@ def native(
 
 
 def whole(message: dict[str, Any], finish: str = "stop", **more: Any) -> httpx.Response:
-    """A backend that answers all at once."""
+    """Return an answer of the backend that is not streamed."""
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
     body = {
         "id": "x",

@@ -1,6 +1,4 @@
-"""Who may come in: the words of a refusal, the login of a browser, and the pages of others, with
-and without CORS_ORIGINS.
-"""
+"""Access control: messages of refusals, browser login, and foreign origins."""
 
 import base64
 from pathlib import Path
@@ -129,10 +127,10 @@ async def test_a_cached_login_opens_nothing_for_the_pages_of_others(
 @pytest.mark.parametrize(
     ("site", "mode", "method", "status"),
     [
-        ("cross-site", "navigate", "GET", 200),  # a link that somebody followed
+        ("cross-site", "navigate", "GET", 200),  # a user followed a link
         ("none", "navigate", "GET", 200),
         ("same-origin", "cors", "GET", 200),
-        ("cross-site", "no-cors", "GET", 403),  # an image that is none
+        ("cross-site", "no-cors", "GET", 403),  # an image tag
         ("cross-site", "navigate", "POST", 403),
     ],
 )
@@ -210,7 +208,10 @@ async def test_a_page_that_was_let_in(allowed: str) -> None:
     answered = await ask(app, CHAT, BODY, headers=[FRIEND, ("authorization", "Bearer secret")])
     assert (answered.status, cors(answered)) == (200, read)
     refused = await ask(app, CHAT, BODY, headers=[FRIEND])
-    assert (refused.status, cors(refused)) == (401, read)  # a page must be able to tell why
+    assert (refused.status, cors(refused)) == (
+        401,
+        read,
+    )  # scripts of the page must be able to read the reason
 
 
 async def test_a_preflight_without_headers_and_an_options_that_is_none() -> None:

@@ -1,5 +1,7 @@
-"""What has no one meaning is refused in the one shape, and nothing after it is read; nor does a
-backend break what it is told in.
+"""Ambiguous requests and responses.
+
+An ambiguous request is refused in the usual shape, and nothing after it is parsed. An ambiguous
+response of a backend does not corrupt the connection to the client.
 """
 
 import asyncio
@@ -71,7 +73,7 @@ from tests.web.raw_http import (
         b"GET http://evil.example.com/props HTTP/1.1\r\n" + HOST + b"\r\n",
         b"CONNECT 10.0.0.5:80 HTTP/1.1\r\n" + HOST + b"\r\n",
         b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # somebody speaks TLS
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a TLS handshake
     ],
 )
 async def test_what_has_no_one_meaning_is_refused_and_nothing_after_it_is_read(
@@ -88,8 +90,9 @@ async def test_what_has_no_one_meaning_is_refused_and_nothing_after_it_is_read(
 async def test_another_protocol_is_offered_in_vain(
     offer: bytes, at_once: bool, connect: Connect, script: Backend
 ) -> None:
-    """Java's client does so with every first question; neither its body nor what it asks next
-    may be lost.
+    """Java's client offers HTTP/2 with its first request.
+
+    Neither the body of that request nor the next request may be lost.
     """
     offered = [
         b"Connection: Upgrade, HTTP2-Settings",
@@ -128,7 +131,7 @@ async def test_two_hosts_or_none(connect: Connect) -> None:
 
 
 async def test_trailers_have_no_effect(connect: Connect, script: Backend) -> None:
-    """Trailers are not headers: none of them opens a door or reaches the backend."""
+    """Trailers grant no access and do not reach the backend."""
     client = await connect()
     chunks = IN_CHUNKS[:-2] + b"X-Late: 1\r\nOrigin: http://evil.example.com\r\nHost: evil\r\n\r\n"
     await client.send(post(chunks, CHUNKED) + get())
@@ -172,7 +175,7 @@ async def test_the_content_length_of_the_backend(said: bytes, status: int, body:
     url = f"http://127.0.0.1:{backend.sockets[0].getsockname()[1]}"
     app = create_app(load({"BACKEND_URL": url, "BACKEND_KIND": "generic"}))
     async with served(app) as connect:
-        for _ in range(2):  # the connection goes on
+        for _ in range(2):  # the connection stays usable
             client = await connect()
             await client.send(get("/props") + get("/reload"))
             head = await client._reader.readuntil(b"\r\n\r\n")

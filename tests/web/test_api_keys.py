@@ -1,6 +1,4 @@
-"""Keys: which of the ways to send one count, and what somebody reads who has none, by where he
-sits.
-"""
+"""API keys: where a request may carry one, and the error message for a local or remote client."""
 
 import base64
 from pathlib import Path

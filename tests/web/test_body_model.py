@@ -1,6 +1,4 @@
-"""The model in a body that is still arriving: found at every cut, and the body is passed on
-whole.
-"""
+"""The `model` field of a body that is still arriving: found at every cut; the body is kept whole."""
 
 import asyncio
 import json
@@ -104,9 +102,7 @@ def test_a_name_is_only_what_is_whole() -> None:
 async def test_a_large_body_is_read_once_and_in_slices(
     start: bytes, unit: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However it comes, each byte is given to the scanner once, few at a time, and others have
-    their turn in between.
-    """
+    """Each byte is scanned once, in small slices, and other tasks run between the slices."""
     fed: list[int] = []
     feed = ModelFieldScanner.feed
 

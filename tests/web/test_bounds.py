@@ -1,4 +1,4 @@
-"""What is bounded behind the door: how many are answered at once, and what a backend may send."""
+"""Limits behind access control: concurrent requests, uploads, and the size of backend responses."""
 
 import asyncio
 
@@ -58,7 +58,7 @@ async def test_an_endless_answer_to_an_unstreamed_request_is_interrupted(
     assert (status, error["code"]) == (502, "answer_interrupted")
     assert "the answer is longer than 1,000 characters" in error["message"]
     call = await Road(stream(*text("x" * 100) * 100, httpx.ReadError("x"))).ask()
-    # Who streams may read for ever.
+    # A stream has no limit, because it is not collected in memory.
     assert sum(len(delta.get("content", "")) for delta in failed(call)[0]) == 10_000
 
 
@@ -96,7 +96,7 @@ async def test_headers_of_a_backend_that_would_break_ours() -> None:
 
 
 async def test_a_client_that_trickles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each piece in time, all of it too slow."""
+    """Each piece arrives in time, but the upload as a whole is too slow."""
     sent: asyncio.Queue[object] = asyncio.Queue()
     monkeypatch.setattr(connection, "BODY_TIMEOUT", 0.1)
 

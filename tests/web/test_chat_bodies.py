@@ -1,4 +1,4 @@
-"""A 200 that is not the stream that was asked for, or begins oddly."""
+"""Responses with status 200 that are not the requested stream, or start in an unusual form."""
 
 import json
 from typing import Any
@@ -160,7 +160,7 @@ async def test_what_is_neither_a_stream_nor_json(streamed: bool, body: str, size
     ids=repr,
 )
 async def test_a_body_without_an_answer(streamed: bool, body: bytes) -> None:
-    """Zero bytes as an answer would make OpenCode ask again for ever."""
+    """OpenCode would repeat a request without end if its answer were empty."""
     status, error = refused(await Road(stream(body)).ask(streamed=streamed))
     assert (status, error["code"]) == (502, "answer_interrupted")
 

@@ -1,4 +1,4 @@
-"""Calls and thoughts, wherever the model wrote them, arrive as what they are."""
+"""Tool calls and reasoning reach the client as such, wherever the model wrote them."""
 
 import json
 from typing import Any

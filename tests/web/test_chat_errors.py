@@ -1,6 +1,4 @@
-"""A question that is not answered: a real status, one shape, and words that make a client do the
-right thing.
-"""
+"""Chat requests that fail: error status, JSON shape, and messages that clients act on."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +14,7 @@ from tests.bridge import bridge
 from tests.clock import Clock
 from tests.web.round_trip import BOTH, CHAT, MODELS, Heard, Road, heard, refused
 
-# Wherever one of these stands in a body, OpenCode asks again, for a minute.
+# OpenCode retries for a minute if an error body contains one of these.
 ASKED_AGAIN = re.compile(
     r"429|500|502|503|504|524|server_error|overloaded|rate limit|internal error|"
     r"connection (lost|reset)"
@@ -48,7 +46,7 @@ async def test_a_refusal_is_a_real_status_in_one_shape(streamed: bool) -> None:
 
 @BOTH
 async def test_an_overflow_in_the_backend_s_own_words_and_numbers(streamed: bool) -> None:
-    """Clients know the sentence, and shorten the conversation."""
+    """Clients recognize this message, and shorten the conversation."""
     said = _says(400, SENTENCE, type="exceed_context_size_error", n_prompt_tokens=15003, n_ctx=2048)
     status, error = refused(await Road(said, backend_kind="llama_cpp").ask(streamed=streamed))
     assert (status, error) == (

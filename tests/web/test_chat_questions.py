@@ -1,6 +1,4 @@
-"""What the backend is asked: the client's question, and what this kind of backend needs said its
-own way.
-"""
+"""Requests to the backend: the client's request, adapted to the kind of backend."""
 
 import asyncio
 from typing import Any
@@ -42,9 +40,7 @@ async def test_fields_that_we_do_not_know_pass(streamed: bool) -> None:
 
 
 async def test_headers_of_the_client_pass_but_its_key_and_what_would_keep_llama_cpp_going() -> None:
-    """A llama-server that is told a conversation's id goes on generating when the client has
-    left.
-    """
+    """With a conversation id, llama-server continues to generate after the client disconnects."""
     sent = [
         ("X-Conversation-Id", "5"),
         ("X-Session-Id", "s"),
@@ -113,8 +109,9 @@ async def test_a_backend_that_does_not_know_stream_options_is_asked_without_them
 
 
 async def test_two_questions_at_once_of_a_backend_that_does_not_know_stream_options() -> None:
-    """OpenCode begins every conversation so: the first to be refused must not spoil it for the
-    second.
+    """OpenCode starts each conversation with two concurrent requests.
+
+    If the backend refuses the first one, the second must still be answered.
     """
     both_asked = asyncio.Event()
 

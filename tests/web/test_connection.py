@@ -1,6 +1,4 @@
-"""One request over ASGI's two callables: who reads, who writes, and who notices that the client
-has left.
-"""
+"""Connection: reading and writing over ASGI's two callables, and noticing a disconnect."""
 
 import asyncio
 import time
@@ -20,8 +18,9 @@ START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers"
 
 
 class Server:
-    """Hands over these messages, then waits; keeps what it is sent, and reads on only while it
-    may.
+    """ASGI server that delivers the given messages, then waits.
+
+    It records what is sent to it. Clearing `reads` makes `send` block, as for a slow client.
     """
 
     def __init__(self, *messages: MutableMapping[str, Any], method: str = "POST") -> None:
@@ -116,7 +115,7 @@ async def test_work_ends_when_the_client_leaves_which_is_seen_only_after_its_bod
 
 
 async def test_work_goes_on_where_the_answer_is_complete() -> None:
-    """A server also says that the client has left when it has all of the answer."""
+    """An ASGI server also sends http.disconnect after a complete response."""
     done: list[int] = []
     server = Server()
 
@@ -183,7 +182,7 @@ async def test_pings_only_when_nothing_else_was_sent_and_only_within(
 
 
 async def test_no_ping_for_a_client_that_is_slow_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has something to read."""
+    """The client has not yet read the data that was sent before."""
     monkeypatch.setattr(connections, "PING_INTERVAL", 0.01)
     server = Server()
     await server.connection.start(200, [])

@@ -1,4 +1,4 @@
-"""What every client meets, whatever stands behind: the form of an answer."""
+"""The form of an answer, which is the same for every client and every backend."""
 
 import asyncio
 import time
@@ -55,7 +55,7 @@ async def test_an_answer_has_one_id_of_ours_one_time_and_the_model_that_was_aske
     before = int(time.time())
     first, second = [await road.ask(streamed=streamed, model="the client's name") for _ in range(2)]
     for answer in (first, second):
-        heard(answer)  # one of each in all chunks
+        heard(answer)  # checks that id, time and model are equal in all chunks
     said = [payloads(answer.body)[0] if streamed else answer.json for answer in (first, second)]
     assert [one["model"] for one in said] == ["the client's name"] * 2
     assert said[0]["id"] != said[1]["id"]
@@ -188,7 +188,7 @@ async def test_usage_that_is_reported_twice_counts_once(streamed: bool, kind: st
 
 @BOTH
 async def test_a_backend_that_counts_nothing_is_estimated(streamed: bool) -> None:
-    """A count of nothing would keep clients from ever shortening the conversation."""
+    """With a count of zero, a client would never shorten the conversation."""
     answer = await Road(stream(*text("a" * 400), STOP, DONE)).ask(
         streamed=streamed, messages=[{"role": "user", "content": "b" * 4000}]
     )
@@ -229,7 +229,7 @@ async def test_foreign_extras_are_dropped(streamed: bool) -> None:
         DONE,
         event({"choices": [], "cost": "0.000"}),
     ]
-    # No key but ours: `heard` sees to it.
+    # `heard` fails on keys that are not part of the contract.
     assert await told(*pieces, streamed=streamed) == Heard("ab", finish="stop")
 
 

@@ -1,6 +1,4 @@
-"""The page at `/`: what it is made of, what it is told, and that nothing of what was said ever
-stands there.
-"""
+"""The page at `/`: its parts, its data, and that it never shows the content of a conversation."""
 
 import asyncio
 import re
@@ -102,7 +100,7 @@ async def test_no_key_stands_there() -> None:
 
 
 def news(call: Call) -> dict[str, Any]:
-    """All that a page knows that has been open since the beginning."""
+    """Return the data of a page that has received all events so far."""
     known: dict[str, Any] = {}
     for part in call.data:
         known |= part

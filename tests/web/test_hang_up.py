@@ -1,4 +1,4 @@
-"""A client that leaves, and one that reads slowly: the backend feels both."""
+"""The backend notices a client that disconnects, and one that reads slowly."""
 
 import asyncio
 from collections.abc import Iterator, MutableMapping
@@ -16,7 +16,7 @@ from tests.web.round_trip import BOTH, CHAT, MODELS, QUESTION, Heard, Road, hear
 
 
 class Asked:
-    """A backend that has the question and gives no sign; it notes when the asking is given up."""
+    """Backend that receives a request and never responds; records a cancellation in `given_up`."""
 
     def __init__(self) -> None:
         self.begun, self.given_up = asyncio.Event(), False
@@ -30,7 +30,7 @@ class Asked:
 
 
 def _says(*pieces: Piece, reached: asyncio.Event) -> httpx.Response:
-    """A backend that says this, and then nothing for ever."""
+    """Return a response that streams `pieces` and then stalls without end."""
 
     def spoken() -> Iterator[Piece]:
         yield from pieces
@@ -137,7 +137,7 @@ async def test_others_go_on() -> None:
 
 
 async def test_leaving_after_the_answer_is_no_leaving(caplog: pytest.LogCaptureFixture) -> None:
-    """uvicorn says that a client has left as soon as it has been sent the whole answer."""
+    """uvicorn reports a disconnect as soon as the whole response has been sent."""
     caplog.set_level("INFO", "llama-bridge")
     response = stream(*text("a"), *END, b": late\n\n")
     road = Road(response)

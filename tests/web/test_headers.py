@@ -1,4 +1,4 @@
-"""Which headers cross the house, and which stay on their side."""
+"""Headers that are forwarded, and headers that are not."""
 
 import pytest
 

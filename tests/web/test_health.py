@@ -1,4 +1,4 @@
-"""What /health says is what a request would meet now, and why."""
+"""`/health` reports what a request would get now, and why."""
 
 import asyncio
 from types import SimpleNamespace
@@ -202,7 +202,7 @@ async def test_a_cancelled_wait_delays_no_other() -> None:
     await asyncio.wait({first.task})
     gate.set()
     assert (await second.done()).status == 200
-    assert len(script.asked) == 1  # what the first began was finished for the second
+    assert len(script.asked) == 1  # the refresh that the first client started served the second
 
 
 @pytest.mark.parametrize(

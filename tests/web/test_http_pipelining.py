@@ -1,6 +1,4 @@
-"""Requests that are sent before the one before them is answered, and what else comes meanwhile:
-over a real socket.
-"""
+"""Requests and other data that arrive while an earlier request is being answered."""
 
 import asyncio
 import re
@@ -18,7 +16,7 @@ ASK = post(STREAMED, b"Content-Length: %d" % len(STREAMED))
 
 
 class Waits:
-    """A backend that has begun an answer and goes on when it may."""
+    """Backend that starts an answer, and continues it when `goes_on` is set."""
 
     def __init__(self, script: Backend) -> None:
         self.goes_on = asyncio.Event()
@@ -42,7 +40,7 @@ async def ends(waits: Waits) -> None:
 
 
 def answers(said: bytes) -> list[tuple[int, bytes]]:
-    """Status and body of each answer that says its length."""
+    """Return status and body of each response; each must have a content-length."""
     found: list[tuple[int, bytes]] = []
     while said:
         head, _, said = said.partition(b"\r\n\r\n")
@@ -66,7 +64,7 @@ BEHIND = {
 
 @pytest.mark.parametrize("name", BEHIND)
 async def test_a_refusal_behind_an_answer_is_sent_behind_it(name: str, script: Backend) -> None:
-    """Nothing is written into the answer that is under way, and nothing of it is lost."""
+    """The running answer is neither corrupted nor cut short."""
     waits = Waits(script)
     async with served(bridge(script)) as connect:
         client = await connect()
@@ -104,7 +102,7 @@ async def test_half_a_head_behind_an_answer_does_not_cut_it(
 
 
 async def test_a_broken_body_cuts_the_answer_to_its_own_request(script: Backend) -> None:
-    """There is no place for a second answer, and nobody can tell what the first one should say."""
+    """The response has started, so no second one can be sent; the connection is closed."""
     async with served(bridge(script)) as connect:
         client = await connect()
         await client.send(get("/", b"Accept: text/event-stream", CHUNKED) + b"5\r\n12345\r\n")
@@ -185,7 +183,7 @@ IDLE = {
 async def test_every_state_of_a_connection_ends_in_time(
     name: str, script: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a key nobody keeps a connection; what he sends in the end does not matter."""
+    """A client without a key cannot keep a connection open, whatever it sends."""
     assert (
         http_protocol.HEAD_TIMEOUT,
         http_protocol.IDLE_TIMEOUT,
@@ -200,7 +198,7 @@ async def test_every_state_of_a_connection_ends_in_time(
         if first.strip():
             await client._reader.readuntil(b"\r\n\r\n")
         await client.send(then)
-        await client.rest()  # waits 10 seconds for the end
+        await client.rest()  # fails if the server does not close the connection
 
 
 async def test_a_connection_that_was_idle_may_be_used_again(

@@ -1,6 +1,4 @@
-"""What a client takes of our time and memory before it is let in, and how long it may: over a
-real socket.
-"""
+"""Limits on the memory and time that a client can use before it is authenticated."""
 
 import asyncio
 import json
@@ -40,7 +38,9 @@ async def test_a_head_has_a_size(connect: Connect, script: Backend) -> None:
         get("/props", *[b"X-%d: a" % number for number in range(100)]),
         get("/props", b"X-A: " + b"a" * http_protocol.HEAD_LIMIT),
         get("/" + "a" * http_protocol.HEAD_LIMIT),
-        b"GET /props HTTP/1.1\r\nX-A: " + b"a" * http_protocol.HEAD_LIMIT + b"a",  # and no end
+        b"GET /props HTTP/1.1\r\nX-A: "
+        + b"a" * http_protocol.HEAD_LIMIT
+        + b"a",  # without the end of the head
         b"GET /" + b"a" * (http_protocol.HEAD_LIMIT + 1),
     ):
         client = await connect()
@@ -66,7 +66,7 @@ async def test_what_stands_between_the_pieces_of_a_body_has_a_size_too(
     assert (await client.answer())[0] == 100
     await client.send(endless[: len(endless) // 2])
     await client.send(endless[len(endless) // 2 :])
-    await client.rest()  # cut, answered or not: the question had been begun
+    await client.rest()  # closed, with or without a response: the request had started
 
 
 async def test_many_small_pieces_are_a_body(connect: Connect) -> None:
@@ -156,8 +156,9 @@ async def test_a_tunnel_is_refused(connect: Connect) -> None:
 
 
 async def test_an_old_client_gets_no_chunks(script: Backend) -> None:
-    """HTTP/1.0: an answer without a length ends with the connection; one with a length is as
-    ever.
+    """HTTP/1.0 has no chunked encoding.
+
+    A response without a content-length ends with the connection.
     """
     script.on({"/props": stream(b"one", b"two")})
     async with served(bridge(script)) as connect:

@@ -1,4 +1,4 @@
-"""Streaming proved by time: what the backend has said is with the client before it says more."""
+"""Streaming without delay: the client receives each piece before the backend sends the next."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ LONG_JSON = json.dumps(LONG, ensure_ascii=False)[1:-1]
 
 
 def _so_far(call: Call) -> Any:
-    """What a client has joined before the answer is finished."""
+    """Return the deltas that have arrived so far, joined."""
     deltas = [choice["delta"] for one in payloads(call.body) for choice in one["choices"]]
     return of_deltas(deltas or [{"role": "assistant", "content": ""}])
 
@@ -33,7 +33,10 @@ def _so_far(call: Call) -> Any:
 async def _meanwhile(
     before: list[Piece], after: list[Piece], arrived: Callable[[Any], bool]
 ) -> Any:
-    """Asks; when this much has arrived, and not before, the backend says the rest."""
+    """Return the answer to a request whose backend pauses between `before` and `after`.
+
+    The backend continues only when `arrived` is true of what the client has received.
+    """
     pause = asyncio.Event()
     call = Road(stream(ROLE, *before, pause, *after, *END)).begin(tools=TOOLS)
     await call.until(lambda call: bool(call.messages) and arrived(_so_far(call)))
@@ -161,7 +164,7 @@ async def test_two_clients_do_not_wait_for_each_other() -> None:
 
 
 async def test_a_piece_that_holds_many_chunks_leaves_as_one() -> None:
-    """Fast backends send faster than a client reads: what came together leaves together."""
+    """Chunks that arrive together are written together, so that a slow client can keep up."""
     many = b"".join(chunk({"content": "x"}) for _ in range(100))
     call = await Road(stream(ROLE, many, *END)).ask()
     assert heard(call).content == "x" * 100

@@ -1,4 +1,4 @@
-"""Integers beyond 64 bits are the same number on both sides of the proxy."""
+"""Integers beyond 64 bits pass through the proxy unchanged."""
 
 import asyncio
 

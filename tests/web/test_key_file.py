@@ -1,4 +1,4 @@
-"""The key is made once, kept where only its owner reads it, and replaced in one step."""
+"""The key file: created once, readable by its owner only, and replaced atomically."""
 
 import logging
 import os

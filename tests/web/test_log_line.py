@@ -1,4 +1,4 @@
-"""The one line of a chat request: figures, and never a word of what was said, nor a key."""
+"""The log line of a chat request: figures, but no content and no keys."""
 
 import logging
 import re
@@ -20,7 +20,7 @@ ENTER = [("authorization", "Bearer sk-proxy-key"), ("x-session-id", "ses_private
 async def _line(
     caplog: pytest.LogCaptureFixture, *pieces: Piece, streamed: bool = True, **fields: Any
 ) -> logging.LogRecord:
-    """The only line that is written, of whatever level and by whomever of us."""
+    """Send a request, and return the only record that llama-bridge logged for it at any level."""
     caplog.set_level(logging.DEBUG, "llama-bridge")
     messages = [{"role": "user", "content": SECRET}]
     await Road(stream(*pieces), **KEYS).ask(

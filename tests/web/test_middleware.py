@@ -1,6 +1,4 @@
-"""The door: who comes in, what the backend hears of him, and one shape for all that goes wrong
-behind it.
-"""
+"""The middleware: access control, forwarded headers, and one JSON shape for all errors."""
 
 import asyncio
 import gc
@@ -34,7 +32,7 @@ QUESTION = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
 
 
 def is_error(call: Call, status: int, code: str) -> bool:
-    """In OpenAI's shape, with an id that a person may name."""
+    """Check the shape of an error response, and return whether status and code are as expected."""
     error = call.json["error"]
     assert set(error) == {"message", "type", "param", "code", "request_id"}
     assert call.headers["x-request-id"] == error["request_id"]
@@ -106,7 +104,7 @@ async def test_beyond_loopback_a_key_is_made(
     assert is_error(await ask(app, "/v1/models", headers=[host]), 401, "invalid_api_key")
     key = ("authorization", f"Bearer {kept.read_text().strip()}")
     assert (await ask(app, "/v1/models", headers=[host, key])).status == 200
-    # After a restart too.
+    # The key is still valid after a restart.
     assert (
         await ask(bridge(proxy_host="192.168.1.5"), "/v1/models", headers=[host, key])
     ).status == 200
@@ -138,7 +136,7 @@ async def test_a_foreign_host_name_is_refused(path: str) -> None:
         ("LocalHost", {}, "127.0.0.1"),
         ("localhost.:8081", {}, "127.0.0.1"),
         ("127.1.2.3", {}, "127.0.0.1"),
-        # In a container: the way in has another address.
+        # In a container, the socket has another address than the Host header.
         ("127.0.0.1:8081", {"proxy_host": "0.0.0.0"}, "172.17.0.2"),
         ("[::1]:8081", {"proxy_host": "::1"}, "::1"),
         ("[::1]", {"proxy_host": "::"}, "fd00::5"),
@@ -208,7 +206,7 @@ async def test_web_pages_of_others(origin: str, status: int, path: str) -> None:
 
 
 class Mirror(httpx.AsyncBaseTransport):
-    """A BACKEND_URL that leads back to ourselves."""
+    """Transport for a BACKEND_URL that leads back to the proxy itself."""
 
     app: Bridge
 
@@ -242,7 +240,7 @@ async def test_a_proxy_loop_is_reported(path: str, kind: str) -> None:
 
 
 class Before(httpx.AsyncBaseTransport):
-    """A BACKEND_URL that names another llama-bridge."""
+    """Transport for a BACKEND_URL that is another llama-bridge."""
 
     def __init__(self, other: Bridge) -> None:
         self._other = other
@@ -360,7 +358,7 @@ async def test_an_answer_that_is_over_is_forgotten() -> None:
     call = await ask(app, "/health")
     over = weakref.ref(call.task)
     del call
-    await asyncio.sleep(0)  # the loop itself lets go of it
+    await asyncio.sleep(0)  # lets the event loop release the task
     gc.collect()
     assert over() is None
 

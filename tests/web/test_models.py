@@ -1,4 +1,4 @@
-"""The list of models has one shape, whatever shape the backend's list has."""
+"""The model list has the same JSON shape for every kind of backend."""
 
 from typing import Any
 

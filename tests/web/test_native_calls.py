@@ -1,6 +1,4 @@
-"""Calls that the backend parsed: which of them are whole, which are half, and what a client gets
-of both.
-"""
+"""Tool calls that the backend has parsed, complete and incomplete, and what the client receives."""
 
 import json
 from typing import Any
@@ -62,9 +60,7 @@ async def test_a_call_that_was_complete_when_the_answer_was_cut_is_run(
 async def test_an_answer_of_one_partial_call_ends_with_length(
     streamed: bool, half: list[Piece], theirs: str, ours: str
 ) -> None:
-    """A stop sequence inside a call, of the client or of the backend: no finished answer has
-    half a call in it.
-    """
+    """A stop sequence inside a tool call must not make the incomplete call look finished."""
     answer = await told(*half, chunk(finish=theirs), DONE, streamed=streamed, tools=TOOLS)
     assert (answer.content, answer.finish) == ("", ours)
     with pytest.raises(ValueError, match="Unterminated"):

@@ -1,6 +1,4 @@
-"""The rules of OpenCode 2 (it could not be run): its requests reach every backend, and its
-reader understands every answer.
-"""
+"""OpenCode 2 as modelled in `opencode_2`: every backend gets its requests, and it reads every answer."""
 
 import json
 from typing import Any
@@ -130,9 +128,7 @@ async def test_a_backend_that_refuses_what_it_does_not_know(
 
 @KINDS
 async def test_an_interrupted_answer_is_no_beginning_of_the_next(kind: str) -> None:
-    """Whatever the model says now is new: nothing of it is left out, also where it says again
-    what it had begun with.
-    """
+    """Everything that the model writes is new, even if it repeats the start of the old answer."""
     road = Road(stream(*text("I begin", " and end"), *END), backend_kind=kind)
     assert (
         listen(await road.ask(**REQUESTS["an answer that was interrupted"])).text
@@ -297,7 +293,7 @@ async def test_an_answer_that_is_asked_for_again_and_runs_nothing(pieces: list[A
 
 
 async def test_a_call_that_was_whole_when_the_answer_broke_off_runs_once() -> None:
-    """A call shows that it is whole when the next one begins; of that one nothing runs."""
+    """A call is known to be complete when the next one starts; the last, incomplete one is not run."""
     pieces = [
         native(0, LS_JSON, id="c", name="shell"),
         native(1, '{"command":"rm', id="d", name="shell"),

@@ -1,6 +1,4 @@
-"""Everything that is not ours: the same bytes, headers and paths on the other side, both ways,
-while they come.
-"""
+"""Passthrough: bytes, headers and paths are forwarded unchanged in both directions."""
 
 import gzip
 from typing import Any
@@ -17,7 +15,7 @@ PUBLIC = "https://api.example.com/v1"
 
 
 def target(app: Application, path: str, **more: Any) -> Call:
-    """A path as it stands on the wire: servers hand it over decoded, and as it is."""
+    """Send a request to `path` as servers pass it on: decoded in `path`, as sent in `raw_path`."""
     call = Call(app, path, **more)
     call.scope["path"] = unquote(call.scope["path"])
     return call
@@ -286,8 +284,9 @@ async def test_a_backend_that_is_down() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
 async def test_what_has_no_body_is_asked_twice_where_no_answer_comes(body: bytes) -> None:
-    """A kept connection that the other end has just closed; what may have been done already is
-    not done again.
+    """A pooled connection may have just been closed by the backend.
+
+    A request with a body is not repeated, because it may have taken effect.
     """
     backend = Backend(
         {"/x": [httpx.RemoteProtocolError("closed"), httpx.Response(200, content=b"theirs")]}

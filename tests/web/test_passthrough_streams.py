@@ -1,5 +1,6 @@
-"""Nothing is collected on the way, and a client that leaves leaves nobody at work: while it
-sends, while it waits, while it reads.
+"""Passthrough streams: nothing is buffered, and a disconnect leaves no task behind.
+
+The client disconnects while it uploads, waits, or reads.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ SIZED = [("content-length", "7")]
 
 
 class Uploader(Call):
-    """Sends its pieces when it is told to."""
+    """Client that sends the pieces that are put into `pieces`."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         self.pieces: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue()
@@ -42,8 +43,9 @@ class Uploader(Call):
 
 @dataclass
 class Gradual(httpx.AsyncBaseTransport):
-    """Reads an upload piece by piece, as a socket would, and answers when it has had enough or
-    all of it.
+    """Backend that reads an upload piece by piece, as a socket would.
+
+    It answers after `enough` pieces, or after the whole body.
     """
 
     answer: httpx.Response
@@ -84,14 +86,14 @@ Left = Callable[[], Awaitable[list[Any]]]
 
 @pytest.fixture
 async def left() -> Left:
-    """What this test has left at work, once all have had their turns."""
+    """Return a function that lists the tasks that this test has left running."""
     before = asyncio.all_tasks()
 
     async def tasks() -> list[Any]:
         for _ in range(10):
             await asyncio.sleep(0)
         ours = asyncio.all_tasks() - before - {asyncio.current_task()}
-        # pytest has others at work than before.
+        # pytest may have started tasks of its own.
         return [task for task in ours if "TestRunner" not in repr(task)]
 
     return tasks
@@ -159,7 +161,7 @@ async def test_leaving_while_the_backend_is_silent(body: bytes, left: Left) -> N
     asked, let_go = asyncio.Event(), asyncio.Event()
 
     async def silent() -> None:
-        """It has taken the whole request, and does not even send a head."""
+        """Accept the whole request, and never send response headers."""
         asked.set()
         try:
             await asyncio.sleep(600)

@@ -1,6 +1,4 @@
-"""What the proxy makes of a call that an answer only quotes: text for the client, a figure in
-the log.
-"""
+"""Tool calls that an answer only quotes: text for the client, and a count in the log."""
 
 import logging
 from typing import Any
@@ -18,7 +16,7 @@ USER = {"role": "user", "content": "Read README.md, please."}
 
 
 def read(content: Any, role: str = "tool") -> list[dict[str, Any]]:
-    """A conversation in which a file has been read."""
+    """Return the messages of a conversation in which a tool has returned `content`."""
     call = {"id": "call_1", "type": "function", "function": {"name": "water", "arguments": "{}"}}
     return [
         USER,

@@ -1,4 +1,4 @@
-"""Clients are told which failures repeating cannot cure, and never so beside an answer."""
+"""`x-should-retry`: sent with errors that a retry cannot fix, and never with an answer."""
 
 from typing import Any
 

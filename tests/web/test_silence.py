@@ -1,6 +1,4 @@
-"""A backend that says nothing for long: when the head of an answer leaves, and what shows the
-client that somebody lives.
-"""
+"""Silent backends: when response headers are sent, and which pings keep the stream open."""
 
 import asyncio
 from functools import partial
@@ -28,7 +26,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Silent:
-    """Says nothing until it is told to."""
+    """Backend that responds when `speaks` is set."""
 
     def __init__(self, answer: Any) -> None:
         self.speaks = asyncio.Event()
@@ -63,8 +61,9 @@ async def test_an_incomplete_head_times_out() -> None:
 async def test_the_head_leaves_as_soon_as_the_backend_has_accepted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """llama.cpp says so before it reads the prompt; nothing of the answer is there yet, and no
-    ping is needed.
+    """llama.cpp sends its headers before it processes the prompt.
+
+    The client gets headers without content, and no ping is needed.
     """
     monkeypatch.setattr(chat, "StreamStartTimeouts", StreamStartTimeouts)
     reading = asyncio.Event()
@@ -81,7 +80,10 @@ async def test_the_head_leaves_as_soon_as_the_backend_has_accepted(
 
 
 async def test_no_head_leaves_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comments, empty lines and pings are no answer: it may still be refused with a real status."""
+    """Comments, empty lines and pings are not content.
+
+    The request may still be refused with an error status, so no headers are sent yet.
+    """
     monkeypatch.setattr(chat, "StreamStartTimeouts", StreamStartTimeouts)
     more = asyncio.Event()
     call = Road(
@@ -161,7 +163,9 @@ async def test_what_counting_took_is_not_waited_for_again(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(chat, "_finishes", done)
     silent = Silent(stream(*text("a"), *END))
-    call = _llama_cpp(silent, Silent(None)).begin()  # a child that loads does not count either
+    call = _llama_cpp(
+        silent, Silent(None)
+    ).begin()  # a process that loads its model cannot count tokens either
     await call.until(_begun)
     silent.speaks.set()
     assert heard(await call.done()) == Heard("a", finish="stop")
@@ -234,7 +238,7 @@ async def test_a_ping_whenever_nothing_was_sent_for_long(monkeypatch: pytest.Mon
         before = call.text.count(": ping\n\n")
         await call.until(partial(_pinged, before + 2))
         pause.set()
-    answer = heard(await call.done())  # which reads comments between events, and nothing else
+    answer = heard(await call.done())  # accepts comments between events only
     assert (answer.content, answer.made) == ("a", [("write", {"content": "ab"})])
 
 

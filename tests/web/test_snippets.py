@@ -1,4 +1,4 @@
-"""The configuration of OpenCode that is printed: each rule is one that a version of it fails on."""
+"""The printed OpenCode configuration: each rule prevents a failure of some version of OpenCode."""
 
 from typing import Any
 
@@ -18,9 +18,7 @@ def config(context: int | None = 32768, *inputs: str, model: str = "m") -> dict[
 
 
 def test_neither_shape_has_a_key_of_the_other() -> None:
-    """One value that it does not expect, and OpenCode drops the whole provider with a line that
-    does not say why.
-    """
+    """On an unexpected key, OpenCode drops the whole provider without a useful message."""
     first, second = config()["provider"]["llama-bridge"], config()["providers"]["llama-bridge"]
     assert set(first) == {"npm", "name", "options", "models"}
     assert set(first["models"]["m"]) == {"name", "tool_call", "modalities", "limit"}
@@ -91,7 +89,7 @@ def test_a_conversation_is_shortened_when_only_the_room_for_an_answer_is_left(co
 
 @WINDOWS
 def test_what_is_kept_leaves_room_before_the_next_time(context: int) -> None:
-    """The system prompt and the tools of OpenCode are about 8,000 tokens, a summary some 1,500."""
+    """OpenCode's system prompt and tools are about 8,000 tokens, and a summary about 1,500."""
     printed = config(context)
     limit, kept = (
         printed["provider"]["llama-bridge"]["models"]["m"]["limit"],

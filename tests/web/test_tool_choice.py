@@ -1,6 +1,4 @@
-"""`tool_choice` holds for the answer, whoever answers; where the model did not keep to it the
-client is told.
-"""
+"""`tool_choice` applies to every backend; the client learns when the model did not respect it."""
 
 from typing import Any
 
@@ -112,8 +110,9 @@ async def test_with_none_no_call_leaves_also_where_the_backend_makes_one(streame
 
 @BOTH
 async def test_an_undeclared_tool_is_the_client_s_to_refuse(streamed: bool) -> None:
-    """Clients answer a call that they do not know with an error that the model reads; without it
-    the turn would just end.
+    """Clients answer an unknown call with an error that the model can react to.
+
+    If the proxy dropped the call, the conversation would just end.
     """
     for how in ("native", "leaked"):
         answer = heard(

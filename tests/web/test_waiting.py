@@ -1,6 +1,4 @@
-"""Waiting is visible: in a sentence of the log, of /health and of the page, and as a thought
-where that is wanted.
-"""
+"""Waiting requests: visible in the log, `/health` and the dashboard, and optionally as reasoning."""
 
 import asyncio
 import logging
@@ -35,7 +33,7 @@ def test_the_sentence() -> None:
 @pytest.mark.parametrize(
     ("first", "then", "sentence"),
     [
-        # Half was cached.
+        # Half of the prompt was cached.
         (
             Progress(2_000, 4_000),
             Progress(3_000, 4_000),
@@ -125,7 +123,7 @@ async def test_the_waiting_reason_of_a_loading_model_and_a_silent_backend(
     assert (kept.waiting_reasons(), shown) == ([], [""])
     clock.now = 107.0
     kept.report_waiting()
-    # The log is not for everybody.
+    # The further lines, from the process log, are not shown.
     assert kept.waiting_reasons() == ["our llama-server is starting, waited 7 s"] * 2
     assert shown[-1] == "our llama-server is starting, waited 7 s (and 1 more)"
     reasons.pop(0)
@@ -225,12 +223,16 @@ async def test_it_never_goes_back_to_the_model() -> None:
         {"role": "user", "content": ours},
         {"role": "assistant", "content": "x", "reasoning_content": ours + "Hmm.\nYes."},
         {"role": "assistant", "content": "y", "reasoning": ours},
-        {"role": "assistant", "content": "z", "reasoning_text": ours.strip()},  # trimmed
+        {
+            "role": "assistant",
+            "content": "z",
+            "reasoning_text": ours.strip(),
+        },  # whitespace was stripped by the client
         {"role": "assistant", "content": ours, "reasoning_content": None},
     ]
     await road.ask(messages=history)
     assert road.script.questions()[0]["messages"] == [
-        {"role": "user", "content": ours},  # what a person pastes is his own
+        {"role": "user", "content": ours},  # user messages are not changed
         {"role": "assistant", "content": "x", "reasoning_content": "Hmm.\nYes."},
         {"role": "assistant", "content": "y"},
         {"role": "assistant", "content": "z"},

@@ -86,8 +86,8 @@ def block_calls(
 ) -> Steps[None]:
     """Read a list of blocks, with or without the markers around the whole list.
 
-    A block may lack its opening marker behind the list's opener or behind the closer of another
-    block, and the first one also if `certain` is set.
+    A block may lack its opening marker if it follows the opener of the list or the closer of
+    another block. With `certain`, the first block may always lack it.
     """
     certain = bool((yield from reader.take(*block_format.openers))) or certain
     while True:
@@ -108,6 +108,7 @@ def block_calls(
 
 
 def _block(reader: Reader, calls: CallWriter, block_format: BlockFormat) -> Steps[None]:
+    """Read the heading and the arguments of one block."""
     head = yield from block_format.heading(reader, calls)
     if head is not None:
         yield from arguments_payload(

@@ -80,7 +80,7 @@ def object_begins(reader: Reader, ends: EndMarkers) -> Steps[bool]:
     """Return whether the opening brace that comes next begins an object; read nothing.
 
     It does if a key and the beginning of a value follow, or if a closing brace or one of `ends`
-    follows directly.
+    follows immediately.
     """
     here = reader.mark()
     reader.advance(1)
@@ -99,7 +99,7 @@ def object_begins(reader: Reader, ends: EndMarkers) -> Steps[bool]:
 def arguments_payload(
     reader: Reader, calls: CallWriter, name: str, ends: EndMarkers, id: str | None = None
 ) -> Steps[None]:
-    """Read the arguments of a call to `name` behind a marker that announces them.
+    """Read the arguments of a call to `name` after a marker that announces them.
 
     They may be a JSON object, also in a code fence; a string that contains the object; or nothing
     (empty or `null`), which stands for `{}`.
@@ -214,7 +214,7 @@ def unquoted(text: str) -> str:
 
 
 def ended_reader(text: str) -> Reader:
-    """Return a reader whose text is complete."""
+    """Return a reader for a text that is complete."""
     reader = Reader(text, len(text) + 1)  # the limit is above the length, so a mark fits anywhere
     reader.end()
     return reader

@@ -50,7 +50,7 @@ class ParsedObject:
 def json_calls(reader: Reader, calls: CallWriter, json_format: JsonFormat) -> Steps[None]:
     """Read one call object, several, or an array of them.
 
-    Text behind the last call stays unread.
+    Text after the last call stays unread.
     """
     lists = (yield from reader.take_while(OPENING)).count("[")
     while True:
@@ -79,7 +79,7 @@ def json_calls(reader: Reader, calls: CallWriter, json_format: JsonFormat) -> St
 
 
 def _closed(reader: Reader, lists: int) -> Steps[None]:
-    """Read up to `lists` closing brackets; whitespace behind the last one stays unread."""
+    """Read up to `lists` closing brackets; whitespace after the last one stays unread."""
     for _ in range(lists):
         here = reader.mark()
         yield from reader.skip_blanks()
@@ -119,7 +119,7 @@ def _call_object(
 def _members_follow(reader: Reader) -> Steps[bool]:
     """Return whether a key follows an object that has only a name; read nothing.
 
-    Then the object was closed too early, and its arguments come behind the brace.
+    Then the object was closed too early, and its arguments come after the brace.
     """
     here = reader.mark()
     yield from reader.take_while(BETWEEN)

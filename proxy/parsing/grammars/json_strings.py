@@ -49,7 +49,7 @@ PARTIAL_KEY = re.compile(
 def string(reader: Reader, emit: Emit, context: StringContext, ends: EndMarkers) -> Steps[bool]:
     """Read a quoted string and pass its decoded text to `emit` in pieces.
 
-    Return False if the string is incomplete. Behind the first invalid escape, all backslashes are
+    Return False if the string is incomplete. After the first invalid escape, all backslashes are
     literal.
     """
     mark = yield from reader.peek_char()
@@ -95,7 +95,7 @@ class QuoteCounter:
         self._emit(text)
 
     def inner(self, following: str) -> None:
-        """Emit the string's own quote character as text; `following` is the character behind it."""
+        """Emit the string's own quote character as text; `following` is the character after it."""
         # A single quote between two letters or digits is an apostrophe.
         if not (self._mark == "'" and self._last.isalnum() and following.isalnum()):
             self.open = not self.open
@@ -133,7 +133,7 @@ def _literal_backslash(
 
 
 def _escape(reader: Reader, emit: Emit) -> Steps[bool]:
-    """Decode the escape behind a backslash.
+    """Decode the escape after a backslash.
 
     Return False if it is no valid escape; then the backslash is emitted as text.
     """
@@ -154,7 +154,7 @@ def _escape(reader: Reader, emit: Emit) -> Steps[bool]:
 
 
 def _unicode(reader: Reader) -> Steps[tuple[str, int]]:
-    """Return the text of a Unicode escape and its length behind the backslash; read nothing.
+    """Return the text of a Unicode escape and its length after the backslash; read nothing.
 
     The length is 0 if the escape is invalid.
     """
@@ -177,7 +177,7 @@ def _ends_here(
     ends: EndMarkers,
     quoting: bool,  # noqa: FBT001 - a state, no switch
 ) -> Steps[bool]:
-    """Return whether the quote just read ends its string, judging by the text behind it."""
+    """Return whether the quote just read ends its string, judging by the text after it."""
     if context == "key":
         return True
     verdict = yield from decide(
@@ -240,10 +240,10 @@ def _closed_behind(
     ends: EndMarkers,
     quoting: bool,  # noqa: FBT001 - a state, no switch
 ) -> bool | None:
-    """Return whether the brackets behind a quote are real closers and not text of the string.
+    """Return whether the brackets after a quote are real closers and not text of the string.
 
-    The text behind them decides; None means undecided. While an inner quote is open, only the end
-    of the whole call counts: a truncated command would be a different command.
+    The text after them decides; None means undecided. While an inner quote is open, only the end of
+    the whole call counts: a truncated command would be a different command.
     """
     behind = rest[1:]
     tail = behind.lstrip()

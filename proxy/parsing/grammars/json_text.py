@@ -41,7 +41,7 @@ SEPARATORS = re.compile(r"[\s,]*")
 BARE_KEY = re.compile(r"[\w$.-]*")
 BARE_WORD = re.compile(r"[^\s,:\[\]{}()\"'<>]*")
 BARE_WORDS = re.compile(r"[^,\[\]{}()\"'<>\n]*")
-"""Continuation of a value without quotes, up to the comma or bracket after it."""
+"""Rest of an unquoted value, up to the next comma, bracket, quote or newline."""
 NEXT_MEMBER: Mapping[StringContext, re.Pattern[str]] = {
     "key": re.compile(r"(?!)"),
     "object": re.compile(r"\s+[A-Za-z_]\w*\s*:"),
@@ -49,7 +49,7 @@ NEXT_MEMBER: Mapping[StringContext, re.Pattern[str]] = {
     "call": re.compile(r"\s+[A-Za-z_]\w*\s*="),
     "alone": re.compile(""),
 }
-"""What follows a value whose comma is missing."""
+"""Text after an unquoted value that begins the next member although the comma is missing."""
 LITERALS = {"true": "true", "false": "false", "null": "null", "none": "null"}
 END = "the end of the text"
 CLOSERS = {"{": "}", "[": "]", "(": ")", "set": "}"}
@@ -59,19 +59,19 @@ OPENING_BRACKETS: Mapping[StringContext, str] = {
 AS_JSON = {"{": "{", "[": "[", "(": "[", "set": "["}
 JSON_CLOSERS = {"{": "}", "[": "]"}
 DEPTH_LIMIT = 1 << 14
-"""Maximum nesting: the open brackets are remembered."""
+"""Maximum nesting; deeper values are rejected because every open bracket is stored."""
 
 
 def escaped(text: str) -> str:
-    """Return `text` as it appears between the quotes of a JSON string."""
+    """Return `text` escaped for use between the quotes of a JSON string."""
     return quote(text)[1:-1]
 
 
 def key(reader: Reader) -> Steps[str | None]:
-    """Read and return the next key of an object with its colon, or None if no key comes.
+    """Read the next key of an object with its colon; return the key.
 
-    In that case nothing is read, so that `closes` can tell a comma or a partial key at the end from
-    a closed value.
+    Return None and read nothing if no key follows, so that `closes` still sees a comma or a partial
+    key at the end of the text.
     """
     here = reader.mark()
     yield from reader.take_while(SEPARATORS)
@@ -83,6 +83,7 @@ def key(reader: Reader) -> Steps[str | None]:
 
 
 def _key(reader: Reader) -> Steps[str | None]:
+    """Read a quoted or bare key and its colon; return None if there is none."""
     letter = yield from reader.peek_char()
     if letter and letter in "\"'":
         parts: list[str] = []
@@ -98,9 +99,9 @@ def _key(reader: Reader) -> Steps[str | None]:
 
 
 def skip_partial_key(reader: Reader) -> None:
-    """Read a partial key at the end of the text.
+    """Skip a partial key at the end of the text.
 
-    Call it where `key` found none: in a longer text something else follows.
+    Call this after `key` returned None. If more text follows, nothing is skipped.
     """
     seen, more = reader.lookahead()
     if not more and len(seen) < WORD_LIMIT and PARTIAL_KEY.fullmatch(seen):
@@ -108,7 +109,10 @@ def skip_partial_key(reader: Reader) -> None:
 
 
 def value(reader: Reader, write: Emit, context: StringContext, ends: EndMarkers) -> Steps[bool]:
-    """Read a value of any kind; return False if there is none, or it broke off."""
+    """Read any JSON value and write it as compact JSON.
+
+    Return False if there is no value or it is incomplete.
+    """
     open_ones: list[str] = []
     while True:
         yield from reader.skip_blanks()
@@ -135,7 +139,7 @@ def value(reader: Reader, write: Emit, context: StringContext, ends: EndMarkers)
 
 
 def _set_begins(reader: Reader) -> Steps[bool]:
-    """Return whether a brace opens a set of Python: values without keys."""
+    """Return whether a brace opens a Python set (values without keys); read nothing."""
     here = reader.mark()
     reader.advance(1)
     keyed = (yield from key(reader)) is not None
@@ -168,9 +172,10 @@ def _closings(
     begun: bool,  # noqa: FBT001 - a state, no switch
     ends: EndMarkers,
 ) -> Steps[bool | None]:
-    """Read what is between two values: closers, commas, the next key.
+    """Read the closers, comma and key between two values.
 
-    Returns None if it is broken, otherwise whether the value continues.
+    Return True if another value follows, False if the outermost value is closed, and None if the
+    text is broken or incomplete.
     """
     while open_ones:
         yield from reader.take_while(SEPARATORS)
@@ -192,10 +197,11 @@ def _closings(
 
 
 def closes(reader: Reader, opener: str, ends: EndMarkers) -> Steps[str]:
-    """Return what closes the innermost object or array, or "".
+    """Return what closes the innermost open bracket, or "" if nothing does.
 
-    Its closer is read. A foreign closer, or one of `ends`, closes it too, but is left unread. `END`
-    means that the text ended after a closed value; after a comma there may have been more.
+    Its own closer is read. A closer of another kind or one of `ends` also closes it but stays
+    unread. The result is `END` if the text ends here, was not truncated, and does not end with a
+    comma.
     """
     gap = yield from reader.take_while(SEPARATORS)
     letter = yield from reader.peek_char()
@@ -209,11 +215,11 @@ def closes(reader: Reader, opener: str, ends: EndMarkers) -> Steps[str]:
 
 
 def scalar(reader: Reader, context: StringContext, ends: EndMarkers) -> Steps[str]:
-    """Return a number, a literal of JSON or Python, or bare words, as JSON.
+    """Read a number, a JSON or Python literal, or unquoted words; return it as JSON.
 
-    Returns "" if there is none, or if it may have been cut.
+    Return "" if there is no such value or it may be incomplete.
     """
-    here = reader.mark()  # all of it is held, so it has a limit
+    here = reader.mark()  # the mark limits how much text is buffered
     text = yield from _scalar(reader, context, ends)
     if not text and (yield from reader.peek_char()):
         reader.rewind(here)
@@ -244,7 +250,7 @@ def _scalar(reader: Reader, context: StringContext, ends: EndMarkers) -> Steps[s
 
 
 def bare(word: str) -> str:
-    """Return a complete word as JSON, or ""."""
+    """Return an unquoted word as JSON, or "" if it has no letter or digit."""
     return (
         LITERALS.get(word.lower())
         or number(word)

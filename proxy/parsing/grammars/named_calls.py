@@ -1,5 +1,6 @@
-"""Grammar of calls that begin with the bare name: `name(key="value")` or `name {"key":
-"value"}`.
+"""Grammar for calls that begin with the bare tool name.
+
+Either Python syntax, `name(key="value", other=1)`, or a JSON object: `name {"key": "value"}`.
 """
 
 import re
@@ -22,7 +23,7 @@ WORD = re.compile(r"\w*")
 COMMAS = re.compile(r"[\s,]*")
 BETWEEN = re.compile(r"[\s,;]*")
 ResolveName: TypeAlias = Callable[[CallWriter, str], str | None]
-"""Returns the tool for a name, or None to reject it."""
+"""Returns the tool that a written name refers to, or None to reject the call."""
 
 
 def python_calls(
@@ -31,7 +32,7 @@ def python_calls(
     ends: EndMarkers,
     resolve: ResolveName = CallWriter.resolve_name,
 ) -> Steps[None]:
-    """Read one call, several, or a list of them."""
+    """Read one call, several, or a list of calls in brackets."""
     listed = yield from reader.take("[")
     while True:
         here, before = reader.mark(), calls.count
@@ -60,7 +61,7 @@ def named_call(
     ends: EndMarkers,
     resolve: ResolveName = CallWriter.resolve_name,
 ) -> Steps[None]:
-    """Read a name and its arguments, as keywords in parentheses or as JSON."""
+    """Read a name and its arguments: keywords in parentheses or a JSON object."""
     name = resolve(calls, (yield from reader.take_while(NAME)))
     if name is None:
         return
@@ -72,8 +73,10 @@ def named_call(
 
 
 def keywords(reader: Reader, calls: CallWriter, name: str, ends: EndMarkers) -> Steps[None]:
-    """Read keyword arguments; the call is certain at the first one, or at the closing
-    parenthesis.
+    """Read keyword arguments and the closing parenthesis.
+
+    The call starts with the first keyword, or with the closing parenthesis if there are no
+    arguments.
     """
     while True:
         gap = yield from reader.take_while(COMMAS)
@@ -105,7 +108,7 @@ def keywords(reader: Reader, calls: CallWriter, name: str, ends: EndMarkers) -> 
 
 
 def _keyword(reader: Reader, calls: CallWriter, key: str, ends: EndMarkers) -> Steps[bool]:
-    """Read the value of one keyword; return False if it broke off."""
+    """Read the value of one keyword argument; return False if it is incomplete."""
     if is_wrapper_key(calls, key) and (yield from object_follows(reader)):
         return (yield from arguments(reader, calls, ends))
     calls.key(key)

@@ -1,4 +1,4 @@
-"""Converts one parameter written as raw text into JSON, without the newlines that are markup."""
+"""Conversion of a parameter written as raw text to JSON, without the newlines that are markup."""
 
 from io import StringIO
 
@@ -9,23 +9,35 @@ from proxy.parsing.grammars.xml_layout import NewlineRule
 from proxy.parsing.schema import Kinds, canonical_kind
 
 SHORT_LIMIT = 64
-"""A longer value is a string, even if the schema also allows null or a number."""
+"""Number of characters above which a value that may be a string is sent as a string.
+
+The schema may also allow null, a number or a boolean, but those are shorter.
+"""
 STRUCTURE_LIMIT = 1 << 18
-"""A longer array or object is a string: reading it takes up to 50 ms, and no model writes that
-much.
+"""Number of characters above which an array or object is sent as a string.
+
+Parsing a value of this size takes up to 50 ms. No model writes that much in one answer.
 """
 NO_STRING: Kinds = frozenset({"null", "integer", "number", "boolean", "object", "array"})
 
 
 def kinds_of_type(kind: str | None) -> Kinds:
-    """Return the kinds of a value whose tag names its type; the schema takes precedence."""
+    """Return the JSON kinds that the type attribute of a parameter tag allows.
+
+    Use this only for a parameter whose type is missing in the tool's schema. An empty result means
+    any kind.
+    """
     if kind is None or kind in ("string", "true"):
         return frozenset()
     return NO_STRING if kind == "false" else frozenset({canonical_kind(kind)})
 
 
 class RawValue:
-    """Writes a value immediately if it can only be a string, otherwise when it has ended."""
+    """Writer for one raw value of the open call.
+
+    A value that can only be a string is streamed. Any other value is buffered until `end`, which
+    determines its type.
+    """
 
     def __init__(
         self, calls: CallWriter, name: str, edge: NewlineRule = "line", kind: str | None = None
@@ -35,8 +47,8 @@ class RawValue:
         self._string = self._kinds <= {"string"}
         self._held = StringIO()
         self._size = 0
-        self._first = ""  # the first character that is not whitespace
-        self._lead = ""  # a newline before the value, which may belong to it
+        self._first = ""  # first non-whitespace character
+        self._lead = ""  # newline before the value, while it may still belong to the value
         self._tail = ""
         calls.key(name)
         if self._string:
@@ -48,7 +60,10 @@ class RawValue:
             self._lead = newline
 
     def write(self, text: str) -> None:
-        """Add text; the last newline is held, because it may belong to the markup."""
+        """Add a piece of the value.
+
+        A newline at the end is held back because it may be markup before the closing tag.
+        """
         text = self._tail + text
         body = (
             text.removesuffix("\n").removesuffix("\r")
@@ -59,11 +74,15 @@ class RawValue:
         self._body(body)
 
     def unclosed(self) -> None:
-        """Note that the closing tag is missing: the newline before what replaces it is markup."""
+        """Note that the closing tag is missing.
+
+        The newline at the end of the value then counts as markup.
+        """
         self._lead = self._lead or self._tail
 
     def end(self) -> None:
-        if self._tail == "\r":  # not a newline after all
+        """Write the rest of the value as JSON."""
+        if self._tail == "\r":  # a lone carriage return is no newline
             self._body("\r")
             self._tail = ""
         elif self._edge == "pair" and not self._lead:
@@ -72,6 +91,7 @@ class RawValue:
         self._calls.write(escaped(text) + '"' if self._string else typed(text, self._kinds))
 
     def _body(self, text: str) -> None:
+        """Stream text of a string; buffer any other text up to the limits."""
         if self._string and not self._lead:
             self._calls.write(escaped(text))
             return
@@ -88,10 +108,10 @@ class RawValue:
             self._emit_as_string()
 
     def _emit_as_string(self) -> None:
-        """Emit the held text as the beginning of a string, because it is too long for anything
-        else.
+        """Write the buffered text as the beginning of a string; later text is streamed.
 
-        A newline before it that might have been markup is part of the value then.
+        Called when the value is too long to be anything else or to be buffered. A newline before
+        the value that might have been markup becomes part of it.
         """
         self._calls.write(
             ("" if self._string else '"') + escaped(self._lead + self._held.getvalue())
@@ -99,4 +119,5 @@ class RawValue:
         self._string, self._lead, self._held = True, "", StringIO()
 
     def _structured(self) -> bool:
+        """Return whether the value may still be an array or object."""
         return self._first in ("{", "[", "(", "") and bool(self._kinds & {"object", "array"})

@@ -1,4 +1,4 @@
-"""Grammar of calls written as tags with raw values, for all layouts in `XmlFormat`."""
+"""Grammar for calls written as tags with raw text values; an `XmlFormat` describes the tags."""
 
 import re
 
@@ -16,9 +16,12 @@ from proxy.parsing.reader import Reader, Steps
 
 
 def xml_calls(reader: Reader, calls: CallWriter, xml_format: XmlFormat) -> Steps[None]:
-    """Read a block of calls; without its opening tag only a declared tool counts."""
+    """Read a block of calls.
+
+    Without the opening tag of the block, the first call must name a declared tool.
+    """
     certain = False
-    while (yield from reader.take(*xml_format.openers)):  # some models write it twice
+    while (yield from reader.take(*xml_format.openers)):  # some models repeat the opening tag
         certain = True
         yield from xml_format.skip_gap(reader)
     if certain and xml_format.objects and (yield from reader.peek("{", "[")):
@@ -26,7 +29,7 @@ def xml_calls(reader: Reader, calls: CallWriter, xml_format: XmlFormat) -> Steps
     while not calls.aborted and not calls.open:
         here, before = reader.mark(), calls.count
         yield from xml_format.skip_gap(reader)
-        # A closer too many.
+        # Models sometimes repeat a closing tag.
         while calls.count and (
             yield from reader.take(*xml_format.function_closers, *xml_format.value_closers)
         ):
@@ -49,8 +52,10 @@ def xml_calls(reader: Reader, calls: CallWriter, xml_format: XmlFormat) -> Steps
 
 
 def closing_tag(reader: Reader, openers: tuple[str, ...], closers: tuple[str, ...]) -> Steps[None]:
-    """Read the closing tag, or several; or an opening tag in its place, unless it opens the next
-    call.
+    """Read the closing tags after a block of calls, including repeated ones.
+
+    An opening tag at the very end of the text counts as a closing tag, since some models close a
+    block with it.
     """
     while True:
         here = reader.mark()
@@ -132,8 +137,10 @@ def parameters(reader: Reader, calls: CallWriter, xml_format: XmlFormat, name: s
 def _value(
     reader: Reader, calls: CallWriter, xml_format: XmlFormat, tag: re.Match[str]
 ) -> Steps[bool]:
-    """Read one value; return False if it broke off. A single one may hold all arguments as an
-    object.
+    """Read the value of the parameter that `tag` opens; return False if it is incomplete.
+
+    The value of a first parameter that is named like a wrapper (`arguments`, …) may be the whole
+    arguments object.
     """
     if not is_wrapper_key(calls, tag[1]):
         return (yield from XmlValueReader(reader, calls, xml_format, tag).read())
@@ -152,7 +159,10 @@ def _value(
 
 
 def _end(reader: Reader, calls: CallWriter, xml_format: XmlFormat, name: str) -> Steps[None]:
-    """End the call after its last parameter, if what follows shows that it was the last."""
+    """End the call after its last parameter.
+
+    The call is aborted if the text that follows does not show that it is complete.
+    """
     if (yield from reader.take(*xml_format.function_closers)) or (
         yield from reader.peek(*xml_format.closers)
     ):

@@ -1,4 +1,4 @@
-"""Layouts of dialects with tags, as data."""
+"""Description of the tags that a dialect uses for its calls."""
 
 import re
 from dataclasses import dataclass
@@ -9,33 +9,33 @@ from proxy.parsing.markers import Markers, compiled
 from proxy.parsing.reader import WORD_LIMIT, Reader, Steps
 
 NewlineRule: TypeAlias = Literal["line", "pair"]
-"""Newlines around a value that are markup.
+"""Rule for which newlines around a value are markup.
 
 `line`: one on each side, independently. `pair`: only if there is one on both sides.
 """
 
 
 PARTIAL = re.compile(r"[^<>]*(?:<[^<>]*)?")
-"""The rest of a tag that is cut by the end of the text."""
+"""Rest of a tag that the end of the text cuts off."""
 
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag with a name, which is the first group of its pattern.
+    """Tag that contains a name, which is the first group of `pattern`.
 
-    Named groups tell more: `proof` that a call follows even if the tool is unknown, the `type` of a
-    value, `void` for a parameter without a value.
+    Named groups are optional: `proof` marks a call even if the tool is undeclared, `type` is the
+    type of the value, and `void` marks a parameter without a value.
     """
 
     begins: str
     pattern: re.Pattern[str]
-    ends: tuple[str, ...] = ()  # where the tag ends, if not with `>`
+    ends: tuple[str, ...] = ()  # markers that end the tag, if it does not end with `>`
     stray_token: str = ""  # token that models write inside the name by mistake
-    # Pattern of a partial tag, if it is more than one opening tag.
+    # Pattern of a partial tag, if the tag has several parts.
     partial_pattern: re.Pattern[str] | None = None
 
     def match(self, reader: Reader) -> Steps[re.Match[str] | None]:
-        """Return the tag that comes next without reading it, or None."""
+        """Return the match if this tag comes next; read nothing."""
         if not (yield from reader.peek(self.begins)):
             return None
         if not self.ends:
@@ -47,7 +47,7 @@ class Tag:
         return found[1].replace(self.stray_token, "") if self.stray_token else found[1]
 
     def take_partial(self, reader: Reader) -> Steps[bool]:
-        """Return whether the text ends inside the tag; then its beginning is read."""
+        """Read a partial tag at the end of the text; return whether there is one."""
         if not (yield from reader.peek(self.begins)):
             return False
         ends = self.ends or (">",)
@@ -66,7 +66,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class XmlFormat:
-    """The tags of a dialect."""
+    """Tags of a dialect and the rules for reading them."""
 
     function: Tag
     function_closers: tuple[str, ...]
@@ -74,13 +74,13 @@ class XmlFormat:
     value_closers: tuple[str, ...]
     openers: tuple[str, ...] = ()
     closers: tuple[str, ...] = ()
-    # Closers of a function that models write by mistake: they prove less.
+    # Function closers that models write by mistake; on their own they do not prove the end.
     wrong_closers: tuple[str, ...] = ()
-    wrong_parameter: Tag | None = None  # another form that models write by mistake
+    wrong_parameter: Tag | None = None  # mistaken spelling of a parameter tag
     edge: NewlineRule = "pair"
-    noise: tuple[str, ...] = ()  # what may be between the tags beside whitespace
-    sections: bool = False  # a value may be in a CDATA section
-    objects: bool = False  # JSON may replace the tags: then the outer ones are proof enough
+    noise: tuple[str, ...] = ()  # text to skip between tags, besides whitespace
+    sections: bool = False  # whether a value may be a CDATA section
+    objects: bool = False  # whether the outer tags may contain JSON calls
 
     @cached_property
     def stops(self) -> Markers:
@@ -97,14 +97,14 @@ class XmlFormat:
 
     @cached_property
     def proven_closers(self) -> tuple[str, ...]:
-        """Closers that certainly end a call."""
+        """Closing tags that certainly end a call."""
         return (
             *(closer for closer in self.function_closers if closer not in self.wrong_closers),
             *self.closers,
         )
 
     def match_parameter(self, reader: Reader) -> Steps[re.Match[str] | None]:
-        """Return the parameter tag that comes next without reading it, or None."""
+        """Return the match if a parameter tag comes next; read nothing."""
         found = yield from self.parameter.match(reader)
         return (
             found
@@ -113,7 +113,7 @@ class XmlFormat:
         )
 
     def at_end(self, reader: Reader) -> Steps[bool]:
-        """Return whether the text is over, apart from a partial tag, which is read."""
+        """Return whether the text ends here, after reading a partial tag at its end."""
         return (
             (yield from reader.at_end(self.stops))
             or (yield from self.parameter.take_partial(reader))
@@ -121,9 +121,9 @@ class XmlFormat:
         )
 
     def ended_cleanly(self, reader: Reader) -> Steps[bool]:
-        """Return whether the text ended after the last parameter.
+        """Return whether the text ends after the last parameter and was not truncated.
 
-        A partial opening tag shows that another parameter was to follow.
+        A partial opening tag at the end means that another parameter was to follow.
         """
         here = reader.mark()
         over = yield from self.at_end(reader)
@@ -137,7 +137,7 @@ class XmlFormat:
         return over and not reader.cut and not (text and another)
 
     def skip_gap(self, reader: Reader) -> Steps[str]:
-        """Read and return what is between two tags."""
+        """Read and return the whitespace and noise between two tags."""
         text = yield from reader.skip_blanks()
         while self.noise and (met := (yield from reader.take(*self.noise))):
             text += met + (yield from reader.skip_blanks())

@@ -1,8 +1,11 @@
-"""Reader of a raw value between tags: it ends at the closing tag that the following text proves.
+"""Reader for a raw text value between tags.
 
-A value may itself show how calls are written. While a function tag is open inside it, the closers
-that follow may belong to that one. The text after such a doubtful end is held; if no other end
-follows, it was the end.
+The value ends at a closing tag if the text after that tag confirms it. Any other closing tag is
+part of the value.
+
+A value may itself contain an example of a call. While a function tag is open in the value, a
+closing tag may belong to that example. Its position is then only a tentative end: the text after it
+is buffered, and if no better end follows, the value ended there.
 """
 
 import re
@@ -16,10 +19,10 @@ from proxy.parsing.reader import Reader, Steps
 from proxy.parsing.window import Mark
 
 QUOTE_CHARS = " \t\"'`("
-"""After one of these characters a tag is only mentioned."""
+"""Characters before a tag that is quoted in a text and does not act as markup."""
 SECTION, SECTION_END = "<![CDATA[", "]]>"
 TENTATIVE_LIMIT = 1 << 20
-"""Characters that are held after a doubtful end; beyond that it was none."""
+"""Characters buffered after a tentative end; if more follow, the value did not end there."""
 
 
 class XmlValueReader:
@@ -37,15 +40,15 @@ class XmlValueReader:
         self._out = RawValue(calls, tag[1], xml_format.edge, tag.groupdict().get("type"))
         self._given = calls.keys
         self._last = "\n"
-        self._parameters = 0  # open parameter tags inside the value
-        self._functions = 0  # open function tags
-        self._tentative_end: Mark | None = None  # position of a doubtful end
-        self._weak = False  # text followed its call, which makes a later doubtful end more likely
-        self._behind = StringIO()  # text read after the doubtful end
+        self._parameters = 0  # parameter tags opened inside the value and not closed
+        self._functions = 0  # function tags opened inside the value and not closed
+        self._tentative_end: Mark | None = None  # closing tag that may be the end
+        self._weak = False  # the call did not end there: prefer a later end
+        self._behind = StringIO()  # text read after the tentative end
         self._limit = min(TENTATIVE_LIMIT, reader.limit // 2)
 
     def read(self) -> Steps[bool]:
-        """Read the value; return False if it broke off."""
+        """Read the value and its closing tag; return False if it is incomplete."""
         xml_format = self._format
         if xml_format.sections and (yield from self._section_begins()):
             return (yield from self._section())
@@ -86,7 +89,7 @@ class XmlValueReader:
         return begins
 
     def _section(self) -> Steps[bool]:
-        """Read one or more CDATA sections verbatim, and the closing tag behind the last one.
+        """Read one or more CDATA sections verbatim, and the closing tag after the last one.
 
         Return False if there is no such end.
         """
@@ -102,7 +105,7 @@ class XmlValueReader:
         return False
 
     def _write(self, text: str) -> None:
-        """Add text to the value, or to the buffer behind a tentative end."""
+        """Add text to the value, or to the buffer after a tentative end."""
         if not text:
             return
         self._last = text[-1]
@@ -114,7 +117,7 @@ class XmlValueReader:
             self._accept_text()
 
     def _accept_text(self) -> None:
-        """Drop the tentative end and add the text behind it to the value."""
+        """Drop the tentative end and add the text after it to the value."""
         if self._tentative_end is not None:
             self._reader.release(self._tentative_end)
             self._tentative_end, self._weak = None, False
@@ -122,7 +125,10 @@ class XmlValueReader:
             self._behind = StringIO()
 
     def _on_value_closer(self, closer: str) -> Steps[bool]:
-        """Handle a closing tag, or several in a row, which count as one."""
+        """Handle a closing tag of the value, or several in a row; return whether the value ends.
+
+        A repeated closing tag counts as one.
+        """
         self._reader.back(len(closer))
         here = self._reader.mark()
         self._reader.advance(len(closer))
@@ -152,7 +158,7 @@ class XmlValueReader:
         return False
 
     def _proven(self) -> Steps[bool]:
-        """Return whether the text behind a closing tag confirms the end of the value."""
+        """Return whether the text after a closing tag confirms the end of the value."""
         xml_format, here = self._format, self._reader.mark()
         over = yield from xml_format.at_end(self._reader)
         self._reader.rewind(here)  # the end of the call judges a partial tag
@@ -172,7 +178,7 @@ class XmlValueReader:
         """Return whether the closing tags of the call that come next are markup; read nothing.
 
         They are not if a quote follows, as in the source code of a program, or if they are only
-        mistaken closers with more text behind them.
+        mistaken closers with more text after them.
         """
         xml_format, here = self._format, self._reader.mark()
         right = xml_format.proven_closers
