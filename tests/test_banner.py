@@ -19,7 +19,7 @@ HERE = "http://127.0.0.1:8081"
 
 
 def pasted(text: str) -> tuple[list[str], Any]:
-    """Return the words of the curl command, and the parsed configuration, as cut from the banner."""
+    """Return the words of the curl command, and the parsed configuration, of a banner."""
     (command,) = [line for line in text.splitlines() if line.startswith("  curl ")]
     begin, end = text.index("\n{\n") + 1, text.index("\n}\n") + 2
     return shlex.split(command), jsonc.parsed(text[begin:end])

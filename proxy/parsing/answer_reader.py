@@ -151,7 +151,7 @@ class AnswerReader:
         return (yield from self._index.tool_name_follows(self._reader, self._buffer.tools))
 
     def _try_tentative(self, start: str) -> Steps[bool]:
-        """Try the tentative grammars for `start`. Return True if a call was read."""
+        """Try the tentative grammars that `start` may open. Return True if a call was read."""
         if start not in self._index.tentative:
             if start or not (yield from self._tool_name_follows()):
                 return False
@@ -279,7 +279,7 @@ class AnswerReader:
         self._at_start, self._blanks, self._separator = True, [], "\n"
 
     def _handle_end_token(self, token: str) -> Steps[None]:
-        """Drop tokens that end a message at the end of the answer; elsewhere emit them as text.
+        """Drop end tokens at the end of the answer, and emit them as text elsewhere.
 
         In an answer with headers, they are also dropped before the next part of the message.
         """

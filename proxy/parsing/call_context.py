@@ -17,14 +17,14 @@ from proxy.parsing.quoting import (
 )
 
 WINDOW = 512
-"""Characters before a call that the quoting rules read."""
+"""Number of characters before a call that the quoting rules read."""
 HEAD = 256
-"""Characters at the start of a line that the quoting rules read."""
+"""Number of characters at the start of a line that the quoting rules read."""
 EMPTY_LINE = re.compile(r"\n[ \t\r]*\n")
 
 
 class Judgement(NamedTuple):
-    """Whether a call is text, is a call, or depends on what follows it."""
+    """Verdict on a possible call. If both fields are empty, it is a call."""
 
     rule: str = ""  # the rule that makes the call text; empty if none does
     watches: tuple[QuoteWatcher, ...] = ()  # watchers that decide by the text after the call
@@ -62,7 +62,7 @@ class CallContext:
         self._head, self._kept, self._size = "", [], 0
 
     def judge(self, opener: str, *, after_prose: bool) -> Judgement:
-        """Judge a call that begins at the current position with `opener`."""
+        """Return whether a call that begins here with `opener` is text, or what decides that."""
         trust = self._index.trust(opener)
         if not self._index.has_quote_rules:
             return Judgement("", (QuoteWatcher.rest_of_line(BARE),) if trust.weak else ())

@@ -17,7 +17,7 @@ from proxy.parsing.window import HELD_LIMIT
 
 NAME = re.compile(r"[^\W_][\w.:/@-]{0,127}|_[\w.:/@-]{0,127}")
 SEPARATORS = re.compile(r"[-_. ]+")
-# Tools beyond this number are ignored: calls of them are forwarded as if the tool was undeclared.
+# Tools beyond this number are ignored: their calls are forwarded like those of undeclared tools.
 TOOLS_LIMIT = 5_000
 NAME_LIMIT = 1024  # characters; tools with longer names are ignored
 KEYS_LIMIT = 1 << 12

@@ -1,4 +1,4 @@
-"""Definition of a dialect: data and grammars."""
+"""Definition of a dialect: the markers of its calls, and the grammars that read them."""
 
 import re
 from collections.abc import Callable
@@ -9,42 +9,43 @@ from proxy.parsing.calls import CallWriter
 from proxy.parsing.reader import Reader, Steps
 
 Grammar: TypeAlias = Callable[[Reader, CallWriter], Steps[None]]
-"""Reads one call, or several in a row, from its first marker on.
+"""Generator function that reads one call, or several in a row, from the first marker on.
 
-A grammar calls `calls.start` once it is certain that there is a call. Until then it may return at
-any point, and its text is text again. What it does not read is left to others, so it may also stop
-early. It may raise: the failure is counted, and its text is text.
+It calls `calls.start` once it is certain of a call. Until then it may return at any point, and
+everything it has read becomes text again. It may also stop early, because the parser reads the
+rest. If it raises, the failure is counted and the text stays text.
 """
 
 LISTING_TAGS = ("<tools>", "<tool>")
 A_NAME = "a declared tool's name"
-"""Stands for the names of all declared tools in `tentative_openers`."""
+"""Placeholder in `Dialect.tentative_openers` for the names of all declared tools."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """What a header says about the text after it."""
+    """Description of the text after a message header."""
 
-    # The text is reasoning up to one of these; without closers it is the answer.
+    # Markers that end the reasoning. If empty, the text is not reasoning but the answer.
     closers: tuple[str, ...] = ()
-    stop_before: tuple[str, ...] = ()  # also end the reasoning, but are not consumed
-    no_calls: bool = False  # the text contains no calls: those have headers of their own
+    stop_before: tuple[str, ...] = ()  # markers that also end the reasoning, but are left unread
+    no_calls: bool = False  # the text contains no calls, because calls have their own headers
 
 
 HeaderGrammar: TypeAlias = Callable[[Reader], Steps[Region | None]]
-"""Reads a header; returns None if there is none."""
+"""Generator function that reads a message header. It returns None if the text is no header."""
 
 
 @dataclass(frozen=True)
 class ReasoningTags:
-    """A pair of tags around reasoning."""
+    """Pair of tags around reasoning."""
 
     opener: str
     closer: str
-    # If set, the tags are ordinary text unless the model's name matches.
+    # If set, the tags are ordinary text unless the model's name matches this pattern or its chat
+    # template contains `template_marker`.
     model_pattern: str = ""
     other_closers: tuple[str, ...] = ()
-    template_marker: str = ""  # text in the chat template with the same effect; default: the opener
+    template_marker: str = ""  # defaults to the opener
     end_tokens: tuple[str, ...] = ()  # tokens that end an answer with such reasoning
 
     @property
@@ -65,8 +66,8 @@ class ReasoningTags:
 class ModelHint:
     """What is known about a model from its template, its name and the settings."""
 
-    template: str = ""
-    model: str = ""
+    template: str = ""  # the chat template
+    model: str = ""  # the name of the model
     dialects: tuple[str, ...] = ()  # dialects that the user has named
 
 
@@ -75,7 +76,7 @@ def _matches_model(pattern: str, hint: ModelHint) -> bool:
 
 
 def sample(doc: str | None) -> str:
-    """Return the sample in a dialect's docstring."""
+    """Return the text between `SAMPLE:` and `Seen` in the docstring of a dialect's module."""
     return (doc or "").partition("SAMPLE:\n")[2].partition("\n\nSeen")[0].rstrip("\n")
 
 
@@ -87,25 +88,26 @@ class Dialect:
     sample: str
     grammar: Grammar | None = None
     openers: tuple[str, ...] = ()  # markers that announce a call
-    # Text at the start of a message, or of a line, that may begin a call …
+    # Text that may begin a call without a certain marker, at the start of a message.
     tentative_openers: tuple[str, ...] = ()
-    # … read by this grammar, which counts only if it has read a complete call …
+    # The grammar for such text. It counts only if it has read a complete call.
     tentative_grammar: Grammar | None = None
-    # … and only if the message contains nothing but calls.
+    # A tentative call counts only if the message contains nothing but calls.
     whole_message_only: bool = False
-    # Without a hint, a tentative call needs one of these to count beside other text.
+    # Markers that prove a tentative call. Without a hint, a call with none of them counts only if
+    # the message contains nothing but calls. If empty, no proof is needed.
     tentative_proofs: tuple[str, ...] = ()
     # The openers are ordinary words: without a hint, only calls may follow on the line.
     weak: bool = False
-    # Markers without content at the start of a message or of a part …
+    # Markers that are dropped at the start of a message or of a part of one.
     headers: tuple[str, ...] = ()
-    # … or the beginning of a longer header.
+    # If set, `headers` only begin a header, and this grammar reads all of it.
     header_grammar: HeaderGrammar | None = None
     end_tokens: tuple[str, ...] = ()  # tokens that end a message or a part of one
-    needs_hint: bool = False  # used only with a hint, or if named
+    needs_hint: bool = False  # used only if the model hints at it or a setting names it
     template_markers: tuple[str, ...] = ()  # text in the chat templates of its models
     model_pattern: str = ""  # regular expression for the names of its models
-    # Dialects that the same models also write; read with this one if it is named.
+    # Dialects that the same models also write. They are read too if a setting names this one.
     family: tuple[str, ...] = ()
     # Headers that open a call only at the start of a message; the prompt may hold their first half.
     first_openers: tuple[str, ...] = ()
@@ -117,17 +119,18 @@ class Dialect:
             raise ValueError(f"{self.name}: a grammar needs openers, and openers need a grammar")
 
     def fits(self, hint: ModelHint) -> bool:
-        """Return whether the template or the name of the model suggests this dialect."""
+        """Return whether the model's template or name matches this dialect."""
         return any(mark in hint.template for mark in self.template_markers) or _matches_model(
             self.model_pattern, hint
         )
 
     def shares_opener(self, template: str) -> bool:
-        """Return whether the template contains one of the openers, apart from tags that list the
-        tools.
+        """Return whether `template` contains one of the openers.
+
+        Tags in which templates list the tools do not count.
         """
         return any(opener in template for opener in self.openers if opener not in LISTING_TAGS)
 
     def is_own(self, hint: ModelHint) -> bool:
-        """Return whether the model is known to write this dialect, or the user has named it."""
+        """Return whether the model writes calls in this dialect, or the user has named it."""
         return self.name in hint.dialects or self.fits(hint) or self.shares_opener(hint.template)

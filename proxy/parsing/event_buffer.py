@@ -1,4 +1,4 @@
-"""Buffer for the events of an answer; holds calls that may still turn out to be text."""
+"""Buffer of the events of an answer, and of calls that may still turn out to be text."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,19 +22,19 @@ from proxy.parsing.repeats import RequestTexts
 
 
 class Pending:
-    """Calls that may still turn out to be text: the same text as events and as raw text."""
+    """Calls that may still turn out to be text, kept both as events and as text."""
 
     __slots__ = ("_events", "_raw", "_text", "count", "ends_in_text", "size", "watchers")
 
     def __init__(self, raw: str = "") -> None:
-        # Buffers, so that single characters cost no more than their size.
+        # StringIO keeps the cost linear even if the text arrives one character at a time.
         self._raw, self._text = StringIO(), StringIO()
         self._events: list[TextEvent] = []
         self._raw.write(raw)
         self.size = len(raw)
         self.count = 0  # number of calls
         self.ends_in_text = False  # the last call is followed by more than whitespace
-        # Decide by the text that follows; without any, the code around the calls decides.
+        # Watchers of the text after the calls. Without any, the code around the calls decides.
         self.watchers = QuoteWatchers()
 
     def add(self, raw: str, events: Iterable[TextEvent]) -> None:
@@ -52,7 +52,7 @@ class Pending:
         self.size += len(raw)
 
     def _close(self) -> None:
-        """Turn the text so far into one event."""
+        """Turn the text collected since the last call into one event."""
         if self._text.tell():
             self._events.append(Content(self._text.getvalue()))
             self._text = StringIO()
@@ -75,13 +75,13 @@ class Pending:
 
 
 class CallDigest:
-    """Computes digests of calls event by event, which recognize a copy of any length."""
+    """Incremental hash of tool calls, used to recognize a repeated call in constant memory."""
 
     def __init__(self) -> None:
         self._open = blake2b(digest_size=16)
 
     def feed(self, event: TextEvent) -> bytes | None:
-        """Add an event, and return the digest of the call that it ends, if any."""
+        """Add an event. If it ends a call, return the digest of that call, otherwise None."""
         if isinstance(event, CallStart):
             self._open = blake2b(
                 event.name.encode("utf-8", "surrogatepass") + b"\0", digest_size=16
@@ -94,26 +94,25 @@ class CallDigest:
 
 
 def digests(events: Iterable[TextEvent]) -> Iterator[bytes]:
-    """Yield the digests of complete calls."""
+    """Yield the digest of each call that ends in `events`."""
     one = CallDigest()
     return (digest for event in events if (digest := one.feed(event)))
 
 
 class EventBuffer:
-    """Buffer of one answer, shared by its text and its separate reasoning."""
+    """Buffer of the events of one answer, shared by its text and its separate reasoning."""
 
     def __init__(self, tools: ToolIndex, request: RequestTexts | None = None) -> None:
         self.tools = tools
         self.request_texts = request or RequestTexts()
-        self.quoted_calls: Counter[str] = Counter()  # calls that stayed text, by rule
+        self.quoted_calls: Counter[str] = Counter()  # calls treated as text, counted by rule
         self.grammar_failures: Counter[str] = Counter()  # exceptions, counted by dialect
-        self.has_text = False  # the answer has visible text
-        self.has_reasoning = False  # there was reasoning, possibly empty
-        self.reasoning_shown = False  # reasoning was shown
+        self.has_text = False  # text of the answer was emitted
+        self.has_reasoning = False  # a reasoning block was read, possibly an empty one
+        self.reasoning_shown = False  # reasoning text was emitted
         self.has_calls = False  # there was a call outside the reasoning
-        self._reasoning_calls: Pending | None = (
-            None  # calls in the reasoning that are not decided yet
-        )
+        # Calls in the reasoning, until a call outside of it or the end of the answer decides.
+        self._reasoning_calls: Pending | None = None
         self._events: list[TextEvent] = []
         self._calls = 0  # calls emitted
         self._digest = CallDigest()
@@ -130,7 +129,10 @@ class EventBuffer:
             self._events.append(Reasoning(text))
 
     def add_calls(self, events: Sequence[TextEvent], source: Source = "parsed from text") -> None:
-        """Add calls that are certain; calls held in the reasoning then count as rehearsals."""
+        """Emit calls that are certain, and the text between them.
+
+        Calls held from the reasoning are then emitted as reasoning, not as calls.
+        """
         for event in events:
             if digest := self._digest.feed(event):
                 self._made.add(digest)
@@ -145,8 +147,9 @@ class EventBuffer:
                 self._events.append(replace(event, index=self._calls - 1))
 
     def repeats_calls(self, events: Iterable[TextEvent]) -> bool:
-        """Return whether every call was made already: then a copy without markers is meant as
-        one.
+        """Return whether `events` contain calls, all of which were already emitted.
+
+        A model that repeats a call without its markers means a single call.
         """
         found = set(digests(events))
         return bool(found) and found <= self._made
@@ -162,14 +165,15 @@ class EventBuffer:
         self._reasoning_calls.add(raw, events)
 
     def release_reasoning_calls(self) -> None:
-        """Turn held calls of the reasoning into reasoning."""
+        """Emit the calls held from the reasoning as reasoning text."""
         pending, self._reasoning_calls = self._reasoning_calls, None
         if pending:
             self.add_reasoning(pending.raw)
 
     def decide_reasoning_calls(self, *, cut: bool) -> None:
-        """Decide at the end of the answer: held calls in the reasoning that nothing contradicts
-        are calls.
+        """Emit what is held from the reasoning at the end of the answer.
+
+        It is emitted as calls, or as reasoning text if the answer was cut.
         """
         pending, self._reasoning_calls = self._reasoning_calls, None
         if pending and cut:
@@ -184,7 +188,7 @@ class EventBuffer:
 
 
 def merged(events: Iterable[TextEvent]) -> list[TextEvent]:
-    """Return the events with adjacent pieces of text merged."""
+    """Return `events` with adjacent pieces of text, reasoning or arguments merged."""
     out: list[TextEvent] = []
     for _, group in groupby(events, key=lambda event: (type(event), getattr(event, "index", 0))):
         same = list(group)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 Source: TypeAlias = Literal["native", "parsed from text", "parsed from reasoning", "recovered"]
-"""Where a call was found: parsed by the backend, in the text, in the reasoning, or in a
-recovered answer.
+"""Where a call was found: parsed by the backend, in the text, in the reasoning, or in an answer
+that was recovered after a failure.
 """
 
 
@@ -30,7 +30,7 @@ class CallStart:
 @dataclass(frozen=True, slots=True)
 class CallArguments:
     index: int
-    text: str  # part of one JSON object
+    text: str  # the next piece of the arguments' JSON object
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class CallEnd:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    reason: str  # as sent by the backend
+    reason: str  # the finish reason that the backend sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class ErrorEvent:
 
 
 TextEvent: TypeAlias = Content | Reasoning | CallStart | CallArguments | CallEnd
-"""Events of the text parser."""
+"""Event that the parser produces from text."""
 
 Event: TypeAlias = TextEvent | Finish | Usage | Progress | Logprobs | Passthrough | ErrorEvent
-"""Events of a backend's response reader."""
+"""Event that the reader of a backend's response produces."""

@@ -1,4 +1,4 @@
-"""Code fences at the beginning of a message that may contain nothing but calls."""
+"""Detection of a code fence that starts a message and may contain nothing but calls."""
 
 from proxy.parsing.calls import ToolIndex
 from proxy.parsing.grammar_runner import bounded

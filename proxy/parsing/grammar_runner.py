@@ -1,4 +1,4 @@
-"""Runs grammars: either their calls are emitted, or all text that they read is given back."""
+"""Runner of grammars. It accepts the calls of a grammar, or returns its text to the reader."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,31 +19,31 @@ EmitEvents: TypeAlias = Callable[[Sequence[TextEvent]], None]
 
 @dataclass(frozen=True)
 class GrammarResult:
-    """What a run has read: its text, and the calls in it, if any.
+    """Result of running grammars: the text that was read, and the calls in it.
 
-    Without calls, the text need not be read again.
+    If `events` is empty, `raw` must not be parsed again. It is empty too if the calls were emitted
+    while they were read.
     """
 
     raw: str
     events: Sequence[TextEvent] = ()
-    rule: str = ""  # rule by which a call in it is text
+    rule: str = ""  # the quoting rule that refuses the calls; empty if none does
 
     @property
     def count(self) -> int:
-        """Number of calls that are text by `rule`."""
+        """Number of calls in the result, at least 1."""
         return sum(isinstance(event, CallStart) for event in self.events) or 1
 
 
 class _RepeatedCall(Exception):
-    """Raised when a call has ended that the request contains word for word."""
+    """Raised when a call ends that appears word for word in the request."""
 
 
 class _GrammarRun:
-    """One run of a grammar: the calls that it writes, and the point up to which it can be undone.
+    """Single run of a grammar, which can be undone until a call is emitted.
 
-    An emitted call cannot be undone, so once one has started, nothing before it is kept. If the
-    request contains the opener too, a call is held while it may still be a repetition of one in the
-    request.
+    Once a call has started, the text before it is no longer kept. If the request contains the
+    opener too, a call is held as long as it may be a copy of one in the request.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class _GrammarRun:
     ) -> None:
         self._reader, self._emit, self._allowance = reader, emit, allowance
         self.mark_count = reader.mark_count
-        # Start of the run, and of the current call.
+        # The start of the run, and the start of the current call.
         self.mark = self.begin = reader.mark(allowance)
         self.rule = ""
         self.has_emitted = False  # part of a call was emitted
@@ -68,7 +68,7 @@ class _GrammarRun:
         self._over = False
 
     def emit_certain(self) -> bool:
-        """Emit what is certain, and return whether this may have made more text available."""
+        """Emit the events that are certain. Return True if more text may have become visible."""
         waits = self._emit is not None and self._repeat is not None and self._repeat.may_match()
         if (
             self._emit is None
@@ -84,7 +84,7 @@ class _GrammarRun:
         return True
 
     def _give_up_marks(self) -> None:
-        """Stop keeping the text that was read."""
+        """Release the marks of this run, so that its text cannot be read again."""
         self._reader.release_to(self.mark_count)
         self._can_rewind = False
 
@@ -97,6 +97,10 @@ class _GrammarRun:
             self._repeat.matches(self.begin)
 
     def call_ended(self) -> None:
+        """Check whether the call repeats one from the request, and stop the grammar if it does.
+
+        A call that is held does not stop the grammar, but sets `rule`.
+        """
         if self._repeat is None or self._over:
             return
         if self._emit is None:
@@ -112,9 +116,7 @@ class _GrammarRun:
 
     @property
     def _breaks_off_repeated(self) -> bool:
-        """Whether the text ends, or is too long, inside a call that so far repeats one in the
-        request.
-        """
+        """Whether a call is still open and everything read of it appears in the request."""
         return (
             self.calls.open
             and self._can_rewind
@@ -124,7 +126,7 @@ class _GrammarRun:
 
     @property
     def is_call(self) -> bool:
-        """Whether part of a call was emitted, or can be emitted now."""
+        """Whether part of a call was emitted, or can be emitted now that the run is over."""
         return (
             self._emit is not None
             and self.calls.count > 0
@@ -132,7 +134,7 @@ class _GrammarRun:
         )
 
     def end(self) -> str:
-        """Emit the rest, and return what is text after all."""
+        """Emit the remaining events. Return the text that was read but belongs to no call."""
         self._over = True
         if self._breaks_off_repeated:
             text = self._reader.since(self.begin)
@@ -140,14 +142,14 @@ class _GrammarRun:
             return text
         if self.calls.open:
             self.calls.abort()
-        assert self._emit is not None  # otherwise it is not a call
+        assert self._emit is not None  # implied by is_call
         self._emit(self.calls.take_events())
         self._reader.release(self.begin)
         return self._reader.rewind_to(self.mark_count)
 
 
 class GrammarRunner:
-    """Runs grammars on one channel of an answer, its text or its reasoning."""
+    """Runner of grammars on one channel of an answer, its text or its reasoning."""
 
     def __init__(self, buffer: EventBuffer, reader: Reader) -> None:
         self._buffer, self._reader = buffer, reader
@@ -155,10 +157,9 @@ class GrammarRunner:
     def run_streamed(
         self, grammars: Sequence[NamedGrammar], opener: str
     ) -> Steps[GrammarResult | None]:
-        """Run the grammars where a call is certain to be a call: its events are emitted while it is
-        read.
+        """Run the grammars, and emit the events of a call while it is read.
 
-        Returns None if nothing was read.
+        Use this where a call cannot turn out to be text. Returns None if nothing was read.
         """
         return (
             yield from self._run_all(grammars, self._reader.limit, self._buffer.add_calls, opener)
@@ -167,8 +168,10 @@ class GrammarRunner:
     def run_held(
         self, grammars: Sequence[NamedGrammar], held_size: int, opener: str = ""
     ) -> Steps[GrammarResult | None]:
-        """Run the grammars where a call may still turn out to be text; return None if nothing
-        was read.
+        """Run the grammars, and return the calls without emitting them.
+
+        Use this where a call may turn out to be text. `held_size` is the number of characters
+        already held elsewhere. Returns None if nothing was read.
         """
         return (
             yield from self._run_all(grammars, max(self._reader.limit - held_size, 0), None, opener)
@@ -177,7 +180,9 @@ class GrammarRunner:
     def _run_all(
         self, grammars: Sequence[NamedGrammar], allowance: int, emit: EmitEvents | None, opener: str
     ) -> Steps[GrammarResult | None]:
-        """Run one grammar after the other; none of them leaves a mark behind."""
+        """Run the grammars in order until one of them has read something, and release their
+        marks.
+        """
         reader = self._reader
         for name, grammar in grammars:
             run = _GrammarRun(self._buffer, reader, emit, opener, allowance)
@@ -201,7 +206,7 @@ class GrammarRunner:
     def _run(self, name: str, grammar: Grammar, run: _GrammarRun) -> Steps[bool]:
         """Run one grammar to its end.
 
-        Returns False if it raised, or needed more text than there is or may be held.
+        Returns False if the grammar raised, or needed more text than exists or may be held.
         """
         steps = grammar(self._reader, run.calls)
         while True:
@@ -211,7 +216,7 @@ class GrammarRunner:
                 return True
             except _RepeatedCall:
                 raise
-            except Exception:  # law 6: no failure of a grammar ends the answer
+            except Exception:  # law 6: a failing grammar must not end the answer
                 self._buffer.grammar_failures[name] += 1
                 return False
             if run.emit_certain():
@@ -223,7 +228,7 @@ class GrammarRunner:
 
 
 def bounded(reader: Reader, steps: Steps[T]) -> Steps[T | None]:
-    """Run `steps`; return None if they needed more text than there is or may be held."""
+    """Run `steps`, and return None if they needed more text than exists or may be held."""
     mark_count = reader.mark_count
     while True:
         try:

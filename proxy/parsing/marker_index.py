@@ -1,4 +1,4 @@
-"""Index of all markers to look for in an answer, computed once per set of dialects."""
+"""Index of the markers to look for in an answer, cached by the dialects that are in use."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -17,12 +17,15 @@ NAME_LIMIT = 128
 _AFTER_NAME = frozenset(" \t\r\n({<:[")
 NO_HINT = ModelHint()
 BOUNDARIES = ("<|start|>", "<|end|>", "<|return|>", "<|call|>")
-"""Tokens that begin or end a message of any model, beside the turn tokens of the model's own
-dialects and the closers of reasoning.
+"""Tokens that begin or end a message of any model.
+
+The end tokens of the model's own dialects and the closers of reasoning count too.
 """
 
 
 class MarkerIndex:
+    """Markers of the dialects in use, grouped by the places where they may appear."""
+
     def __init__(
         self,
         dialects: Sequence[Dialect],
@@ -98,7 +101,7 @@ class MarkerIndex:
         )
 
     def trust(self, opener: str) -> OpenerTrust:
-        """Return how far the model is known to use `opener`.
+        """Return what is known about the model's use of `opener`.
 
         An opener that is shared with one of the model's dialects counts as the model's own.
         """
@@ -135,7 +138,7 @@ def _closers(reasoning_tags: Sequence[ReasoningTags]) -> dict[str, tuple[str, ..
 
 
 def _by_marker(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
-    """Map each marker to everything that it may begin, also through a shorter marker inside it.
+    """Map each marker to the values given for it and for all markers that are a prefix of it.
 
     A grammar that two dialects share is listed once.
     """
@@ -147,6 +150,7 @@ def _by_marker(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
 
 
 def _once(same: Iterable[T]) -> Iterator[T]:
+    """Yield the values without those whose grammar was already yielded."""
     seen = []
     for one in same:
         grammar = one[1] if isinstance(one, tuple) else getattr(one, "doubtful", one)
@@ -162,7 +166,7 @@ def marker_index(
     end_tokens: tuple[str, ...],
     labels: tuple[ReasoningTags, ...],
     own_end_tokens: tuple[str, ...],
-    tools: bool,  # noqa: FBT001 - a key
+    tools: bool,  # noqa: FBT001 - part of the cache key
     hint: ModelHint,
     quoted_calls: QuotedCalls,
 ) -> MarkerIndex:

@@ -29,14 +29,14 @@ HIGH_SURROGATE = re.compile(r"[\ud800-\udbff]\Z")
 
 
 class Channel:
-    """One stream of text, and the computation that reads it.
+    """Stream of text, and the generator that reads it.
 
-    `rest` receives the text that the computation never reads.
+    `rest` receives the text that the generator leaves unread.
     """
 
     def __init__(self, reader: Reader, steps: Steps[None], rest: Emit) -> None:
         self._reader, self._steps, self._rest = reader, steps, rest
-        self._high_surrogate = ""  # first half of a character that a backend has split
+        self._high_surrogate = ""  # the first half of a character that the backend has split in two
         self._over = False
         self._advance()
 
@@ -53,7 +53,7 @@ class Channel:
         self._high_surrogate = ""
         self._reader.end(cut=cut)
         self._advance()
-        if not self._over:  # law 5: it waits for text that will never arrive
+        if not self._over:  # law 5: the generator waits for text that will not arrive
             self._steps.close()
             self._rest(self._reader.take_rest())
 
@@ -118,16 +118,16 @@ class ChoiceParser:
 
     @property
     def grammar_failures(self) -> Counter[str]:
-        """How often each grammar has raised."""
+        """Number of exceptions that the grammar of each dialect has raised."""
         return self._buffer.grammar_failures
 
     @property
     def quoted_calls(self) -> Counter[str]:
-        """How many calls stayed text, by rule."""
+        """Number of calls treated as text, by the rule that refused them."""
         return self._buffer.quoted_calls
 
     def feed(self, text: str) -> list[TextEvent]:
-        """Parse text of the answer."""
+        """Parse the next piece of the answer's text, and return the events that are certain."""
         if text:
             self._end_reasoning(cut=False)
             if self._answer is None:
@@ -138,7 +138,7 @@ class ChoiceParser:
         return self._buffer.take_events()
 
     def feed_reasoning(self, text: str) -> list[TextEvent]:
-        """Parse reasoning that the backend has separated."""
+        """Parse the next piece of reasoning that the backend has separated from the text."""
         if text:
             if self._forced and self._answer is not None:
                 self._answer.end(cut=False)
@@ -156,16 +156,16 @@ class ChoiceParser:
         return self._buffer.take_events()
 
     def native_call_started(self) -> list[TextEvent]:
-        """Record that the backend has parsed a call, so calls in the reasoning were rehearsals."""
+        """Note that the backend has parsed a call, so that held calls become reasoning text."""
         self._end_reasoning(cut=False)
         self._buffer.has_calls = True
         self._buffer.release_reasoning_calls()
         return self._buffer.take_events()
 
     def close(self, finish: str = "stop") -> list[TextEvent]:
-        """End the answer, and return all held events.
+        """End the answer, and return all remaining events.
 
-        If `finish` says that the answer was cut or broke off, nothing is completed or repaired.
+        If `finish` is "length" or "error", the answer was cut: nothing is completed or repaired.
         """
         cut = finish in ("length", "error")
         self._end_reasoning(cut=cut)

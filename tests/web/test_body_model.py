@@ -1,4 +1,4 @@
-"""The `model` field of a body that is still arriving: found at every cut; the body is kept whole."""
+"""The `model` field of an arriving body: found at every cut, and the body is kept whole."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""OpenCode 2 as modelled in `opencode_2`: every backend gets its requests, and it reads every answer."""
+"""OpenCode 2, as modelled in `opencode_2`, with every kind of backend."""
 
 import json
 from typing import Any
@@ -293,7 +293,7 @@ async def test_an_answer_that_is_asked_for_again_and_runs_nothing(pieces: list[A
 
 
 async def test_a_call_that_was_whole_when_the_answer_broke_off_runs_once() -> None:
-    """A call is known to be complete when the next one starts; the last, incomplete one is not run."""
+    """A call is complete when the next one starts; the last, incomplete one is not run."""
     pieces = [
         native(0, LS_JSON, id="c", name="shell"),
         native(1, '{"command":"rm', id="d", name="shell"),

@@ -1,4 +1,4 @@
-"""Waiting requests: visible in the log, `/health` and the dashboard, and optionally as reasoning."""
+"""Waiting requests: shown in the log, `/health`, the dashboard, and optionally as reasoning."""
 
 import asyncio
 import logging

@@ -110,7 +110,9 @@ ENDINGS = (
 
 
 def python_source(first_letters: str) -> str:
-    """The modules of the standard library whose names begin so, as one text."""
+    """Return the modules of the standard library whose names begin with one of the letters, as
+    one text.
+    """
     modules = sorted(
         p for p in Path(sysconfig.get_paths()["stdlib"]).glob("*.py") if p.name[0] in first_letters
     )
@@ -118,7 +120,7 @@ def python_source(first_letters: str) -> str:
 
 
 def train_tokenizer(source: str, chat_template: str) -> Tokenizer:
-    """A byte-level BPE with GPT-2's way of cutting words, which llama.cpp knows."""
+    """Train a byte-level BPE tokenizer with GPT-2's pre-tokenizer, which llama.cpp supports."""
     texts = (
         source.splitlines(keepends=True)
         + [chat_template] * 20
@@ -139,7 +141,7 @@ def train_tokenizer(source: str, chat_template: str) -> Tokenizer:
 
 
 def tool_as_json(name: str, description: str) -> str:
-    """One tool as the chat templates list it."""
+    """Return one tool as the chat templates list it."""
     properties = {
         key: {"type": "string", "description": f"The {key} to use"}
         for key in PARAMETER_NAMES[: 1 + len(name) % 4]
@@ -186,7 +188,7 @@ class Lesson:
 
 
 class Teacher:
-    """Makes up lessons without end; the seed decides which."""
+    """Generates lessons without end; the seed decides which."""
 
     LENGTH = 224  # tokens of a lesson
     FARTHEST = 60_000  # positions that a lesson may span
@@ -214,7 +216,7 @@ class Teacher:
         return self._laid_out(kind, fragments, prompt_end, answer)
 
     def _last_message(self, *, after_tool: bool, asked: bool) -> list[int]:
-        """The end of the last message, and sometimes its beginning too."""
+        """Return the end of the last message, and sometimes its beginning too."""
         text = self._filler(self._random.randint(0, self._random.choice((6, 30, 70))))
         if after_tool:
             return text + self._encode("\n</tool_response>\n<|im_end|>\n")

@@ -1,8 +1,8 @@
-"""Makes the tiny model anew, in about seven minutes on one core: python -m tools.tiny_model.make
+"""Trains the tiny model in about seven minutes on one core: python -m tools.tiny_model.make
 OUT.gguf [--seconds 360]
 
 It trains a tokenizer and a network of 180,000 weights on lessons made up on the spot (lessons.py),
-writes both as one GGUF file with template.jinja inside (transport.py), and examines the model on
+writes both as one GGUF file with template.jinja inside (network.py), and examines the model on
 prompts it has never seen. Needs torch, tokenizers and gguf, which the proxy itself does not:
 README.md names the versions.
 
@@ -44,7 +44,7 @@ QUESTIONS: tuple[tuple[Kind, bool, str], ...] = (
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tools.tiny_model.make",
-        description="Makes the tiny tool-calling model anew.",
+        description="Train the tiny tool-calling model, and write it as a GGUF file.",
     )
     parser.add_argument("out", type=Path, metavar="OUT.gguf", help="the file to write")
     parser.add_argument(
@@ -101,7 +101,9 @@ def train(weights: network.Weights, teacher: lessons.Teacher, seconds: float) ->
 
 
 def learning_rate(step: int, done: float) -> float:
-    """Rises over the first hundred steps, stays until half-time and then falls to a fiftieth."""
+    """Return the learning rate: it rises over the first hundred steps, is constant until
+    half-time, and then falls to a fiftieth.
+    """
     return LEARNING_RATE * min(1.0, step / 100) * (1.0 if done < 0.5 else max(0.02, 2 * (1 - done)))
 
 
@@ -112,7 +114,7 @@ def learn(
     asked: Counter[str],
     right: Counter[str],
 ) -> float:
-    """One step; counts which lessons were answered without a fault."""
+    """Run one training step, and count the lessons that were answered without a fault."""
     tokens = torch.tensor([lesson.tokens for lesson in batch])
     positions = torch.tensor([lesson.positions for lesson in batch])
     predicted = torch.tensor([lesson.predicted for lesson in batch])
@@ -132,8 +134,8 @@ def learn(
 
 
 def attention_mask(batch: list[Lesson]) -> torch.Tensor:
-    """Nobody sees what comes later; a fragment seen from outside counts for the text that it
-    stands for.
+    """Return the attention mask: no token sees later ones, and a fragment counts as the text
+    that it stands for.
     """
     fragments = torch.tensor([lesson.fragments for lesson in batch])
     bonuses = torch.tensor([lesson.bonuses for lesson in batch])
@@ -143,8 +145,8 @@ def attention_mask(batch: list[Lesson]) -> torch.Tensor:
 
 
 def examine(weights: network.Weights, tokenizer: Tokenizer) -> bool:
-    """Does greedy decoding give the right answer to every question, after random prompts of
-    every length?
+    """Return whether greedy decoding answers every question correctly, after random prompts of
+    each length.
     """
     source = lessons.python_source("nopqrstuvwxyz")  # none of it was in the lessons
     chance = random.Random(SEED)

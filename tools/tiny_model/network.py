@@ -31,7 +31,7 @@ Weights: TypeAlias = dict[str, torch.Tensor]
 
 
 def new_weights() -> Weights:
-    """Random weights, ready to be trained."""
+    """Return random weights, ready for training."""
     shapes = {"token_embd": (VOCABULARY, WIDTH), "output_norm": (WIDTH,)}
     for layer in range(LAYERS):
         shapes |= {f"blk.{layer}.{norm}": (WIDTH,) for norm in ("attn_norm", "ffn_norm")}

@@ -18,7 +18,8 @@ from proxy.parsing.reader import Reader, Steps
 def xml_calls(reader: Reader, calls: CallWriter, xml_format: XmlFormat) -> Steps[None]:
     """Read a block of calls.
 
-    Without the opening tag of the block, the first call must name a declared tool.
+    Without the opening tag of the block, the first call must name a declared tool, unless its tag
+    proves that it is a call.
     """
     certain = False
     while (yield from reader.take(*xml_format.openers)):  # some models repeat the opening tag
