@@ -1,8 +1,8 @@
-r"""Escaping of text from outside (file names, metadata, models, clients, servers) before it is
-printed, logged or encoded.
+r"""Escaping of untrusted text before it is printed, logged or encoded.
 
-Escape sequences could repaint a terminal or forge log lines, and file names that are not UTF-8
-cannot be encoded. Unprintable characters are written as in a Python string: `\\x1b`.
+The text comes from file names, metadata, models, clients and servers. Escape sequences could
+repaint a terminal or forge log lines, and file names that are not UTF-8 cannot be encoded.
+Unprintable characters are written as in a Python string: `\x1b`.
 """
 
 import re

@@ -23,7 +23,7 @@ class Reservation:
     output: int | None = None  # tokens; None: as many as fit
     tools: bool = False
     slots: int = 1
-    session: str | None = None  # equal for all requests of a conversation
+    session: str | None = None  # the same for all requests of a conversation
     prompt: int | None = None  # tokens, once counted
     uncountable: bool = False
     overtaken: int = 0
@@ -74,8 +74,9 @@ class Admission:
             first.admitted.set()
 
     def to_count(self, reservation: Reservation) -> list[Reservation]:
-        """Return the requests to count before it is known whether `reservation` fits, itself
-        last.
+        """Return the requests whose prompts must be counted before `reservation` can be checked.
+
+        `reservation` itself is the last one.
         """
         return [
             one
@@ -89,7 +90,8 @@ class Admission:
     def leave(self, reservation: Reservation, *, finished: bool) -> bool:
         """End a reservation.
 
-        If its answer was not finished, it is kept in `ending` until `free`; then return True.
+        Returns True if the answer was not finished. The reservation is then kept in `ending` until
+        `free` is called.
         """
         kept = reservation in self.running and not finished
         if kept:
@@ -105,9 +107,9 @@ class Admission:
         self.admit()
 
     def reserved_tokens(self) -> int:
-        """Return the tokens that are reserved now.
+        """Return how many tokens running and ending requests reserve.
 
-        A request that has not been counted runs alone.
+        A request whose prompt is not counted runs alone, and counts as 0.
         """
         total = self.capacity.tokens or 0
         return min(total, sum(one.tokens(total) or 0 for one in [*self.running, *self.ending]))

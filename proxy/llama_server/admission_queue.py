@@ -27,8 +27,9 @@ _TIMEOUT = 2.0
 
 class SlotMonitor(Protocol):
     async def at_most(self, busy: int) -> bool:
-        """Return whether at most `busy` slots are working; True also if the engine cannot be
-        asked.
+        """Return whether at most `busy` slots are processing a request.
+
+        Also returns True if the engine cannot be queried.
         """
 
     async def clear_idle(self) -> None:
@@ -75,9 +76,10 @@ class AdmissionQueue:
         self._polling: set[asyncio.Task[None]] = set()
 
     async def admit(self, reservation: Reservation, capacity: Capacity) -> None:
-        """Return when the request may start; `leave` must follow in any case.
+        """Wait until the request may start.
 
-        A request that runs alone is not counted until the next one arrives.
+        The caller must call `leave` in any case. The prompt of a request that runs alone is not
+        counted until the next request arrives.
         """
         self._rules.capacity = capacity
         self._rules.enter(reservation)
@@ -93,7 +95,9 @@ class AdmissionQueue:
             self._residents.record_start(reservation, running)
 
     def leave(self, reservation: Reservation, *, finished: bool, tokens: int = 0) -> None:
-        """Release a reservation; after an unfinished answer, once the engine has stopped working
+        """Release a reservation.
+
+        If the answer was not finished, the reservation is kept until the engine has stopped working
         on it.
         """
         self._residents.record_answer(reservation.session, tokens)
@@ -112,7 +116,7 @@ class AdmissionQueue:
             reservation.admitted.set()
 
     def waiting_reason(self, reservation: Reservation) -> str | None:
-        """Return why the request waits, in one line, or None."""
+        """Return in one line why the request waits, or None if it does not wait."""
         rules = self._rules
         if reservation not in rules.waiting:
             return None
@@ -130,8 +134,9 @@ class AdmissionQueue:
         )
 
     async def _count(self, reservation: Reservation) -> None:
-        """Count the prompts that are not counted yet; raise ContextOverflow if the request can
-        never fit.
+        """Count the prompts that are not counted yet.
+
+        Raises ContextOverflow if the request can never fit.
         """
         async with self._counting:
             for one in self._rules.to_count(reservation):
@@ -150,9 +155,9 @@ class AdmissionQueue:
         ]
 
     async def _wait_until_free(self) -> None:
-        """Wait until the engine works on no more requests than are running, with a limit.
+        """Wait until the engine works on no more requests than are running.
 
-        The limit is for an engine that has other clients too.
+        Gives up after `_MAX_POLLS` polls, because the engine may also serve other clients.
         """
         pause = _FIRST_POLL
         for _ in range(_MAX_POLLS):

@@ -1,4 +1,4 @@
-"""Detects GPUs from outside the engine, and waits until GPU memory is free again.
+"""Detection of GPUs from outside the engine, and waiting until GPU memory is free again.
 
 The engine does not report devices that it cannot drive, and the driver frees the memory of a
 process only some time after its exit.
@@ -50,8 +50,9 @@ _TOOL_TIMEOUT = 5.0
 
 
 async def wait_memory_settled() -> None:
-    """Return when the GPU memory in use has stopped falling, or immediately if it cannot be
-    read.
+    """Wait until the GPU memory in use has stopped falling.
+
+    Returns immediately if the memory in use cannot be read.
     """
     end = time.monotonic() + _MAX_WAIT
     last = await used_memory()

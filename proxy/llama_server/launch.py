@@ -1,4 +1,4 @@
-"""What to start, and with which engine: a llama-server of this machine, or the one in the wheel."""
+"""Launch parameters of an engine: a llama-server on this machine, or the one in the wheel."""
 
 import importlib.util
 import os
@@ -21,7 +21,7 @@ PORTS = range(20000, 32000)
 
 
 class EngineMissing(ValueError):
-    """No engine is available; the message says how to get one."""
+    """Error if no engine is available; the message says how to get one."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,11 @@ class LaunchSpec:
         ]
 
     def environment(self, key: str) -> dict[str, str]:
-        """Return the environment of the process, without our secrets and `LLAMA_ARG_…`.
+        """Return the environment of the engine process.
 
-        `LLAMA_ARG_…` would be invisible options; llama-server.conf is the place for them. A
-        backtrace by gdb would delay the exit and bury the reason in the log.
+        Secrets of llama-bridge are removed, and so are `LLAMA_ARG_…` variables: options belong in
+        llama-server.conf. Backtraces are disabled, because they would delay the exit and bury the
+        reason in the log.
         """
         ours = {
             name: value
@@ -77,7 +78,7 @@ def find_engine(
     environment: Mapping[str, str] = os.environ,
     by: str = "LLAMA_SERVER",
 ) -> Path | None:
-    """Return the engine: LLAMA_SERVER, else `llama-server` on the PATH, else None for the wheel.
+    """Return the engine to use: `named`, else `llama-server` on the PATH, else None for the wheel.
 
     Raises EngineMissing if there is none.
     """

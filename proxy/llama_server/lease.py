@@ -1,5 +1,7 @@
-"""Lease of a model by one request: its turn, the address, and the replacement of an exited
-process.
+"""Lease of a model by one request.
+
+The lease waits for its turn, provides the address of the process, and waits for the replacement if
+the process exits.
 """
 
 import asyncio
@@ -27,9 +29,9 @@ class TicketQueue(Protocol):
 
 
 class Lease:
-    """One request's hold on a model.
+    """Right of one request to use a model.
 
-    The lease queues for its turn when the address is first requested.
+    The request enters the queue for its model on the first call of `load`, `admit` or `ready`.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Lease:
         self._address: ProcessAddress | None = None
         self._admission: AdmissionQueue | None = None
         self._reservation: Reservation | None = None
-        # Tokens of the prompt once the answer is complete, 0 if unknown.
+        # Tokens of the prompt: None until the answer is complete, 0 if unknown.
         self._prompt_tokens: int | None = None
 
     async def ready(self) -> ProcessAddress:
@@ -62,7 +64,7 @@ class Lease:
         return self._address
 
     async def load(self) -> None:
-        """Wait for the turn and the ready process, but start no request on it."""
+        """Wait until the model is loaded, without starting a request on it."""
         async with self._deadline():
             await self._wait_turn()
         await self.supervisor.ensure_ready()
@@ -101,7 +103,7 @@ class Lease:
 
     @property
     def waiting_reason(self) -> str | None:
-        """Return why the request waits for others on its model, in one line, or None."""
+        """Return in one line why the request waits for others on its model, or None."""
         return (
             self._admission.waiting_reason(self._reservation)
             if self._admission is not None and self._reservation is not None
@@ -120,8 +122,9 @@ class Lease:
         )
 
     async def await_replacement(self, url: str) -> ProcessAddress:
-        """Return the address of the process that replaces the one at `url`; raise as `ready`
-        does.
+        """Return the address of the process that replaces the one at `url`.
+
+        Call this after a connection to `url` failed. Raises the same errors as `ready`.
         """
         await self.supervisor.wait_exit_noticed(url)
         return await self.ready()

@@ -47,7 +47,7 @@ class ModelPool:
         self._closed = True  # until it is entered
         self._apply_catalog(catalog)
 
-    # Interface for all.
+    # Public interface.
 
     @property
     def is_open(self) -> bool:
@@ -55,7 +55,7 @@ class ModelPool:
 
     @property
     def is_loading(self) -> bool:
-        """Whether a request waits for a model."""
+        """Return whether a request waits for a model, or a preload is in progress."""
         return bool(self._tasks or self._scheduler.waiting)
 
     @property
@@ -66,8 +66,10 @@ class ModelPool:
         return self._supervisors[name]
 
     def resolve(self, requested: str | None, default: str | None = None) -> ModelConfig:
-        """Return the model for a name: by name or alias, BACKEND_MODEL, the only one, the last
-        used one.
+        """Return the model that a request for `requested` uses.
+
+        In this order: the model with that name or alias, the model named `default`, the only
+        model, the last used one that is loaded, and the catalog's default if no name was given.
         """
         for name in (requested, default):
             for model in self.models:
@@ -125,7 +127,7 @@ class ModelPool:
         )
 
     async def wait_change(self) -> None:
-        """Return when a process changes its state, or a request arrives or leaves."""
+        """Wait until a process changes its state, or a request arrives or leaves."""
         events = [self._changed, *(supervisor.changed for supervisor in self._supervisors.values())]
         waits = [asyncio.create_task(event.wait()) for event in events]
         try:
@@ -135,7 +137,7 @@ class ModelPool:
                 wait.cancel()
 
     async def wait_loaded(self) -> None:
-        """Return when the preloaded models are ready or have failed."""
+        """Wait until the preloaded models are ready or have failed."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
@@ -190,7 +192,7 @@ class ModelPool:
             self._start_preload(name)
         return changed
 
-    # Interface for leases.
+    # Interface for leases (`TicketQueue`).
 
     def enter(self, ticket: Ticket, lease: Lease) -> None:
         if self._closed:
@@ -208,7 +210,7 @@ class ModelPool:
         self._leases.pop(ticket, None)
         self._changed.set()
 
-    # The deciding task.
+    # The task that decides which models are loaded.
 
     async def _decide(self) -> None:
         while True:
@@ -230,7 +232,7 @@ class ModelPool:
         if retired is not None:
             return self._background(self._close_retired(*retired))
         if self._retired:
-            return None  # what still answers holds the memory that the next one needs
+            return None  # a retired process that still answers holds the memory for the next one
         swap = self._scheduler.next_swap()
         if swap is None:
             return None

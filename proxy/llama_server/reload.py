@@ -1,4 +1,4 @@
-"""Comparison of the loaded models with a new configuration."""
+"""Helpers for applying a new configuration to running models."""
 
 from proxy.errors import ModelNotFound
 from proxy.llama_server.config.model_config import ModelConfig
@@ -9,7 +9,5 @@ def removed_error(name: str) -> ModelNotFound:
 
 
 def process_identity(model: ModelConfig | None) -> object:
-    """Return what requires a new process if it changes; names and timeouts can change while it
-    runs.
-    """
+    """Return the part of a model's configuration that requires a new process when it changes."""
     return (model.launch, model.require_gpu) if model else None

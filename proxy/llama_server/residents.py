@@ -1,4 +1,4 @@
-"""Tracks which conversations the engine's slots hold, and whether idle ones must be cleared first.
+"""Tracker of the conversations in the engine's slots, to know when to clear idle slots.
 
 With a shared cache, llama-server copies the conversations of idle slots to RAM (`cache-ram`) and
 clears the slots, but only after it has tried to restore the new request's conversation from RAM.
@@ -18,18 +18,20 @@ _LIMIT = 64  # conversations
 class Residents:
     # Tokens of each conversation, the most recent last.
     sizes: dict[str, int | None] = field(default_factory=dict)
-    # In slots since the last start; None: requests without a session.
+    # Conversations in the slots; None stands for requests without a session.
     held: set[str | None] = field(default_factory=set)
 
     def needs_room(
         self, reservation: Reservation, running: Sequence[Reservation], total: int
     ) -> bool:
-        """Return whether idle slots must be cleared before this request starts beside the
-        `running` ones.
+        """Return whether idle slots must be cleared before this request starts.
+
+        `running` are the requests that run at the same time; `total` is the size of the cache in
+        tokens.
         """
         idle = self.held - {one.session for one in running}
         if reservation.slots > 1:
-            return bool(idle)  # each further choice takes a slot with its content
+            return bool(idle)  # an additional choice may take a slot and discard its content
         if reservation.session in self.held or reservation.session not in self.sizes:
             return False
         reserved = sum(one.tokens(total) or total for one in running)
@@ -42,13 +44,13 @@ class Residents:
         )
 
     def record_start(self, reservation: Reservation, running: Sequence[Reservation]) -> None:
-        """Record that the engine clears every slot except those of running requests."""
+        """Record that a request starts, which makes the engine clear all idle slots."""
         self.held = {reservation.session, *(one.session for one in running)}
         if reservation.session is not None:
             self._remember(reservation.session, self.sizes.get(reservation.session))
 
     def record_answer(self, session: str | None, tokens: int) -> None:
-        """Record the size of a conversation, if known."""
+        """Record the size of a conversation; 0 means unknown."""
         if session is not None and tokens:
             self._remember(session, tokens)
 

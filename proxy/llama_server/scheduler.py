@@ -15,7 +15,7 @@ ACTIVE_SECONDS = 300.0  # after the last answer with tools, a model counts as in
 
 @dataclass(eq=False)
 class Ticket:
-    """One request in the queue."""
+    """Place of one request in the queue."""
 
     model: str
     tools: bool = True
@@ -44,7 +44,7 @@ class Scheduler:
     rules: Rules
     waiting: list[Ticket] = field(default_factory=list)
     running: list[Ticket] = field(default_factory=list)
-    loaded: dict[str, float] = field(default_factory=dict)  # by time of last use
+    loaded: dict[str, float] = field(default_factory=dict)  # model → time of last use
     # Time of the last answer with tools.
     last_tool_answer: dict[str, float] = field(default_factory=dict)
 
@@ -69,8 +69,9 @@ class Scheduler:
         return granted
 
     def next_swap(self) -> Swap | None:
-        """Return the swap for the first request whose model is not loaded; None while its place
-        is in use.
+        """Return the swap for the first request whose model is not loaded.
+
+        None if there is no such request, or while a model to evict is busy.
         """
         first = self._first_unloaded()
         if first is None:
@@ -79,9 +80,7 @@ class Scheduler:
         return None if any(self.is_busy(model) for model in evict) else Swap(evict, first)
 
     def mark_loaded(self, model: str, now: float) -> list[Ticket]:
-        """Mark a model as loaded, and grant all requests that wait for it, also those behind
-        others.
-        """
+        """Mark a model as loaded, and grant and return all requests that wait for it."""
         self.loaded[model] = now
         granted = [ticket for ticket in self.waiting if ticket.model == model]
         self._grant(granted)
@@ -98,7 +97,7 @@ class Scheduler:
         self.loaded.pop(model, None)
 
     def finish(self, ticket: Ticket, now: float) -> None:
-        """Remove a request that has its answer or was cancelled."""
+        """Remove a request that is finished or was cancelled."""
         if ticket in self.waiting:
             self.waiting.remove(ticket)
         elif ticket in self.running:
@@ -120,7 +119,10 @@ class Scheduler:
     def idle_models(
         self, now: float, idle_limit: Callable[[str], float | None]
     ) -> tuple[list[str], float | None]:
-        """Return the models unused for too long, and the seconds until the next one expires."""
+        """Return the models that have been idle for too long.
+
+        The second value is the number of seconds until the next model expires, or None.
+        """
         expired: list[str] = []
         later: list[float] = []
         for model, used in self.loaded.items():
@@ -150,8 +152,9 @@ class Scheduler:
         return self._evictions_for(first) if first is not None else ()
 
     def _evictions_for(self, model: str) -> tuple[str, ...]:
-        """Return the models to evict: as few groups as needed, idle and least recently used ones
-        first.
+        """Return the models to evict so that `model` can be loaded.
+
+        As few groups as needed are evicted, idle and least recently used ones first.
         """
         group_of = self.rules.group
         groups = {group_of(other) for other in self.loaded} - {group_of(model)}

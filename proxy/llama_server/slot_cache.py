@@ -1,4 +1,4 @@
-"""Saves the conversations in a process's slots to disk across restarts, if `slot-save-path` is set.
+"""Cache on disk that keeps conversations across restarts, if `slot-save-path` is set.
 
 Slots are saved before an orderly stop and restored when the next process is ready. The first long
 answer after that shows whether it helped. If it did, the files stay, because the next process may
@@ -39,7 +39,7 @@ class SlotCache:
         self._folder = _folder(launch)
         self._fingerprint = _fingerprint(launch)
         self._timeout, self._notify, self._transport = timeout, notify, transport
-        self._restored: list[Path] = []  # files of which it is not known yet whether they help
+        self._restored: list[Path] = []  # restored files that have not yet proven useful
         self._failures = 0  # in a row
 
     @property
@@ -47,7 +47,10 @@ class SlotCache:
         return self._folder is not None
 
     def prepare(self) -> None:
-        """Create the folder, without which llama-server does not start; call only if `enabled`."""
+        """Create the folder, which llama-server requires, and delete incomplete and excess files.
+
+        Call this only if `enabled`.
+        """
         assert self._folder is not None
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,7 +73,7 @@ class SlotCache:
                 failure = f" ({type(error).__name__})"
         if saved:
             self._notify(logging.INFO, f"saved {saved:,} tokens of conversations{failure}")
-        elif tried or failure:  # no room, or nothing that this engine can save
+        elif tried or failure:  # no disk space, or the engine cannot save slots
             self._record_failure(f"conversations could not be saved{failure}")
 
     async def restore(self, address: ProcessAddress) -> None:
@@ -93,7 +96,10 @@ class SlotCache:
             self._record_failure("saved conversations were rejected")
 
     def record_hit_rate(self, prompt: int, cached: int) -> None:
-        """Decide from the first long answer whether the restored slots helped."""
+        """Judge by the first long answer after a restore whether the restored slots helped.
+
+        `prompt` is its number of prompt tokens, and `cached` how many of them were cached.
+        """
         if not self._restored or prompt < MIN_TOKENS:
             return
         tried, self._restored = self._restored, []
@@ -125,7 +131,10 @@ class SlotCache:
         return saved
 
     def _after_saving(self, partial: Path) -> None:
-        """Delete old files; runs in a thread, because deleting gigabytes takes time."""
+        """Delete an incomplete file, and old files beyond the limit.
+
+        This runs in a thread, because deleting gigabytes takes time.
+        """
         _delete(partial)
         self._enforce_limit()
 
@@ -186,8 +195,9 @@ def _folder(launch: LaunchSpec) -> Path | None:
 
 
 def _fingerprint(launch: LaunchSpec) -> str:
-    """Return the key of a launch: files of another model, section or other flags must not be
-    restored.
+    """Return a fingerprint of the model file and its options.
+
+    Saved slots of another model, or of other options, must not be restored.
     """
     stamp = 0
     with suppress(OSError):  # the model may not exist yet

@@ -1,15 +1,18 @@
-"""Finds the request that crashes the engine: a suspect runs alone until it is cleared or convicted.
+"""Detection of requests that crash the engine.
 
-1. A process that was ended by a signal from outside, or that ended in order, says nothing about its
-requests. 2. A crash makes every request in flight a suspect. 3. A suspect runs alone. If its answer
-completes, it is cleared. If the engine crashes again, that counts. 4. A request that was alone at
-two crashes is refused for ten minutes. 5. A request that leaves without an answer counts as in
-flight for a moment longer: its connection breaks before the exit of the process is noticed, and the
-engine may still work on it. The next request must not be blamed.
+A request is identified by its fingerprint, which stays the same when the client repeats it; a
+request without a fingerprint is never suspected. The rules:
 
-So a request that always crashes the engine is found after three crashes at most: one beside others,
-two alone. No request is refused because of another one. A request is identified by its fingerprint,
-which a repeated request shares; one without a fingerprint is never suspected.
+1. A process that was ended by a signal from outside, or that exited normally, says nothing about
+   its requests.
+2. A crash makes every request in flight a suspect.
+3. A suspect runs alone. It is cleared when its answer completes; another crash counts against it.
+4. A request that ran alone at two crashes is refused for ten minutes.
+5. A request that ends without an answer counts as in flight for some more seconds, because the
+   engine may still work on it, and the next request must not be blamed for its crash.
+
+So a request that always crashes the engine is found after at most three crashes: one beside other
+requests, two alone. No request is refused because of another one.
 """
 
 import asyncio
@@ -19,14 +22,14 @@ from dataclasses import dataclass, field
 
 from proxy.errors import CrashesModel
 
-MEMORY_SECONDS = 600.0  # seconds after the last crash
+MEMORY_SECONDS = 600.0  # how long a suspect is remembered after its last crash
 _CONVICTING_CRASHES = 2  # crashes while it ran alone
-_SETTLE_SECONDS = 5.0  # seconds after a request left without an answer
+_SETTLE_SECONDS = 5.0  # how long a request without an answer still counts as in flight
 
 
 @dataclass(eq=False, slots=True)
 class SuspectRun:
-    """One request that the engine processes, or that waits for that."""
+    """One request that is in flight at the engine or waits to be sent."""
 
     fingerprint: str | None
     admitted: asyncio.Event = field(default_factory=asyncio.Event)
@@ -37,7 +40,7 @@ class SuspectRun:
 @dataclass(slots=True)
 class _CrashRecord:
     crashes_alone: int  # crashes while it ran alone
-    last_crash: float  # the last crash
+    last_crash: float  # time of the last crash
 
 
 class CrashSuspects:
@@ -88,12 +91,15 @@ class CrashSuspects:
             self._remove(run)
 
     def clear(self, run: SuspectRun) -> None:
-        """Clear the request, because its answer is complete."""
+        """Clear a request of suspicion after a complete answer."""
         self._records.pop(run.fingerprint or "", None)
         self._remove(run)
 
     def process_ended(self, *, crashed: bool) -> None:
-        """Record that the process has ended; requests that continue must `enter` again."""
+        """Record that the process has ended.
+
+        Requests that are still needed must `enter` again.
+        """
         runs, self._in_flight = self._in_flight, set()
         if crashed:
             now = self._clock()

@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Attribute:
-    """The attribute that a flag sets.
+    """Public attribute of the wheel that a flag sets.
 
     A switch has no hint, and a second flag `--no-…` that inverts it.
     """
@@ -42,7 +42,7 @@ class Attribute:
 
 
 class SamplingAttribute(Attribute):
-    """An explicit value takes precedence over the GGUF file's recommendation."""
+    """Sampling attribute, marked as set by the user to override the GGUF file's recommendation."""
 
     def put(self, parameters: Any, value: object) -> None:
         import xllamacpp
@@ -54,7 +54,7 @@ class SamplingAttribute(Attribute):
 
 
 class ListAttribute(Attribute):
-    """Several flags, or one flag several times, add to the same attribute."""
+    """List attribute, to which each occurrence of its flags adds values."""
 
     def put(self, parameters: Any, value: object) -> None:
         before = self.get(parameters)
@@ -65,7 +65,7 @@ class ListAttribute(Attribute):
 
 
 class MaskAttribute(Attribute):
-    """A processor mask and the flag that it is set."""
+    """Processor mask, which is also marked as valid when it is set."""
 
     def put(self, parameters: Any, value: object) -> None:
         super().put(parameters, value)
@@ -169,7 +169,7 @@ def proportions(value: str) -> list[float]:
 
 
 def margins(value: str) -> list[int]:
-    """Return the margin per device; a single value applies to all."""
+    """Return the memory margin per device in bytes; a single value applies to all devices."""
     margins = [int(part) * 2**20 for part in value.split(",")]
     return (
         margins * _DEVICES
@@ -189,7 +189,7 @@ def processors(value: str) -> list[bool]:
 
 
 def adapters(value: str) -> list[object]:
-    """Return the adapters of `a.gguf,b.gguf` or, with scales, `a.gguf:0.5,b.gguf:1`."""
+    """Return the LoRA adapters that `a.gguf,b.gguf` or `a.gguf:0.5,b.gguf:1` (scales) names."""
     import xllamacpp
 
     parts = [part.rpartition(":") if scale(part) else (part, "", "1") for part in value.split(",")]
@@ -207,7 +207,7 @@ def grammar(value: str) -> object:
 
 
 def experts(value: str) -> str:
-    """Return the tensors kept in main memory: the experts of the first `value` layers."""
+    """Return the override that keeps the experts of the first `value` layers in main memory."""
     return ",".join(
         rf"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU" for layer in range(int(value))
     )

@@ -1,6 +1,4 @@
-"""Options of the server in the xllamacpp wheel: each llama-server flag with the attribute it
-sets.
-"""
+"""Table of the llama-server flags that the xllamacpp wheel supports, with their attributes."""
 
 import json
 
@@ -36,7 +34,7 @@ from proxy.llama_server.wheel_attributes import (
     zero_or_one,
 )
 
-# `--name and other names` → attribute.
+# All names of a flag, separated by spaces → the attribute that the flag sets.
 OPTIONS: dict[str, Attribute] = {
     "--model -m": text("model.path", "FILE"),
     "--alias -a": Attribute("model_alias", lambda value: {value}, "TEXT"),
@@ -107,7 +105,7 @@ OPTIONS: dict[str, Attribute] = {
     "--metrics": switch("endpoint_metrics"),
     "--props": switch("endpoint_props"),
     "--slots": switch("endpoint_slots"),
-    # The wheel joins it as it is.
+    # The wheel appends the file name to this path without a separator.
     "--slot-save-path": Attribute(
         "slot_save_path", lambda value: value.rstrip("/") + "/", "FOLDER"
     ),

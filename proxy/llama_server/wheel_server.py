@@ -47,7 +47,7 @@ def _flags() -> dict[str, tuple[Attribute, bool]]:
 def help_text() -> str:
     """Return the options in the format of llama-server's help, so that one parser reads both.
 
-    `4: trace` tells the verbosity that logs the output.
+    `4: trace` in the first line says that verbosity 4 logs layers and memory.
     """
     lines = ["llama-server of the xllamacpp wheel; verbosity 4: trace", ""]
     for names, attribute in OPTIONS.items():
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> None:
     if "--help" in arguments:
         print(help_text())
         return
-    # As with SIGTERM: there is nothing to clean up.
+    # Exit at once on SIGINT, as on SIGTERM: there is nothing to clean up.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     import xllamacpp
 

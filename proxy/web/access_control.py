@@ -158,7 +158,7 @@ def _accepted(sent: RawHeaders) -> bytes:
 def _is_loopback(scope: Scope) -> bool:
     try:
         address = ipaddress.ip_address(scope["client"][0])
-    except (ValueError, TypeError):  # the ASGI server gave no IP address
+    except (ValueError, TypeError):  # the ASGI server did not pass an IP address
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 

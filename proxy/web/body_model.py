@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import orjson
 
-_LIMIT = 4 * 1024 * 1024  # bytes; `model` is not searched for beyond
+_LIMIT = 4 * 1024 * 1024  # bytes; the search for `model` stops here
 _SLICE = 16 * 1024  # bytes that take a few milliseconds at most
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _TO_TOKEN = re.compile(rb'[^"{}\[\],:]*+')

@@ -33,7 +33,8 @@ class HealthReport:
     reason: str | None = None
     # State, device, layers, context and memory of each managed model; None for a remote backend.
     models: list[dict[str, Any]] | None = None
-    waiting: tuple[str, ...] = ()  # why requests wait, one entry per request that waits for long
+    # The reason of each request that has waited for at least five seconds.
+    waiting: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -90,7 +91,7 @@ class Health:
         await connection.respond(200 if report.ok else 503, body, headers)
 
     async def report(self, max_age: float = 0.0) -> HealthReport:
-        """Return a report that is at most `max_age` seconds old (at least one second is allowed).
+        """Return a report that is at most `max_age` seconds old, or one second if that is longer.
 
         A report from before the last change of a managed model is never returned.
         """

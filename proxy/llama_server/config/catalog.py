@@ -1,4 +1,4 @@
-"""Builds the list of models from LLAMA_MODEL, llama-server.conf or a folder."""
+"""Catalog of models, built from LLAMA_MODEL, llama-server.conf or a folder."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Catalog:
 
 
 def make_catalog(configuration: Configuration, settings: CatalogSettings) -> Catalog:
-    """Return the catalog.
+    """Build the catalog of models from the configuration and the settings.
 
     Raises ConfigurationError with all mistakes, or EngineMissing if there is no engine.
     """

@@ -1,4 +1,4 @@
-"""Reads the metadata of a GGUF file, in milliseconds, because only its header is read.
+"""Reader of GGUF metadata, which reads only the header and thus takes milliseconds.
 
 A damaged file is reported with the reason. A truncated file is detected by the position that its
 last tensor should have.
@@ -67,7 +67,7 @@ _SPLIT = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<of>\d{5})\.gguf", re
 
 
 class DamagedFile(ValueError):
-    """The file is not a complete GGUF file; the message says why."""
+    """Error for a file that is not a complete GGUF file; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ class GgufHeader:
 
     @property
     def file_name(self) -> str:
-        """The model's name after its file; for a split file, the common part."""
+        """Return the model name derived from the file name, without the part number of a split."""
         return printable(self.split[0] if self.split else self.path.stem)
 
     @property
     def context(self) -> int | None:
-        """The context length that the model was trained with."""
+        """Return the context length that the model was trained with, or None if unknown."""
         length = self._number(f"{self.architecture}.context_length")
         return length if length is not None and length > 0 else None
 
@@ -129,7 +129,7 @@ class GgufHeader:
 
     @cached_property
     def split(self) -> tuple[str, int, int] | None:
-        """Name, number and count of a split file, or None."""
+        """Return (name, part number, part count) of a split file, or None if it is not split."""
         found = _SPLIT.fullmatch(self.path.name)
         return (found["name"], int(found["number"]), int(found["of"])) if found else None
 
@@ -183,7 +183,7 @@ class _GgufReader:
             )
 
     def _tensor(self) -> int:
-        """Where it ends, counted from the first one."""
+        """Read one tensor entry and return where its data ends, relative to the first tensor."""
         self._text()
         count = self._one("I")
         if count > _DIMENSIONS_LIMIT:

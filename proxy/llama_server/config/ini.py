@@ -1,4 +1,4 @@
-"""Reads llama-server.conf: an INI file in the style of llama.cpp's presets.
+"""Reader for llama-server.conf: an INI file in the style of llama.cpp's presets.
 
 `[*]` applies to all models, `[name]` to one. Each value keeps its file and line for error messages.
 A file `llama-server.local.conf` next to it overrides single values, so that updates of the first
@@ -20,7 +20,7 @@ _TRUE, _FALSE = ("true", "yes", "on", "1", "enabled"), ("false", "no", "off", "0
 
 
 class ConfigurationError(ValueError):
-    """Mistakes in the configuration: one line each with the place, the reason and a suggestion."""
+    """Mistakes in the configuration, one per line: file and line, the reason and a suggestion."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def local_override(path: Path) -> Path:
 
 
 def read(path: Path | None) -> Configuration:
-    """Return the configuration of the file and its local override.
+    """Read a configuration file and its local override.
 
-    A missing file is an empty configuration; the caller checks a path that the user named.
+    A missing file yields an empty configuration; callers must check a path that the user gave.
     """
     sections: dict[str, dict[str, ConfigEntry]] = {}
     errors: list[str] = []
@@ -160,8 +160,9 @@ def _entry(file: Path, number: int, line: str) -> ConfigEntry:
 
 
 def _without_comment(value: str) -> str:
-    """Return `value` without a comment: `#` or `;` after whitespace, outside quotes and
-    brackets.
+    """Return `value` without its comment.
+
+    A comment starts with `#` or `;` after whitespace, outside quotes and brackets.
     """
     quote, depth, before = "", 0, " "
     for at, letter in enumerate(value):

@@ -1,4 +1,4 @@
-"""Turns one section of the configuration into a model that can be launched."""
+"""Configuration of one model, built from its section of llama-server.conf."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -51,13 +51,13 @@ class ModelConfig:
 
     @property
     def group_key(self) -> str:
-        """Models of one group are loaded and evicted together."""
+        """Return the key of the group with which this model is loaded and evicted."""
         return f"group {self.group}" if self.group else f"model {self.name}"
 
 
 @dataclass(frozen=True)
 class CatalogSettings:
-    """The settings that affect the catalog."""
+    """Settings of llama-bridge that affect the catalog."""
 
     model: str | None  # LLAMA_MODEL
     server: str | None  # LLAMA_SERVER
@@ -84,7 +84,7 @@ def memory_at_start() -> int | None:
 
 
 class ModelConfigBuilder:
-    """Builds models, and collects warnings in `notes`."""
+    """Builder of model configurations, which adds warnings to `notes`."""
 
     def __init__(self, settings: CatalogSettings, notes: list[str]) -> None:
         self._settings, self._notes = settings, notes

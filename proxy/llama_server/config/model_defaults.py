@@ -1,4 +1,4 @@
-"""Default options that depend on the model's file, and what llama-server derives from its flags."""
+"""Default options of a model file, and the sizes that llama-server derives from its flags."""
 
 from collections.abc import Mapping
 from typing import TypedDict
@@ -31,9 +31,7 @@ class CacheSize(TypedDict):
 
 
 def cache_size(build: Build, flags: tuple[str, ...]) -> CacheSize:
-    """Return the context of one conversation and the size of a shared cache, as llama-server
-    derives them.
-    """
+    """Return the context per conversation and the size of the KV cache that `flags` lead to."""
     size, slots, most = (
         _whole(build.value(flags, key)) for key in ("ctx-size", "parallel", "kv-unified-per-slot")
     )
@@ -45,14 +43,17 @@ def cache_size(build: Build, flags: tuple[str, ...]) -> CacheSize:
 
 
 def for_embeddings(header: GgufHeader) -> dict[str, str]:
-    """Return the options of an embedding model: embeddings, and batches that hold a whole text."""
+    """Return the options that an embedding model needs.
+
+    A batch must hold a whole text, because the engine cannot split one.
+    """
     size = str(min(header.context or EMBEDDING_LIMIT, EMBEDDING_LIMIT))
     pooling = {} if f"{header.architecture}.pooling_type" in header.values else {"pooling": "mean"}
     return {"embeddings": "true", "batch-size": size, "ubatch-size": size} | pooling
 
 
 def conversation_size(header: GgufHeader, build: Build, flags: tuple[str, ...]) -> int | None:
-    """Return the most MiB that one conversation takes in the KV cache, or None if unknown."""
+    """Return the MiB that a conversation of full length takes in the KV cache, None if unknown."""
     context = cache_size(build, flags)["context"]
     layers, heads, width = (
         header.layers,
@@ -86,8 +87,9 @@ def prompt_cache(free: int | None, model: int, conversation: int | None) -> int 
 
 
 def prompt_cache_warning(name: str, limit: int, conversation: int | None) -> str | None:
-    """Return a warning if the cache in RAM cannot hold two conversations; 0 and -1 are explicit
-    choices.
+    """Return a warning if the cache in RAM cannot hold two conversations, or None.
+
+    The limits 0 (no cache) and -1 (no limit) cause no warning.
     """
     if not conversation or limit <= 0 or limit >= CONVERSATIONS * conversation:
         return None
@@ -109,7 +111,7 @@ def _number(header: GgufHeader, key: str) -> int:
 
 
 def _list(header: GgufHeader, key: str) -> list[int]:
-    """Return the numbers of a key: one for all layers, or one per layer."""
+    """Return the positive numbers of a key: one number for all layers, or one per layer."""
     found = header.values.get(f"{header.architecture}.{key}")
     numbers = found if isinstance(found, list) else [found]
     return [number for number in numbers if isinstance(number, int) and number > 0]

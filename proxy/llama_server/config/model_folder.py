@@ -1,5 +1,7 @@
-"""Finds the models in a folder: joins split files, assigns image projectors, skips damaged
-files.
+"""Discovery of the models in a folder.
+
+Split files become one model, an image projector is assigned to the models beside it, and damaged
+files are skipped.
 """
 
 import glob
@@ -29,7 +31,7 @@ class ModelFolder:
 
 
 class ModelPathError(ValueError):
-    """The path does not lead to a model; the message says what was tried."""
+    """Error for a path that does not lead to a model; the message says what was tried."""
 
 
 def scan(folder: Path) -> ModelFolder:
@@ -87,7 +89,7 @@ def _model_file(
 
 
 def missing_parts(first: GgufHeader) -> str | None:
-    """Return what is missing if `first` is part of a split model, or None."""
+    """Return why the split model that `first` belongs to cannot be loaded, or None if it can."""
     if first.split is None:
         return None
     name, number, count = first.split

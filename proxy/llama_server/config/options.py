@@ -47,7 +47,10 @@ class Option:
     removed: str | None = None  # the build's explanation
 
     def arguments(self, value: str | None) -> list[str]:
-        """Return the command-line arguments; raise ValueError if the value is invalid."""
+        """Return the command-line arguments that set this option to `value`.
+
+        Raises ValueError if the value is invalid.
+        """
         text = "" if value is None else value
         if not self.hint:
             return self._switch(text)
@@ -90,7 +93,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Build:
-    """The options of one build, under all of their names."""
+    """Options of one build of llama-server, indexed by all of their names."""
 
     options: Mapping[str, Option]
     description: str
@@ -107,7 +110,7 @@ class Build:
         return option.name if option else key
 
     def value(self, flags: Iterable[str], key: str) -> str | None:
-        """Return the value of an option in `flags`; `true` for a switch."""
+        """Return the value of the option `key` in `flags`, `true` for a switch, None if not set."""
         option, given = self.options.get(key), list(flags)
         if option is None or option.flag not in given:
             return None
@@ -117,7 +120,7 @@ class Build:
         return name in self.options and self.options[name].removed is None
 
     def flags(self, entries: Iterable[ConfigEntry]) -> tuple[str, ...]:
-        """Return the flags of all entries.
+        """Return the command-line flags for the configuration entries.
 
         Raises ConfigurationError with file and line for options that are unknown, invalid or given
         twice.
@@ -189,7 +192,10 @@ def wheel_build() -> Build:
 
 
 def binary_build(path: Path, cache: Path | None = None) -> Build:
-    """Return the options of a binary; if `--help` fails, no option is known."""
+    """Return the options of a llama-server binary, as listed by `--help`.
+
+    If `--help` fails, no option is known.
+    """
     text = _help(path, cache or _cache_folder())
     description = f"this llama-server ({path})"
     return Build(

@@ -1,4 +1,4 @@
-"""Diagnoses an exited process from its last output and exit code: a cause, and how to fix it."""
+"""Diagnosis of an exited process from its log and exit code: the cause, and how to fix it."""
 
 import re
 import signal
@@ -134,7 +134,7 @@ _FAULTS = {
     signal.SIGSEGV,
     signal.SIGSYS,
 }
-# a shell between us and the engine reports a signal as this exit code plus its number
+# a wrapper shell reports a signal as this exit code plus its number
 _BY_SHELL = 128
 SIGNAL_HINTS: dict[int, str] = {
     signal.SIGKILL: (
@@ -174,7 +174,7 @@ def diagnose(lines: Sequence[str], exit_code: int | None) -> str:
 
 
 def _memory_figures(lines: Sequence[str]) -> str:
-    """Return `Wanted: 9,000 MiB, free: 7,900 MiB. `, as far as the log contains the figures."""
+    """Return the memory figures that the log contains: `Wanted: 9,000 MiB, free: 7,900 MiB. `."""
     wanted = [float(found[1]) for line in lines if (found := _WANTED.search(line))]
     free = [
         float(found[1]) for line in lines if (found := _FREE.search(line)) and "CPU" not in line

@@ -1,4 +1,4 @@
-"""Checks that a model uses the GPU of this machine, and that its context is large enough.
+"""Checks whether a model uses the GPU of this machine and has a large enough context.
 
 llama.cpp reports neither.
 """
@@ -21,7 +21,7 @@ WHEEL_BUILDS = {
     "an AMD GPU": "vulkan",
     "a GPU": "vulkan",
 }
-"""The wheel's build for each kind of GPU; for Apple it is the ordinary one."""
+"""Build of the wheel for each kind of GPU; for an Apple GPU, the ordinary wheel is right."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def requested_layers(launch: LaunchSpec) -> str | None:
 
 
 def install_command(gpu: str) -> str | None:
-    """Return the command that installs the wheel's build for this GPU."""
+    """Return the command that installs the wheel's build for this GPU, or None if there is none."""
     build = next((build for name, build in WHEEL_BUILDS.items() if gpu.startswith(name)), None)
     if build is None:
         return None

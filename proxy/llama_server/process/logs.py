@@ -1,4 +1,4 @@
-"""Output of a llama-server: reading it line by line, keeping the last lines, extracting facts."""
+"""Log output of a llama-server: reader, buffers of the last lines, and extracted facts."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ def last_lines(lines: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """Facts from the engine's log; None if it did not report them."""
+    """Facts that the engine has logged about itself; None for those that it has not logged."""
 
     device: str | None = None  # "CPU", "CUDA0", "Metal" …
     device_name: str | None = None
@@ -64,7 +64,7 @@ class EngineInfo:
 
     @property
     def summary(self) -> str:
-        """Return device, layers, context and memory in words."""
+        """Return a short text with device, offloaded layers, context and memory."""
         layers = (
             f"{self.offloaded} of {self.layers} layers on the GPU"
             if self.layers is not None
@@ -101,7 +101,7 @@ class EngineInfo:
 
 
 class ProcessLog:
-    """The last lines of one process."""
+    """Buffer of the last log lines of one process."""
 
     def __init__(self, on_line: Callable[[str], None]) -> None:
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
@@ -116,7 +116,7 @@ class ProcessLog:
         self._on_line(line)
 
     def since(self, position: int) -> list[str]:
-        """Return the lines after `position`, or nothing if some of them are no longer kept."""
+        """Return the lines logged after `position`, or [] if some of them are no longer kept."""
         new = self.position - position
         return list(self.lines)[len(self.lines) - new :] if 0 <= new <= len(self.lines) else []
 
@@ -126,7 +126,7 @@ class ProcessLog:
 
 
 class LogRing:
-    """The last lines of a model over all of its processes, with followers that receive new ones."""
+    """Buffer of the last log lines of a model across restarts; followers receive new lines."""
 
     def __init__(self) -> None:
         self.lines: deque[str] = deque(maxlen=RING_LINES)
@@ -154,7 +154,10 @@ class LogRing:
 
 
 class LineReader:
-    """Reads a pipe line by line without pause: a process blocks if its pipe is full."""
+    """Reader that splits a pipe into lines.
+
+    It reads all the time, because a process blocks when its pipe is full.
+    """
 
     def __init__(self, pipe: IO[bytes], on_line: Callable[[str], None]) -> None:
         self._loop = asyncio.get_running_loop()

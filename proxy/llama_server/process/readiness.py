@@ -1,4 +1,6 @@
-"""Waits until a llama-server is ready: it is healthy, it is ours, and it has generated one
+"""Check that a starting llama-server is ready.
+
+Ready means that it is healthy, that it is the process we started, and that it has generated one
 token.
 """
 
@@ -20,11 +22,11 @@ class ServerProps:
 
 
 class NotReadyYet(Exception):
-    """The server is still starting; poll again."""
+    """Error while the server is still starting; poll again."""
 
 
 class StartFailed(Exception):
-    """The start has failed; polling again is useless."""
+    """Error for a start that has failed; polling again is useless."""
 
 
 async def wait_ready(

@@ -15,7 +15,7 @@ WATCHDOG = (sys.executable, "-I", "-S", str(Path(__file__).with_name("watchdog.p
 
 
 class ServerProcess:
-    """A process group behind a watchdog.
+    """Process group of one llama-server, led by a watchdog.
 
     `exited` is done when the group has ended, whatever the reason. `exit_code` is None if the
     watchdog could not report it. The files of a `private` process are readable by their owner only.
@@ -57,9 +57,10 @@ class ServerProcess:
         return self._watchdog.pid
 
     async def end(self) -> None:
-        """End the group: the watchdog sends SIGTERM, waits, and sends SIGKILL.
+        """End the process group and wait for its exit, for a limited time.
 
-        If the watchdog fails, SIGKILL is sent from here. The time is bounded in any case.
+        The watchdog sends SIGTERM, waits, and sends SIGKILL. If the watchdog fails to do so, this
+        method sends SIGKILL.
         """
         if self.exited.done():
             return
@@ -93,9 +94,9 @@ class ServerProcess:
         self._watchdog.wait()  # it was killed, so this takes a moment at most
 
     def _kill_group(self) -> None:
-        """Kill the group, unless the watchdog has been reaped.
+        """Kill the process group, unless the watchdog has been reaped.
 
-        Until then, its process id cannot belong to another group.
+        Until the watchdog is reaped, its process id cannot be reused for another group.
         """
         if self._watchdog.returncode is None:
             # macOS raises PermissionError for a group of zombies.

@@ -1,4 +1,4 @@
-"""State machine of a managed process as a table; no clock, no I/O.
+"""State machine of a managed process, written as a table, without clock or I/O.
 
 An exit before READY counts, and three in a row lead to FAILED. After an exit while READY without a
 finished answer, the process restarts with a backoff that doubles. After a finished answer it

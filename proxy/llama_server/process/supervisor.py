@@ -1,6 +1,7 @@
-"""Supervises one llama-server: starts, watches, restarts and stops its process.
+"""Supervisor of one llama-server: starts, watches, restarts and stops its process.
 
-One task writes the state; all others state what they need and wait (`ensure_ready`).
+Only the supervisor's own task changes the state. Other tasks request a change and wait for it, for
+example with `ensure_ready`.
 """
 
 import asyncio
@@ -67,7 +68,7 @@ class Supervisor:
         self._retry_allowed = False  # FAILED has lasted long enough
         self._changed = self._start_requested = self._stop_requested = asyncio.Event()
 
-    # Interface for all.
+    # Public interface.
 
     async def ensure_ready(self) -> ProcessAddress:
         try:
@@ -82,7 +83,7 @@ class Supervisor:
         return self._address
 
     async def wait_exit_noticed(self, url: str) -> None:
-        """Return when the exit of the process at `url` was noticed, or after `grace`.
+        """Wait until the exit of the process at `url` was noticed, at most `timeouts.grace`.
 
         Call this after a connection to `url` failed.
         """
@@ -96,7 +97,7 @@ class Supervisor:
         return self._address
 
     async def start(self) -> None:
-        """Start the process in the background."""
+        """Start the process in the background, without waiting until it is ready."""
         self._closed = False
         self._ensure_running()
 
@@ -106,9 +107,10 @@ class Supervisor:
             await asyncio.wait({self._task})
 
     def record_answer(self, prompt: int = 0, cached: int = 0) -> None:
-        """Count a finished answer: the process restarts immediately if it exits now.
+        """Count a finished answer.
 
-        The token counts tell whether restored slots helped; 0 means unknown.
+        A process that has answered restarts immediately when it exits. The token counts tell the
+        slot cache whether restored slots helped; 0 means unknown.
         """
         self._answer_count += 1
         self._slots.record_hit_rate(prompt, cached)
@@ -119,7 +121,7 @@ class Supervisor:
 
     @property
     def changed(self) -> asyncio.Event:
-        """Event that is set at the next state change; each change has its own event."""
+        """Return the event that is set at the next state change; each change has its own event."""
         return self._changed
 
     @property
@@ -132,7 +134,7 @@ class Supervisor:
 
     @property
     def process_group(self) -> int | None:
-        """Return the id of the process group, also after it has ended."""
+        """Return the id of the process group, also after the group has ended."""
         return self._process.process_group if self._process else None
 
     @property
@@ -141,7 +143,7 @@ class Supervisor:
 
     @property
     def is_failed(self) -> bool:
-        """Whether it has failed, and the pause before the next attempt is not over."""
+        """Return whether the start has failed and it is too early for another attempt."""
         return self.state is ProcessState.FAILED and not self._retry_allowed
 
     @property
@@ -166,7 +168,7 @@ class Supervisor:
         await self.close()
 
     async def close(self) -> None:
-        """Stop the process for good."""
+        """Stop the process and refuse further starts until `start` is called."""
         self._closed = True
         self.admission.close(ShuttingDown("this proxy is shutting down"))
         await self.stop()
@@ -316,8 +318,9 @@ class Supervisor:
 
     @property
     def _may_recheck_gpu(self) -> bool:
-        """Whether the GPU should be checked again: shortly after boot, its driver may still be
-        loading.
+        """Return whether to check for the GPU again.
+
+        Shortly after boot, the driver of the GPU may not be loaded yet.
         """
         return not self._gpu_rechecked and uptime_seconds() < self.timeouts.after_boot
 

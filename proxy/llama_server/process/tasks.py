@@ -1,4 +1,4 @@
-"""Cancellation of tasks."""
+"""Helper that cancels asyncio tasks."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Watchdog process between llama-bridge and the engine: ends the engine if llama-bridge is gone.
+"""Watchdog process that ends the engine when llama-bridge exits.
 
     python -I -S watchdog.py GRACE PROGRAM ARGUMENT…
 
@@ -64,7 +64,7 @@ def _spawn(command: Sequence[str]) -> int:
 
 
 def _watch(child: int, signals: int) -> int | None:
-    """Return the engine's exit code, or None if the group is to be ended."""
+    """Wait for the engine's exit and return its exit code, or None if the group must be ended."""
     while True:
         ready, _, _ = select.select([LIFELINE, signals], [], [])
         heard = os.read(signals, 512) if signals in ready else b""
