@@ -153,7 +153,7 @@ def _once(same: Iterable[T]) -> Iterator[T]:
     """Yield the values without those whose grammar was already yielded."""
     seen = []
     for one in same:
-        grammar = one[1] if isinstance(one, tuple) else getattr(one, "doubtful", one)
+        grammar = one[1] if isinstance(one, tuple) else getattr(one, "tentative_grammar", one)
         if grammar not in seen:
             seen.append(grammar)
             yield one

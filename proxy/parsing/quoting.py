@@ -41,25 +41,27 @@ INDENTED = re.compile(rf"[ {CALL}]*(?: {{4}}|\t)[\s{CALL}]*")
 
 
 def newline_after(raw: str) -> str:
-    """Return the newline after a call that a grammar has read too, or ""."""
+    """Return a newline if the whitespace at the end of `raw` contains one, or ""."""
     return "\n" if "\n" in raw[len(raw.rstrip()) :] else ""
 
 
 class OpenerTrust(NamedTuple):
-    """How far the model is known to use an opener."""
+    """What is known about the model's use of an opener."""
 
-    own: bool = False  # template, name or user say that the model writes it
-    # The template is known, and shares no opener with the dialects of this one.
+    # The template, the model's name or the user's settings indicate that the model writes it.
+    own: bool = False
+    # The template is known, and contains no opener of the dialects that use this opener.
     foreign: bool = False
-    weak: bool = False  # the opener consists of ordinary words, and nothing suggests the dialect
+    weak: bool = False  # the opener consists of ordinary words, and is not the model's own
 
 
 def is_quotation(line: str) -> bool:
+    """Return whether every call on a line that starts with `line` is quoted."""
     return any(pattern.match(line) for _, pattern in LINES)
 
 
 def line_rule(line: str, trust: OpenerTrust, *, after_prose: bool) -> str:
-    """Return the rule by which a call after this beginning of a line is text, or ""."""
+    """Return the rule that refuses a call after `line`, the start of its line, or ""."""
     for rule, pattern in LINES:
         if pattern.match(line):
             return rule
@@ -71,12 +73,12 @@ def line_rule(line: str, trust: OpenerTrust, *, after_prose: bool) -> str:
 
 
 class QuoteMark(NamedTuple):
-    """A mark that quotes the text up to its partner."""
+    """Mark that quotes the text up to its partner."""
 
     rule: str
     partners: tuple[str, ...]
-    reaches: bool = False  # other words may be between the mark and the call
-    in_paragraph: bool = True  # without a partner in the paragraph it does not count
+    reaches: bool = False  # other text may be between the mark and the call
+    in_paragraph: bool = True  # the partner must be in the same paragraph
 
 
 def _marks() -> Iterator[tuple[str, QuoteMark]]:
@@ -126,7 +128,7 @@ _SPAN = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 
 
 def open_marks(line: str) -> list[tuple[str, int]]:
-    """Return the marks without a partner in a line before a call, and where each ends."""
+    """Return the marks in `line` that are not closed, each with its end position."""
     found: list[tuple[str, int]] = []
     awaited: Counter[str] = Counter()
     for met in _ANY.finditer(line):
@@ -145,7 +147,7 @@ def open_marks(line: str) -> list[tuple[str, int]]:
 
 
 def watchers(paragraph: str) -> "list[QuoteWatcher]":
-    """Return what to watch for after a call, given the text before it in its paragraph."""
+    """Return the watchers for a call, given the text before it in its paragraph."""
     text = _SPAN.sub(QUOTED, paragraph) if "`" in paragraph else paragraph
     found = [QuoteWatcher.partner(_COMMENT)] if text.rfind("<!--") > text.rfind("-->") else []
     bare = text.rstrip()
@@ -164,7 +166,7 @@ _REST = re.compile(r"\n[ \t\r]*\Z|--?\Z|<[/a-z]*\Z|\S\Z|\Z")
 
 
 class QuoteWatcher:
-    """Reads the text after a call that may be quoted, until that is decided."""
+    """Watcher of the text after a call, which decides whether the call is quoted."""
 
     def __init__(self, rule: str, decides: str, *, when_cut: bool) -> None:
         self.rule = rule
@@ -175,6 +177,7 @@ class QuoteWatcher:
 
     @classmethod
     def partner(cls, mark: QuoteMark) -> "QuoteWatcher":
+        """Return a watcher that refuses a call if the partner of `mark` follows it."""
         partners = "|".join(
             rf"(?<=\S){re.escape(one[0])}" if one[0] in "*_~" else re.escape(one)
             for one in mark.partners
@@ -184,11 +187,14 @@ class QuoteWatcher:
 
     @classmethod
     def rest_of_line(cls, rule: str) -> "QuoteWatcher":
-        """Return a watcher for a call that counts only if nothing but calls is on its line."""
+        """Return a watcher that refuses a call if anything but calls follows on its line."""
         return cls(rule, rf"(?P<quoted>[^\s{CALL}])|(?P<over>\n)", when_cut=False)
 
     def feed(self, text: str) -> tuple[int, bool] | None:
-        """Return where it is decided and whether the call is quoted, or None while that is open."""
+        """Add text after the call.
+
+        Return the position of the decision and whether the call is quoted, or None if undecided.
+        """
         known, text = len(self._tail), self._tail + text
         if found := self._decides.search(text):
             return found.end() - known, found.lastgroup == "quoted"
@@ -198,7 +204,7 @@ class QuoteWatcher:
 
 
 class QuoteWatchers:
-    """All watchers of calls that are held together."""
+    """Watchers of calls that are held together."""
 
     def __init__(self) -> None:
         self._open: list[QuoteWatcher] = []
@@ -210,8 +216,9 @@ class QuoteWatchers:
         self._open += more
 
     def feed(self, text: str) -> str | None:
-        """Return the rule that makes the calls text, "" if they are calls, or None while that is
-        open.
+        """Add text after the calls.
+
+        Return the rule that refuses the calls, "" if they are calls, or None if undecided.
         """
         seen = [(watch, watch.feed(text)) for watch in self._open]
         self._open = [watch for watch, decision in seen if decision is None]
@@ -221,5 +228,5 @@ class QuoteWatchers:
         return None if self._open else ""
 
     def end(self, *, cut: bool) -> str:
-        """Return the rule at the end of the text, or ""."""
+        """Return the rule that refuses the calls at the end of the text, or ""."""
         return next((watch.rule for watch in self._open if cut and watch.when_cut), "")

@@ -2,7 +2,7 @@
 
 A grammar reads as if the whole text were there. Where the text runs out, the generator pauses (a
 bare `yield`) and continues when more text was pushed or the text has ended. Results depend on the
-text alone, not on how it was cut: a match that more text could change is awaited.
+text alone, not on how it was cut: a match that more text could change waits for that text.
 """
 
 import re
@@ -14,11 +14,11 @@ from proxy.parsing.window import Window
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[None, None, T]
-"""A computation that pauses where it needs more text."""
+"""Generator that pauses where it needs more text, and returns a value."""
 Emit: TypeAlias = Callable[[str], object]
 
 WORD_LIMIT = 256
-"""Maximum length of a name, key or tag; a reader looks no further ahead."""
+"""Maximum length of a name, key or tag, and default limit of a lookahead."""
 
 BLANKS = re.compile(r"\s*")
 TAG = re.compile(r"<[^<>\n]{0,254}(?:>|(?=[<\n]))")
@@ -26,7 +26,7 @@ PARTIAL_TAG = re.compile(r"<[^<>\n]{0,254}|")
 
 
 class Reader(Window):
-    """Reading operations of grammars on a window of the text."""
+    """Window on the text, with the operations that grammars use to read it."""
 
     __slots__ = ()
 
@@ -54,8 +54,9 @@ class Reader(Window):
             yield
 
     def find_inside(self, known: Markers, emit: Emit) -> Steps[str | None]:
-        """Like `find` in a text that must not end: a partial marker at its end is read, but not
-        emitted.
+        """Like `find`, for a text that a marker must close.
+
+        If the text ends in a partial marker, that part is read, but not emitted.
         """
         while True:
             found = known.growing.search(self._text, self._at, self._end)
@@ -72,7 +73,7 @@ class Reader(Window):
             yield
 
     def at_end(self, known: Markers) -> Steps[bool]:
-        """Return whether the text is over, apart from a partial marker, which is read."""
+        """Return whether the text has ended, except for a partial marker, which is then read."""
         while True:
             found = known.growing.match(self._text, self._at, self._end)
             if self._at < self._end and (
@@ -89,6 +90,7 @@ class Reader(Window):
         return (yield from self.match(compiled(markers)))
 
     def match(self, known: Markers) -> Steps[str]:
+        """Like `peek`, for a compiled set of markers."""
         while known.all:
             growing = self.may_grow()
             found = (known.growing if growing else known.ended).match(
@@ -106,6 +108,7 @@ class Reader(Window):
 
     @staticmethod
     def _certain(found: re.Match[str], known: Markers, end: int) -> bool:
+        """Return whether a match is a complete marker that more text cannot turn into another."""
         word = found.group()
         return word in known.all and (found.end() < end or word not in known.shorter)
 
@@ -123,7 +126,7 @@ class Reader(Window):
         return found
 
     def advance(self, letters: int) -> None:
-        """Read characters that were peeked at."""
+        """Skip characters that were peeked at."""
         self._at += letters
 
     def back(self, letters: int) -> None:
@@ -174,7 +177,8 @@ class Reader(Window):
     def lookahead_to(self, begin: int, *ends: str) -> Steps[str]:
         """Return the text up to and including the first of `ends`, without reading it.
 
-        The search starts after `begin` characters.
+        The search starts after `begin` characters. If it finds nothing, return the visible text,
+        at most `WORD_LIMIT` characters.
         """
         known = compiled(ends)
         while True:
@@ -187,16 +191,16 @@ class Reader(Window):
             yield
 
     def lookahead(self, letters: int = WORD_LIMIT) -> tuple[str, bool]:
-        """Return the visible text without reading it, and whether more text could extend it."""
+        """Return up to `letters` visible characters unread, and whether more could follow them."""
         seen = self._text[self._at : min(self._end, self._at + letters)]
         return seen, len(seen) < letters and self.may_grow()
 
 
 def complete(steps: Steps[T]) -> T:
-    """Run a computation whose text is complete, and return its result."""
+    """Run `steps` on a reader whose text has ended, and return the result."""
     try:
         next(steps)
     except StopIteration as stop:
         value: T = stop.value
         return value
-    raise AssertionError("paused although its text has ended")
+    raise AssertionError("reader paused although its text has ended")

@@ -13,10 +13,10 @@ from proxy.parsing.reader import Reader, Steps
 
 
 class ReasoningReader:
-    """Reads one block of reasoning, up to its closer or the end.
+    """Reader of reasoning blocks.
 
-    A call inside is held until something other than whitespace follows: another call joins it, more
-    reasoning makes it a rehearsal.
+    A call in a block is held. If more reasoning follows it, the call becomes reasoning text;
+    otherwise the rest of the answer decides.
     """
 
     def __init__(
@@ -30,16 +30,16 @@ class ReasoningReader:
         )
         self._context = CallContext(index)
         self._blanks = StringIO()
-        self._shown = False  # part of this block was shown
+        self._shown = False  # text of this block was emitted
         self._separator = "\n"
 
     def read_block(
         self, closers: Sequence[str] = (), stop_before: Sequence[str] = (), separator: str = "\n"
     ) -> Steps[None]:
-        """Read one block.
+        """Read one block of reasoning, up to one of `closers` or the end of the text.
 
-        `stop_before` ends the block too, but is left unread. `separator` is put between this
-        reasoning and the reasoning before it.
+        The markers in `stop_before` end the block too, but are left unread. `separator` is emitted
+        between this block and the reasoning before it.
         """
         self._separator = separator
         self._blanks, self._shown, self._buffer.has_reasoning = StringIO(), False, True
@@ -62,11 +62,12 @@ class ReasoningReader:
             self._buffer.add_reasoning(_without_newline(self._blanks.getvalue()))
 
     def _call(self, opener: str) -> Steps[None]:
+        """Read and hold the call that `opener` begins. If there is none, add the opener as text."""
         if self._context.code.inline:
             self._add(opener)
             return
         self._reader.back(len(opener))
-        # Only more reasoning can follow, which decides by itself.
+        # No watchers are needed, because any reasoning after the call turns it into text.
         rule = self._context.judge(opener, after_prose=self._shown).rule
         result = yield from self._runner.run_held(
             self._grammars[opener], self._buffer.held_reasoning_size, opener
@@ -85,10 +86,10 @@ class ReasoningReader:
             self._add(opener)
 
     def _add(self, text: str, seen: str = "") -> None:
-        """Add reasoning; whitespace is held back.
+        """Emit reasoning, but hold back the whitespace at its end.
 
-        At the edge of the block one newline belongs to the markup, and after a call whitespace
-        decides nothing. `seen` replaces the text where rules read it.
+        The last newline of a block belongs to the markup, and whitespace after a call decides
+        nothing. Quoting rules read `seen`, if given, instead of `text`.
         """
         self._context.feed(seen or text)
         core = text.rstrip()
@@ -103,7 +104,7 @@ class ReasoningReader:
             self._blanks.write(blanks[len(shown) :])
 
     def _emit(self, text: str) -> None:
-        """Emit reasoning, after the whitespace that was held back."""
+        """Emit reasoning, preceded by the whitespace that was held back."""
         if self._buffer.held_reasoning_size:
             self._buffer.release_reasoning_calls()
         elif not self._shown and self._buffer.reasoning_shown:

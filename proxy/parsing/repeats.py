@@ -1,4 +1,4 @@
-"""Detects calls that the request contains word for word: the model repeats what it has read."""
+"""Detection of calls that repeat text of the request word for word."""
 
 import re
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ def squeezed(text: str) -> str:
 
 
 class RequestTexts:
-    """The texts of the user and of tools in a request."""
+    """Texts of a request that the user and the tools wrote."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts = tuple(texts)
@@ -33,11 +33,12 @@ class RequestTexts:
 
     @cached_property
     def squeezed(self) -> str:
+        """All texts in all their forms, without whitespace."""
         return "\0".join(squeezed(form) for text in self._texts for form in _forms(text))
 
 
 def _forms(text: str) -> Iterable[str]:
-    """Yield the text as it is, without prefixes of its lines, and with JSON escapes resolved."""
+    """Yield `text` unchanged, without line prefixes, and with JSON escapes resolved."""
     yield text
     if (bare := NUMBERED.sub("", text)) != text:
         yield bare
@@ -48,20 +49,20 @@ def _forms(text: str) -> Iterable[str]:
 
 
 class RepeatMatcher:
-    """Compares a call, piece by piece, with the texts of the request."""
+    """Matcher that compares a call, piece by piece, with the texts of the request."""
 
     def __init__(self, texts: RequestTexts, reader: Reader, opener: str) -> None:
         self._texts, self._reader, self._bare = texts, reader, not opener
         self._seen = reader.position
-        # The first position at which the texts contain everything read so far.
+        # The first position at which the texts contain everything read so far; -1 if none does.
         self._at, self._size = 0, 0
-        self._unmatched = 0  # characters since then, if there is no such position
+        self._unmatched = 0  # characters read since there is no such position
 
     def may_match(self) -> bool:
-        """Return whether the call may still be a repetition; call this at every pause.
+        """Return whether the call may still be a repetition. Call this at every pause.
 
-        A grammar looks ahead: the difference may be after the end of the call, but no further than
-        a word.
+        Because a grammar looks ahead, up to `WORD_LIMIT` characters may differ: they may be after
+        the end of the call.
         """
         new = squeezed(self._reader.text_from(self._seen))
         self._seen = max(self._seen, self._reader.position)
@@ -70,9 +71,9 @@ class RepeatMatcher:
         return self._extend(new) or self._unmatched <= WORD_LIMIT
 
     def matches(self, begin: Mark) -> bool:
-        """Return whether the request contains all that was read since `begin`.
+        """Return whether the request contains everything that was read since `begin`.
 
-        A bare call needs arguments for that.
+        A call without an opener counts only if it has arguments.
         """
         text = squeezed(self._reader.since(begin)).lstrip(",;}]")
         self._seen = self._reader.position

@@ -1,4 +1,4 @@
-"""Reads from a tool's schema which kinds of values a parameter may have."""
+"""Kinds of values that a tool's schema allows for its parameters."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +19,13 @@ KIND_ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("list", "arr", "tuple", "set"), "array"),
     **dict.fromkeys(("none", "nil"), "null"),
 }
-"""Names of types in other languages, found as words: `uint8`, `varchar(20)` and `List[str]` too."""
+"""Type names of other languages. Only the leading word counts, as in `uint8` or `List[str]`."""
 KNOWN = frozenset({"null", "integer", "number", "boolean", "object", "array", "string"})
 
 PARTS_LIMIT = 12_000
-"""Maximum number of parts of a schema that are read; a parameter beyond it has no known kind.
+"""Maximum number of parts of a schema that are read, to bound the time.
 
-It bounds the time, not the size of schemas.
+Larger schemas are accepted, but parameters beyond the limit have no known kind.
 """
 VALUES_PER_PART = 64  # of an enum; this many count as one part
 TYPES_LIMIT, TYPE_LENGTH = 32, 64
@@ -47,6 +47,7 @@ def properties(parameters: object) -> dict[str, Kinds]:
 
 
 def _declared(schema: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Yield the name and the schema of each property that `schema` itself declares."""
     declared = schema.get("properties")
     if isinstance(declared, Mapping):
         yield from (
@@ -64,23 +65,22 @@ class _PartsBudget:
 
 
 class _SchemaWalk:
-    """The parts of a schema as a graph: a part has its own kinds, and those of the parts it
-    consists of.
+    """Graph of the parts of a schema. A part has its own kinds and those of the parts in it.
 
     Each part is read once, however many others refer to it, and a part may refer to itself. The
-    kinds are then propagated along the references until none changes. There are seven kinds, so
-    that ends after seven changes of each part.
+    kinds are then propagated along the references until none changes. As there are seven kinds,
+    each part changes at most seven times.
     """
 
     def __init__(self, root: object, budget: "_PartsBudget | None" = None) -> None:
         self._root = root
         self._budget = budget or _PartsBudget()
-        # Of a part, by its id(): the root keeps every part alive.
+        # The kinds of each part, by its id(). The root keeps every part alive.
         self._kinds: dict[int, set[str]] = {}
-        self._users: dict[int, list[int]] = {}  # of a part: the parts that are made of it
+        self._users: dict[int, list[int]] = {}  # for each part: the parts composed of it
 
     def parts(self, schema: object) -> list[Mapping[str, Any]]:
-        """Read a schema and everything that it refers to or consists of; return the new parts."""
+        """Read `schema` and everything it is composed of, and return the parts not read before."""
         found: list[Mapping[str, Any]] = []
         waiting = [schema]
         while waiting and self._budget.left > 0:
@@ -98,7 +98,7 @@ class _SchemaWalk:
         return found
 
     def join(self) -> None:
-        """Propagate the kinds of all parts to the parts that consist of them."""
+        """Propagate the kinds of each part to the parts composed of it."""
         changed = list(self._kinds)
         while changed:
             part = changed.pop()
@@ -111,6 +111,7 @@ class _SchemaWalk:
         return frozenset(self._kinds.get(id(schema), ()))
 
     def _made_of(self, part: Mapping[str, Any]) -> Iterator[object]:
+        """Yield the schemas that `part` refers to or combines."""
         if isinstance(reference := part.get("$ref"), str):
             yield self._resolved(reference)
         for key in SCHEMA_LISTS:
@@ -118,6 +119,7 @@ class _SchemaWalk:
                 yield from schemas
 
     def _resolved(self, reference: str) -> object:
+        """Return the schema that a `$ref` within the root points to, or None."""
         self._budget.left -= 1
         place = self._root
         for step in reference.removeprefix("#").split("/", POINTER_LIMIT)[1:]:
@@ -129,6 +131,7 @@ class _SchemaWalk:
         return place
 
     def _own_kinds(self, part: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the kinds that `part` states itself, apart from the schemas it combines."""
         named = part.get("type")
         kinds = [
             canonical_kind(kind)
@@ -142,7 +145,7 @@ class _SchemaWalk:
             yield from self._unnamed(part)
 
     def _unnamed(self, part: Mapping[str, Any]) -> Iterator[str]:
-        """Yield the kinds of a schema that names none, but shows values or members."""
+        """Yield the kinds of a schema that names no type, derived from its values or members."""
         values = part.get("enum")
         if isinstance(values, list):
             self._budget.left -= len(values) // VALUES_PER_PART
@@ -156,7 +159,7 @@ class _SchemaWalk:
 
 
 class ValueSchema:
-    """What a schema says about one value and the values inside it."""
+    """Description of one value, and of the values inside it, by a schema."""
 
     def __init__(
         self, schemas: Sequence[object], root: object, budget: _PartsBudget | None = None
@@ -174,17 +177,17 @@ class ValueSchema:
             or any(not walk.kinds_of(way) for way in _alternatives(self._parts))
         )
         self.kinds = frozenset() if is_open else kinds
-        """Kinds of a value that cannot be a string; empty if it can, or if unknown."""
+        """Kinds of the value if it cannot be a string; empty if it can, or if they are unknown."""
         self._declared: dict[str, list[object]] = {}
         for part in self._parts:
             for name, schema in _declared(part):
                 self._declared.setdefault(name, []).append(schema)
         self._members: dict[str, ValueSchema] = {}
-        # Members or items that one keyword describes all at once.
+        # Schemas of keywords that describe all members or all items at once, by keyword.
         self._alike: dict[str, ValueSchema | None] = {}
 
     def member(self, key: str) -> "ValueSchema | None":
-        """Return what the schema says about one member of an object, or None."""
+        """Return the schema of the member `key` of an object, or None."""
         if key not in self._declared:
             return self._all("additionalProperties")
         if key not in self._members:
@@ -193,7 +196,7 @@ class ValueSchema:
 
     @property
     def item(self) -> "ValueSchema | None":
-        """Return what the schema says about the items of an array, if all are described alike."""
+        """Schema of the items of an array, or None if the items are not all described alike."""
         return None if any("prefixItems" in part for part in self._parts) else self._all("items")
 
     def _all(self, keyword: str) -> "ValueSchema | None":
@@ -208,7 +211,7 @@ class ValueSchema:
 
     @property
     def may_convert(self) -> bool:
-        """Whether a string in one of the members may have to be converted."""
+        """Whether a string in one of the object's members may have to be converted."""
         members = [self._all("additionalProperties"), *map(self.member, self._declared)]
         return any(one is not None and (one.kinds or one._has_inside) for one in members)
 
@@ -222,8 +225,9 @@ class ValueSchema:
 
 
 def _alternatives(parts: Sequence[Mapping[str, Any]]) -> Iterator[object]:
-    """Yield the alternatives of parts without a type; one that has none either leaves all kinds
-    open.
+    """Yield the `anyOf` and `oneOf` alternatives of parts that name no type themselves.
+
+    The caller treats an alternative without known kinds as one that allows every kind.
     """
     for part in parts:
         for key in ("anyOf", "oneOf"):
@@ -232,7 +236,7 @@ def _alternatives(parts: Sequence[Mapping[str, Any]]) -> Iterator[object]:
 
 
 def canonical_kind(kind: str) -> str:
-    """Return the kind that the name of a type means."""
+    """Return the JSON kind for the type name `kind`, or its leading word if the name is unknown."""
     return _canonical_kind(kind[:TYPE_LENGTH])
 
 
@@ -243,7 +247,7 @@ def _canonical_kind(kind: str) -> str:
 
 
 def _kind_of(type_: type) -> str:
-    """Return the kind of a value of a Python type."""
+    """Return the kind of JSON value that a Python type represents."""
     for kind, types in (
         ("null", type(None)),
         ("boolean", bool),

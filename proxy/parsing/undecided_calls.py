@@ -9,10 +9,10 @@ from proxy.parsing.quoting import BARE, CODE, QuoteWatcher, newline_after
 
 
 class UndecidedCalls:
-    """Holds text and events from the first undecided call on, until it is decided.
+    """Holder of the answer from the first undecided call on, until the calls are decided.
 
     The decision depends on the code around the calls, on whether they are the whole message, or on
-    what the watchers find after them.
+    the text that the watchers find after them.
     """
 
     def __init__(self, buffer: EventBuffer, code: CodeTracker, limit: int) -> None:
@@ -21,43 +21,47 @@ class UndecidedCalls:
         # Whether the held text may be the whole message: bare calls, or a fence around calls.
         self.may_be_whole_message = False
         self.closed = False  # the fence is closed, or there is none
-        self._bare = False
-        self._line_blank = True
+        self._bare = False  # the held calls have no certain marker
+        self._line_blank = True  # only whitespace so far on the current line
 
     def __bool__(self) -> bool:
         return self._pending is not None
 
     @property
     def size(self) -> int:
+        """Number of characters held."""
         return self._pending.size if self._pending else 0
 
     @property
     def is_watched(self) -> bool:
+        """Whether watchers decide on the held calls."""
         return self._pending is not None and bool(self._pending.watchers)
 
     @property
     def in_closed_fence(self) -> bool:
+        """Whether the held calls are in a fence that has been closed."""
         return self.closed and not self._bare
 
     def begin_fence(self, line: str) -> None:
-        """Begin with the opening line of a fence that may be the whole message."""
+        """Start holding at the opening line of a fence that may be the whole message."""
         self.begin().add(line, ())
         self.may_be_whole_message, self.closed, self._line_blank = True, False, True
 
     def begin_bare(self) -> None:
-        """Begin with bare calls, which are calls if they are the whole message."""
+        """Start holding bare calls, which count only if they are the whole message."""
         if self._pending is None:
             self.begin()
             self.may_be_whole_message = self.closed = self._bare = self._line_blank = True
 
     def begin(self) -> Pending:
+        """Start holding, unless something is held already, and return what is held."""
         self._pending = self._pending or Pending()
         return self._pending
 
     def add_calls(
         self, raw: str, events: Sequence[TextEvent], watchers: Iterable[QuoteWatcher]
     ) -> None:
-        """Add calls: they are emitted, unless something is held or must be watched for."""
+        """Emit calls, or hold them if something is held already or `watchers` must decide."""
         watchers = tuple(watchers)
         if watchers and (self._pending is None or self._pending.watchers):
             self.begin().watchers.add(watchers)
@@ -69,7 +73,7 @@ class UndecidedCalls:
             self._buffer.add_calls(events)
 
     def add_text(self, text: str, visible: str) -> None:
-        """Add text of the answer; rules read `visible` in its place."""
+        """Emit or hold text of the answer. Quoting rules read `visible` in its place."""
         if self._pending is None:
             self._buffer.add_text(text)
             return
@@ -84,21 +88,22 @@ class UndecidedCalls:
             self.emit_as_text()
 
     def add_markup(self, raw: str) -> None:
-        """Add markup that means nothing if the calls are calls."""
+        """Hold markup that is dropped if the held calls count as calls."""
         if self._pending is not None:
             self._pending.add(raw, ())
 
     def feed_watchers(self, visible: str) -> None:
-        """Let the watchers read on after calls that may be quoted."""
+        """Pass text after the held calls to the watchers, which may decide on the calls."""
         if self._pending is not None and self._pending.watchers:
             self._decide(self._pending.watchers.feed(visible))
 
     def end_part(self) -> None:
-        """End a part of the message: what the watchers look for cannot follow in it."""
+        """End a part of the message. The watchers then decide without further text."""
         if self._pending is not None and self._pending.watchers:
             self._decide(self._pending.watchers.end(cut=False))
 
     def _decide(self, rule: str | None) -> None:
+        """Apply a decision: a rule refuses the calls, "" accepts them, None leaves them held."""
         if rule:
             self.emit_as_text(rule)
         elif rule is not None:
@@ -119,8 +124,10 @@ class UndecidedCalls:
         return closes
 
     def emit_as_text(self, rule: str = "") -> None:
-        """Emit the held text as text: by a rule, because the answer was cut, or because it is
-        too long.
+        """Emit everything that is held as text.
+
+        `rule` refuses the calls and counts them. It is empty if the answer was cut, or if too much
+        was held.
         """
         pending, self._pending = self.begin(), None
         if rule and pending.count:
@@ -129,7 +136,7 @@ class UndecidedCalls:
         self._buffer.add_text(pending.raw)
 
     def end(self, *, cut: bool) -> None:
-        """Decide at the end of the answer."""
+        """Decide on the held calls at the end of the answer."""
         pending = self.begin()
         if pending.watchers:
             self._decide(pending.watchers.end(cut=cut))

@@ -119,5 +119,5 @@ def unwell() -> Iterator[ProcessAddress]:
 
 async def test_a_child_that_is_never_well_is_given_up(unwell: ProcessAddress) -> None:
     launch = LaunchSpec(Path("model.gguf"), "fake", Path("llama-server"), ())
-    with pytest.raises(StartFailed, match=r"^not ready within 0.05 s: /health says 500$"):
+    with pytest.raises(StartFailed, match=r"^not ready within 0.05 s: /health returned 500$"):
         await wait_ready(unwell, launch, load=0.05, token=1)

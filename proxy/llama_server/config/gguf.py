@@ -144,9 +144,7 @@ def read(path: Path) -> GgufHeader:
     except OSError as error:
         raise DamagedFile(f"cannot be read: {error.strerror}") from None
     except MemoryError:
-        raise DamagedFile(
-            "cannot be read: there is not enough memory for what its head says"
-        ) from None
+        raise DamagedFile("cannot be read: not enough memory for its header") from None
 
 
 class _GgufReader:
@@ -156,15 +154,15 @@ class _GgufReader:
 
     def values(self) -> dict[str, Any]:
         if self._bytes(4) != MAGIC:
-            raise DamagedFile("it is no GGUF file: it does not begin with `GGUF`")
+            raise DamagedFile("not a GGUF file: it does not start with `GGUF`")
         version = self._one("I")
         if version & 0xFFFF == 0:  # written on a machine with the other byte order
             self._order, version = ">", struct.unpack(">I", struct.pack("<I", version))[0]
         if version not in (2, 3):
-            raise DamagedFile(f"version {version} of GGUF is unknown")
+            raise DamagedFile(f"unsupported GGUF version {version}")
         tensors, pairs = self._one("Q"), self._one("Q")
         if tensors > _TENSORS_LIMIT or pairs > _PAIRS_LIMIT:
-            raise DamagedFile("its head makes no sense")
+            raise DamagedFile("the header is invalid")
         values = {self._text(): self._value(self._one("I")) for _ in range(pairs)}
         self._all_there(tensors, values)
         return values
@@ -173,12 +171,12 @@ class _GgufReader:
         ends = [self._tensor() for _ in range(tensors)]
         alignment = values.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment < 1:
-            raise DamagedFile("its alignment makes no sense")
+            raise DamagedFile("the alignment is invalid")
         begin = -(-self._file.tell() // alignment) * alignment
         needed = begin + max(ends, default=0)
         if ends and needed > self._size:
             raise DamagedFile(
-                f"it is cut off: {self._size:,} of at least {needed:,} bytes are there; "
+                f"the file is truncated: it has {self._size:,} of at least {needed:,} bytes; "
                 f"download it again"
             )
 
@@ -187,7 +185,7 @@ class _GgufReader:
         self._text()
         count = self._one("I")
         if count > _DIMENSIONS_LIMIT:
-            raise DamagedFile(f"a tensor of {count:,} dimensions")
+            raise DamagedFile(f"a tensor has {count:,} dimensions")
         dimensions = [self._one("Q") for _ in range(count)]
         kind, offset = self._one("I"), self._one("Q")
         _, block, size = TYPES.get(kind, ("", 1, 0))
@@ -199,10 +197,10 @@ class _GgufReader:
         if kind == _STRING:
             return self._text()
         if kind != _ARRAY:
-            raise DamagedFile(f"a value of the unknown type {kind}")
+            raise DamagedFile(f"a value has the unknown type {kind}")
         inner, count = self._one("I"), self._one("Q")
         if inner not in _LEAST:
-            raise DamagedFile(f"an array of the unknown type {inner}")
+            raise DamagedFile(f"an array has the unknown type {inner}")
         if count * _LEAST[inner] > self._size - self._file.tell():
             raise DamagedFile("an array is longer than the file")
         if inner in _SCALARS and count > _LONG:

@@ -54,7 +54,7 @@ class ConfigEntry:
     def one_of(self, *words: str) -> str:
         if self.value not in words:
             raise self.error(
-                f"{self.key} is {' or '.join(f'`{word}`' for word in words)}, "
+                f"{self.key} must be {' or '.join(f'`{word}`' for word in words)}, "
                 f"not {self.value or 'nothing'!r}"
             )
         return self.value

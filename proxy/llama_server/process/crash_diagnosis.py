@@ -83,7 +83,7 @@ CAUSES = (
     ),
     _cause(
         r"unknown (?:model|pre-tokenizer) (?:architecture|type): (\S+)",
-        "unknown kind of model {0}",
+        "unknown model architecture {0}",
         "The model is newer than this build of llama.cpp: update llama-server.",
     ),
     _cause(
@@ -101,7 +101,7 @@ CAUSES = (
     ),
     _cause(
         r"(GGML_ASSERT\(.+\)) failed",
-        "the engine gave up, {0}",
+        "assertion failed in the engine: {0}",
         (
             "An option is not supported, or the engine has a bug: "
             "revert the last change in llama-server.conf, or update llama-server."
@@ -168,8 +168,8 @@ def diagnose(lines: Sequence[str], exit_code: int | None) -> str:
                 )
     if exit_code is not None and exit_code < 0:
         return _by_signal(-exit_code)
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-    code = "with its guard" if exit_code is None else f"with code {exit_code}"
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+    code = "without an exit code" if exit_code is None else f"with code {exit_code}"
     return f"ended {code}: {last}"
 
 

@@ -1,7 +1,7 @@
 """Check that a starting llama-server is ready.
 
-Ready means that it is healthy, that it is the process we started, and that it has generated one
-token.
+Ready means that the server is healthy, that it is the process that the supervisor started, and that
+it has generated one token.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ async def _poll(client: httpx.AsyncClient, launch: LaunchSpec, token: float) -> 
     try:
         health = await client.get("/health")
         if health.status_code != 200:
-            raise NotReadyYet(f"/health says {health.status_code}")
+            raise NotReadyYet(f"/health returned {health.status_code}")
         props = _check_identity(await client.get("/props"), launch)
         await _first_token(client, token)
         return props

@@ -337,7 +337,7 @@ def test_a_binary_of_its_own(home: Home) -> None:
         (
             "[a]\nmodel = llama-server.conf\n",
             None,
-            "/llama-server.conf:2: /llama-server.conf: it is no GGUF file",
+            "/llama-server.conf:2: /llama-server.conf: not a GGUF file",
         ),
         (
             "[a]\nmodel = a.gguf\n[b]\nmodel = b.gguf\naliases = a\n",
@@ -357,7 +357,7 @@ def test_a_binary_of_its_own(home: Home) -> None:
         (
             "[*]\nside-requests = x\n",
             None,
-            "/llama-server.conf:2: side-requests is `loaded` or `swap`, not 'x'",
+            "/llama-server.conf:2: side-requests must be `loaded` or `swap`, not 'x'",
         ),
         ("[*]\ndialect = x\n", None, "/llama-server.conf:2: unknown dialect x"),
         (

@@ -157,7 +157,7 @@ def test_a_model_of_a_new_type_that_is_cut_off(
     assert gguf.read(path).quantisation == name
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 1)
-    with pytest.raises(DamagedFile, match="it is cut off"):
+    with pytest.raises(DamagedFile, match="the file is truncated"):
         gguf.read(path)
 
 
@@ -227,22 +227,22 @@ LIST = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 9)
     ("content", "reason"),
     [
         (b"", "the header is incomplete"),
-        (b"<html>", "it is no GGUF file"),
-        (b"GGUF" + struct.pack("<I", 1), "version 1 of GGUF is unknown"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 2**60, 0), "its head makes no sense"),
+        (b"<html>", "not a GGUF file"),
+        (b"GGUF" + struct.pack("<I", 1), "unsupported GGUF version 1"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 2**60, 0), "the header is invalid"),
         (
             b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 2**50),
             "a string is longer than the file",
         ),
         (
             b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 99),
-            "a value of the unknown type 99",
+            "a value has the unknown type 99",
         ),
         (
             b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<IIQ", 9, 4, 2**50),
             "an array is longer than the file",
         ),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 2**40), "its head makes no sense"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 2**40), "the header is invalid"),
         (LIST + struct.pack("<IQ", 9, 1) * 900, "arrays nested deeper than 4"),
         (
             LIST + struct.pack("<IQ", 9, 100) * 900 + b"\0" * 2**10,
@@ -257,14 +257,14 @@ LIST = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 9)
         ),
         (
             b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + text("w") + struct.pack("<I", 9),
-            "a tensor of 9 dimensions",
+            "a tensor has 9 dimensions",
         ),
         (
             b"GGUF"
             + struct.pack("<IQQ", 3, 0, 1)
             + text("general.alignment")
             + struct.pack("<II", 4, 0),
-            "its alignment makes no sense",
+            "the alignment is invalid",
         ),
     ],
 )
@@ -275,7 +275,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, reason: str) ->
 
 
 def test_a_file_that_is_cut_off_or_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DamagedFile, match=r"it is cut off: .* download it again"):
+    with pytest.raises(DamagedFile, match=r"the file is truncated: .* download it again"):
         gguf.read(made(tmp_path / "c.gguf", LLAMA, 1000, data=b"\0" * 100))
     with pytest.raises(DamagedFile, match="cannot be read: No such file"):
         gguf.read(tmp_path / "no-such.gguf")
@@ -320,7 +320,7 @@ def test_a_folder(tmp_path: Path) -> None:
         path.stat().st_size for path in (tmp_path / "sub").glob("big*")
     )
     assert [(path.name, reason) for path, reason in found.damaged] == [
-        ("bad.gguf", "it is no GGUF file: it does not begin with `GGUF`"),
+        ("bad.gguf", "not a GGUF file: it does not start with `GGUF`"),
         ("link.gguf", "cannot be read: No such file or directory"),
         ("lost-00001-of-00003.gguf", "2 of its parts are missing or damaged"),
     ]

@@ -62,7 +62,7 @@ from proxy.llama_server.process.crash_diagnosis import diagnose
         ),
         (
             "llama_model_load: error loading model: unknown model architecture: 'qwen9'",
-            "unknown kind of model 'qwen9'.",
+            "unknown model architecture 'qwen9'.",
         ),
         (
             "gguf_init_from_reader: invalid magic characters: 'hell', expected 'GGUF'",
@@ -88,7 +88,7 @@ from proxy.llama_server.process.crash_diagnosis import diagnose
         ),
         (
             "/src/llama-context.cpp:2529: GGML_ASSERT(n_outputs >= 1) failed",
-            "the engine gave up, GGML_ASSERT(n_outputs >= 1).",
+            "assertion failed in the engine: GGML_ASSERT(n_outputs >= 1).",
         ),
         (
             "E srv          init: init: chat template parsing error: std::exception",
@@ -118,8 +118,8 @@ def test_a_line_names_the_cause_with_its_cure(line: str, cause: str) -> None:
         ([], -11, "killed by SIGSEGV."),
         ([], -42, "killed by signal 42."),
         (["one", "two", ""], 1, "ended with code 1: two"),
-        ([], 0, "ended with code 0: it said nothing"),
-        (["one"], None, "ended with its guard: one"),
+        ([], 0, "ended with code 0: no output"),
+        (["one"], None, "ended without an exit code: one"),
     ],
 )
 def test_without_such_a_line_the_exit_code_is_reported(
