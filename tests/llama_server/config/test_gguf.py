@@ -248,7 +248,7 @@ LIST = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 9)
             LIST + struct.pack("<IQ", 9, 100) * 900 + b"\0" * 2**10,
             "arrays nested deeper than 4",
         ),
-        (LIST + struct.pack("<IQ", 77, 1), "an array of the unknown type 77"),
+        (LIST + struct.pack("<IQ", 77, 1), "an array has the unknown type 77"),
         (LIST + struct.pack("<IQ", 8, 2**62), "an array is longer than the file"),
         (LIST + struct.pack("<IQ", 10, 2**62), "an array is longer than the file"),
         (

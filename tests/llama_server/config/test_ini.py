@@ -166,7 +166,7 @@ def test_wrong_values_of_our_own_keys() -> None:
             ConfigurationError, match=rf"^f:3: k must be a number of at least 0, not {said}$"
         ):
             entry(value).as_number(least=0)
-    with pytest.raises(ConfigurationError, match="k is `a` or `b`, not 'c'"):
+    with pytest.raises(ConfigurationError, match="k must be `a` or `b`, not 'c'"):
         entry("c").one_of("a", "b")
     for value in (None, ""):
         with pytest.raises(ConfigurationError, match="k needs a value"):
